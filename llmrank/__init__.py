@@ -1,0 +1,39 @@
+"""Structured pruning of language models by graph centrality.
+
+    lm = llmrank.load("demo")
+    stats = llmrank.calibrate(lm)
+    scores = llmrank.score(lm, stats, llmrank.LLMRank(theta=0.5, gamma=0.5))
+    plan = llmrank.plan(scores, llmrank.PruningSpec(sparsity=0.3))
+    pruned = llmrank.prune(lm, plan)
+    print(llmrank.compare(lm, pruned))
+    llmrank.save(pruned, "exports/smaller")
+
+The names are imported on first use: torch takes seconds.
+"""
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "errors": ("LLMRankError", "OptionError", "CancelledError"),
+    "models": ("LanguageModel", "ModelSpec", "load"),
+    "calibration": ("ActivationStats", "CalibrationSpec", "calibrate"),
+    "criteria": ("CRITERIA", "Criterion", "LLMRank", "Scores", "score"),
+    "pruning": ("PruningPlan", "PruningSpec", "plan", "prune"),
+    "export": ("save",),
+    "experiment": ("Experiment", "Report", "compare", "run"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'llmrank' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"llmrank.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,203 @@
+"""The FFN layers of a model: found, viewed with one orientation, and cut."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from llmrank.families import family_of
+
+
+@dataclass(frozen=True)
+class FFN:
+    """The weights of one FFN layer, as views: `down(act(gate(x)) * up(x))`.
+
+    Row j of `gate` and `up` and column j of `down` are neuron j, whatever the
+    orientation in which the model stores them.
+    """
+
+    layer: int
+    gate: Float[Tensor, "d_ff d_model"] | None
+    up: Float[Tensor, "d_ff d_model"]
+    down: Float[Tensor, "d_model d_ff"]
+    gate_bias: Float[Tensor, " d_ff"] | None
+    up_bias: Float[Tensor, " d_ff"] | None
+    down_bias: Float[Tensor, " d_model"] | None
+
+    @property
+    def d_ff(self) -> int:
+        """The number of neurons."""
+        return self.up.shape[0]
+
+
+@dataclass(frozen=True)
+class Projections:
+    """The modules of one FFN layer, for hooks and for the cut."""
+
+    holder: nn.Module
+    gate: nn.Module | None
+    up: nn.Module
+    down: nn.Module
+
+
+def projections(model: nn.Module) -> tuple[Projections, ...]:
+    """Find the modules of every FFN layer, first block first.
+
+    Raises:
+        LLMRankError: the model's family is not in the table.
+    """
+    family = family_of(_config(model).model_type)
+    blocks: Any = model.get_submodule(family.blocks)
+    return tuple(_projections(block, family) for block in blocks)
+
+
+def ffns(model: nn.Module) -> tuple[FFN, ...]:
+    """View every FFN layer's weights; nothing is copied.
+
+    Raises:
+        LLMRankError: the model's family is not in the table.
+    """
+    return tuple(
+        FFN(
+            layer=layer,
+            gate=None if p.gate is None else _rows(p.gate),
+            up=_rows(p.up),
+            down=_rows(p.down),
+            gate_bias=None if p.gate is None else _bias(p.gate),
+            up_bias=_bias(p.up),
+            down_bias=_bias(p.down),
+        )
+        for layer, p in enumerate(projections(model))
+    )
+
+
+def widths(model: nn.Module) -> tuple[int, ...]:
+    """Return d_ff of every layer."""
+    return tuple(_rows(p.up).shape[0] for p in projections(model))
+
+
+def twin(model: nn.Module) -> nn.Module:
+    """Return new modules that share the model's weights and its buffers' values."""
+    return copy.deepcopy(model, {id(p): p for p in model.parameters()})
+
+
+@torch.no_grad()
+def cut(model: nn.Module, keep: Sequence[Int[Tensor, " _"]]) -> nn.Module:
+    """Return a twin whose FFN layers have only the kept neurons.
+
+    Args:
+        model: left as it is; all weights that are not cut are shared with it.
+        keep: the kept neurons of each layer, ascending.
+    """
+    pruned = twin(model)
+    for p, kept in zip(projections(pruned), keep, strict=True):
+        rows = kept.to(_rows(p.up).device)
+        for module in (p.gate, p.up):
+            if module is not None:
+                _replace(module, _rows(module)[rows], _cut_bias(module, rows))
+        _replace(p.down, _rows(p.down)[:, rows], _bias(p.down))
+        _declare_width(p.holder, len(kept))
+    _declare_config_width(pruned, widths(pruned))
+    return pruned
+
+
+@torch.no_grad()
+def resize(model: nn.Module, new_widths: Sequence[int]) -> None:
+    """Give a freshly built model FFN layers of the given widths, weights undefined."""
+    for p, width in zip(projections(model), new_widths, strict=True):
+        for module in (p.gate, p.up):
+            if module is not None:
+                weight, bias = _rows(module), _bias(module)
+                new_bias = None if bias is None else bias.new_empty(width)
+                _replace(module, weight.new_empty(width, weight.shape[1]), new_bias)
+        down = _rows(p.down)
+        _replace(p.down, down.new_empty(down.shape[0], width), _bias(p.down))
+        _declare_width(p.holder, width)
+    _declare_config_width(model, widths(model))
+
+
+@torch.no_grad()
+def padded(model: nn.Module) -> nn.Module:
+    """Return a twin widened to its widest layer by neurons whose weights are zero.
+
+    A zero neuron adds nothing to the output, so the function is the same; the file is
+    larger, and any loader that knows one `intermediate_size` opens it.
+    """
+    wide = twin(model)
+    width = max(widths(model))
+    for p in projections(wide):
+        missing = width - _rows(p.up).shape[0]
+        for module in (p.gate, p.up):
+            if module is not None:
+                bias = _bias(module)
+                wider = None if bias is None else _pad(bias, (0, missing))
+                _replace(module, _pad(_rows(module), (0, 0, 0, missing)), wider)
+        _replace(p.down, _pad(_rows(p.down), (0, missing)), _bias(p.down))
+        _declare_width(p.holder, width)
+    _declare_config_width(wide, widths(wide))
+    return wide
+
+
+def _projections(block: nn.Module, family: Any) -> Projections:
+    holder = block.get_submodule(family.ffn)
+    return Projections(
+        holder=holder,
+        gate=None if family.gate is None else holder.get_submodule(family.gate),
+        up=holder.get_submodule(family.up),
+        down=holder.get_submodule(family.down),
+    )
+
+
+def _config(model: nn.Module) -> Any:
+    return model.config
+
+
+def _is_transposed(module: nn.Module) -> bool:
+    """GPT-2's Conv1D stores [in, out] where Linear stores [out, in]."""
+    return type(module).__name__ == "Conv1D"
+
+
+def _rows(module: Any) -> Tensor:
+    weight: Tensor = module.weight.detach()
+    return weight.T if _is_transposed(module) else weight
+
+
+def _bias(module: Any) -> Tensor | None:
+    bias = getattr(module, "bias", None)
+    return None if bias is None else bias.detach()
+
+
+def _cut_bias(module: nn.Module, rows: Tensor) -> Tensor | None:
+    bias = _bias(module)
+    return None if bias is None else bias[rows]
+
+
+def _pad(tensor: Tensor, padding: tuple[int, ...]) -> Tensor:
+    return nn.functional.pad(tensor, padding)
+
+
+def _replace(module: Any, rows: Tensor, bias: Tensor | None) -> None:
+    n_out, n_in = rows.shape
+    stored = rows.T if _is_transposed(module) else rows
+    module.weight = nn.Parameter(stored.contiguous(), requires_grad=False)
+    if bias is not None:
+        module.bias = nn.Parameter(bias, requires_grad=False)
+    if _is_transposed(module):
+        module.nx, module.nf = n_in, n_out
+    else:
+        module.in_features, module.out_features = n_in, n_out
+
+
+def _declare_width(holder: Any, width: int) -> None:
+    if hasattr(holder, "intermediate_size"):
+        holder.intermediate_size = width
+
+
+def _declare_config_width(model: nn.Module, model_widths: Sequence[int]) -> None:
+    """With different widths the config names the widest: plain loaders then refuse."""
+    config = _config(model)
+    setattr(config, family_of(config.model_type).width, max(model_widths))

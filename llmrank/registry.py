@@ -1,0 +1,38 @@
+"""Named kinds of things: what is registered, and what to say of an unknown name."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from llmrank.errors import OptionError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A mapping from names to entries that names the known ones when one is not."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        self._entries: dict[str, T] = {}
+
+    def add(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that registers its target under the name."""
+
+        def register(entry: T) -> T:
+            assert name not in self._entries, f"{self.noun} {name!r} is there already"
+            self._entries[name] = entry
+            return entry
+
+        return register
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._entries:
+            known = ", ".join(self._entries)
+            raise OptionError(f"unknown {self.noun} {name[:80]!r}; there are: {known}")
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,78 @@
+"""Models for the tests: random, tiny, session-scoped and read only."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from llmrank.models import LanguageModel, ModelSpec
+
+TEXT = (
+    "The river bends twice before the old mill, and in spring the water climbs the "
+    "stones until the wheel turns by itself. Nobody has ground corn here for years. "
+) * 40
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """One token per byte: any text, no file, 257 tokens."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {symbol: i for i, symbol in enumerate([*alphabet, "<eos>"])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>")
+
+
+SIZES = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 257,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+}
+OWN_SIZES = {
+    "gpt2": {
+        "n_embd": 16,
+        "n_layer": 2,
+        "n_head": 4,
+        "n_inner": 24,
+        "n_positions": 512,
+    },
+    "opt": {"ffn_dim": 24, "word_embed_proj_dim": 16},
+    "gemma": {"head_dim": 4},
+    "gemma2": {"head_dim": 4},
+    "qwen3": {"head_dim": 4},
+}
+
+
+def tiny_model(model_type: str = "llama", seed: int = 0) -> LanguageModel:
+    """Build a random two-layer model of a family."""
+    config = CONFIG_MAPPING[model_type](**(SIZES | OWN_SIZES.get(model_type, {})))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config)
+        for parameter in model.parameters():  # large enough for neurons to differ
+            if parameter.dim() > 1:
+                torch.nn.init.normal_(parameter, std=0.3)
+    model = model.eval().requires_grad_(False)
+    return LanguageModel(
+        ModelSpec(name=f"tiny-{model_type}", device="cpu"), model, byte_tokenizer()
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny() -> LanguageModel:
+    return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2() -> LanguageModel:
+    return tiny_model("gpt2")
