@@ -21,9 +21,9 @@ class Option:
     kind: type
     default: Any
     help: str
-    low: float | None = None
-    high: float | None = None
-    below: float | None = None
+    low: float | int | None = None
+    high: float | int | None = None
+    below: float | int | None = None
     choices: tuple[str, ...] = ()
 
     @property
@@ -70,9 +70,9 @@ def option(
     *,
     default: Any,
     help: str,
-    low: float | None = None,
-    high: float | None = None,
-    below: float | None = None,
+    low: float | int | None = None,
+    high: float | int | None = None,
+    below: float | int | None = None,
 ) -> Any:
     """Declare a field of a spec: its help and its limits (`below` is exclusive)."""
     limits = {"help": help, "low": low, "high": high, "below": below}
@@ -85,7 +85,10 @@ def spec(cls: type[T]) -> type[T]:
 
     def check(self: object) -> None:
         for declared in options(type(self)):
-            declared.check(getattr(self, declared.name))
+            value = getattr(self, declared.name)
+            declared.check(value)
+            if declared.kind is float:  # 1 and 1.0 are one key, one link, one number
+                object.__setattr__(self, declared.name, float(value))
 
     cls.__post_init__ = check  # type: ignore[attr-defined]
     return dataclasses.dataclass(frozen=True)(cls)

@@ -1,0 +1,169 @@
+"""One streaming pass over calibration text: the norms the graph is drawn with."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from llmrank import corpora, ffn
+from llmrank.errors import LLMRankError
+from llmrank.models import LanguageModel
+from llmrank.options import option, spec
+from llmrank.progress import Progress, silent, track
+
+BATCH_TOKENS = 2048
+"""Tokens in one forward pass: enough to fill the cores, small enough for memory."""
+
+
+@spec
+class CalibrationSpec:
+    """Which tokens the activations are measured on."""
+
+    calibration_text: str = option(
+        default=corpora.EMBEDDED,
+        help="embedded (Wikipedia passages), or a UTF-8 text file",
+    )
+    samples: int = option(
+        default=16, low=1, high=4096, help="How many windows of text are read"
+    )
+    seq_len: int = option(
+        default=256, low=2, high=8192, help="Tokens in each window of text"
+    )
+    seed: int = option(
+        default=0, low=0, high=2**31, help="Which windows are drawn from the text"
+    )
+
+
+@dataclass(frozen=True)
+class LayerStats:
+    """L2 norms over all calibration tokens at one FFN layer, in float64 sums.
+
+    `input_norm`: the FFN's input; `up_norm`: the output of `up`; `neuron_norm` and
+    `neuron_mean`: the input of `down`, which is the neuron's own signal;
+    `output_norm`: the output of `down`, before the residual addition.
+    """
+
+    input_norm: Float[Tensor, " d_model"]
+    up_norm: Float[Tensor, " d_ff"]
+    neuron_norm: Float[Tensor, " d_ff"]
+    neuron_mean: Float[Tensor, " d_ff"]
+    output_norm: Float[Tensor, " d_model"]
+
+
+@dataclass(frozen=True)
+class ActivationStats:
+    """What calibration measured, layer by layer, and on what."""
+
+    layers: tuple[LayerStats, ...]
+    n_tokens: int
+    text_source: str
+    text_sha256: str
+
+
+def calibrate(
+    lm: LanguageModel,
+    spec: CalibrationSpec = CalibrationSpec(),  # noqa: B008 (frozen)
+    *,
+    progress: Progress = silent,
+) -> ActivationStats:
+    """Measure activations on calibration text.
+
+    Raises:
+        LLMRankError: the text is unusable, or the model's activations are not finite.
+    """
+    source = corpora.text(spec.calibration_text, "calibration")
+    windows = corpora.sampled_windows(
+        lm, source, n_samples=spec.samples, seq_len=spec.seq_len, seed=spec.seed
+    )
+    layers = measure(lm, windows, progress=progress)
+    return ActivationStats(layers, windows.numel(), source.source, source.sha256)
+
+
+@torch.inference_mode()
+def measure(
+    lm: LanguageModel,
+    windows: Int[Tensor, "n_windows seq_len"],
+    *,
+    batch: int | None = None,
+    progress: Progress = silent,
+) -> tuple[LayerStats, ...]:
+    """Run the tokens through a twin with hooks and return each layer's norms.
+
+    Args:
+        lm: the dense model.
+        windows: token ids; windows do not see each other.
+        batch: windows per forward pass; changes the memory, not the result.
+        progress: called per batch.
+
+    Raises:
+        LLMRankError: an activation is not finite (naming the layer).
+    """
+    model = ffn.twin(lm.model)
+    sums = [_hooked(p) for p in ffn.projections(model)]
+    size = batch or max(1, BATCH_TOKENS // windows.shape[1])
+    for chunk in track(windows.split(size), "Calibrating", progress):
+        _backbone(model)(chunk.to(lm.device), use_cache=False)
+    return tuple(_finished(s, windows.numel(), layer) for layer, s in enumerate(sums))
+
+
+def _backbone(model: nn.Module) -> Any:
+    """Leave the output head out: no statistic depends on it."""
+    return model.base_model
+
+
+def _hooked(p: ffn.Projections) -> dict[str, Tensor]:
+    """Hook one FFN so that its sums grow with every forward pass."""
+    sums: dict[str, Tensor] = {}
+
+    def on_up(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        _add(sums, "input", _squares(inputs[0]))
+        _add(sums, "up", _squares(output))
+
+    def on_down(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        _add(sums, "neuron", _squares(inputs[0]))
+        _add(sums, "mean", _sums(inputs[0].float()))
+        _add(sums, "output", _squares(output))
+
+    p.up.register_forward_hook(on_up)
+    p.down.register_forward_hook(on_down)
+    return sums
+
+
+def _sums(x: Tensor) -> Tensor:
+    """Sum over tokens: in float32 within a window, in float64 over windows.
+
+    A product with ones: ten times faster on a CPU than a norm along the token axis.
+    """
+    windows = x if x.dim() == 3 else x[None]
+    ones = windows.new_ones(1, windows.shape[1])
+    return (ones @ windows)[:, 0].to(dtype=torch.float64, device="cpu").sum(0)
+
+
+def _squares(x: Tensor) -> Tensor:
+    return _sums(x.float().square())
+
+
+def _add(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
+    sums[name] = sums[name] + value if name in sums else value
+
+
+def _finished(sums: dict[str, Tensor], n_tokens: int, layer: int) -> LayerStats:
+    for name, value in sums.items():
+        if not value.isfinite().all():
+            raise LLMRankError(
+                f"activations of layer {layer} ({name}) are not finite; the model "
+                "overflows here: use float32, or check its weights"
+            )
+    return LayerStats(
+        input_norm=_norm(sums["input"]),
+        up_norm=_norm(sums["up"]),
+        neuron_norm=_norm(sums["neuron"]),
+        neuron_mean=(sums["mean"] / n_tokens).float().cpu(),
+        output_norm=_norm(sums["output"]),
+    )
+
+
+def _norm(squares: Tensor) -> Tensor:
+    return squares.sqrt().float().cpu()

@@ -1,0 +1,121 @@
+"""Weighted PageRank on FFN graphs: one step, and chains of steps."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from llmrank.errors import OptionError
+from llmrank.graph import FFNGraph, Site
+
+Step = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(edges [n_out, n_in], mass [n_in], prior [n_out]) → scores [n_out], summing to 1."""
+
+
+def weighted_pagerank(
+    in_edges: Shaped[Tensor, "n_out n_in"],
+    mass: Shaped[Tensor, " n_in"],
+    prior: Shaped[Tensor, " n_out"],
+    *,
+    theta: float,
+    gamma: float,
+) -> Float[Tensor, " n_out"]:
+    """Send the sources' mass along the edges once and mix in the prior.
+
+    `s' = γ (θ Ŵ s + (1 − θ) Â s) + (1 − γ) b`, where Ŵ are the absolute edge weights
+    and Â the existing edges, each divided by its column sum; s and b sum to 1. Mass of
+    a source without edges is lost and the result rescaled; where nothing is left of a
+    vector, it is uniform.
+
+    Args:
+        in_edges: signed weights; 0 means no edge.
+        mass: importance of the sources, non-negative.
+        prior: activation of the targets, non-negative.
+        theta: 1 follows edge weights (strength), 0 counts edges (degree).
+        gamma: damping: 1 follows the edges alone, 0 the prior alone.
+
+    Raises:
+        OptionError: θ or γ outside [0, 1], or a value that is NaN or infinite.
+
+    Source: Hoffmann et al. 2024, arXiv 2410.13299, Eq. 7.
+    """
+    _check_share("theta", theta)
+    _check_share("gamma", gamma)
+    edges, s, b = _prepared(in_edges, mass, prior)
+    by_weight = edges @ _divided(s, edges.sum(0))
+    present = (edges != 0).to(edges.dtype)
+    by_degree = present @ _divided(s, present.sum(0))
+    mixed = theta * by_weight + (1 - theta) * by_degree
+    return distribution(gamma * mixed + (1 - gamma) * b)
+
+
+def modified_pagerank(
+    in_edges: Shaped[Tensor, "n_out n_in"],
+    mass: Shaped[Tensor, " n_in"],
+    prior: Shaped[Tensor, " n_out"],
+) -> Float[Tensor, " n_out"]:
+    """Multiply what the edges bring by the prior: `s' ∝ (|W| s) ⊙ b`.
+
+    Args and Raises as in `weighted_pagerank`.
+
+    Source: the multiplicative variant of the code of arXiv 2410.13299.
+    """
+    edges, s, b = _prepared(in_edges, mass, prior)
+    return distribution((edges @ s) * b)
+
+
+def isolated(
+    graphs: Sequence[FFNGraph], step: Step, site: Site
+) -> tuple[Float[Tensor, " _"], ...]:
+    """Score each layer by itself: one step from its measured inputs to its neurons."""
+    return tuple(step(g.in_edges, g.stats.input_norm, g.prior(site)) for g in graphs)
+
+
+def chained(
+    graphs: Sequence[FFNGraph], step: Step, site: Site
+) -> tuple[Float[Tensor, " _"], ...]:
+    """Score all layers as one graph, without attention, as the paper does.
+
+    The residual outputs of a block, with their measured norm as prior, are the inputs
+    of the next; only the first block starts from its measured inputs.
+    """
+    mass = graphs[0].stats.input_norm
+    scores = []
+    for g in graphs:
+        neurons = step(g.in_edges, mass, g.prior(site))
+        mass = step(g.out_edges, neurons, g.stats.output_norm)
+        scores.append(neurons)
+    return tuple(scores)
+
+
+def distribution(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Divide a non-negative vector by its sum; all zeros become uniform."""
+    total = x.sum()
+    return x / total if total > 0 else torch.full_like(x, 1 / len(x))
+
+
+def _prepared(
+    in_edges: Tensor, mass: Tensor, prior: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    dtype = torch.promote_types(
+        torch.promote_types(in_edges.dtype, mass.dtype), torch.float32
+    )
+    edges = in_edges.to(dtype).abs()
+    vectors = {"mass": mass.to(edges), "prior": prior.to(edges)}
+    for name, values in {"in_edges": edges, **vectors}.items():
+        if not values.isfinite().all():
+            raise OptionError(f"{name} must be finite, got NaN or infinity")
+    for name, values in vectors.items():
+        if (values < 0).any():
+            raise OptionError(f"{name} must not be negative, got {values.min():g}")
+    return edges, distribution(vectors["mass"]), distribution(vectors["prior"])
+
+
+def _divided(mass: Tensor, column_sums: Tensor) -> Tensor:
+    return torch.where(column_sums > 0, mass / column_sums, 0)
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:  # false for NaN too
+        raise OptionError(f"{name} must lie in [0, 1], got {value}")

