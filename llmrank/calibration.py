@@ -64,7 +64,7 @@ class ActivationStats:
 
 def calibrate(
     lm: LanguageModel,
-    spec: CalibrationSpec = CalibrationSpec(),  # noqa: B008 (frozen)
+    spec: CalibrationSpec = CalibrationSpec(),
     *,
     progress: Progress = silent,
 ) -> ActivationStats:

@@ -71,7 +71,7 @@ class PruningPlan:
 
 def plan(
     scores: Scores,
-    spec: PruningSpec = PruningSpec(),  # noqa: B008 (frozen)
+    spec: PruningSpec = PruningSpec(),
 ) -> PruningPlan:
     """Choose the neurons to keep: the highest scores; of equals the lower index.
 

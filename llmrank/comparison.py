@@ -1,0 +1,248 @@
+"""Dense and pruned, measured side by side on the same text, tasks and prompts."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from llmrank.benchmark import Latency, Speedup, Timing, latency, speedup
+from llmrank.decoding import BenchmarkSpec
+from llmrank.evaluation import (
+    Estimate,
+    EvaluationSpec,
+    TextEvaluation,
+    evaluate,
+    perplexity_ratio,
+    top1_retention,
+)
+from llmrank.footprint import Footprint, footprint
+from llmrank.memory import MemoryPeak, peak_memory
+from llmrank.models import LanguageModel
+from llmrank.options import option, spec
+from llmrank.progress import Progress, silent
+from llmrank.tasks import TASKS, Retention, TaskResult, evaluate_task, retention
+
+
+@spec
+class TaskSpec:
+    """Which zero-shot tasks are asked, and how many items of each."""
+
+    tasks: str = option(default="", help="Names separated by commas, or all, or none")
+    items: int = option(
+        default=100, low=2, high=20000, help="Items asked per task, drawn by the seed"
+    )
+    items_seed: int = option(default=0, low=0, high=2**31, help="Which items are drawn")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The task names, each known.
+
+        Raises:
+            OptionError: a name that is not registered.
+        """
+        if self.tasks.strip() == "all":
+            return tuple(TASKS)
+        names = [n.strip() for n in self.tasks.split(",")]
+        asked = tuple(dict.fromkeys(n for n in names if n and n != "none"))
+        for name in asked:
+            TASKS[name]
+        return asked
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured of both models."""
+
+    evaluation: EvaluationSpec = EvaluationSpec()
+    tasks: TaskSpec = TaskSpec()
+    benchmark: BenchmarkSpec = BenchmarkSpec()
+
+
+@dataclass(frozen=True)
+class Side:
+    """What was measured of one model, dense or pruned; None is not measured (yet)."""
+
+    footprint: Footprint
+    text: TextEvaluation | None = None
+    tasks: tuple[TaskResult, ...] = ()
+    latency: Latency | None = None
+    memory: MemoryPeak | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the measurements as the command line prints them."""
+        f = self.footprint
+        plain: dict[str, Any] = {
+            "n_params": f.n_params,
+            "n_ffn_neurons": f.n_ffn_neurons,
+            "widths": list(f.widths),
+            "weight_bytes": f.weight_bytes,
+            "macs_per_token": f.macs_per_token,
+            "tasks": {t.name: _task_json(t) for t in self.tasks},
+        }
+        if self.text is not None:
+            counted = {"n_tokens": self.text.n_tokens}
+            plain["perplexity"] = dataclasses.asdict(self.text.perplexity) | counted
+            plain["top1"] = dataclasses.asdict(self.text.top1) | counted
+        if self.latency is not None:
+            plain["prefill_ms"] = _timing_json(self.latency.prefill)
+            plain["decode_ms"] = _timing_json(self.latency.decode)
+        if self.memory is not None:
+            plain["peak_memory"] = dataclasses.asdict(self.memory)
+        return plain
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Dense and pruned side by side, and how much faster pruned is."""
+
+    dense: Side
+    pruned: Side
+    speedup: Speedup | None = None
+
+    @property
+    def perplexity_ratio(self) -> Estimate | None:
+        """Pruned / dense perplexity, paired by window, once both are complete."""
+        pair = self._texts()
+        return None if pair is None else perplexity_ratio(*pair)
+
+    @property
+    def top1_retention(self) -> Estimate | None:
+        """Pruned / dense top-1 accuracy, paired by window, once both are complete."""
+        pair = self._texts()
+        return None if pair is None else top1_retention(*pair)
+
+    @property
+    def task_retention(self) -> dict[str, Retention]:
+        """Pruned / dense accuracy of each task asked of both."""
+        pruned = {t.name: t for t in self.pruned.tasks}
+        return {
+            t.name: retention(t, pruned[t.name])
+            for t in self.dense.tasks
+            if t.name in pruned
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return both sides and their ratios as plain values."""
+        plain: dict[str, Any] = {
+            "dense": self.dense.to_json(),
+            "pruned": self.pruned.to_json(),
+        }
+        ratios = {
+            "perplexity_ratio": self.perplexity_ratio,
+            "top1_retention": self.top1_retention,
+            "speedup": self.speedup,
+            **{f"{t}_retention": r for t, r in self.task_retention.items()},
+        }
+        paired = {k: dataclasses.asdict(v) for k, v in ratios.items() if v is not None}
+        return plain | {"ratios": paired}
+
+    def _texts(self) -> tuple[TextEvaluation, TextEvaluation] | None:
+        dense, pruned = self.dense.text, self.pruned.text
+        if dense is None or pruned is None or len(dense.nll) != len(pruned.nll):
+            return None
+        return dense, pruned
+
+
+def compare(
+    dense: LanguageModel,
+    pruned: LanguageModel,
+    measures: Measures = Measures(),
+    *,
+    dense_text: TextEvaluation | None = None,
+    progress: Progress = silent,
+    publish: Callable[[Comparison], None] = lambda _: None,
+) -> Comparison:
+    """Measure two models on the same text, tasks and prompts.
+
+    Args:
+        dense: the model before the cut.
+        pruned: the model after it.
+        measures: text, tasks and benchmark.
+        dense_text: the dense model's evaluation, where it is known already.
+        progress: called per window, item and timed step.
+        publish: given the comparison so far, whenever it grows.
+
+    Raises:
+        LLMRankError: a text, a task or the memory does not suffice.
+    """
+    names = measures.tasks.names
+    board = _Board(dense, pruned, publish)
+    board.texts(measures.evaluation, dense_text, progress)
+    for name in names:
+        board.task(name, measures.tasks, progress)
+    board.speed(measures.benchmark, progress)
+    return board.comparison
+
+
+class _Board:
+    """The comparison while it fills; each step shows what it added."""
+
+    def __init__(
+        self,
+        dense: LanguageModel,
+        pruned: LanguageModel,
+        publish: Callable[[Comparison], None],
+    ) -> None:
+        self._models: dict[SideName, LanguageModel] = {"dense": dense, "pruned": pruned}
+        self._publish = publish
+        self.comparison = Comparison(Side(footprint(dense)), Side(footprint(pruned)))
+        publish(self.comparison)
+
+    def texts(
+        self, spec: EvaluationSpec, known: TextEvaluation | None, progress: Progress
+    ) -> None:
+        if known is not None:
+            self._show("dense", text=known)
+        for side, lm in self._models.items():
+            if side == "pruned" or known is None:
+                evaluate(lm, spec, progress=progress, publish=self._text_of(side))
+
+    def task(self, name: str, spec: TaskSpec, progress: Progress) -> None:
+        for side, lm in self._models.items():
+            result = evaluate_task(
+                lm, name, n_items=spec.items, seed=spec.items_seed, progress=progress
+            )
+            self._show(side, tasks=(*self._side(side).tasks, result))
+
+    def speed(self, spec: BenchmarkSpec, progress: Progress) -> None:
+        dense, pruned = self._models.values()
+        timings = latency((dense, pruned), spec, progress=progress)
+        for side, timing in zip(self._models, timings, strict=True):
+            self._show(side, latency=timing)
+        faster = speedup(dense, pruned, *timings, progress=progress)
+        self.comparison = dataclasses.replace(self.comparison, speedup=faster)
+        self._publish(self.comparison)
+        for side, lm in self._models.items():
+            self._show(side, memory=peak_memory(lm, spec, progress=progress))
+
+    def _text_of(self, side: "SideName") -> Callable[[TextEvaluation], None]:
+        return lambda text: self._show(side, text=text)
+
+    def _side(self, side: "SideName") -> Side:
+        return self.comparison.dense if side == "dense" else self.comparison.pruned
+
+    def _show(self, side: "SideName", **measured: Any) -> None:
+        new = {side: dataclasses.replace(self._side(side), **measured)}
+        self.comparison = dataclasses.replace(self.comparison, **new)
+        self._publish(self.comparison)
+
+
+SideName = Literal["dense", "pruned"]
+
+
+def _task_json(task: TaskResult) -> dict[str, Any]:
+    return {
+        "acc": task.acc,
+        "acc_norm": task.acc_norm,
+        "stderr": task.stderr,
+        "n_items": task.n_items,
+        "chance": task.chance_level,
+    }
+
+
+def _timing_json(timing: Timing) -> dict[str, Any]:
+    return {
+        "median": timing.median,
+        "p90": timing.p90,
+        "samples": list(timing.samples_ms),
+    }

@@ -1,0 +1,172 @@
+"""Perplexity and next-token accuracy on held-out text, with their uncertainty."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from llmrank import corpora
+from llmrank.errors import LLMRankError
+from llmrank.models import LanguageModel
+from llmrank.options import option, spec
+from llmrank.progress import Progress, silent, track
+
+WINDOW = 512
+"""Tokens per window; windows do not overlap and do not see each other."""
+
+
+@spec
+class EvaluationSpec:
+    """The held-out text that dense and pruned models are measured on."""
+
+    eval_text: str = option(
+        default=corpora.EMBEDDED,
+        help="embedded (other Wikipedia passages than calibration's), or a text file",
+    )
+    eval_tokens: int = option(
+        default=4096, low=1024, high=10_000_000,
+        help="How many tokens are read, in windows of 512; more narrows the interval",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval and the number of independent windows in it."""
+
+    value: float
+    low: float
+    high: float
+    n_windows: int
+
+
+@dataclass(frozen=True)
+class TextEvaluation:
+    """Per-window results on one text; equal windows make results pairable."""
+
+    nll: Float[Tensor, " n_windows"]
+    correct: Float[Tensor, " n_windows"]
+    text_source: str
+    text_sha256: str
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens read (of each window all but the first are predicted)."""
+        return len(self.nll) * WINDOW
+
+    @property
+    def perplexity(self) -> Estimate:
+        """Exp of the mean nll; a t-interval over windows, exponentiated."""
+        return _exponentiated(t_interval(self.nll))
+
+    @property
+    def top1(self) -> Estimate:
+        """Share of tokens guessed first; a t-interval over windows."""
+        return t_interval(self.correct)
+
+
+Publish = Callable[[TextEvaluation], None]
+
+
+def evaluate(
+    lm: LanguageModel,
+    spec: EvaluationSpec = EvaluationSpec(),
+    *,
+    progress: Progress = silent,
+    publish: Publish | None = None,
+) -> TextEvaluation:
+    """Measure perplexity and top-1 accuracy on held-out text.
+
+    Args:
+        lm: the model, dense or pruned.
+        spec: which text and how much of it.
+        progress: called per window.
+        publish: given the result so far after each window.
+
+    Raises:
+        LLMRankError: the text is unusable, or the model's output is not finite.
+    """
+    source = corpora.text(spec.eval_text, "evaluation")
+    windows = corpora.first_windows(
+        lm, source, n_tokens=spec.eval_tokens, seq_len=WINDOW
+    )
+    results: list[tuple[float, float]] = []
+    for window in track(windows, "Reading held-out text", progress):
+        results.append(_read_window(lm, window))
+        so_far = TextEvaluation(*_columns(results), source.source, source.sha256)
+        if publish is not None:
+            publish(so_far)
+    return so_far
+
+
+def perplexity_ratio(dense: TextEvaluation, pruned: TextEvaluation) -> Estimate:
+    """Return pruned / dense perplexity, paired by window.
+
+    Raises:
+        ValueError: the two were not measured on the same windows.
+    """
+    _check_paired(dense, pruned)
+    return _exponentiated(t_interval(pruned.nll - dense.nll))
+
+
+def top1_retention(dense: TextEvaluation, pruned: TextEvaluation) -> Estimate:
+    """Return pruned / dense top-1 accuracy, paired by window.
+
+    A ratio of means; its interval linearises the ratio (the delta method).
+
+    Raises:
+        ValueError: the two were not measured on the same windows.
+    """
+    _check_paired(dense, pruned)
+    base = float(dense.correct.mean())
+    if base == 0:
+        return Estimate(0.0, 0.0, float("inf"), len(dense.correct))
+    ratio = float(pruned.correct.mean()) / base
+    around = t_interval((pruned.correct - ratio * dense.correct) / base)
+    return Estimate(ratio, ratio + around.low, ratio + around.high, len(dense.correct))
+
+
+def t_interval(samples: Float[Tensor, " n"]) -> Estimate:
+    """Return the mean with its 95 % Student-t interval (infinite for one sample)."""
+    from scipy import stats
+
+    values = samples.double()
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return Estimate(mean, float("-inf"), float("inf"), n)
+    half = float(stats.t.ppf(0.975, n - 1) * values.std() / n**0.5)
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+@torch.inference_mode()
+def _read_window(
+    lm: LanguageModel, window: Int[Tensor, " seq_len"]
+) -> tuple[float, float]:
+    """Return the mean nll and the share of right first guesses of a window."""
+    ids = window.to(lm.device)
+    logits = lm.model(ids[None], use_cache=False).logits[0, :-1].float()
+    nll = float(torch.nn.functional.cross_entropy(logits, ids[1:]))
+    if nll != nll or nll == float("inf"):
+        raise LLMRankError(
+            "the model's output is not finite on this text; it overflows in "
+            f"{lm.spec.dtype}: use float32, or prune less"
+        )
+    return nll, float((logits.argmax(-1) == ids[1:]).float().mean())
+
+
+def _columns(results: list[tuple[float, float]]) -> tuple[Tensor, Tensor]:
+    table = torch.tensor(results, dtype=torch.float64)
+    return table[:, 0], table[:, 1]
+
+
+def _exponentiated(log: Estimate) -> Estimate:
+    value, low, high = torch.tensor(
+        [log.value, log.low, log.high], dtype=torch.float64
+    ).exp()
+    return Estimate(float(value), float(low), float(high), log.n_windows)
+
+
+def _check_paired(dense: TextEvaluation, pruned: TextEvaluation) -> None:
+    if (dense.text_sha256, len(dense.nll)) != (pruned.text_sha256, len(pruned.nll)):
+        raise ValueError("dense and pruned were not measured on the same windows")

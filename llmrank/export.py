@@ -1,0 +1,146 @@
+"""Write a pruned model so that others can load it, verified before it is offered."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llmrank import ffn, models
+from llmrank.errors import LLMRankError
+from llmrank.folders import check_export_target, written_whole
+from llmrank.models import LanguageModel
+from llmrank.progress import Progress, silent
+from llmrank.sources import RECIPE_FILE
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was written, how to open it, and how the reload was verified."""
+
+    folder: Path
+    file_bytes: int
+    plain: bool
+    loader: str
+    max_difference: float
+
+    @property
+    def summary(self) -> str:
+        """The result in two sentences."""
+        agrees = (
+            "bit-identical logits"
+            if self.max_difference == 0
+            else f"logits equal up to {self.max_difference:.1e}"
+        )
+        opens = (
+            "Plain transformers opens it"
+            if self.plain
+            else "Its layers have different widths, which plain transformers cannot "
+            "open: llmrank opens it, or pad it to its widest layer"
+        )
+        return (
+            f"{self.file_bytes / 1e6:,.1f} MB in {self.folder}; reloaded, {agrees}. "
+            f"{opens}: {self.loader}"
+        )
+
+
+def save(
+    lm: LanguageModel,
+    folder: str | Path,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Saved:
+    """Write a checkpoint (safetensors, config, tokenizer, recipe) and verify it.
+
+    With one width in all layers any `from_pretrained` opens it; otherwise
+    `llmrank.load` does, and `padded` makes it uniform.
+
+    Args:
+        lm: the model to write.
+        folder: a new or an empty folder; it appears only when all is written.
+        recipe: how the model was made; stored beside the weights.
+        progress: called per step.
+
+    Raises:
+        LLMRankError: the folder is refused, the disk is full, or the reloaded model
+            does not compute the same; nothing is left then.
+    """
+    target = Path(folder).expanduser()
+    check_export_target(target)
+    _check_space(lm, target)
+    own_widths = ffn.widths(lm.model)
+    plain = len(set(own_widths)) == 1
+    with written_whole(target) as beside:
+        progress("Writing the checkpoint", 0, 2)
+        lm.model.save_pretrained(beside)
+        lm.tokenizer.save_pretrained(beside)
+        content = {"widths": own_widths, "recipe": dict(recipe or {})}
+        (beside / RECIPE_FILE).write_text(json.dumps(content, indent=1), "utf-8")
+        progress("Reloading it to verify", 1, 2)
+        difference = _verify(lm, beside)
+        size = sum(f.stat().st_size for f in beside.iterdir())
+    progress("Reloading it to verify", 2, 2)
+    return Saved(target, size, plain, _loader(target, plain), difference)
+
+
+def padded(lm: LanguageModel) -> LanguageModel:
+    """Widen all layers to the widest with zero neurons: larger, opens anywhere."""
+    return LanguageModel(lm.spec, ffn.padded(lm.model), lm.tokenizer)
+
+
+def zipped(folder: Path) -> Path:
+    """Pack an exported folder into `folder.zip` beside it and return its path.
+
+    Raises:
+        LLMRankError: the archive exists already or cannot be written.
+    """
+    archive = folder.with_name(folder.name + ".zip")
+    if archive.exists():
+        raise LLMRankError(f"{archive} exists already and is not overwritten")
+    beside = folder.with_name(f".{folder.name}-packing")
+    try:
+        made = shutil.make_archive(str(beside), "zip", folder.parent, folder.name)
+        return Path(made).replace(archive)
+    except OSError as error:
+        Path(f"{beside}.zip").unlink(missing_ok=True)
+        raise LLMRankError(f"writing {archive} failed ({error.strerror})") from error
+
+
+@torch.inference_mode()
+def _verify(lm: LanguageModel, folder: Path) -> float:
+    """Reload as a user would and compare the logits of one prompt."""
+    spec = models.ModelSpec(name=str(folder), dtype=lm.spec.dtype, device="cpu")
+    reloaded = models.load(spec)
+    d_vocab = lm.config.vocab_size
+    prompt = torch.arange(1, 33).remainder(d_vocab)[None]
+    ours = lm.model(prompt.to(lm.device)).logits.float().cpu()
+    theirs = reloaded.model(prompt).logits.float()
+    difference = float((ours - theirs).abs().max())
+    tolerance = 1e-4 if lm.device.type == "cpu" else 0.05 * float(ours.abs().max())
+    if not difference <= tolerance:
+        raise LLMRankError(
+            f"the written checkpoint does not compute what the model does (logits "
+            f"differ by {difference:.2g}); nothing was kept"
+        )
+    return difference
+
+
+def _check_space(lm: LanguageModel, target: Path) -> None:
+    need = sum(p.nbytes for p in lm.model.parameters())
+    there = next(p for p in (target, *target.parents) if p.exists())
+    free = shutil.disk_usage(there).free
+    if free < need * 1.05:
+        raise LLMRankError(
+            f"{there} has {free / 1e9:.2f} GB free, the checkpoint needs "
+            f"{need / 1e9:.2f} GB; free some space or name another folder"
+        )
+
+
+def _loader(folder: Path, plain: bool) -> str:
+    if plain:
+        return f"AutoModelForCausalLM.from_pretrained({str(folder)!r})"
+    return f"llmrank.load({str(folder)!r})"

