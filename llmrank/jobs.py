@@ -1,0 +1,298 @@
+"""One worker thread for all visitors: long work in turns, with progress and cancel."""
+
+import logging
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import Literal
+
+from llmrank.errors import CancelledError, LLMRankError
+
+MAX_QUEUED = 8
+"""How many jobs one owner may have waiting, the running one not counted."""
+
+MAX_FINISHED = 50
+"""How many finished jobs are kept for their owners to find again."""
+
+MIN_OBSERVED_S = 1.0
+"""How much of a stage must have been seen before its end is estimated."""
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job at one moment.
+
+    `elapsed_s` counts from the start of the work. `remaining_s` is of the current stage
+    alone, from its mean pace so far, and None while too little of it was seen.
+    `position` is the place in the queue (1 starts next), None when not queued.
+    `stopping` says that a running job was cancelled and has not yet noticed.
+    """
+
+    id: str
+    owner: str = field(repr=False)
+    title: str
+    state: JobState = "queued"
+    what: str = ""
+    done: int = 0
+    total: int = 0
+    elapsed_s: float = 0.0
+    remaining_s: float | None = None
+    position: int | None = None
+    stopping: bool = False
+    partial: object = None
+    result: object = None
+    error: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing about the job will change any more."""
+        return self.state in ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far a stage of the work is, and since when."""
+
+    what: str | None = None
+    started_s: float = 0.0
+    reported_s: float = 0.0
+    done_at_start: int = 0
+    done: int = 0
+    total: int = 0
+    last_step: int = 0
+
+    def after(self, what: str, done: int, total: int, now: float) -> "Pace":
+        """Return the pace after a report, which may open another stage."""
+        if what != self.what or done < self.done:
+            return Pace(what, now, now, done, done, total)
+        step = done - self.done
+        return replace(self, reported_s=now, done=done, total=total, last_step=step)
+
+    def remaining_s(self, now: float) -> float | None:
+        """Estimate the time to the end of the stage.
+
+        The mean over the whole stage does not jump when one step is slow; between two
+        reports the estimate counts down, by one step at the most.
+        """
+        steps = self.done - self.done_at_start
+        observed = self.reported_s - self.started_s
+        if steps == 0 or observed < MIN_OBSERVED_S:
+            return None
+        step_s = observed / steps
+        since = min(now - self.reported_s, step_s * self.last_step)
+        return max(0.0, step_s * (self.total - self.done) - since)
+
+
+@dataclass(eq=False)
+class Job:
+    """A submitted piece of work, and what that work uses to report."""
+
+    _view: JobView
+    _work: "Callable[[Job], object]"
+    _key: Hashable
+    _worker: "Worker"
+    _pace: Pace = Pace()
+    _started_s: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """What the worker knows it by; random, for links."""
+        return self._view.id
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Report to whoever watches.
+
+        Raises:
+            CancelledError: the owner has cancelled the job.
+        """
+        with self._worker._changed:
+            now = self._worker._clock()
+            self._pace = self._pace.after(what, done, total, now)
+            self._change(what=what, done=done, total=total)
+            if self._view.stopping:
+                raise CancelledError(f"{self._view.title} was cancelled")
+
+    def publish(self, partial: object) -> None:
+        """Show what is known so far; it must not be changed afterwards."""
+        with self._worker._changed:
+            self._change(partial=partial)
+
+    def _change(self, **changes: object) -> None:
+        self._view = replace(self._view, **changes)  # type: ignore[arg-type]
+
+    def _view_at(self, now: float) -> JobView:
+        if self._view.state != "running":
+            return self._view
+        return replace(
+            self._view,
+            elapsed_s=now - self._started_s,
+            remaining_s=self._pace.remaining_s(now),
+        )
+
+
+class Worker:
+    """One daemon thread that does the jobs of all owners, one at a time.
+
+    Owners take turns: after a job of one, each other owner who waits gets one job. What
+    a job returns or publishes is handed out as it is and must not be changed.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._jobs: dict[str, Job] = {}
+        self._finished: deque[str] = deque()
+        # Each owner's unfinished jobs, the owners in the order of their turns. The
+        # running job stays in front: who comes meanwhile is before its owner's next.
+        self._turns: dict[str, deque[Job]] = {}
+        threading.Thread(target=self._serve, name="llmrank-jobs", daemon=True).start()
+
+    def submit(
+        self,
+        owner: str,
+        title: str,
+        work: Callable[[Job], object],
+        *,
+        key: Hashable = None,
+    ) -> Job:
+        """Queue a piece of work.
+
+        Args:
+            owner: who may cancel it, and whose turn it takes.
+            title: what the visitor reads.
+            work: called in the worker's thread; what it returns is the result.
+            key: says which work this is. While this owner's job of the same key waits
+                or runs, that job is returned. Owners never share a job: one could not
+                cancel it without stopping the other's.
+
+        Raises:
+            LLMRankError: the owner has too many jobs waiting.
+        """
+        with self._changed:
+            mine = self._turns.get(owner, deque())
+            for job in mine if key is not None else ():
+                if job._key == key and not job._view.stopping:
+                    return job
+            if sum(job._view.state == "queued" for job in mine) >= MAX_QUEUED:
+                raise LLMRankError(
+                    f"{MAX_QUEUED} of your jobs are waiting, which is the limit; "
+                    "wait for one to start, or cancel one"
+                )
+            job = Job(JobView(secrets.token_urlsafe(16), owner, title), work, key, self)
+            mine.append(job)
+            self._turns[owner] = mine
+            self._jobs[job.id] = job
+            self._changed.notify()
+            return job
+
+    def snapshot(self, job_id: str) -> JobView | None:
+        """Return how the job stands now, or None when it is not known (any more)."""
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None:
+                return None
+            view = job._view_at(self._clock())
+            return replace(view, position=self._position(job))
+
+    def cancel(self, job_id: str, owner: str) -> bool:
+        """Cancel a queued job at once, a running one at its next report.
+
+        Returns:
+            False when there is nothing to cancel: an unknown or finished job, or one
+            of another owner.
+        """
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None or job._view.owner != owner or job._view.finished:
+                return False
+            if job._view.state == "running":
+                job._change(stopping=True)
+            else:
+                self._finish(job, state="cancelled")
+            return True
+
+    def _serve(self) -> None:
+        while True:
+            job = self._take()
+            outcome = _outcome(job)
+            with self._changed:
+                self._finish(job, **outcome)
+            del job, outcome  # an idle worker holds nothing of the last job
+
+    def _take(self) -> Job:
+        with self._changed:
+            while not self._turns:
+                self._changed.wait()
+            job = next(iter(self._turns.values()))[0]
+            job._started_s = self._clock()
+            job._change(state="running")
+            return job
+
+    def _finish(self, job: Job, **outcome: object) -> None:
+        self._leave(job)
+        job._view = job._view_at(self._clock())
+        job._change(**outcome, remaining_s=None, stopping=False)
+        job._work = _nothing
+        self._finished.append(job.id)
+        if len(self._finished) > MAX_FINISHED:
+            del self._jobs[self._finished.popleft()]
+
+    def _leave(self, job: Job) -> None:
+        """Take a job off the turns; when it ran, its owner becomes the last in line."""
+        owner = job._view.owner
+        rest = self._turns[owner]
+        rest.remove(job)
+        if job._view.state == "running" or not rest:
+            del self._turns[owner]
+        if rest:
+            self._turns[owner] = rest
+
+    def _position(self, job: Job) -> int | None:
+        if job._view.state != "queued":
+            return None
+        turns = zip_longest(*self._turns.values())
+        jobs = (other for turn in turns for other in turn if other is not None)
+        queued = (other for other in jobs if other._view.state == "queued")
+        return next(i for i, other in enumerate(queued, start=1) if other is job)
+
+
+def _nothing(job: Job) -> None:
+    """Stand in for work that is over, so that what it held is let go."""
+
+
+def _outcome(job: Job) -> dict[str, object]:
+    """Do the work; whatever way it ends becomes a state, and the thread lives on."""
+    try:
+        return {"state": "done", "result": job._work(job)}
+    except CancelledError:
+        return {"state": "cancelled"}
+    except LLMRankError as error:
+        return {"state": "failed", "error": str(error)}
+    except BaseException as error:  # sys.exit and st.stop too would end the thread
+        _log.exception("a job failed: %r", job._view.title)
+        return {"state": "failed", "error": _explained(error)}
+
+
+def _explained(error: BaseException) -> str:
+    if _is_out_of_memory(error):
+        return (
+            "the machine's memory was not enough; take a smaller model, fewer or "
+            "shorter texts, or a smaller batch"
+        )
+    name = type(error).__name__
+    return f"a fault in the program stopped it ({name}); the server's log has the rest"
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Torch's CPU allocator raises a plain RuntimeError; torch is not imported here."""
+    if type(error) is RuntimeError:
+        return "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
