@@ -5,7 +5,7 @@
     scores = llmrank.score(lm, stats, llmrank.LLMRank(theta=0.5, gamma=0.5))
     plan = llmrank.plan(scores, llmrank.PruningSpec(sparsity=0.3))
     pruned = llmrank.prune(lm, plan)
-    print(llmrank.compare(lm, pruned))
+    print(llmrank.table(llmrank.compare(lm, pruned)))
     llmrank.save(pruned, "exports/smaller")
 
 The names are imported on first use: torch takes seconds.
@@ -18,10 +18,25 @@ _HOMES = {
     "errors": ("LLMRankError", "OptionError", "CancelledError"),
     "models": ("LanguageModel", "ModelSpec", "load"),
     "calibration": ("ActivationStats", "CalibrationSpec", "calibrate"),
-    "criteria": ("CRITERIA", "Criterion", "LLMRank", "Scores", "score"),
+    "evaluation": ("EvaluationSpec",),
+    "decoding": ("BenchmarkSpec",),
+    "criteria": (
+        "CRITERIA",
+        "L1",
+        "L2",
+        "Activation",
+        "Criterion",
+        "LLMRank",
+        "Random",
+        "Scores",
+        "Wanda",
+        "score",
+    ),
     "pruning": ("PruningPlan", "PruningSpec", "plan", "prune"),
     "export": ("save",),
-    "experiment": ("Experiment", "Report", "compare", "run"),
+    "comparison": ("Comparison", "Measures", "TaskSpec", "compare"),
+    "experiment": ("Experiment", "Report", "run"),
+    "summary": ("table",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from llmrank.benchmark import Latency, Speedup, Timing, latency, speedup
+from llmrank.benchmark import Speedup, measure, speedup
 from llmrank.decoding import BenchmarkSpec
 from llmrank.evaluation import (
     Estimate,
@@ -21,6 +21,7 @@ from llmrank.models import LanguageModel
 from llmrank.options import option, spec
 from llmrank.progress import Progress, silent
 from llmrank.tasks import TASKS, Retention, TaskResult, evaluate_task, retention
+from llmrank.timing import Latency, Timing
 
 
 @spec
@@ -205,11 +206,10 @@ class _Board:
             self._show(side, tasks=(*self._side(side).tasks, result))
 
     def speed(self, spec: BenchmarkSpec, progress: Progress) -> None:
-        dense, pruned = self._models.values()
-        timings = latency((dense, pruned), spec, progress=progress)
-        for side, timing in zip(self._models, timings, strict=True):
-            self._show(side, latency=timing)
-        faster = speedup(dense, pruned, *timings, progress=progress)
+        costs = measure(tuple(self._models.values()), spec, progress=progress)
+        for side, cost in zip(self._models, costs, strict=True):
+            self._show(side, latency=cost.latency)
+        faster = speedup(*costs)
         self.comparison = dataclasses.replace(self.comparison, speedup=faster)
         self._publish(self.comparison)
         for side, lm in self._models.items():
@@ -222,7 +222,7 @@ class _Board:
         return self.comparison.dense if side == "dense" else self.comparison.pruned
 
     def _show(self, side: "SideName", **measured: Any) -> None:
-        new = {side: dataclasses.replace(self._side(side), **measured)}
+        new: dict[str, Any] = {side: dataclasses.replace(self._side(side), **measured)}
         self.comparison = dataclasses.replace(self.comparison, **new)
         self._publish(self.comparison)
 

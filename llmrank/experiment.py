@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
 
-from llmrank.benchmark import device_name
-from llmrank.calibration import CalibrationSpec
+from llmrank.calibration import BATCH_TOKENS, CalibrationSpec
 from llmrank.comparison import Comparison, Measures, TaskSpec, compare
 from llmrank.criteria import Criterion, LLMRank, criterion, recipe
 from llmrank.decoding import BenchmarkSpec
-from llmrank.errors import OptionError
-from llmrank.evaluation import EvaluationSpec
-from llmrank.models import LanguageModel, ModelSpec
+from llmrank.errors import LLMRankError, OptionError
+from llmrank.evaluation import WINDOW, EvaluationSpec
+from llmrank.models import LanguageModel, ModelSpec, pick_device, shape
 from llmrank.options import described
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningSpec
@@ -59,17 +59,24 @@ class Experiment:
         Raises:
             OptionError: a value outside its limits, an unknown name or field.
         """
-        kinds = {f.name: f.type for f in dataclasses.fields(Experiment)}
+        kinds = spec_kinds()
         parts: dict[str, Any] = {}
         for name, values in plain.items():
             if name not in kinds:
-                raise OptionError(f"an experiment has no {name!r}; it has: {kinds}")
+                raise OptionError(
+                    f"an experiment has no {name!r}; it has: {', '.join(kinds)}"
+                )
             build = criterion if name == "criterion" else kinds[name]
             try:
-                parts[name] = build(**values)  # type: ignore[operator]
+                parts[name] = build(**values)
             except TypeError as error:
                 raise OptionError(f"{name}: {error}") from error
         return Experiment(**parts)
+
+
+def spec_kinds() -> dict[str, Any]:
+    """Return the class of each of an experiment's specs by field name."""
+    return {f.name: f.type for f in dataclasses.fields(Experiment)}
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,8 @@ def run(
     """
     known = stages or Stages()
     _ = experiment.tasks.names
+    if not known.has_model(experiment.model):
+        estimate(experiment).check()
     dense = known.model(experiment.model, progress=progress)
     stats = known.stats(experiment.model, experiment.calibration, progress=progress)
     pruned = known.pruned(*experiment.stage_specs, progress=progress)
@@ -120,13 +129,87 @@ def run(
     return report(comparison)
 
 
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """What a run will need, known before its weights are loaded."""
+
+    name: str
+    dense_bytes: int
+    pruned_bytes: int
+    working_bytes: int
+    available_bytes: int | None
+
+    @property
+    def total_bytes(self) -> int:
+        """Dense weights, the pruned FFN's own weights and working memory."""
+        return self.dense_bytes + self.pruned_bytes + self.working_bytes
+
+    @property
+    def sentence(self) -> str:
+        """The estimate in one sentence."""
+        has = self.available_bytes
+        free = "" if has is None else f"; {has / 1e9:.1f} GB are free"
+        return (
+            f"{self.name} needs about {self.total_bytes / 1e9:.2f} GB of memory "
+            f"(dense {self.dense_bytes / 1e9:.2f}, pruned FFN weights "
+            f"{self.pruned_bytes / 1e9:.2f}, working {self.working_bytes / 1e9:.2f})"
+            f"{free}"
+        )
+
+    def check(self) -> None:
+        """Refuse what cannot fit.
+
+        Raises:
+            LLMRankError: with the estimate and what to change.
+        """
+        if self.available_bytes is not None and self.total_bytes > self.available_bytes:
+            raise LLMRankError(
+                f"{self.sentence}: too little; "
+                "choose a smaller dtype or a smaller model"
+            )
+
+
+def estimate(experiment: Experiment) -> MemoryEstimate:
+    """Estimate the memory of a run from the model's configuration alone.
+
+    Working memory: the logits of one evaluation window in float32, three times (model,
+    cast, log-softmax), and the activations of one calibration batch.
+
+    Raises:
+        LLMRankError: no such model, an unsupported type, a device that is not there.
+    """
+    sizes = shape(experiment.model)
+    device = pick_device(experiment.model.device)
+    itemsize = sizes.weight_bytes // sizes.n_params
+    n_matrices = 3  # gate, up, down; an upper bound for ungated families
+    ffn_weights = n_matrices * sizes.n_layers * sizes.d_model * sizes.d_ff
+    kept = 1 - experiment.pruning.sparsity
+    tokens = max(BATCH_TOKENS, experiment.calibration.seq_len)
+    return MemoryEstimate(
+        name=experiment.model.name,
+        dense_bytes=sizes.weight_bytes,
+        pruned_bytes=int(ffn_weights * kept) * itemsize,
+        working_bytes=3 * 4 * WINDOW * sizes.d_vocab + 4 * 4 * tokens * sizes.d_ff,
+        available_bytes=free_bytes(device),
+    )
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Return the memory that is free on a device, or None where it cannot be asked."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "cpu":
+        return int(psutil.virtual_memory().available)
+    return None
+
+
 def environment(lm: LanguageModel) -> dict[str, str]:
     """Return where and with what numbers are measured."""
     packages = ("torch", "transformers")
     now = datetime.datetime.now(datetime.UTC)
     return {
         "measured_at": now.isoformat("T", "seconds"),
-        "device": device_name(lm.device),
+        "device": str(lm.device),
         "dtype": lm.spec.dtype,
         "n_threads": str(torch.get_num_threads()),
         "machine": f"{platform.system()} {platform.machine()}",

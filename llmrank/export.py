@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from llmrank import ffn, models
+from llmrank.calibration import ActivationStats
+from llmrank.criteria import Scores
 from llmrank.errors import LLMRankError
-from llmrank.folders import check_export_target, written_whole
+from llmrank.folders import check_export_target, written_file, written_whole
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
 from llmrank.sources import RECIPE_FILE
@@ -85,6 +88,30 @@ def save(
         size = sum(f.stat().st_size for f in beside.iterdir())
     progress("Reloading it to verify", 2, 2)
     return Saved(target, size, plain, _loader(target, plain), difference)
+
+
+def write_scores(
+    path: Path,
+    scores: Scores,
+    stats: ActivationStats,
+    recipe: Mapping[str, Any],
+) -> None:
+    """Write scores and statistics as safetensors, the recipe in the metadata.
+
+    Tensors `layers.{i}.scores` and `layers.{i}.input_norm|up_norm|neuron_norm|
+    output_norm`.
+
+    Raises:
+        LLMRankError: the file cannot be written.
+    """
+    tensors = {f"layers.{i}.scores": s for i, s in enumerate(scores.layers)}
+    for i, layer in enumerate(stats.layers):
+        for name in ("input_norm", "up_norm", "neuron_norm", "output_norm"):
+            tensors[f"layers.{i}.{name}"] = getattr(layer, name)
+    origin = {"recipe": json.dumps(recipe), "text_sha256": stats.text_sha256}
+    with written_file(path) as beside:
+        contiguous = {name: t.contiguous() for name, t in tensors.items()}
+        save_file(contiguous, beside, metadata={"format": "pt", **origin})
 
 
 def padded(lm: LanguageModel) -> LanguageModel:

@@ -87,3 +87,24 @@ def written_whole(folder: Path) -> Iterator[Path]:
     finally:
         if beside is not None:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def written_file(path: Path) -> Iterator[Path]:
+    """Give a path to write to that becomes the file only when all is written.
+
+    Raises:
+        LLMRankError: the folder does not exist, or the disk is full or fails.
+    """
+    beside = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        yield beside
+        beside.replace(path)
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise LLMRankError(
+            f"writing {path} failed ({why}); name a file in a folder that exists, "
+            "can be written to and has room"
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)

@@ -31,6 +31,14 @@ class Memo(Generic[T]):
                 self._results.move_to_end(key)
             return self._results.get(key)
 
+    def put(self, key: Hashable, result: T) -> None:
+        """Remember a result; the oldest is forgotten."""
+        with self._lock:
+            self._results[key] = result
+            self._results.move_to_end(key)
+            while len(self._results) > self._limit:
+                self._results.popitem(last=False)
+
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the result, making it first where it is missing."""
         with self._lock:
@@ -40,10 +48,8 @@ class Memo(Generic[T]):
             if found is not None:
                 return found
             made = make()
+            self.put(key, made)
             with self._lock:
-                self._results[key] = made
-                while len(self._results) > self._limit:
-                    self._results.popitem(last=False)
                 self._making.pop(key, None)
             return made
 
@@ -65,6 +71,10 @@ class Stages:
     def has_model(self, model: ModelSpec) -> bool:
         """Whether the dense model is in memory."""
         return self._models.peek(model) is not None
+
+    def has_pruned(self, *specs: Hashable) -> bool:
+        """Whether the smaller model is in memory."""
+        return self._pruned.peek(specs) is not None
 
     def has_stats(self, model: ModelSpec, calibration: CalibrationSpec) -> bool:
         """Whether scoring can begin at once."""

@@ -1,0 +1,60 @@
+"""Overview: what happens if I prune this?"""
+
+from pages.shared.frame import frame
+
+e = frame("Overview", "What happens if I prune this?")
+
+import streamlit as st
+
+from llmrank.experiment import Experiment, Report
+from llmrank.jobs import JobView
+from llmrank.summary import verdict
+from pages.shared import cached, jobs, panels
+
+
+def show(report: Report) -> None:
+    """Show the verdict in words, then the four numbers."""
+    said = verdict(report.comparison)
+    for word in ("smaller", "worse", "faster"):
+        if word in said:
+            st.markdown(f"**{word.capitalize()}** &ensp; {said[word]}")
+    panels.numbers(report.comparison, report.environment)
+
+
+def show_running(seen: JobView) -> None:
+    """Show the numbers as they come in."""
+    if isinstance(seen.partial, Report):
+        show(seen.partial)
+    else:
+        st.caption("Loading the model and measuring its activations first.")
+
+
+def show_next(of: Experiment) -> None:
+    """Offer the next step."""
+    st.markdown(
+        "**Next** &ensp; take the smaller model with you on *Prune*, see what it costs "
+        "in full on *Compare*, or look at who was dropped on *Scores* and *Graph*."
+    )
+    panels.measure(of, "Measure again", primary=False)
+
+
+st.markdown(
+    "The feed-forward layers of a language model are networks of neurons. This app "
+    "ranks every neuron by its centrality in that network (LLM-Rank), removes the "
+    "least central ones for real, and measures on the spot what that does to accuracy "
+    "and speed. Change the method and the sparsity in the sidebar; every page answers "
+    "one question about the same experiment."
+)
+with panels.panel():
+    report = cached.reports().peek(e)
+    if jobs.active("measure"):
+        jobs.live("measure", show_running)
+    elif report is not None:
+        show(report)
+        show_next(e)
+    else:
+        panels.measure(e, "Prune it and measure")
+        st.caption(
+            "Loads the model, scores its neurons, cuts it, and measures dense and "
+            "pruned side by side: under 90 seconds for the demo model on two cores."
+        )

@@ -1,0 +1,129 @@
+"""An experiment as flat, named settings: the command line, the link, the session."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from llmrank.criteria import CRITERIA
+from llmrank.errors import OptionError
+from llmrank.experiment import Experiment, spec_kinds
+from llmrank.options import Option, options
+
+SECTIONS = ("model", "calibration", "pruning", "evaluation", "tasks", "benchmark")
+_FLAT_NAMES = {"name": "model", "items_seed": "seed"}
+"""`seed` sets every seed; a model's name is the setting `model`."""
+
+
+def declared() -> dict[str, Option]:
+    """Return every setting by its flat name, the criteria's parameters last."""
+    kinds = [spec_kinds()[s] for s in SECTIONS] + [CRITERIA[n] for n in CRITERIA]
+    criterion = Option(
+        "criterion", str, "llm-rank", "How neurons are scored", choices=tuple(CRITERIA)
+    )
+    found = {"criterion": criterion}
+    for o in (o for kind in kinds for o in options(kind)):
+        name = _FLAT_NAMES.get(o.name, o.name)
+        found.setdefault(name, replace(o, name=name))
+    return found
+
+
+def experiment(settings: Mapping[str, Any]) -> Experiment:
+    """Build an experiment from settings given as text or as values.
+
+    Raises:
+        OptionError: an unknown setting, a value outside its limits, or a parameter of
+            a criterion that is not the chosen one.
+    """
+    known = declared()
+    for name in settings:
+        if name not in known:
+            raise OptionError(
+                f"unknown setting {name[:80]!r}; there are: {', '.join(known)}"
+            )
+    chosen = CRITERIA[str(settings.get("criterion", "llm-rank"))]
+    _refuse_foreign(chosen, settings)
+    parts = {name: _built(spec_kinds()[name], settings) for name in SECTIONS}
+    return Experiment(criterion=_built(chosen, settings), **parts)
+
+
+def settings(of: Experiment) -> dict[str, Any]:
+    """Return the settings that differ from their defaults."""
+    found: dict[str, Any] = {"criterion": of.criterion.name}
+    for part in (of.criterion, *(getattr(of, s) for s in reversed(SECTIONS))):
+        for o in options(type(part)):
+            found[_FLAT_NAMES.get(o.name, o.name)] = getattr(part, o.name)
+    defaults = {name: o.default for name, o in declared().items()}
+    return {n: found[n] for n in defaults if n in found and found[n] != defaults[n]}
+
+
+def command_line(of: Experiment, *, export: str | None = None) -> str:
+    """Return the command that repeats the experiment."""
+    flags = [
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+        for name, value in settings(of).items()
+    ]
+    target = [] if export is None else [f"--export {shlex.quote(export)}"]
+    return " ".join(["python -m llmrank run", *flags, *target])
+
+
+def snippet(of: Experiment, *, export: str = "pruned-model") -> str:
+    """Return the Python that repeats the experiment, from loading to saving."""
+    of_default = Experiment()
+    measures = ", ".join(
+        f"{name}={getattr(of, name)!r}"
+        for name in ("evaluation", "tasks", "benchmark")
+        if getattr(of, name) != getattr(of_default, name)
+    )
+    names = ["CalibrationSpec", type(of.criterion).__name__, "Measures", "ModelSpec"]
+    more = [f"{n[0].upper()}{n[1:]}Spec" for n in _sections_in(measures)]
+    return "\n".join(
+        [
+            "import llmrank",
+            "from llmrank import " + ", ".join(sorted([*names, *more, "PruningSpec"])),
+            "",
+            f"dense = llmrank.load({of.model!r})",
+            f"stats = llmrank.calibrate(dense, {of.calibration!r})",
+            f"scores = llmrank.score(dense, stats, {of.criterion!r})",
+            f"plan = llmrank.plan(scores, {of.pruning!r})",
+            "pruned = llmrank.prune(dense, plan)",
+            f"found = llmrank.compare(dense, pruned, Measures({measures}))",
+            "print(llmrank.table(found))",
+            f"print(llmrank.save(pruned, {export!r}).summary)",
+        ]
+    )
+
+
+def _sections_in(measures: str) -> list[str]:
+    names = ("evaluation", "tasks", "benchmark")
+    return [n.removesuffix("s") for n in names if f"{n}=" in measures]
+
+
+def applicable(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the parameters of criteria that are not the chosen one."""
+    foreign = _foreign(CRITERIA[str(given.get("criterion", "llm-rank"))])
+    return {name: value for name, value in given.items() if name not in foreign}
+
+
+def _foreign(chosen: Any) -> set[str]:
+    own = {o.name for o in options(chosen)}
+    shared = {o.name for s in SECTIONS for o in options(spec_kinds()[s])}
+    every = {o.name for n in CRITERIA for o in options(CRITERIA[n])}
+    return every - own - shared
+
+
+def _refuse_foreign(chosen: Any, given: Mapping[str, Any]) -> None:
+    """A parameter that the criterion does not have would silently do nothing."""
+    for name in sorted(_foreign(chosen) & set(given)):
+        has = ", ".join(o.name for o in options(chosen)) or "no parameters"
+        raise OptionError(f"criterion {chosen.name} has no {name}; it has: {has}")
+
+
+def _built(kind: Any, given: Mapping[str, Any]) -> Any:
+    values = {}
+    for o in options(kind):
+        flat = _FLAT_NAMES.get(o.name, o.name)
+        if flat in given:
+            value = given[flat]
+            values[o.name] = o.parse(value) if isinstance(value, str) else value
+    return kind(**values)

@@ -1,0 +1,45 @@
+"""What a visitor may name: folders of a shared server are limited, hubs are off."""
+
+import os
+from pathlib import Path
+
+import streamlit as st
+
+from llmrank.corpora import EMBEDDED
+from llmrank.errors import LLMRankError
+from llmrank.experiment import Experiment
+from llmrank.folders import cache_folder, check_allowed
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def is_shared() -> bool:
+    """Whether others than the person at this machine can reach the server."""
+    return st.get_option("server.address") not in LOOPBACK
+
+
+def check(e: Experiment) -> None:
+    """Refuse models and texts that a visitor of a shared server may not name.
+
+    Raises:
+        LLMRankError: saying what is allowed.
+    """
+    if not is_shared():
+        return
+    name = e.model.name
+    if name != "demo" and Path(name).expanduser().exists():
+        check_allowed(Path(name))
+    elif name != "demo" and not os.environ.get("LLMRANK_HUB"):
+        raise LLMRankError(
+            "this server is shared and fetches no models from the hub; use demo or a "
+            "folder of the server (whoever runs it can set LLMRANK_HUB=1)"
+        )
+    for path in (e.calibration.calibration_text, e.evaluation.eval_text):
+        inside = Path(path).resolve().is_relative_to(texts_folder().resolve())
+        if path != EMBEDDED and not inside:
+            check_allowed(Path(path))
+
+
+def texts_folder() -> Path:
+    """Return where uploaded texts are kept, each under the hash of its content."""
+    return cache_folder() / "texts"

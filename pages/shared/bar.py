@@ -1,0 +1,65 @@
+"""The experiment bar: what every picture on the page is a picture of."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from llmrank.curve import label
+from llmrank.errors import LLMRankError
+from llmrank.experiment import Experiment
+from llmrank.models import ModelShape
+from llmrank.sources import DEMO_NAME
+from llmrank.summary import number, spread
+from pages.shared import access, cached
+
+
+def draw(e: Experiment) -> None:
+    """Draw two lines: the experiment, and what has been measured of it."""
+    with st.container(border=True):
+        st.markdown(" &emsp; ".join([_model(e), _method(e)]))
+        st.caption(_measured(e))
+
+
+def _model(e: Experiment) -> str:
+    name = DEMO_NAME if e.model.name == "demo" else escaped(e.model.name)
+    seen = _shape(e)
+    size = "" if seen is None else f" · {seen.n_layers} layers × {seen.d_ff:,} neurons"
+    return f"**{name}**{size}"
+
+
+def _method(e: Experiment) -> str:
+    scope = "" if e.pruning.scope == "layer" else ", one threshold over all layers"
+    return f"{label(e.criterion)} &emsp; **{e.pruning.sparsity:.3g} removed**{scope}"
+
+
+def _measured(e: Experiment) -> str:
+    report = cached.reports().peek(e)
+    if report is None or report.comparison.pruned.text is None:
+        return "not measured yet with these settings"
+    found = report.comparison
+    dense = number(found.dense.text.perplexity.value)
+    said = [f"perplexity {dense} → {spread(found.pruned.text.perplexity)}"]
+    if found.speedup is not None:
+        said.append(f"prefill ×{number(found.speedup.prefill.measured)} as fast")
+        said.append(f"decode ×{number(found.speedup.decode.measured)} as fast")
+    if not found.pruned.tasks:
+        said.append("not measured: tasks")
+    return " · ".join(said)
+
+
+def _shape(e: Experiment) -> ModelShape | None:
+    """Describe what is on this machine; a link never fetches anything."""
+    if e.model.name != "demo" and not Path(e.model.name).expanduser().exists():
+        return None
+    try:
+        access.check(e)
+        return cached.shape(e.model)
+    except LLMRankError as error:
+        st.error(str(error))
+        return None
+
+
+def escaped(text: str) -> str:
+    """Show a name as text: no markdown, no HTML, not too long."""
+    shown = text if len(text) <= 60 else "…" + text[-59:]
+    return "".join(c if c.isalnum() or c in " /_-." else f"&#{ord(c)};" for c in shown)

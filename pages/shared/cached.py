@@ -1,0 +1,33 @@
+"""What all visitors share: the results of stages, the worker, finished reports."""
+
+import streamlit as st
+
+from llmrank import models
+from llmrank.experiment import Report
+from llmrank.jobs import Worker
+from llmrank.models import ModelShape, ModelSpec
+from llmrank.stages import Memo, Stages
+
+
+@st.cache_resource(show_spinner=False)
+def stages() -> Stages:
+    """Models, statistics, scores and plans by their specs."""
+    return Stages()
+
+
+@st.cache_resource(show_spinner=False)
+def worker() -> Worker:
+    """The one thread that does long work."""
+    return Worker()
+
+
+@st.cache_resource(show_spinner=False)
+def reports() -> Memo[Report]:
+    """What was measured last, by experiment; each carries its time and machine."""
+    return Memo(64)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def shape(model: ModelSpec) -> ModelShape:
+    """Describe a model that lies on this machine, from its configuration."""
+    return models.shape(model)

@@ -1,0 +1,120 @@
+"""Specs as widgets: one control per declared setting, drawn in the sidebar."""
+
+import hashlib
+from typing import Any
+
+import streamlit as st
+from llmrank.tasks import TASKS
+
+from llmrank.corpora import EMBEDDED
+from llmrank.criteria import CRITERIA
+from llmrank.folders import cache_folder
+from llmrank.options import Option, options
+from llmrank.settings import declared
+from pages.shared import access, state
+
+LABELS = {
+    "theta": "θ: weight against degree",
+    "gamma": "γ: graph against activation",
+    "seq_len": "Tokens per sample",
+    "eval_tokens": "Evaluation tokens",
+    "multiple_of": "Round widths up to a multiple of",
+    "dtype": "Precision",
+    "new_tokens": "Decoded tokens",
+    "prompt_tokens": "Prompt tokens",
+    "repeats": "Timed rounds",
+    "items": "Items per task",
+}
+
+
+def sidebar() -> None:
+    """Draw the experiment's settings: model, method, texts, measures."""
+    with st.sidebar:
+        st.subheader("Model")
+        _setting("model")
+        with st.expander("Precision and device"):
+            for name in ("dtype", "device", "revision"):
+                _setting(name)
+        st.subheader("Method")
+        _setting("criterion")
+        criterion = CRITERIA[state.value("criterion")]
+        st.caption((criterion.__doc__ or "").strip().splitlines()[0])
+        for o in options(criterion):
+            if o.name != "seed":
+                _setting(o.name)
+        for name in ("sparsity", "scope", "multiple_of"):
+            _setting(name)
+        _texts()
+        _measures()
+
+
+def _texts() -> None:
+    with st.sidebar.expander("Texts"):
+        _text("calibration_text", "Calibration text")
+        for name in ("samples", "seq_len", "seed"):
+            _setting(name)
+        _text("eval_text", "Evaluation text")
+        _setting("eval_tokens")
+
+
+def _measures() -> None:
+    with st.sidebar.expander("Tasks and timing"):
+        asked = [t for t in state.value("tasks").split(",") if t in TASKS]
+        if state.value("tasks").strip() == "all":
+            asked = list(TASKS)
+        new = st.multiselect(
+            "Zero-shot tasks", list(TASKS), asked, help=declared()["tasks"].help
+        )
+        state.choose("tasks", ",".join(new))
+        for name in ("items", "batch", "prompt_tokens", "new_tokens", "repeats"):
+            _setting(name)
+
+
+def _setting(name: str) -> None:
+    o = declared()[name]
+    label = LABELS.get(name, name.replace("_", " ").capitalize())
+    state.choose(name, _widget(o, label, state.value(name)))
+
+
+def _widget(o: Option, label: str, value: Any) -> Any:
+    key = f"control_{o.name}"
+    if len(o.choices) > 3:
+        at = o.choices.index(value)
+        return st.selectbox(label, o.choices, at, help=o.help, key=key)
+    if o.choices:
+        return st.segmented_control(
+            label, o.choices, default=value, required=True, help=o.help, key=key
+        )
+    if o.name == "sparsity":
+        shown = round(100 * value, 1)
+        percent = st.slider(label, 0.0, 95.0, shown, 1.0, "%g %%", help=o.help, key=key)
+        return round(percent / 100, 4)
+    if o.kind is float:
+        return st.slider(
+            label, float(o.low), float(o.high), value, 0.01, help=o.help, key=key
+        )
+    if o.kind is int:
+        return st.number_input(
+            label, int(o.low), int(o.high), value, help=o.help, key=key
+        )
+    return st.text_input(label, value, help=o.help, key=key).strip() or o.default
+
+
+def _text(name: str, label: str) -> None:
+    """Offer the embedded text or an upload, kept under the hash of its content."""
+    uploaded = st.file_uploader(
+        label, type=["txt", "md"], help=declared()[name].help, key=f"control_{name}"
+    )
+    if uploaded is not None:
+        content = uploaded.getvalue()
+        path = access.texts_folder() / f"{hashlib.sha256(content).hexdigest()}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        state.choose(name, str(path))
+    source = state.value(name)
+    if source != EMBEDDED:
+        shown = uploaded.name if uploaded is not None else source
+        st.caption(f"Using {shown.replace(str(cache_folder()), '…')}")
+        if uploaded is None and st.button("Use the embedded text", key=f"reset_{name}"):
+            state.choose(name, EMBEDDED)
+            st.rerun()

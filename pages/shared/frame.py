@@ -1,0 +1,47 @@
+"""Every page's first call: configuration, links, settings, the experiment in hand."""
+
+import streamlit as st
+
+PAGES = {
+    "Experiment": {
+        "Overview": "app.py",
+        "Prune": "pages/prune.py",
+        "Compare": "pages/compare.py",
+    },
+    "Inspect": {"Scores": "pages/scores.py", "Graph": "pages/graph.py"},
+}
+
+
+def frame(title: str, question: str):  # noqa: ANN201 (the type would import torch)
+    """Draw what all pages share and return the experiment in hand.
+
+    The links and the question stand before torch is imported, which takes seconds at
+    the first visit of all.
+    """
+    st.set_page_config(f"{title} · LLM-Rank Explorer", "assets/logo.svg", "wide")
+    st.logo("assets/logo.svg", size="large")
+    _links()
+    st.title(title, anchor=False)
+    st.markdown(f"**{question}**")
+    with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
+        from pages.shared import bar, controls, jobs, panels, state
+
+    for complaint in state.complaints():
+        st.warning(complaint)
+    controls.sidebar()
+    with panels.panel():
+        experiment = state.current()
+        state.write_link(experiment, **jobs.link())
+        bar.draw(experiment)
+        jobs.strip()
+        return experiment
+    return st.stop()
+
+
+def _links() -> None:
+    with st.sidebar:
+        for group, pages in PAGES.items():
+            st.caption(group)
+            for label, path in pages.items():
+                st.page_link(path, label=label)
+        st.divider()

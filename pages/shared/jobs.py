@@ -1,0 +1,126 @@
+"""Long work from a page: start it, watch it, find it again, stop it."""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Hashable
+
+import streamlit as st
+
+from llmrank.errors import LLMRankError
+from llmrank.jobs import Job, JobView
+from pages.shared import cached
+
+_ENTRY = "jobs"
+TICK_S = 0.5
+
+
+def owner() -> str:
+    """Return who this visitor is: the browser's own cookie, or the session.
+
+    A reload starts a new session; the cookie lets it still stop its own job.
+    """
+    cookie = st.context.cookies.get("_streamlit_xsrf")
+    if cookie:
+        return hashlib.sha256(cookie.encode()).hexdigest()
+    return st.session_state.setdefault("owner", secrets.token_urlsafe(16))
+
+
+def start(
+    kind: str, title: str, work: Callable[[Job], object], *, key: Hashable
+) -> None:
+    """Queue work of a kind (one per kind and visitor is watched) and show it."""
+    try:
+        job = cached.worker().submit(owner(), title, work, key=(kind, key))
+    except LLMRankError as error:
+        st.error(str(error))
+        return
+    _watched()[kind] = job.id
+    st.rerun()
+
+
+def view(kind: str) -> JobView | None:
+    """Return how this session's job of a kind stands."""
+    job_id = _watched().get(kind)
+    return None if job_id is None else cached.worker().snapshot(job_id)
+
+
+def active(kind: str) -> bool:
+    """Whether a job of the kind waits or runs."""
+    seen = view(kind)
+    return seen is not None and not seen.finished
+
+
+def link() -> dict[str, str]:
+    """Return the watched jobs as a parameter of the address."""
+    named = [f"{kind}.{job_id}" for kind, job_id in _watched().items()]
+    return {"jobs": ",".join(named)} if named else {}
+
+
+def strip() -> None:
+    """Show every watched job: what, how far, how long still, and Stop."""
+    for kind in tuple(_watched()):
+        seen = view(kind)
+        if seen is None:
+            del _watched()[kind]
+        elif seen.finished:
+            _ended(kind, seen)
+        else:
+            st.fragment(_running, run_every=TICK_S)(kind)
+
+
+def live(kind: str, draw: Callable[[JobView], None]) -> None:
+    """Draw a job's partial result again and again while it runs."""
+    if not active(kind):
+        return
+
+    def again() -> None:
+        seen = view(kind)
+        if seen is not None:
+            draw(seen)
+
+    st.fragment(again, run_every=TICK_S)()
+
+
+def _running(kind: str) -> None:
+    seen = view(kind)
+    if seen is None or seen.finished:
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center", key=f"job_{kind}"):
+        share = seen.done / seen.total if seen.total else 0.0
+        st.progress(min(share, 1.0), text=f"**{seen.title}** · {_said(seen)}")
+        if st.button("Stop", key=f"stop_{kind}", disabled=seen.stopping):
+            _stop(seen)
+
+
+def _stop(seen: JobView) -> None:
+    if not cached.worker().cancel(seen.id, owner()):
+        st.toast("Only the browser that started this job can stop it.")
+
+
+def _said(seen: JobView) -> str:
+    if seen.state == "queued":
+        return f"waiting, place {seen.position} in the queue"
+    if seen.stopping:
+        return "stopping"
+    left = "" if seen.remaining_s is None else f", about {seen.remaining_s:.0f} s left"
+    steps = f" {seen.done}/{seen.total}" if seen.total > 1 else ""
+    return f"{seen.what or 'starting'}{steps} · {seen.elapsed_s:.0f} s{left}"
+
+
+def _ended(kind: str, seen: JobView) -> None:
+    if seen.state == "failed":
+        st.error(f"**{seen.title}** failed: {seen.error}")
+    elif seen.state == "cancelled":
+        st.info(f"**{seen.title}** was stopped after {seen.elapsed_s:.0f} s.")
+    if seen.state != "done" and st.button("Dismiss", key=f"dismiss_{kind}"):
+        del _watched()[kind]
+        st.rerun()
+
+
+def _watched() -> dict[str, str]:
+    """Return kind → job id; the first call of a session reads them from the link."""
+    if _ENTRY not in st.session_state:
+        named = st.query_params.get("jobs", "")
+        pairs = [part.partition(".") for part in named.split(",") if part]
+        st.session_state[_ENTRY] = {kind: job_id for kind, _, job_id in pairs[:8]}
+    return st.session_state[_ENTRY]

@@ -1,0 +1,153 @@
+"""Pieces that two pages or more draw: guarded panels, empty states, numbers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from llmrank import experiment as experiments
+from llmrank.comparison import Comparison
+from llmrank.errors import LLMRankError
+from llmrank.evaluation import Estimate
+from llmrank.experiment import Experiment, Report
+from llmrank.jobs import Job
+from llmrank.summary import number
+from pages.shared import access, cached, jobs
+
+
+@contextmanager
+def panel() -> Iterator[None]:
+    """Show what a visitor may meet where it happened; the rest of the page lives."""
+    try:
+        yield
+    except LLMRankError as error:
+        st.error(str(error))
+
+
+def measure(e: Experiment, label: str = "Measure it", *, primary: bool = True) -> None:
+    """Offer the whole job: score, cut, and measure dense beside pruned."""
+    kind = "primary" if primary else "secondary"
+    busy = jobs.active("measure")
+    if not st.button(label, type=kind, disabled=busy, key=f"measure_{label}"):
+        return
+    access.check(e)
+    stages, reports = cached.stages(), cached.reports()
+
+    def work(job: Job) -> Report:
+        measured = experiments.run(
+            e, stages=stages, progress=job.progress, publish=job.publish
+        )
+        reports.put(e, measured)
+        return measured
+
+    title = f"Measuring {e.pruning.sparsity:.0%} by {e.criterion.name}"
+    jobs.start("measure", title, work, key=e)
+
+
+def has_scores(e: Experiment) -> bool:
+    """Return whether scores are at hand; else offer to read the model, once."""
+    stages = cached.stages()
+    if stages.has_model(e.model) and stages.has_stats(e.model, e.calibration):
+        return True
+    if jobs.active("read"):
+        st.info("The model is being read; its neurons appear here when it is done.")
+        return False
+    tokens = e.calibration.samples * e.calibration.seq_len
+    st.info(
+        f"**{e.model.name}** has not been read with these settings. Reading loads it "
+        f"and runs {tokens:,} calibration tokens through it once; after that every "
+        "θ, γ and sparsity answers at once. " + experiments.estimate(e).sentence + "."
+        if _is_here(e)
+        else f"**{e.model.name}** is not on this machine; reading it fetches it from "
+        "the Hugging Face hub."
+    )
+    if st.button("Read the model", type="primary", key="read"):
+        access.check(e)
+
+        def work(job: Job) -> None:
+            experiments.estimate(e).check()
+            stages.stats(e.model, e.calibration, progress=job.progress)
+
+        key = (e.model, e.calibration)
+        jobs.start("read", f"Reading {e.model.name}", work, key=key)
+    return False
+
+
+def _is_here(e: Experiment) -> bool:
+    from pathlib import Path
+
+    return e.model.name == "demo" or Path(e.model.name).expanduser().exists()
+
+
+def current_report(e: Experiment) -> Report | None:
+    """Return what is known of exactly this experiment: finished, or so far."""
+    seen = jobs.view("measure")
+    partial = None if seen is None else seen.partial
+    if isinstance(partial, Report) and partial.experiment == e and not seen.finished:
+        return partial
+    return cached.reports().peek(e)
+
+
+def numbers(found: Comparison, origin: dict[str, str]) -> None:
+    """Show the four numbers of a comparison, dense → pruned, with their intervals."""
+    columns = st.columns(4)
+    dense, pruned = found.dense, found.pruned
+    with columns[0]:
+        share = 1 - pruned.footprint.n_params / dense.footprint.n_params
+        st.metric(
+            "Parameters",
+            f"{pruned.footprint.n_params / 1e6:,.1f} M",
+            f"{-share:.1%} of {dense.footprint.n_params / 1e6:,.1f} M",
+            delta_color="off",
+            help="Really cut: fewer rows and columns, not zeros.",
+        )
+    with columns[1]:
+        _perplexity(found)
+    for column, phase in zip(columns[2:], ("prefill", "decode"), strict=True):
+        with column:
+            _speed(found, phase, origin)
+
+
+def _perplexity(found: Comparison) -> None:
+    text, ratio = found.pruned.text, found.perplexity_ratio
+    if text is None or found.dense.text is None:
+        st.metric("Perplexity", "…", help="Measured on held-out text.")
+        return
+    dense = found.dense.text
+    st.metric(
+        "Perplexity",
+        f"{number(dense.perplexity.value)} → {number(text.perplexity.value)}",
+        None if ratio is None else f"×{number(ratio.value)} {interval(ratio)}",
+        delta_color="off",
+        delta_arrow="off",
+        help=f"{text.n_tokens:,} tokens of {text.text_source}; 95 % interval of the "
+        "ratio, paired by window of 512 tokens. Lower is better.",
+    )
+
+
+def _speed(found: Comparison, phase: str, origin: dict[str, str]) -> None:
+    label = "Prefill" if phase == "prefill" else "Decode, per token"
+    if found.dense.latency is None or found.pruned.latency is None:
+        st.metric(label, "…", help="Timed after the text is read.")
+        return
+    dense = getattr(found.dense.latency, phase).median
+    pruned = getattr(found.pruned.latency, phase).median
+    said = None
+    if found.speedup is not None:
+        ratio = getattr(found.speedup, phase)
+        said = f"×{number(ratio.measured)} as fast [{number(ratio.low)}, "
+        said += f"{number(ratio.high)}]"
+    st.metric(
+        label,
+        f"{number(dense)} → {number(pruned)} ms",
+        said,
+        delta_color="off",
+        delta_arrow="off",
+        help=f"Median; {origin['device']}, {origin['n_threads']} threads, "
+        f"{origin['dtype']}, {origin['measured_at']}.",
+    )
+
+
+def interval(estimate: Estimate) -> str:
+    """Write a 95 % interval."""
+    return f"[{number(estimate.low)}, {number(estimate.high)}]"

@@ -1,0 +1,66 @@
+"""The session's settings: plain names and values, started from the link."""
+
+from typing import Any
+
+import streamlit as st
+
+from llmrank.errors import LLMRankError
+from llmrank.experiment import Experiment
+from llmrank.settings import applicable, declared, experiment, settings
+
+LINK_EXTRAS = ("jobs", "view")
+"""Parameters of a link that are no settings."""
+
+_ENTRY = "settings"
+_COMPLAINTS = "link_complaints"
+
+
+def chosen() -> dict[str, Any]:
+    """Return the session's settings; the first call reads them from the link."""
+    if _ENTRY not in st.session_state:
+        st.session_state[_ENTRY] = _from_link()
+    return st.session_state[_ENTRY]
+
+
+def choose(name: str, value: Any) -> None:
+    """Set one setting; a criterion's parameters stay when another is tried."""
+    chosen()[name] = value
+
+
+def current() -> Experiment:
+    """Build the experiment in hand."""
+    return experiment(applicable(chosen()))
+
+
+def complaints() -> list[str]:
+    """Return, once, what the link asked for that cannot be."""
+    return st.session_state.pop(_COMPLAINTS, [])
+
+
+def write_link(of: Experiment, **more: str) -> None:
+    """Put the experiment into the address, so that a reload reopens it."""
+    wanted = {n: str(v) for n, v in settings(of).items()} | more
+    if wanted != st.query_params.to_dict():
+        st.query_params.from_dict(wanted)
+
+
+def _from_link() -> dict[str, Any]:
+    """Take what is valid; the rest keeps its default and is complained about."""
+    known, found, wrong = declared(), {}, []
+    for name, text in st.query_params.to_dict().items():
+        if name not in known:
+            if name not in LINK_EXTRAS:
+                wrong.append(f"The link's setting {name[:60]!r} is unknown; ignored.")
+            continue
+        try:
+            found[name] = known[name].parse(text)
+        except LLMRankError as error:
+            default = known[name].default
+            wrong.append(f"The link's {error}; using {default!r}.")
+    st.session_state[_COMPLAINTS] = wrong
+    return found
+
+
+def value(name: str) -> Any:
+    """Return a setting: the session's, or its default."""
+    return chosen().get(name, declared()[name].default)
