@@ -4,13 +4,15 @@ from pathlib import Path
 
 import streamlit as st
 
-from llmrank.curve import label
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
 from llmrank.models import ModelShape
+from llmrank.options import described
 from llmrank.sources import DEMO_NAME
 from llmrank.summary import number, spread
 from pages.shared import access, cached
+
+LETTERS = {"theta": "θ", "gamma": "γ"}
 
 
 def draw(e: Experiment) -> None:
@@ -29,7 +31,15 @@ def _model(e: Experiment) -> str:
 
 def _method(e: Experiment) -> str:
     scope = "" if e.pruning.scope == "layer" else ", one threshold over all layers"
-    return f"{label(e.criterion)} &emsp; **{e.pruning.sparsity:.3g} removed**{scope}"
+    values = " ".join(_parameter(n, v) for n, v in described(e.criterion).items())
+    removed = f"**{100 * e.pruning.sparsity:.3g} % removed**{scope}"
+    return f"{e.criterion.name} {values} &emsp; {removed}"
+
+
+def _parameter(name: str, value: object) -> str:
+    if isinstance(value, float):
+        return f"{LETTERS.get(name, name)} {value:.2f}"
+    return f"{name} {value}" if isinstance(value, int) else str(value)
 
 
 def _measured(e: Experiment) -> str:

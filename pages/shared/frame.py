@@ -21,8 +21,7 @@ def frame(title: str, question: str):  # noqa: ANN201 (the type would import tor
     st.set_page_config(f"{title} · LLM-Rank Explorer", "assets/logo.svg", "wide")
     st.logo("assets/logo.svg", size="large")
     _links()
-    st.title(title, anchor=False)
-    st.markdown(f"**{question}**")
+    st.header(question, anchor=False)
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
         from pages.shared import bar, controls, jobs, panels, state
 
@@ -39,9 +38,8 @@ def frame(title: str, question: str):  # noqa: ANN201 (the type would import tor
 
 
 def _links() -> None:
-    with st.sidebar:
+    with st.container(horizontal=True, vertical_alignment="center", key="pages"):
         for group, pages in PAGES.items():
-            st.caption(group)
+            st.caption(group, width="content")
             for label, path in pages.items():
                 st.page_link(path, label=label)
-        st.divider()
