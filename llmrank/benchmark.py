@@ -1,0 +1,218 @@
+"""What pruning gained on the clock, what it could gain, and what stood between."""
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy.special import stdtrit
+
+from llmrank.decoding import BenchmarkSpec
+from llmrank.footprint import Footprint, footprint
+from llmrank.models import LanguageModel
+from llmrank.progress import Progress, silent
+from llmrank.timing import FFNTime, Latency, Timing, ffn_times, latency, stream_gb_per_s
+
+Phase = Literal["prefill", "decode"]
+
+MEDIAN_ERROR = math.sqrt(math.pi / 2)
+"""Standard error of a median over that of a mean, for many normal samples (1.25)."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The size of one model, its time, and how fast its device reads weights."""
+
+    footprint: Footprint
+    latency: Latency
+    ffn_time: FFNTime
+    stream_gb_per_s: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Dense time / pruned time in one phase, with its 95 % interval.
+
+    `measured` is the median of the rounds' ratios: a drift of the machine meets both
+    models of a round, so it cancels there, and not in the ratio of two medians.
+    `ideal` is the ratio of the MACs. `attainable` is what is left of it when only the
+    time measured inside the dense model's FFN layers shrinks (Amdahl's law).
+    """
+
+    measured: float
+    low: float
+    high: float
+    ideal: float
+    attainable: float
+    n_rounds: int
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """The speed-ups of both phases, and why they fall short of the ideal ones."""
+
+    prefill: Ratio
+    decode: Ratio
+    reasons: tuple[str, ...]
+
+
+def measure(
+    models: Sequence[LanguageModel],
+    spec: BenchmarkSpec = BenchmarkSpec(),
+    *,
+    progress: Progress = silent,
+) -> tuple[Cost, ...]:
+    """Count and time models against each other, in the order given.
+
+    Raises:
+        LLMRankError: the run does not fit into memory or a model's positions.
+        CancelledError: from `progress`, between two steps.
+    """
+    times = latency(models, spec, progress=progress)
+    inside = ffn_times(models, spec, progress=progress)
+    streams = [stream_gb_per_s(lm, progress=progress) for lm in models]
+    sizes = [footprint(lm) for lm in models]
+    parts = zip(sizes, times, inside, streams, strict=True)
+    return tuple(Cost(*p) for p in parts)
+
+
+def speedup(dense: Cost, pruned: Cost) -> Speedup:
+    """Compare two costs that were measured in the same rounds."""
+    ratios: dict[Phase, Ratio] = {
+        "prefill": _ratio(dense, pruned, "prefill"),
+        "decode": _ratio(dense, pruned, "decode"),
+    }
+    reasons = tuple(_reasons(dense, pruned, ratios))
+    return Speedup(ratios["prefill"], ratios["decode"], reasons)
+
+
+def _ratio(dense: Cost, pruned: Cost, phase: Phase) -> Ratio:
+    logs = _log_ratios(_timing(dense.latency, phase), _timing(pruned.latency, phase))
+    centre, half = statistics.median(logs), _half_width(logs)
+    share = _ffn_share(dense, phase)
+    kept = pruned.footprint.ffn_macs_per_token / dense.footprint.ffn_macs_per_token
+    return Ratio(
+        measured=math.exp(centre),
+        low=math.exp(centre - half),
+        high=math.exp(centre + half),
+        ideal=_macs(dense, phase) / _macs(pruned, phase),
+        attainable=1 / (1 - share + share * kept),
+        n_rounds=len(logs),
+    )
+
+
+def _log_ratios(dense: Timing, pruned: Timing) -> list[float]:
+    """Pair the rounds, whose medians share the machine's mood."""
+    pairs = zip(dense.round_medians_ms, pruned.round_medians_ms, strict=True)
+    return [math.log(before / after) for before, after in pairs]
+
+
+def _half_width(logs: Sequence[float]) -> float:
+    """Student's t over the rounds, widened from a mean to a median."""
+    n = len(logs)
+    t = float(stdtrit(n - 1, 0.975))
+    return MEDIAN_ERROR * t * statistics.stdev(logs) / math.sqrt(n)
+
+
+def _timing(times: Latency | FFNTime, phase: Phase) -> Timing:
+    return times.prefill if phase == "prefill" else times.decode
+
+
+def _ffn_share(cost: Cost, phase: Phase) -> float:
+    inside = cost.ffn_time
+    return inside.prefill_share if phase == "prefill" else inside.decode_share
+
+
+def _macs(cost: Cost, phase: Phase) -> int:
+    """Count what one sequence costs in one step of the phase."""
+    if phase == "prefill":
+        return cost.footprint.prefill_macs(cost.latency.prompt_tokens)
+    return cost.footprint.macs_per_token
+
+
+def _reasons(dense: Cost, pruned: Cost, ratios: dict[Phase, Ratio]) -> Iterator[str]:
+    for phase, ratio in ratios.items():
+        if ratio.low <= 1 <= ratio.high:
+            yield (
+                f"{phase.capitalize()}: {_interval(ratio)} is not distinguishable from "
+                f"no change in {ratio.n_rounds} rounds."
+            )
+        if _falls_short(ratio):
+            yield from _shortfall(dense, pruned, phase, ratio)
+    if any(_falls_short(r) for r in ratios.values()):
+        yield from _odd_widths(pruned.footprint)
+    if _falls_short(ratios["decode"]):
+        yield from _slow_arithmetic(dense, pruned)
+
+
+def _falls_short(ratio: Ratio) -> bool:
+    return ratio.measured < ratio.ideal and ratio.ideal > 1
+
+
+def _interval(ratio: Ratio) -> str:
+    return f"{ratio.measured:.2f}× (95 %: {ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def _shortfall(dense: Cost, pruned: Cost, phase: Phase, ratio: Ratio) -> Iterator[str]:
+    name, sizes = phase.capitalize(), (dense.footprint, pruned.footprint)
+    if ratio.ideal <= ratio.high:
+        yield (
+            f"{name}: the ideal {ratio.ideal:.2f}× lies within {_interval(ratio)}; "
+            f"{ratio.n_rounds} rounds do not establish that it is missed."
+        )
+    if ratio.attainable < ratio.ideal:
+        yield (
+            f"{name}: {1 - _ffn_share(dense, phase):.0%} of the dense model's time is "
+            f"spent outside the FFN layers, with {_macs_outside(dense, phase):.0%} of "
+            f"the MACs; so {ratio.attainable:.2f}× is attainable, not the ideal "
+            f"{ratio.ideal:.2f}×."
+        )
+    allowed = sizes[0].ffn_macs_per_token / sizes[1].ffn_macs_per_token
+    before, after = (_timing(c.ffn_time, phase).median for c in (dense, pruned))
+    if before / after < 0.98 * allowed:
+        yield (
+            f"{name}: the FFN layers themselves went from {before:.3g} to {after:.3g} "
+            f"ms, {before / after:.2f}×, where their MACs allow {allowed:.2f}×."
+        )
+
+
+def _macs_outside(cost: Cost, phase: Phase) -> float:
+    n_tokens = cost.latency.prompt_tokens if phase == "prefill" else 1
+    return 1 - n_tokens * cost.footprint.ffn_macs_per_token / _macs(cost, phase)
+
+
+def _odd_widths(sizes: Footprint) -> Iterator[str]:
+    odd = [w for w in sizes.widths if w % 8]
+    if odd:
+        yield (
+            f"{len(odd)} of {len(sizes.widths)} layers keep a width that is no "
+            f"multiple of 8 ({odd[0]}, for one); matrix kernels work in blocks, and "
+            "rounding the widths (multiple_of 8 or more) fills them."
+        )
+
+
+def _slow_arithmetic(dense: Cost, pruned: Cost) -> Iterator[str]:
+    """Name what decode waits for when it is not arithmetic: bytes or overhead."""
+    reading, writing = (_gmacs_per_s(dense, p) for p in ("prefill", "decode"))
+    if writing >= reading / 2:
+        return
+    before, after = (c.footprint.read_bytes_per_token / 1e6 for c in (dense, pruned))
+    rate, stream = before / dense.latency.decode.median, dense.stream_gb_per_s
+    rates = (
+        f"Decode at batch {dense.latency.batch} does {writing:.3g} GMAC/s, the prefill "
+        f"{reading:.3g}; it reads its weights at {rate:.3g} GB/s, a bare matrix-vector "
+        f"product at {stream:.3g}"
+    )
+    if rate > stream / 2:
+        yield (
+            f"{rates}: bytes bound it, not MACs ({before:.4g} MB a token dense, "
+            f"{after:.4g} MB pruned: {before / after:.2f}×)."
+        )
+    else:
+        yield f"{rates}: the overhead of many small operations bounds it."
+
+
+def _gmacs_per_s(cost: Cost, phase: Phase) -> float:
+    macs = cost.latency.batch * _macs(cost, phase)
+    return macs / _timing(cost.latency, phase).median / 1e6

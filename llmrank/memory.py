@@ -1,0 +1,209 @@
+"""Peak memory of one prefill and decode: CUDA's allocator, or a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from llmrank import ffn
+from llmrank.decoding import (
+    BenchmarkSpec,
+    alone,
+    inference_bytes,
+    memory_guard,
+    random_prompt,
+    timed_steps,
+    too_large,
+)
+from llmrank.errors import LLMRankError
+from llmrank.footprint import footprint
+from llmrank.models import LanguageModel, ModelSpec
+from llmrank.progress import Progress, silent
+
+POLL_S = 0.2
+STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class MemoryPeak:
+    """The most memory that a run held, and what was held before the first weight."""
+
+    baseline_bytes: int
+    peak_bytes: int
+    source: str
+
+    @property
+    def used_bytes(self) -> int:
+        """What the model needed: weights, KV cache, activations, buffers."""
+        return self.peak_bytes - self.baseline_bytes
+
+
+def peak_memory(
+    lm: LanguageModel,
+    spec: BenchmarkSpec = BenchmarkSpec(),
+    *,
+    timeout_s: float = 600.0,
+    progress: Progress = silent,
+) -> MemoryPeak:
+    """Measure the peak memory of one model in one prefill and decode.
+
+    On CUDA the allocator is asked. Elsewhere a child process builds the same shapes
+    (weights of zeros: values take no memory) and runs on the CPU, since a process that
+    holds other models, or held them, cannot tell what one of them needs.
+
+    Raises:
+        LLMRankError: the run does not fit, or the child fails or takes too long.
+        CancelledError: from `progress`; the child is gone then.
+    """
+    random_prompt(lm, spec)
+    with alone(progress), memory_guard(lm, spec):
+        if lm.device.type == "cuda":
+            return _from_allocator(lm, spec, progress)
+        return _from_child(lm, spec, timeout_s, progress)
+
+
+def _from_allocator(
+    lm: LanguageModel, spec: BenchmarkSpec, progress: Progress
+) -> MemoryPeak:
+    """Other models on the device are left out: only what the run adds is counted."""
+    torch.cuda.synchronize(lm.device)
+    torch.cuda.reset_peak_memory_stats(lm.device)
+    before = torch.cuda.memory_allocated(lm.device)
+    steps = timed_steps(lm.model, random_prompt(lm, spec), spec.new_tokens)
+    for done, _ in enumerate(steps, start=1):
+        progress("Measuring peak memory", done, 1 + spec.new_tokens)
+    added = torch.cuda.max_memory_allocated(lm.device) - before
+    return MemoryPeak(0, footprint(lm).weight_bytes + added, "CUDA allocator")
+
+
+def _from_child(
+    lm: LanguageModel, spec: BenchmarkSpec, timeout_s: float, progress: Progress
+) -> MemoryPeak:
+    if inference_bytes(lm, spec) > psutil.virtual_memory().available:
+        raise LLMRankError(too_large(lm, spec))
+    package_parent = str(Path(__file__).parents[1])
+    paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
+    with subprocess.Popen(
+        [sys.executable, "-m", "llmrank.memory"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+    ) as child:
+        try:
+            answer, complaint = _wait(child, _request(lm, spec), timeout_s, progress)
+        except BaseException:
+            child.kill()
+            raise
+    if child.returncode != 0:
+        raise LLMRankError(_failure(lm, spec, child.returncode, complaint))
+    return MemoryPeak(**json.loads(answer), source="child process")
+
+
+def _request(lm: LanguageModel, spec: BenchmarkSpec) -> str:
+    return json.dumps(
+        {
+            "config": lm.config.to_json_string(use_diff=False),
+            "attention": lm.config._attn_implementation,
+            "widths": ffn.widths(lm.model),
+            "dtype": str(next(lm.model.parameters()).dtype).removeprefix("torch."),
+            "n_threads": torch.get_num_threads(),
+            "spec": asdict(spec),
+        }
+    )
+
+
+def _wait(
+    child: subprocess.Popen[str], request: str, timeout_s: float, progress: Progress
+) -> tuple[str, str]:
+    deadline = time.monotonic() + timeout_s
+    unsent: str | None = request
+    while True:
+        progress("Measuring peak memory", 0, 1)
+        try:
+            return child.communicate(unsent, timeout=POLL_S)
+        except subprocess.TimeoutExpired:
+            unsent = None
+        if time.monotonic() > deadline:
+            raise LLMRankError(
+                f"measuring peak memory took more than {timeout_s:g} s and was "
+                "stopped; choose fewer tokens or a smaller batch"
+            )
+
+
+def _failure(
+    lm: LanguageModel, spec: BenchmarkSpec, returncode: int, complaint: str
+) -> str:
+    last = (complaint.strip().splitlines() or ["it said nothing"])[-1]
+    if returncode == -signal.SIGKILL or "can't allocate memory" in last.lower():
+        return too_large(lm, spec)
+    return (
+        f"the peak memory of {lm.spec.name} could not be measured: its process ended "
+        f"with {last[:200]!r} (status {returncode}); the other figures do not need it"
+    )
+
+
+def _measure(request: dict[str, Any]) -> dict[str, int]:
+    """Build the model, run it, and tell the memory before and at the most."""
+    torch.set_num_threads(request["n_threads"])
+    lm = _shapes_only(request)
+    spec = BenchmarkSpec(**request["spec"])
+    with suppress(OSError):  # forget the peak of the imports (Linux, mm/task_mmu.c)
+        Path("/proc/self/clear_refs").write_text("5")
+    baseline = psutil.Process().memory_info().rss
+    _fill_with_zeros(lm.model)
+    for _ in timed_steps(lm.model, random_prompt(lm, spec), spec.new_tokens):
+        pass
+    return {"baseline_bytes": baseline, "peak_bytes": _peak_rss()}
+
+
+def _shapes_only(request: dict[str, Any]) -> LanguageModel:
+    """Build the model on the meta device: no weight is allocated yet."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    fields = json.loads(request["config"])
+    config = transformers.AutoConfig.for_model(**fields)
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(
+            config, attn_implementation=request["attention"]
+        )
+        ffn.resize(model, request["widths"])
+    model.to(getattr(torch, request["dtype"])).eval().requires_grad_(False)
+    return LanguageModel(ModelSpec(name="shapes", device="cpu"), model, None)
+
+
+def _fill_with_zeros(model: Any) -> None:
+    model.to_empty(device="cpu")
+    model.tie_weights()
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.zero_()
+
+
+def _peak_rss() -> int:
+    """Return the peak of this process in bytes.
+
+    Linux counts the memory of the process that started this one into `ru_maxrss`
+    (fs/exec.c keeps the old high-water mark), so its own mark is read instead.
+    """
+    if STATUS.exists():
+        fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+        return 1024 * int(fields["VmHWM"].split()[0])
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+if __name__ == "__main__":
+    json.dump(_measure(json.load(sys.stdin)), sys.stdout)
