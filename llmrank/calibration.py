@@ -13,7 +13,7 @@ from llmrank.models import LanguageModel
 from llmrank.options import option, spec
 from llmrank.progress import Progress, silent, track
 
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 1024
 """Tokens in one forward pass: enough to fill the cores, small enough for memory."""
 
 

@@ -27,7 +27,7 @@ def reports() -> Memo[Report]:
     return Memo(64)
 
 
-@st.cache_data(show_spinner=False, max_entries=32)
+@st.cache_data(show_spinner="Reading the model's configuration", max_entries=32)
 def shape(model: ModelSpec) -> ModelShape:
     """Describe a model that lies on this machine, from its configuration."""
     return models.shape(model)

@@ -25,10 +25,11 @@ def frame(title: str, question: str):  # noqa: ANN201 (the type would import tor
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
         from pages.shared import bar, controls, jobs, panels, state
 
-    for complaint in state.complaints():
-        st.warning(complaint)
+    state.chosen()
     controls.sidebar()
     with panels.panel():
+        for complaint in state.complaints():
+            st.warning(complaint)
         experiment = state.current()
         state.write_link(experiment, **jobs.link())
         bar.draw(experiment)

@@ -33,8 +33,9 @@ def current() -> Experiment:
 
 
 def complaints() -> list[str]:
-    """Return, once, what the link asked for that cannot be."""
-    return st.session_state.pop(_COMPLAINTS, [])
+    """Return what the link asked for that cannot be, until a setting is touched."""
+    said, of_link = st.session_state.get(_COMPLAINTS, ([], {}))
+    return said if settings(current()) == of_link else []
 
 
 def write_link(of: Experiment, **more: str) -> None:
@@ -57,7 +58,7 @@ def _from_link() -> dict[str, Any]:
         except LLMRankError as error:
             default = known[name].default
             wrong.append(f"The link's {error}; using {default!r}.")
-    st.session_state[_COMPLAINTS] = wrong
+    st.session_state[_COMPLAINTS] = (wrong, settings(experiment(applicable(found))))
     return found
 
 

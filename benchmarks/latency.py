@@ -1,0 +1,56 @@
+"""Dense against pruned at several sparsities: measured beside ideal speed-up."""
+
+import argparse
+
+from llmrank.benchmark import Ratio, measure, speedup
+from llmrank.calibration import CalibrationSpec
+from llmrank.criteria import LLMRank
+from llmrank.decoding import BenchmarkSpec
+from llmrank.models import ModelSpec
+from llmrank.pruning import PruningSpec
+from llmrank.stages import Stages
+
+
+def main() -> None:
+    """Print parameters, prefill and decode per sparsity, and the reasons."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--sparsities", type=float, nargs="+", default=[0.1, 0.3, 0.5])
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--batch", type=int, default=1)
+    options = parser.parse_args()
+    stages, model, read = (
+        Stages(),
+        ModelSpec(name=options.model),
+        CalibrationSpec(samples=2),
+    )
+    spec = BenchmarkSpec(repeats=options.rounds, batch=options.batch)
+    print(
+        "| removed | parameters | prefill measured / ideal | decode measured / ideal |"
+    )
+    print("|---|---|---|---|")
+    reasons: list[str] = []
+    for sparsity in options.sparsities:
+        pruned = stages.pruned(model, read, LLMRank(), PruningSpec(sparsity=sparsity))
+        costs = measure((stages.model(model), pruned), spec)
+        found = speedup(*costs)
+        n_params = costs[1].footprint.n_params
+        cells = [
+            f"{sparsity:.0%}",
+            f"{n_params:,}",
+            cell(found.prefill),
+            cell(found.decode),
+        ]
+        print(f"| {' | '.join(cells)} |", flush=True)
+        reasons += [f"{sparsity:.0%}: {r}" for r in found.reasons]
+    print("\n".join(["", *reasons]))
+
+
+def cell(ratio: Ratio) -> str:
+    """Write a measured speed-up with its interval beside the ideal one."""
+    interval = f"[{ratio.low:.2f}, {ratio.high:.2f}]"
+    return f"{ratio.measured:.2f}× {interval} / {ratio.ideal:.2f}×"
+
+
+if __name__ == "__main__":
+    main()
