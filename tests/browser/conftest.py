@@ -10,6 +10,7 @@ traceback, or when the server logged one. `new_page` opens further visitors.
 """
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -43,7 +44,9 @@ class Server:
     log_file: Path
 
     def log(self) -> str:
-        return self.log_file.read_text("utf-8", errors="replace")
+        """Return what it wrote, without the colours that cut words apart."""
+        text = self.log_file.read_text("utf-8", errors="replace")
+        return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 @contextmanager

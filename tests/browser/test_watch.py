@@ -70,6 +70,7 @@ def test_a_settled_page_is_wholly_drawn(visitors):
         ("uncaught", "undefined_name is not defined"),
         ("host", "a request to another host: https://example.com/x.png"),
         ("exception", "the page shows an exception: KeyError"),
+        ("exception", "the server logged a traceback"),
         ("traceback", "ValueError: of the server"),
     ],
 )

@@ -1,0 +1,54 @@
+# make app     set up what is missing, start the app on http://127.0.0.1:8501
+# make setup   set up only: .venv, the app's packages, the embedded model converted
+# make test    the whole test suite, with a browser where there is one; ARGS="-k jobs"
+# make fast    the tests without checkpoints and browsers
+# make lint    ruff and mypy
+# make clean   remove .venv and what tools left (not your exports, not ~/.cache/llmrank)
+#
+# Another Python than python3: make app PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+# Each stamp is made last: an interrupted set-up leaves none and is taken up again.
+APP_READY := .venv/app-ready
+DEV_READY := .venv/dev-ready
+
+.PHONY: app setup test fast lint clean
+
+app: $(APP_READY)
+	$(BIN)/streamlit run app.py
+
+setup: $(APP_READY)
+
+test: $(DEV_READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+fast: $(DEV_READY)
+	$(BIN)/python -m pytest -m "not slow and not browser" $(ARGS)
+
+lint: $(DEV_READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(APP_READY): requirements.txt requirements-demo.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: \
+	install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \
+	"$(PYTHON) is Python %d.%d, and 3.11 or newer is needed; if you have one, name \
+	it: make PYTHON=python3.12" % v[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -r requirements-demo.txt
+	$(BIN)/python -m llmrank prepare
+	@touch $@
+
+$(DEV_READY): $(APP_READY) requirements-dev.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
