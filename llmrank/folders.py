@@ -28,6 +28,23 @@ def allowed_roots() -> tuple[Path, ...]:
     return tuple(Path(p).expanduser().resolve() for p in paths if p)
 
 
+def named_path(name: str) -> Path:
+    """Return the path a visitor named, `~` meaning the home folder.
+
+    Raises:
+        LLMRankError: no path can have that name.
+    """
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:  # too long; a `~user` without a home
+        raise LLMRankError(
+            f"{name[:80]!r} cannot be the name of a file or folder ({error!s:.80}); "
+            "check it"
+        ) from error
+    return path
+
+
 def check_allowed(path: Path) -> None:
     """Refuse a path outside the allowed folders, links and `..` followed.
 

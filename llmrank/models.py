@@ -82,12 +82,12 @@ def load(
     source = sources.locate(spec.name, spec.revision, progress=progress)
     config = sources.read_config(source)
     family_of(config.model_type)
-    loaded = sources.read_weights(source, config, getattr(torch, spec.dtype))
     tokenizer = sources.read_tokenizer(source)
     try:
+        loaded = sources.read_weights(source, config, getattr(torch, spec.dtype))
         loaded = loaded.to(device).eval().requires_grad_(False)
-    except torch.OutOfMemoryError as error:
-        need = sum(p.nbytes for p in loaded.parameters())
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        need = shape(spec).weight_bytes
         raise LLMRankError(_too_little_memory(spec, need, device)) from error
     progress(f"Loading {spec.name}", 1, 1)
     return LanguageModel(spec, loaded, tokenizer)

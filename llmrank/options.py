@@ -5,7 +5,7 @@ the link and the explanation.
 """
 
 import dataclasses
-import math
+import sys
 from typing import Any, Literal, TypeVar, dataclass_transform, get_args, get_origin
 
 from llmrank.errors import OptionError
@@ -38,9 +38,9 @@ class Option:
         if self.low is not None and top is not None:
             close = ")" if self.below is not None else "]"
             return f"{'' if self.kind is float else noun + ' and '}lie in " + (
-                f"[{self.low:g}, {top:g}{close}"
+                f"[{self.low}, {top}{close}"
             )
-        return noun if self.low is None else f"{noun} of at least {self.low:g}"
+        return noun if self.low is None else f"{noun} of at least {self.low}"
 
     def check(self, value: object) -> None:
         """Raise `OptionError` unless the value is of the kind and in the limits."""
@@ -91,6 +91,8 @@ def spec(cls: type[T]) -> type[T]:
                 object.__setattr__(self, declared.name, float(value))
 
     cls.__post_init__ = check  # type: ignore[attr-defined]
+    # The fields check themselves; a type check before them would hide their sentence.
+    cls.__no_type_check__ = True  # type: ignore[attr-defined]
     return dataclasses.dataclass(frozen=True)(cls)
 
 
@@ -118,7 +120,7 @@ def _is_kind(value: object, kind: type) -> bool:
     if isinstance(value, bool):
         return kind is bool
     if kind is float:
-        return isinstance(value, int | float) and math.isfinite(value)
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
     return isinstance(value, kind)
 
 

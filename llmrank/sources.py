@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,17 @@ from torch import nn
 from llmrank import ffn
 from llmrank.errors import LLMRankError
 from llmrank.families import family_of
-from llmrank.folders import cache_folder, written_whole
+from llmrank.folders import cache_folder, named_path, written_whole
 from llmrank.progress import Progress, silent
 
 DEMO_NAME = "SmolLM2-135M-Instruct"
 RECIPE_FILE = "llmrank.json"
 """Beside our checkpoints: the widths of their layers and how they were made."""
+
+_SUFFIX = ".safetensors"
+
+_NO_TYPE = (ValueError, KeyError, TypeError)
+"""What a config.json that is no JSON, no object or names no type raises."""
 
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 """What is fetched from the hub: never a pickle, never code."""
@@ -31,6 +37,11 @@ class Source:
 
     folder: Path
     gguf: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """What the visitor named: the folder, or the file in it."""
+        return self.folder if self.gguf is None else self.folder / self.gguf
 
 
 def transformers() -> Any:
@@ -50,7 +61,7 @@ def locate(name: str, revision: str, *, progress: Progress = silent) -> Source:
     """
     if name == "demo":
         return Source(demo_folder(progress=progress))
-    path = Path(name).expanduser()
+    path = named_path(name)
     if path.is_file():
         if path.suffix.lower() != ".gguf":
             raise LLMRankError(
@@ -108,7 +119,23 @@ def _checked_folder(folder: Path) -> Path:
             f"{folder} holds no *.safetensors{found}; "
             "convert the weights to safetensors first"
         )
+    _refuse_indexed_pickles(folder)
     return folder
+
+
+def _refuse_indexed_pickles(folder: Path) -> None:
+    """An index may name any file as a part; transformers would unpickle it."""
+    for index in folder.glob("*.safetensors.index.json"):
+        try:
+            parts = json.loads(index.read_text("utf-8"))["weight_map"].values()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LLMRankError(f"{index} is damaged; copy it again") from error
+        others = [str(part) for part in parts if Path(str(part)).suffix != _SUFFIX]
+        if others:
+            raise LLMRankError(
+                f"{index} names {others[0][:80]!r}, which is no {_SUFFIX} file and is "
+                "never loaded; convert the weights to safetensors first"
+            )
 
 
 def _from_hub(name: str, revision: str) -> Path:
@@ -117,11 +144,11 @@ def _from_hub(name: str, revision: str) -> Path:
 
     try:
         head = hf_hub_download(name, "config.json", revision=revision)
-        family_of(json.loads(Path(head).read_text("utf-8")).get("model_type", "?"))
+        family_of(str(json.loads(Path(head).read_text("utf-8"))["model_type"]))
         folder = snapshot_download(
             name, revision=revision, allow_patterns=list(HUB_FILES)
         )
-    except (OSError, HfHubHTTPError, HFValidationError, ValueError) as error:
+    except (OSError, HfHubHTTPError, HFValidationError, *_NO_TYPE) as error:
         raise LLMRankError(
             f"no model {name[:120]!r}: it is no folder or .gguf file here, and "
             f"the Hugging Face hub did not give it ({type(error).__name__}); "
@@ -137,24 +164,33 @@ def read_config(source: Source) -> Any:
         LLMRankError: unsupported type, or the file is damaged.
     """
     try:
-        return transformers().AutoConfig.from_pretrained(
-            source.folder, gguf_file=source.gguf
+        config = transformers().AutoConfig.from_pretrained(
+            source.folder, gguf_file=source.gguf, trust_remote_code=False
         )
     except Exception as error:
-        _refuse_unknown_type(source)
+        _refuse_unknown_type(source, error)
         raise LLMRankError(_damaged(source, error)) from error
+    if source.gguf is None and getattr(config, "quantization_config", None):
+        raise LLMRankError(
+            f"{source.folder} is quantised, and only .gguf files are dequantised here; "
+            "give the checkpoint it was made from"
+        )
+    return config
 
 
-def _refuse_unknown_type(source: Source) -> None:
+def _refuse_unknown_type(source: Source, error: Exception) -> None:
     """Name the type even when transformers itself does not know it."""
-    if source.gguf is None:
-        try:
-            text = (source.folder / "config.json").read_text("utf-8")
-            model_type = json.loads(text).get("model_type")
-        except (ValueError, AttributeError):
-            return
-        if isinstance(model_type, str):
-            family_of(model_type)
+    if source.gguf is not None:
+        unknown = re.search(r"architecture (\S+) is not supported", str(error))
+        if unknown is not None:
+            family_of(unknown[1])
+        return
+    try:
+        text = (source.folder / "config.json").read_text("utf-8")
+        model_type = json.loads(text)["model_type"]
+    except _NO_TYPE:
+        return
+    family_of(str(model_type))
 
 
 def read_weights(source: Source, config: Any, dtype: torch.dtype) -> nn.Module:
@@ -162,6 +198,7 @@ def read_weights(source: Source, config: Any, dtype: torch.dtype) -> nn.Module:
 
     Raises:
         LLMRankError: the weights are damaged or incomplete.
+        MemoryError: they do not fit.
     """
     own_widths = _recorded_widths(source)
     try:
@@ -173,24 +210,27 @@ def read_weights(source: Source, config: Any, dtype: torch.dtype) -> nn.Module:
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
+        if "allocate memory" in str(error):
+            raise MemoryError(str(error)) from error
         raise LLMRankError(_damaged(source, error)) from error
 
 
 def _read_plain(source: Source, dtype: torch.dtype) -> nn.Module:
-    auto = transformers().AutoModelForCausalLM
-    if source.gguf is not None:
-        read = auto.from_pretrained(source.folder, gguf_file=source.gguf, dtype=dtype)
-        return _plain_copy(read)
-    model, info = auto.from_pretrained(
-        source.folder, dtype=dtype, use_safetensors=True, output_loading_info=True
+    model, info = transformers().AutoModelForCausalLM.from_pretrained(
+        source.folder,
+        gguf_file=source.gguf,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        trust_remote_code=False,
     )
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
         raise LLMRankError(
-            f"{source.folder} is incomplete: {len(missing)} tensors are missing, "
+            f"{source.path} is incomplete: {len(missing)} tensors are missing, "
             f"{missing[0]} among them; copy the whole checkpoint again"
         )
-    return model
+    return model if source.gguf is None else _plain_copy(model)
 
 
 def _plain_copy(read: Any) -> nn.Module:
@@ -242,7 +282,7 @@ def read_tokenizer(source: Source) -> Any:
     """
     try:
         return transformers().AutoTokenizer.from_pretrained(
-            source.folder, gguf_file=source.gguf
+            source.folder, gguf_file=source.gguf, trust_remote_code=False
         )
     except Exception as error:
         raise LLMRankError(
@@ -252,8 +292,8 @@ def read_tokenizer(source: Source) -> Any:
 
 
 def _damaged(source: Source, error: Exception) -> str:
-    file = source.folder / source.gguf if source.gguf else source.folder
+    why = " ".join(str(error).split())[:120]
     return (
-        f"{file} could not be read ({type(error).__name__}: {str(error)[:120]}); "
+        f"{source.path} could not be read ({type(error).__name__}: {why}); "
         "it is damaged or incomplete, copy or download it again"
     )

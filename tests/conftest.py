@@ -1,6 +1,7 @@
 """Models for the tests: random, tiny, session-scoped and read only."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -76,3 +77,24 @@ def tiny() -> LanguageModel:
 @pytest.fixture(scope="session")
 def tiny_gpt2() -> LanguageModel:
     return tiny_model("gpt2")
+
+
+def save_folder(lm: LanguageModel, folder: Path) -> Path:
+    """Write a model as plain transformers does, without our exporter."""
+    lm.model.save_pretrained(folder)
+    lm.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model as a folder: read only, copy it before changing it."""
+    return save_folder(tiny, tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A UTF-8 text of 6,000 bytes, one token each for the tiny models."""
+    path = tmp_path_factory.mktemp("texts") / "mill.txt"
+    path.write_text(TEXT[:6000], "utf-8")
+    return path

