@@ -1,5 +1,6 @@
 """Criteria: which neurons matter. Each is a small registered description."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ class Criterion(ABC):
     @abstractmethod
     def layers(self, graphs: Sequence[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Return one non-negative vector per layer."""
+
+    @property
+    @abstractmethod
+    def formula(self) -> str:
+        """The score in LaTeX, with the current values of the parameters in it."""
 
 
 CRITERIA: Registry[type[Criterion]] = Registry("criterion")
@@ -125,6 +131,39 @@ class LLMRank(Criterion):
             return walk(graphs, centrality.modified_pagerank, self.site)
         return walk(graphs, self._step, self.site)
 
+    @property
+    def rho(self) -> float | None:
+        """ρ = γθ/(1 − γ): what decides the ranking on an isolated graph.
+
+        Without exact zeros among the weights the edge count gives each neuron the
+        same, so that equal ρ means equal ranks. None at θ = 0, γ = 1: all tie.
+        """
+        if self.gamma < 1:
+            return self.gamma * self.theta / (1 - self.gamma)
+        return math.inf if self.theta else None
+
+    @property
+    def formula(self) -> str:
+        """Eq. 7 twice, with letters and with numbers; and ρ."""
+        b = _norm_of(self.site)
+        if self.variant == "modified":
+            return rf"s' \propto (|W|\,s) \odot b, \qquad b \propto {b}"
+        t, g = f"{self.theta:g}", f"{self.gamma:g}"
+        rho = r"\infty" if self.gamma == 1 else f"{self.rho:.3g}"
+        lines = [
+            r"s' &= \gamma\,\bigl(\theta\,\hat W s + (1-\theta)\,\hat A s\bigr)"
+            r" + (1-\gamma)\,b",
+            rf"&= {g}\,\bigl({t}\,\underbrace{{\hat W s}}_{{\text{{edge weight}}}}"
+            rf" + {1 - self.theta:.3g}\,\underbrace{{\hat A s}}_{{\text{{edge count}}}}"
+            rf"\bigr) + {1 - self.gamma:.3g}\,"
+            rf"\underbrace{{b}}_{{\textstyle\propto {b}}}",
+            rf"\rho &= \frac{{\gamma\,\theta}}{{1-\gamma}} = {rho}",
+        ]
+        if self.rho is None:
+            lines.pop()
+        body = r" \\ ".join(lines)
+        return rf"\begin{{aligned}} {body} \end{{aligned}}"
+
     def _step(self, edges: Tensor, mass: Tensor, prior: Tensor) -> Tensor:
         return centrality.weighted_pagerank(
             edges, mass, prior, theta=self.theta, gamma=self.gamma
@@ -145,6 +184,11 @@ class Activation(Criterion):
     def layers(self, graphs: Sequence[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Return the measured norms."""
         return tuple(g.prior(self.site) for g in graphs)
+
+    @property
+    def formula(self) -> str:
+        """The norm over the calibration tokens."""
+        return f"s_j = {_norm_of(self.site)}"
 
 
 @CRITERIA.add("wanda")
@@ -167,6 +211,12 @@ class Wanda(Criterion):
             for g in graphs
         )
 
+    @property
+    def formula(self) -> str:
+        """The product of the two norms."""
+        weights = r"\lVert \text{down}_{:,j} \rVert_2"
+        return rf"s_j = {_norm_of('neuron')} \cdot {weights}"
+
 
 @CRITERIA.add("l1")
 @spec
@@ -182,6 +232,11 @@ class L1(Criterion):
         """Sum absolute weights per row."""
         return tuple(g.in_edges.float().abs().sum(1) for g in graphs)
 
+    @property
+    def formula(self) -> str:
+        """The norm of a row."""
+        return r"s_j = \lVert \text{up}_{j,:} \rVert_1"
+
 
 @CRITERIA.add("l2")
 @spec
@@ -195,6 +250,11 @@ class L2(Criterion):
         return tuple(
             torch.linalg.vector_norm(g.in_edges.float(), dim=1) for g in graphs
         )
+
+    @property
+    def formula(self) -> str:
+        """The norm of a row."""
+        return r"s_j = \lVert \text{up}_{j,:} \rVert_2"
 
 
 @CRITERIA.add("random")
@@ -211,3 +271,14 @@ class Random(Criterion):
         """Draw one number per neuron."""
         generator = torch.Generator().manual_seed(self.seed)
         return tuple(torch.rand(g.ffn.d_ff, generator=generator) for g in graphs)
+
+    @property
+    def formula(self) -> str:
+        """A draw from [0, 1)."""
+        return rf"s_j \sim \mathcal U[0, 1), \quad \text{{seed}} = {self.seed}"
+
+
+def _norm_of(site: Site) -> str:
+    """The L2 norm over tokens of what is measured at a site, in LaTeX."""
+    signal = "x_j" if site == "neuron" else r"(\text{up}\,h)_j"
+    return rf"\lVert {signal} \rVert_2"

@@ -12,6 +12,7 @@ LINK_EXTRAS = ("jobs", "view")
 """Parameters of a link that are no settings."""
 
 _ENTRY = "settings"
+_VIEW = "view"
 _COMPLAINTS = "link_complaints"
 
 
@@ -40,7 +41,7 @@ def complaints() -> list[str]:
 
 def write_link(of: Experiment, **more: str) -> None:
     """Put the experiment into the address, so that a reload reopens it."""
-    wanted = {n: str(v) for n, v in settings(of).items()} | more
+    wanted = {n: str(v) for n, v in settings(of).items()} | more | _view_link()
     if wanted != st.query_params.to_dict():
         st.query_params.from_dict(wanted)
 
@@ -65,3 +66,32 @@ def _from_link() -> dict[str, Any]:
 def value(name: str) -> Any:
     """Return a setting: the session's, or its default."""
     return chosen().get(name, declared()[name].default)
+
+
+def views() -> dict[str, str]:
+    """Return what pages show apart from the experiment: page.choice → text."""
+    if _VIEW not in st.session_state:
+        named = st.query_params.get(_VIEW, "").split(",")[:32]
+        parts = [part.split(".", 2) for part in named]
+        found = {f"{p[0]}.{p[1]}": p[2] for p in parts if len(p) == 3}
+        st.session_state[_VIEW] = found
+    return st.session_state[_VIEW]
+
+
+def view(name: str, text: str | None) -> None:
+    """Remember, also in the link, what a page shows; None means its default."""
+    before = _view_link()
+    if text is None:
+        views().pop(name, None)
+    else:
+        views()[name] = text
+    after = _view_link()
+    if before and not after:
+        del st.query_params[_VIEW]
+    elif after != before:
+        st.query_params.update(after)
+
+
+def _view_link() -> dict[str, str]:
+    named = [f"{name}.{text}" for name, text in views().items()]
+    return {_VIEW: ",".join(named)} if named else {}
