@@ -5,11 +5,15 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from llmrank.errors import LLMRankError
-from llmrank.folders import written_file
+from llmrank.folders import (
+    check_export_target,
+    check_file_target,
+    named_path,
+    written_file,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,13 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(options: argparse.Namespace) -> None:
     """Do the whole job and print what it measured."""
-    from llmrank import experiment, export, folders
+    from llmrank import experiment, export
     from llmrank.stages import Stages
     from llmrank.summary import table
 
     wanted = _experiment(options)
     if options.export:
-        folders.check_export_target(Path(options.export).expanduser())
+        check_export_target(named_path(options.export))
     _check_json_target(options.json)
     _say_estimate(wanted)
     stages, bar = Stages(), ProgressBar()
@@ -58,7 +62,8 @@ def score_command(options: argparse.Namespace) -> None:
     from llmrank.stages import Stages
 
     wanted = _experiment(options)
-    out = Path(options.out).expanduser()
+    out = named_path(options.out)
+    check_file_target(out)
     if out.exists():
         raise LLMRankError(f"{out} exists already and is not overwritten")
     stages, bar = Stages(), ProgressBar()
@@ -200,8 +205,8 @@ def _say_estimate(wanted: Any) -> None:
 
 
 def _check_json_target(target: str | None) -> None:
-    if target not in (None, "-") and not Path(str(target)).expanduser().parent.is_dir():
-        raise LLMRankError(f"the folder of {target} does not exist; make it first")
+    if target is not None and target != "-":
+        check_file_target(named_path(target))
 
 
 def _give(plain: dict[str, Any], target: str | None, text: str) -> None:
@@ -213,7 +218,7 @@ def _give(plain: dict[str, Any], target: str | None, text: str) -> None:
     if target == "-":
         print(content)
         return
-    with written_file(Path(target).expanduser()) as beside:
+    with written_file(named_path(target)) as beside:
         beside.write_text(content, "utf-8")
     print(text)
 

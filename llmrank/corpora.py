@@ -13,6 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from llmrank.errors import LLMRankError
+from llmrank.folders import named_path
 from llmrank.models import LanguageModel
 
 Split = Literal["calibration", "evaluation", "questions"]
@@ -42,7 +43,7 @@ def text(source: str, split: Split) -> Text:
         content = "\n\n".join(p for p in passages() if split_of(p) == split)
         source = f"embedded BoolQ Wikipedia passages, {split} split"
     else:
-        content = _read(Path(source).expanduser())
+        content = _read(named_path(source))
     return Text(source, content, hashlib.sha256(content.encode()).hexdigest())
 
 
@@ -130,6 +131,8 @@ def _token_ids(lm: LanguageModel, content: str) -> list[int]:
 
 
 def _read(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise LLMRankError(f"{path} is no file; give a UTF-8 text file, or {EMBEDDED}")
     try:
         if path.stat().st_size > MAX_TEXT_BYTES:
             raise LLMRankError(

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,12 @@ from llmrank import ffn, models
 from llmrank.calibration import ActivationStats
 from llmrank.criteria import Scores
 from llmrank.errors import LLMRankError
-from llmrank.folders import check_export_target, written_file, written_whole
+from llmrank.folders import (
+    check_export_target,
+    named_path,
+    written_file,
+    written_whole,
+)
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
 from llmrank.sources import RECIPE_FILE
@@ -49,6 +55,20 @@ class Saved:
             f"{opens}: {self.loader}"
         )
 
+    @property
+    def snippet(self) -> str:
+        """The Python that opens it: model and tokenizer."""
+        if not self.plain:
+            return (
+                f"import llmrank\n\nlm = {self.loader}\n"
+                "model, tokenizer = lm.model, lm.tokenizer"
+            )
+        tokenizer = self.loader.replace("AutoModelForCausalLM", "AutoTokenizer", 1)
+        return (
+            "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+            f"model = {self.loader}\ntokenizer = {tokenizer}"
+        )
+
 
 def save(
     lm: LanguageModel,
@@ -72,7 +92,7 @@ def save(
         LLMRankError: the folder is refused, the disk is full, or the reloaded model
             does not compute the same; nothing is left then.
     """
-    target = Path(folder).expanduser()
+    target = named_path(folder)
     check_export_target(target)
     _check_space(lm, target)
     own_widths = ffn.widths(lm.model)
@@ -114,6 +134,12 @@ def write_scores(
         save_file(contiguous, beside, metadata={"format": "pt", **origin})
 
 
+def free_folder(folder: Path) -> Path:
+    """Return the folder, or the first of folder-2, folder-3 ... that is not there."""
+    numbered = (folder.with_name(f"{folder.name}-{n}") for n in count(2))
+    return next(p for p in chain([folder], numbered) if not p.exists())
+
+
 def padded(lm: LanguageModel) -> LanguageModel:
     """Widen all layers to the widest with zero neurons: larger, opens anywhere."""
     return LanguageModel(lm.spec, ffn.padded(lm.model), lm.tokenizer)
@@ -128,13 +154,10 @@ def zipped(folder: Path) -> Path:
     archive = folder.with_name(folder.name + ".zip")
     if archive.exists():
         raise LLMRankError(f"{archive} exists already and is not overwritten")
-    beside = folder.with_name(f".{folder.name}-packing")
-    try:
-        made = shutil.make_archive(str(beside), "zip", folder.parent, folder.name)
-        return Path(made).replace(archive)
-    except OSError as error:
-        Path(f"{beside}.zip").unlink(missing_ok=True)
-        raise LLMRankError(f"writing {archive} failed ({error.strerror})") from error
+    with written_file(archive) as beside:
+        stem = str(beside.with_suffix(""))
+        shutil.make_archive(stem, "zip", folder.parent, folder.name)
+    return archive
 
 
 @torch.inference_mode()

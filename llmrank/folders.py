@@ -4,12 +4,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from llmrank.errors import LLMRankError
+
+_PREFIX = ".llmrank-"
 
 
 def cache_folder() -> Path:
@@ -28,19 +30,25 @@ def allowed_roots() -> tuple[Path, ...]:
     return tuple(Path(p).expanduser().resolve() for p in paths if p)
 
 
-def named_path(name: str) -> Path:
+def named_path(name: str | Path) -> Path:
     """Return the path a visitor named, `~` meaning the home folder.
 
     Raises:
-        LLMRankError: no path can have that name.
+        LLMRankError: nothing can be read or written under that name.
     """
     try:
         path = Path(name).expanduser()
-        path.exists()
-    except (OSError, RuntimeError) as error:  # too long; a `~user` without a home
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # too long, ~nobody, a zero byte
+        why = getattr(error, "strerror", None) or str(error)
         raise LLMRankError(
-            f"{name[:80]!r} cannot be the name of a file or folder ({error!s:.80}); "
-            "check it"
+            f"{str(name)[:80]!r} can be neither read nor written ({why[:80]}); "
+            "check the name"
         ) from error
     return path
 
@@ -52,7 +60,7 @@ def check_allowed(path: Path) -> None:
         LLMRankError: naming the path and the allowed folders.
     """
     roots = allowed_roots()
-    resolved = path.expanduser().resolve()
+    resolved = named_path(path).resolve()
     if not any(resolved.is_relative_to(root) for root in roots):
         names = ", ".join(str(root) for root in roots)
         raise LLMRankError(
@@ -67,16 +75,44 @@ def check_export_target(folder: Path) -> None:
     Raises:
         LLMRankError: saying which, and what would be accepted.
     """
-    if folder.exists() and not folder.is_dir():
+    target = named_path(folder).resolve()
+    if target.exists() and not target.is_dir():
         raise LLMRankError(f"{folder} is a file; name a new or an empty folder")
-    if folder.is_dir() and any(folder.iterdir()):
+    if target.is_dir():
+        if any(target.iterdir()):
+            raise LLMRankError(
+                f"{folder} is not empty and nothing in it is overwritten; "
+                "name a new or an empty folder"
+            )
+        if target.is_mount() or target == Path.cwd():
+            raise LLMRankError(f"{folder} is in use itself; name a new folder in it")
+    _check_writable(next(p for p in target.parents if p.exists()))
+
+
+def check_file_target(path: Path) -> None:
+    """Refuse a file that is a folder, or whose folder is missing or not writable.
+
+    Raises:
+        LLMRankError: saying which, and what would be accepted.
+    """
+    target = named_path(path).resolve()
+    if target.is_dir():
+        raise LLMRankError(f"{path} is a folder; name a file in it")
+    if target.exists() and not target.is_file():  # replacing /dev/null would be bad
+        raise LLMRankError(f"{path} is a device; name a file")
+    if not target.parent.is_dir():
+        raise LLMRankError(f"the folder of {path} does not exist; make it first")
+    _check_writable(target.parent)
+
+
+def _check_writable(folder: Path) -> None:
+    """Try it: permissions alone do not tell (read-only disks, root, /proc)."""
+    try:
+        Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder)).rmdir()
+    except OSError as error:
         raise LLMRankError(
-            f"{folder} is not empty and nothing in it is overwritten; "
-            "name a new or an empty folder"
-        )
-    parent = next(p for p in (folder, *folder.parents) if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise LLMRankError(f"{parent} cannot be written to; name another folder")
+            f"{folder} cannot be written to ({error.strerror}); name another folder"
+        ) from error
 
 
 @contextmanager
@@ -88,22 +124,13 @@ def written_whole(folder: Path) -> Iterator[Path]:
             of the attempt is left.
     """
     check_export_target(folder)
-    beside: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        yield beside
-        beside.chmod(0o755)
-        beside.replace(folder)
-    except (OSError, SafetensorError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise LLMRankError(
-            f"writing {folder} failed ({why}); nothing was left there, "
-            "free some space or name another folder"
-        ) from error
-    finally:
-        if beside is not None:
-            shutil.rmtree(beside, ignore_errors=True)
+    target = named_path(folder).resolve()
+    with _reported(folder):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _beside(target) as beside:
+            beside.chmod(0o755)
+            yield beside
+            beside.replace(target)
 
 
 @contextmanager
@@ -111,17 +138,33 @@ def written_file(path: Path) -> Iterator[Path]:
     """Give a path to write to that becomes the file only when all is written.
 
     Raises:
-        LLMRankError: the folder does not exist, or the disk is full or fails.
+        LLMRankError: the target is refused, or the disk is full or fails; then nothing
+            of the attempt is left.
     """
-    beside = path.with_name(f".{path.name}-{os.getpid()}")
+    check_file_target(path)
+    target = named_path(path).resolve()
+    with _reported(path), _beside(target) as folder:
+        yield folder / target.name
+        (folder / target.name).replace(target)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """Give a new folder on the same disk; what is left in it goes."""
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
     try:
-        yield beside
-        beside.replace(path)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, SafetensorError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise LLMRankError(
-            f"writing {path} failed ({why}); name a file in a folder that exists, "
-            "can be written to and has room"
+            f"writing {path} failed ({why}); nothing was left there, "
+            "free some space or name another place"
         ) from error
-    finally:
-        beside.unlink(missing_ok=True)

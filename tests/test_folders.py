@@ -1,0 +1,311 @@
+"""Which paths are taken, and that nothing half-written ever looks whole."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from llmrank import folders
+from llmrank.errors import LLMRankError
+from llmrank.folders import (
+    allowed_roots,
+    check_allowed,
+    check_export_target,
+    check_file_target,
+    named_path,
+    written_file,
+    written_whole,
+)
+
+ROOT = Path(__file__).parents[1]
+
+
+def refusal(check, path):
+    with pytest.raises(LLMRankError) as caught:
+        check(path)
+    return str(caught.value)
+
+
+# Where models and exports may lie
+
+
+def test_home_and_the_working_folder_are_allowed_by_default(monkeypatch, tmp_path):
+    monkeypatch.delenv("LLMRANK_MODEL_DIRS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert allowed_roots() == (Path.home().resolve(), tmp_path.resolve())
+
+
+def test_the_environment_replaces_the_default(monkeypatch, tmp_path):
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", f"{tmp_path}{os.pathsep}~/models")
+    home = Path("~/models").expanduser().resolve()
+    assert allowed_roots() == (tmp_path.resolve(), home)
+
+
+def test_a_path_below_an_allowed_folder_is_taken(monkeypatch, tmp_path):
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", str(tmp_path))
+    check_allowed(tmp_path)
+    check_allowed(tmp_path / "new" / "model")
+
+
+@pytest.mark.parametrize("way", ["../out", "in/../../out", "/etc", "link", "~"])
+def test_a_path_that_leads_outside_is_refused(monkeypatch, tmp_path, way):
+    inside = tmp_path / "models"
+    (inside / "in").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    (inside / "link").symlink_to(tmp_path / "out")
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", str(inside))
+    path = Path(way) if way[0] in "/~" else inside / way
+    said = refusal(check_allowed, path)
+    assert f"lies outside the allowed folders ({inside})" in said
+    assert "LLMRANK_MODEL_DIRS" in said
+
+
+def test_a_folder_whose_name_only_begins_alike_is_outside(monkeypatch, tmp_path):
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", str(tmp_path / "models"))
+    assert "outside" in refusal(check_allowed, tmp_path / "models-of-others")
+
+
+def test_a_link_into_an_allowed_folder_is_taken(monkeypatch, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "models")
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", str(tmp_path / "models"))
+    check_allowed(tmp_path / "link" / "tiny")
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
+    assert folders.cache_folder() == tmp_path
+    monkeypatch.delenv("LLMRANK_CACHE")
+    assert folders.cache_folder() == Path.home() / ".cache" / "llmrank"
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 300, "y/" * 3000, "~nobody-of-that-name/x", "zero\0byte", "\ud800"]
+)
+def test_a_name_that_no_file_can_have_is_refused_everywhere(name):
+    for check in (named_path, check_allowed, check_export_target, check_file_target):
+        said = refusal(check, Path(name))
+        assert "can be neither read nor written" in said
+        assert len(said) < 250
+
+
+def test_the_tilde_means_home():
+    assert named_path("~/x") == Path.home() / "x"
+
+
+# Refused targets
+
+
+def test_a_new_folder_and_an_empty_one_are_taken(tmp_path):
+    check_export_target(tmp_path / "new" / "deeper")
+    (tmp_path / "empty").mkdir()
+    check_export_target(tmp_path / "empty")
+    assert [p.name for p in tmp_path.iterdir()] == ["empty"]
+
+
+def test_a_file_is_no_export_folder(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    said = refusal(check_export_target, tmp_path / "file")
+    assert said.endswith("file is a file; name a new or an empty folder")
+
+
+@pytest.mark.parametrize("name", ["precious.txt", ".hidden"])
+def test_a_folder_with_something_in_it_is_no_export_folder(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    said = refusal(check_export_target, tmp_path)
+    assert "is not empty and nothing in it is overwritten" in said
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_link_to_a_full_folder_is_no_export_folder(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "full")
+    assert "is not empty" in refusal(check_export_target, tmp_path / "link")
+
+
+def test_a_place_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    assert "cannot be written to" in refusal(check_export_target, tmp_path / "file/x")
+    assert "does not exist" in refusal(check_file_target, tmp_path / "file/x")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc takes no folders")
+def test_a_place_that_cannot_be_written_is_refused_even_for_root():
+    for check in (check_export_target, check_file_target):
+        assert refusal(check, Path("/proc/new")).startswith("/proc cannot be written")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    said = refusal(check_export_target, tmp_path / "locked" / "new")
+    assert "cannot be written to (Permission denied)" in said
+
+
+def test_the_working_folder_is_not_swapped_away(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "name a new folder in it" in refusal(check_export_target, Path())
+
+
+def test_a_file_target_is_neither_a_folder_nor_a_device(tmp_path):
+    assert "is a folder; name a file in it" in refusal(check_file_target, tmp_path)
+    assert "is a device" in refusal(check_file_target, Path(os.devnull))
+    said = refusal(check_file_target, tmp_path / "no" / "file.json")
+    assert (
+        said == f"the folder of {tmp_path}/no/file.json does not exist; make it first"
+    )
+
+
+# Written whole or not at all
+
+
+def contents(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+def test_a_folder_appears_only_when_all_is_written(tmp_path):
+    target = tmp_path / "a" / "model"
+    with written_whole(target) as beside:
+        (beside / "weights").write_text("1")
+        assert not target.exists()
+        (beside / "config").write_text("2")
+    assert contents(tmp_path) == ["a", "a/model", "a/model/config", "a/model/weights"]
+    assert target.stat().st_mode & 0o777 == 0o755
+
+
+def test_an_empty_folder_is_filled_and_a_link_is_followed(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    with written_whole(tmp_path / "link") as beside:
+        (beside / "x").touch()
+    assert contents(tmp_path) == ["empty", "empty/x", "link"]
+    assert (tmp_path / "link" / "x").exists()
+
+
+@pytest.mark.parametrize("error", [KeyError("bug"), KeyboardInterrupt(), OSError(28)])
+def test_an_exception_leaves_nothing(tmp_path, error):
+    seen = LLMRankError if isinstance(error, OSError) else type(error)
+
+    def write():
+        with written_whole(tmp_path / "model") as beside:
+            (beside / "half").write_text("1")
+            raise error
+
+    with pytest.raises(seen):
+        write()
+    assert contents(tmp_path) == []
+
+
+def test_a_folder_that_fills_meanwhile_is_not_overwritten(tmp_path):
+    target = tmp_path / "model"
+
+    def write():
+        with written_whole(target) as beside:
+            (beside / "ours").touch()
+            target.mkdir()
+            (target / "theirs").touch()
+
+    with pytest.raises(LLMRankError, match=r"model failed \(Directory not empty\)"):
+        write()
+    assert contents(tmp_path) == ["model", "model/theirs"]
+
+
+def test_of_many_writers_at_once_one_wins_whole(tmp_path):
+    refused, barrier = [], threading.Barrier(4, timeout=30)
+
+    def write(number):
+        try:
+            with written_whole(tmp_path / "model") as beside:
+                barrier.wait()
+                for name in "abc":
+                    (beside / name).write_text(str(number))
+        except LLMRankError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 3
+    assert contents(tmp_path) == ["model", "model/a", "model/b", "model/c"]
+    assert len({f.read_text() for f in (tmp_path / "model").iterdir()}) == 1
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path):
+    target = tmp_path / "report.json"
+    target.write_text("old")
+    with written_file(target) as beside:
+        beside.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert contents(tmp_path) == ["report.json"]
+
+
+def test_a_file_that_fails_leaves_the_old_one(tmp_path):
+    target = tmp_path / "report.json"
+    target.write_text("old")
+
+    def write():
+        with written_file(target) as beside:
+            beside.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write()
+    assert target.read_text() == "old"
+    assert contents(tmp_path) == ["report.json"]
+
+
+def test_a_block_that_writes_no_file_is_told(tmp_path):
+    def write():
+        with written_file(tmp_path / "x"):
+            pass
+
+    with pytest.raises(LLMRankError, match="No such file"):
+        write()
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from llmrank.errors import LLMRankError
+from llmrank.folders import written_file, written_whole
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for write in (written_whole, written_file):
+    try:
+        with write(Path(sys.argv[1]) / write.__name__) as beside:
+            if write is written_whole:
+                (beside / "small").write_bytes(b"x" * 900)
+                beside = beside / "large"
+            beside.write_bytes(b"x" * 1001)
+    except LLMRankError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits the size of files")
+def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
+    """A process whose files may not pass 1,000 bytes: writing fails for real."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    told = ran.stdout.splitlines()
+    assert [t.split(" failed ")[0] for t in told] == [
+        f"writing {tmp_path}/written_whole",
+        f"writing {tmp_path}/written_file",
+    ], ran.stderr
+    for text in told:
+        assert text.endswith(
+            "(File too large); nothing was left there, free some space or name "
+            "another place"
+        )
+    assert contents(tmp_path) == []
