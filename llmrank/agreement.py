@@ -1,0 +1,161 @@
+"""How far two criteria agree: on ranks, on what is dropped; and the extreme neurons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How many neurons are dropped by a, by b, and by both."""
+
+    n_a: int
+    n_b: int
+    n_both: int
+
+    @property
+    def share(self) -> float | None:
+        """The share of a's dropped neurons that b drops too; None if a drops none."""
+        return self.n_both / self.n_a if self.n_a else None
+
+    @property
+    def jaccard(self) -> float | None:
+        """Dropped by both / dropped by either; None if neither drops any."""
+        either = self.n_a + self.n_b - self.n_both
+        return self.n_both / either if either else None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Rank correlation and overlap of two criteria, by layer and over all neurons.
+
+    A correlation is None where it is not defined: one neuron, or all scores equal.
+    """
+
+    spearman: tuple[float | None, ...]
+    overlaps: tuple[Overlap, ...]
+    total_spearman: float | None
+    total: Overlap
+
+
+def agreement(
+    scores_a: Sequence[Float[Tensor, " _"]],
+    scores_b: Sequence[Float[Tensor, " _"]],
+    keep_a: Sequence[Int[Tensor, " _"]],
+    keep_b: Sequence[Int[Tensor, " _"]],
+) -> Agreement:
+    """Compare two criteria layer by layer, and over all neurons at once.
+
+    Args:
+        scores_a: one vector per layer; `total_spearman` ranks all neurons together by
+            these values as they are, as one global threshold would.
+        scores_b: the same of the other criterion.
+        keep_a: the kept neurons of each layer.
+        keep_b: the same of the other criterion.
+    """
+    pairs = list(zip(scores_a, scores_b, strict=True))
+    dropped_a = [_dropped(s, k) for s, k in zip(scores_a, keep_a, strict=True)]
+    dropped_b = [_dropped(s, k) for s, k in zip(scores_b, keep_b, strict=True)]
+    overlaps = [overlap(a, b) for a, b in zip(dropped_a, dropped_b, strict=True)]
+    return Agreement(
+        spearman=tuple(rank_correlation(a, b) for a, b in pairs),
+        overlaps=tuple(overlaps),
+        total_spearman=rank_correlation(_joined(scores_a), _joined(scores_b)),
+        total=Overlap(
+            n_a=sum(o.n_a for o in overlaps),
+            n_b=sum(o.n_b for o in overlaps),
+            n_both=sum(o.n_both for o in overlaps),
+        ),
+    )
+
+
+def rank_correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> float | None:
+    """Return Spearman's coefficient in [-1, 1], or None where it is not defined.
+
+    Source: Spearman 1904; equal values share their mean rank, and the coefficient is
+    the correlation of the ranks, so that ties need no correction.
+    """
+    x, y = (r - r.mean() for r in (average_ranks(a), average_ranks(b)))
+    spread = x.norm() * y.norm()
+    if spread == 0:  # ranks are multiples of one half: exact
+        return None
+    return float((x @ y / spread).clamp(-1, 1))
+
+
+def average_ranks(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Rank from 1 (lowest); equal values share the mean of their ranks.
+
+    Raises:
+        ValueError: a value is NaN.
+    """
+    if values.isnan().any():
+        raise ValueError("scores must be numbers, got NaN")
+    _, place, counts = torch.unique(
+        values.cpu(), return_inverse=True, return_counts=True
+    )
+    last = counts.cumsum(0).to(torch.float64)
+    return (last - (counts - 1) / 2)[place]
+
+
+def overlap(drop_a: Int[Tensor, " _"], drop_b: Int[Tensor, " _"]) -> Overlap:
+    """Count the dropped neurons of one layer, by index: in a, in b, in both."""
+    both = torch.isin(drop_a.cpu(), drop_b.cpu()).sum()
+    return Overlap(n_a=len(drop_a), n_b=len(drop_b), n_both=int(both))
+
+
+def extremes(scores: Sequence[Float[Tensor, " _"]], n: int) -> pd.DataFrame:
+    """List the n highest and the n lowest neurons of the model, highest first.
+
+    Layers are compared by `times_uniform`, the score in units of the layer's mean, so
+    that a wide layer is not called unimportant. No neuron is listed twice.
+
+    Args:
+        scores: one normalised vector (sum 1) per layer.
+        n: at least 1.
+
+    Returns:
+        Columns extreme (highest, lowest), layer, neuron, score, times_uniform and rank
+        (1 = the highest of its layer).
+    """
+    table = pd.concat([_neurons(layer, s) for layer, s in enumerate(scores)])
+    table = table.sort_values("times_uniform", ascending=False, kind="stable")
+    n_high = min(n, len(table))
+    n_low = min(n, len(table) - n_high)
+    shown = pd.concat([table.head(n_high), table.tail(n_low)], ignore_index=True)
+    shown.insert(0, "extreme", ["highest"] * n_high + ["lowest"] * n_low)
+    return shown
+
+
+def ranks(scores: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Return each neuron's place from 1 (highest); of equals the lower index first."""
+    order = scores.cpu().argsort(descending=True, stable=True)
+    places = torch.empty_like(order)
+    places[order] = torch.arange(1, len(order) + 1)
+    return places
+
+
+def _neurons(layer: int, scores: Tensor) -> pd.DataFrame:
+    values = scores.to("cpu", torch.float64)
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "neuron": range(len(values)),
+            "score": values.numpy(),
+            "times_uniform": (values * len(values)).numpy(),
+            "rank": ranks(scores).numpy(),
+        }
+    )
+
+
+def _dropped(scores: Tensor, keep: Tensor) -> Tensor:
+    dropped = torch.ones(len(scores), dtype=torch.bool)
+    dropped[keep.cpu()] = False
+    return dropped.nonzero().flatten()
+
+
+def _joined(scores: Sequence[Tensor]) -> Tensor:
+    return torch.cat([s.to("cpu", torch.float64) for s in scores])

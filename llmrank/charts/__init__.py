@@ -1,0 +1,29 @@
+"""Plotly figures of scores, plans and measurements; plain tensors and tables go in."""
+
+from llmrank.charts.agreements import overlap_bars, rank_scatter
+from llmrank.charts.heatmap import score_heatmap
+from llmrank.charts.measurements import (
+    latency_chart,
+    task_chart,
+    tradeoff,
+    widths_chart,
+)
+from llmrank.charts.scores import distributions, score_distribution
+from llmrank.charts.theme import CONFIG, DIFFERENCES, SCORES, SVG_CONFIG, template
+
+__all__ = [
+    "CONFIG",
+    "DIFFERENCES",
+    "SCORES",
+    "SVG_CONFIG",
+    "distributions",
+    "latency_chart",
+    "overlap_bars",
+    "rank_scatter",
+    "score_distribution",
+    "score_heatmap",
+    "task_chart",
+    "template",
+    "tradeoff",
+    "widths_chart",
+]

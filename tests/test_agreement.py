@@ -1,0 +1,104 @@
+"""Agreement of criteria: rank correlation, overlap of what is dropped, extremes."""
+
+import pytest
+import torch
+from scipy.stats import rankdata, spearmanr
+
+from llmrank.agreement import (
+    Overlap,
+    agreement,
+    average_ranks,
+    extremes,
+    overlap,
+    rank_correlation,
+    ranks,
+)
+
+
+def random_scores(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("levels", [3, 10, 10**6])
+def test_rank_correlation_is_scipys_with_and_without_ties(levels):
+    a, b = (random_scores(200, 2) * levels).floor().T
+    expected = spearmanr(a.numpy(), b.numpy()).statistic
+    assert rank_correlation(a, b) == pytest.approx(expected, abs=1e-12)
+
+
+def test_average_ranks_are_scipys():
+    values = torch.tensor([3.0, 1.0, 3.0, 2.0, 3.0])
+    assert average_ranks(values).tolist() == [4, 1, 4, 2, 4]
+    many = (random_scores(500) * 20).floor()
+    assert average_ranks(many).tolist() == rankdata(many.numpy()).tolist()
+
+
+def test_rank_correlation_by_hand():
+    """Ranks 1 2 3 4 against 2 1 4 3: 1 - 6 * 4 / (4 * 15) = 0.6."""
+    a, b = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([7.0, 5.0, 9.0, 8.0])
+    assert rank_correlation(a, b) == pytest.approx(0.6)
+    assert rank_correlation(a, -a) == pytest.approx(-1)
+    assert rank_correlation(a, a.exp()) == pytest.approx(1)
+
+
+def test_rank_correlation_is_none_where_it_is_not_defined():
+    assert rank_correlation(torch.ones(5), random_scores(5)) is None
+    assert rank_correlation(torch.ones(1), torch.ones(1)) is None
+
+
+def test_scores_that_are_not_numbers_are_refused():
+    with pytest.raises(ValueError, match="scores must be numbers, got NaN"):
+        rank_correlation(torch.tensor([1.0, torch.nan]), torch.ones(2))
+
+
+def test_overlap_by_hand():
+    found = overlap(torch.tensor([1, 2, 3, 4]), torch.tensor([4, 2, 9]))
+    assert found == Overlap(n_a=4, n_b=3, n_both=2)
+    assert found.share == 0.5
+    assert found.jaccard == pytest.approx(2 / 5)
+
+
+def test_overlap_without_anything_dropped_is_not_a_number_made_up():
+    nothing, some = torch.tensor([], dtype=torch.int64), torch.tensor([1, 2])
+    assert overlap(nothing, nothing).share is None
+    assert overlap(nothing, nothing).jaccard is None
+    assert overlap(nothing, some).share is None
+    assert overlap(nothing, some).jaccard == 0
+    assert overlap(some, nothing).share == 0
+
+
+def test_agreement_of_layers_of_different_widths():
+    a = (random_scores(6), random_scores(4, seed=1))
+    b = (a[0].flip(0), a[1].clone())
+    keep_a = (torch.tensor([0, 1, 2]), torch.tensor([0, 3]))
+    keep_b = (torch.tensor([2, 3, 4, 5]), torch.tensor([0, 3]))
+    found = agreement(a, b, keep_a, keep_b)
+    assert found.overlaps == (Overlap(3, 2, 0), Overlap(2, 2, 2))
+    assert found.total == Overlap(5, 4, 2)
+    assert found.spearman[1] == pytest.approx(1)
+    together = spearmanr(torch.cat(a).numpy(), torch.cat(b).numpy()).statistic
+    assert found.total_spearman == pytest.approx(together)
+
+
+def test_ranks_put_the_lower_index_first_of_equals():
+    assert ranks(torch.tensor([0.2, 0.5, 0.2, 0.1])).tolist() == [2, 1, 3, 4]
+
+
+def test_extremes_compare_layers_by_times_uniform():
+    """A wide layer's mean neuron scores less, and is no less important for it."""
+    wide, narrow = torch.full((10,), 0.1), torch.tensor([0.5, 0.3, 0.2])
+    wide[3], wide[7] = 0.19, 0.01
+    table = extremes((wide, narrow), 2)
+    assert table["extreme"].tolist() == ["highest"] * 2 + ["lowest"] * 2
+    assert table["layer"].tolist() == [0, 1, 1, 0]
+    assert table["neuron"].tolist() == [3, 0, 2, 7]
+    expected = pytest.approx([1.9, 1.5, 0.6, 0.1], rel=1e-6)
+    assert table["times_uniform"].tolist() == expected
+    assert table["score"].tolist() == pytest.approx([0.19, 0.5, 0.2, 0.01], rel=1e-6)
+    assert table["rank"].tolist() == [1, 1, 3, 10]
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, 2), (2, 3), (9, 3)])
+def test_extremes_list_no_neuron_twice(n, expected):
+    table = extremes((torch.tensor([0.5, 0.3, 0.2]),), n)
+    assert len(table) == len(table[["layer", "neuron"]].drop_duplicates()) == expected

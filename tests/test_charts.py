@@ -1,0 +1,420 @@
+"""Charts: the numbers in the traces, and that nothing is drawn which was not given."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+import torch
+
+from llmrank import charts
+from llmrank.charts.theme import DARK, LIGHT, plain
+
+NASTY = "<script>alert(1)</script> & שלום"
+ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt; &amp; שלום"
+
+
+def some_scores(*widths, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    rows = [torch.rand(width, generator=generator) ** 3 + 1e-4 for width in widths]
+    return tuple(row / row.sum() for row in rows)
+
+
+def highest(scores, *n_kept):
+    return tuple(
+        s.argsort(descending=True, stable=True)[:n].sort().values
+        for s, n in zip(scores, n_kept, strict=True)
+    )
+
+
+def traces(fig, name):
+    return [t for t in fig.data if (t.name or "").startswith(name)]
+
+
+def shown(fig):
+    """All text that a figure shows, as the browser receives it."""
+    return json.dumps(json.loads(fig.to_json()), ensure_ascii=False)
+
+
+# The heatmap
+
+
+def test_heatmap_bins_hold_the_means_of_torch():
+    """3,000 neurons in bins of 3, the last layer's last bin only partly filled."""
+    scores = some_scores(3000, 1000)
+    fig = charts.score_heatmap(scores, order="index")
+    z, hover = fig.data[0].z, fig.data[0].customdata
+    assert z.shape == (2, 1000)
+    bins = scores[0].double().view(1000, 3)
+    assert hover[0, :, 2] == pytest.approx(bins.mean(1).numpy(), rel=1e-6)
+    assert hover[0, :, 3] == pytest.approx(bins.amin(1).numpy(), rel=1e-6)
+    assert hover[0, :, 4] == pytest.approx(bins.amax(1).numpy(), rel=1e-6)
+    assert z[0] == pytest.approx(bins.mean(1).log10().numpy(), rel=1e-5)
+    assert hover[1, 333, :3].tolist() == pytest.approx(
+        [999, 999, float(scores[1][999])]
+    )
+    assert hover[0, 7, :2].tolist() == [21, 23]
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"), [(1, 1), (1024, 1024), (1025, 513), (14336, 1024)]
+)
+def test_heatmap_has_at_most_1024_columns(width, columns):
+    assert charts.score_heatmap(some_scores(width)).data[0].z.shape == (1, columns)
+
+
+@pytest.mark.parametrize("value", ["score", "percentile"])
+@pytest.mark.parametrize("order", ["sorted", "index"])
+def test_heatmap_draws_nothing_where_a_layer_has_ended(order, value):
+    scores = some_scores(7, 4, 1)
+    fig = charts.score_heatmap(scores, None, order=order, value=value)
+    ended = np.isnan(fig.data[0].z)
+    assert ended.sum(1).tolist() == [0, 3, 6]
+    assert not np.isnan(fig.data[0].customdata[~ended]).any()
+    assert not fig.data[0].hoverongaps
+
+
+def test_sorted_heatmap_falls_from_left_to_right_and_shows_each_cut():
+    scores = some_scores(9, 5)
+    fig = charts.score_heatmap(scores, highest(scores, 6, 2))
+    assert (np.diff(fig.data[0].customdata[0, :, 2]) <= 0).all()
+    assert (fig.data[0].x0, fig.data[0].dx) == (1, 1)
+    (cut,), (dropped,) = traces(fig, "cut"), traces(fig, "dropped")
+    assert cut.x == (6.5, 6.5, 2.5, 2.5)
+    assert cut.y == (-0.5, 0.5, 0.5, 1.5)
+    assert (min(dropped.x[:4]), max(dropped.x[:4])) == (6.5, 9.5)
+    assert (min(dropped.x[6:10]), max(dropped.x[6:10])) == (2.5, 5.5)
+    assert dropped.fillpattern.shape == "/"
+    assert fig.data[0].customdata[0, :, 5].tolist() == [0] * 6 + [1] * 3
+    assert "dropped, 6 of 14 neurons" in fig.layout.title.text
+
+
+def test_heatmap_draws_no_cut_through_neurons_kept_by_another_criterion():
+    scores = some_scores(6)
+    lowest = scores[0].argsort()[:3].sort().values
+    fig = charts.score_heatmap(scores, (lowest,))
+    assert traces(fig, "cut")[0].x == (None,)
+    assert fig.data[0].customdata[0, :, 5].tolist() == [1, 1, 1, 0, 0, 0]
+    assert "3 of 6 neurons, 0 of them hatched" in fig.layout.title.text
+
+
+def test_heatmap_by_index_counts_the_dropped_in_each_bin():
+    scores = some_scores(2048)
+    keep = highest(scores, 1000)
+    fig = charts.score_heatmap(scores, keep, order="index")
+    flags = torch.ones(2048)
+    flags[keep[0]] = 0
+    expected = flags.view(1024, 2).sum(1).tolist()
+    assert fig.data[0].customdata[0, :, 5].tolist() == expected
+    assert len(fig.data) == 1
+
+
+def test_percentiles_are_among_all_neurons_of_all_layers():
+    scores = (torch.tensor([0.1, 0.9]), torch.tensor([0.5, 0.5]))
+    fig = charts.score_heatmap(scores, order="index", value="percentile")
+    assert fig.data[0].z.tolist() == [[12.5, 87.5], [50, 50]]
+    assert (fig.data[0].zmin, fig.data[0].zmax) == (0, 100)
+
+
+def test_heatmap_of_equal_scores_and_of_zeros_has_a_scale_with_a_length():
+    for value in (0.25, 0.0):
+        heat = charts.score_heatmap([torch.full((4,), value)]).data[0]
+        assert heat.z.tolist() == [[value] * 4]
+        assert heat.zmin < heat.zmax
+
+
+def test_zeros_take_the_lowest_colour_and_the_hover_says_zero():
+    heat = charts.score_heatmap([torch.tensor([0.0, 1e-4, 1.0])]).data[0]
+    assert heat.z.tolist()[0] == pytest.approx([0, -4, -4])
+    assert heat.customdata[0, :, 2].tolist() == pytest.approx([1, 1e-4, 0])
+    assert (heat.zmin, heat.zmax) == pytest.approx((-4, 0))
+    assert "1e-4" in heat.colorbar.ticktext
+
+
+# Distributions
+
+
+def test_histogram_counts_each_neuron_once_on_its_side_of_the_threshold():
+    (scores,) = some_scores(1000)
+    threshold = float(scores.sort().values[300])
+    fig = charts.score_distribution(scores, threshold, layer=4)
+    (below,), (above,) = traces(fig, "below"), traces(fig, "at or above")
+    assert (below.name, above.name) == ("below: 300", "at or above: 700")
+    assert (sum(below.y), sum(above.y)) == (300, 700)
+    assert below.marker.pattern.shape == "/"
+    assert above.marker.pattern.shape is None
+    (line,) = traces(fig, "threshold")
+    assert line.x == (threshold, threshold)
+    assert max(below.customdata[:, 1]) == pytest.approx(threshold)
+    assert min(above.customdata[:, 0]) == pytest.approx(threshold)
+    assert fig.layout.xaxis.type == "log"
+    assert "Layer 4: 1,000 neurons" in fig.layout.xaxis.title.text
+
+
+def test_histogram_bins_are_equally_wide_in_log_units():
+    (scores,) = some_scores(500)
+    fig = charts.score_distribution(scores, float(scores.median()), layer=0)
+    edges = np.concatenate([t.customdata for t in fig.data[:2]])
+    ratios = edges[:, 1] / edges[:, 0]
+    assert ratios == pytest.approx([ratios[0]] * len(ratios))
+
+
+@pytest.mark.parametrize("threshold", [None, 0.25])
+def test_histogram_of_equal_scores(threshold):
+    fig = charts.score_distribution(torch.full((4,), 0.25), threshold, layer=0)
+    assert sum(sum(t.y) for t in fig.data if isinstance(t, go.Bar)) == 4
+
+
+@pytest.mark.parametrize("threshold", [1e-9, 10.0])
+def test_a_threshold_outside_the_scores_leaves_all_on_one_side(threshold):
+    (scores,) = some_scores(50)
+    fig = charts.score_distribution(scores, threshold, layer=0)
+    counts = [int(sum(t.y)) for t in fig.data if isinstance(t, go.Bar)]
+    assert counts == ([0, 50] if threshold < 1 else [50, 0])
+
+
+def test_scores_of_zero_are_counted_in_words():
+    scores = torch.tensor([0.0, 0.0, 0.4, 0.6])
+    fig = charts.score_distribution(scores, 0.4, layer=0)
+    assert "2 of them score 0 and are not drawn" in fig.layout.xaxis.title.text
+    assert traces(fig, "below")[0].name == "below: 2"
+    nothing = charts.score_distribution(torch.zeros(3), 0.0, layer=0)
+    assert len(nothing.data) == 0
+    assert "3 of them score 0" in nothing.layout.xaxis.title.text
+
+
+def test_layers_show_their_quantiles_and_thresholds():
+    scores = some_scores(400, 37, 1)
+    fig = charts.distributions(scores, [1e-3, 2e-3, 1.0])
+    box = fig.data[0]
+    for layer, s in enumerate(scores):
+        drawn = [box.lowerfence, box.q1, box.median, box.q3, box.upperfence]
+        levels = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95])
+        expected = torch.quantile(s, levels).tolist()
+        assert [q[layer] for q in drawn] == pytest.approx(expected, rel=1e-4)
+    (line,) = traces(fig, "threshold")
+    assert line.y == (1e-3, 1e-3, None, 2e-3, 2e-3, None, 1.0, 1.0, None)
+    assert [math.floor(x + 0.5) for x in line.x[::3]] == [0, 1, 2]
+
+
+def test_a_quantile_of_zero_is_left_out_of_a_log_axis():
+    box = charts.distributions([torch.tensor([0.0, 0.0, 0.0, 1.0])]).data[0]
+    assert box.median == (None,)
+    assert box.q3 == (0.25,)
+
+
+# Two criteria
+
+
+def test_rank_scatter_groups_neurons_by_who_keeps_them():
+    a = (torch.tensor([0.4, 0.3, 0.2, 0.1]),)
+    b = (torch.tensor([0.4, 0.1, 0.3, 0.2]),)
+    keep = (highest(a, 2), highest(b, 2))
+    fig = charts.rank_scatter(a, b, keep, names=("one", "two"))
+    points = {t.name: (t.x.tolist(), t.y.tolist()) for t in fig.data}
+    assert points == {
+        "kept by both: 1": ([1], [1]),
+        "only one: 1": ([2], [4]),
+        "only two: 1": ([3], [2]),
+        "by neither: 1": ([4], [3]),
+    }
+    assert len({t.marker.symbol for t in fig.data}) == 4
+    assert fig.layout.xaxis.title.text.endswith("4 neurons</span>")
+
+
+def test_rank_scatter_of_equal_scores_claims_no_order():
+    a = (torch.full((5,), 0.2),)
+    keep = (highest(a, 5), highest(a, 5))
+    fig = charts.rank_scatter(a, a, keep)
+    assert set(fig.data[0].x.tolist()) == {3}
+
+
+def test_rank_scatter_draws_a_stated_and_repeatable_sample():
+    a, b = some_scores(4000, 3000), some_scores(4000, 3000, seed=1)
+    keep = (highest(a, 2800, 2000), highest(b, 2000, 2000))
+    fig, again = charts.rank_scatter(a, b, keep), charts.rank_scatter(a, b, keep)
+    assert sum(len(t.x) for t in fig.data) == 5000
+    stated = "5,000 of 7,000 neurons drawn (random, seed 0)"
+    assert stated in fig.layout.xaxis.title.text
+    assert fig.to_json() == again.to_json()
+    counted = [int(t.name.rsplit(": ")[1].replace(",", "")) for t in fig.data]
+    assert sum(counted) == 7000  # the legend counts all, drawn or not
+    layer, neuron = (int(v) for v in fig.data[0].customdata[10])
+    rank = 1 + int((a[layer] > a[layer][neuron]).sum())
+    assert fig.data[0].x[10] == rank
+
+
+def test_overlap_bars_say_where_nothing_is_dropped():
+    fig = charts.overlap_bars([0.5, None, 1.0], by_chance=[0.3, 0.3, 0.3])
+    assert fig.data[0].y == (0.5, 0, 1.0)
+    assert fig.data[0].text == ("", "none dropped", "")
+    assert fig.data[1].y[::3] == (0.3, 0.3, 0.3)
+
+
+# Measurements
+
+
+def test_widths_before_are_a_hatched_outline_and_after_is_filled():
+    fig = charts.widths_chart([8, 8], [8, 3])
+    before, after = fig.data
+    assert (before.y, after.y) == ((8, 8), (8, 3))
+    assert (before.name, after.name) == ("dense: 16", "pruned: 11")
+    assert before.marker.pattern.shape == "/"
+    assert after.marker.color == LIGHT.accent
+    assert fig.layout.barmode == "overlay"
+
+
+def points(values, criterion="llm-rank"):
+    rows = [
+        (criterion, s, v, v * 0.9, v * 1.2)
+        for s, v in zip((0.3, 0.0, 0.1), values, strict=True)
+    ]
+    names = ["criterion", "sparsity", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def test_tradeoff_draws_curves_with_intervals_and_the_dense_line():
+    both = pd.concat([points((49.0, 27.1, 31.3)), points((60.0, 27.1, 40.0), "l1")])
+    fig = charts.tradeoff(both, metric="perplexity (WikiText-2)")
+    (dense,), (curve,), (other,) = (traces(fig, n) for n in ("dense", "llm-rank", "l1"))
+    assert (dense.x, dense.y) == ((0, 0.3), (27.1, 27.1))
+    assert (curve.x, curve.y) == ((0, 0.1, 0.3), (27.1, 31.3, 49.0))
+    assert curve.error_y.array == pytest.approx((5.42, 6.26, 9.8))
+    assert curve.error_y.arrayminus == pytest.approx((2.71, 3.13, 4.9))
+    assert curve.marker.symbol != other.marker.symbol
+    assert curve.line.dash != other.line.dash
+    assert curve.line.color != other.line.color
+    assert fig.layout.yaxis.title.text == "perplexity (WikiText-2)"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((49.0, 27.1, 31.3), None),
+        ((796.0, 27.1, 57.9), "log"),
+        ((0.02, 0.41, 0.3), None),  # accuracies stay linear
+    ],
+)
+def test_tradeoff_is_logarithmic_over_more_than_a_decade(values, expected):
+    assert charts.tradeoff(points(values)).layout.yaxis.type == expected
+
+
+def test_tradeoff_leaves_out_what_was_not_measured():
+    rows = points((49.0, 27.1, 31.3))
+    rows.loc[0, "value"] = np.nan
+    rows.loc[2, ["low", "high"]] = np.nan
+    fig = charts.tradeoff(rows)
+    (curve,) = traces(fig, "llm-rank")
+    assert (curve.y, curve.error_y.array[1]) == ((27.1, 31.3), 0)
+    assert curve.customdata[1] == [""]
+    assert "NaN" not in shown(fig)
+    assert len(charts.tradeoff(rows.head(0)).data) == 0
+
+
+def test_latency_puts_dense_left_and_neutral_and_compares_medians():
+    fig = charts.latency_chart([60.0, 90.0, 61.0], [50.0, 49.0, 80.0], "ms")
+    dense, pruned = fig.data
+    assert (dense.name, pruned.name) == ("dense (median 61)", "pruned (median 50)")
+    assert dense.y == (60, 90, 61)
+    assert dense.marker.color == LIGHT.neutral
+    assert pruned.marker.color == LIGHT.accent
+    assert fig.layout.title.text == "Median: 1.22× faster than dense"
+    slower = charts.latency_chart([50.0], [100.0], "ms").layout.title.text
+    assert slower == "Median: 2.00× slower than dense"
+
+
+def test_tasks_stand_dense_beside_pruned_with_chance():
+    rows = [
+        ("piqa", "dense", 0.68, 0.01, 0.5),
+        ("piqa", "pruned", 0.63, 0.02, 0.5),
+        ("boolq", "dense", 0.6, np.nan, np.nan),
+    ]
+    names = ["task", "side", "acc", "stderr", "chance"]
+    fig = charts.task_chart(pd.DataFrame(rows, columns=names))
+    dense, pruned, chance = fig.data
+    assert (dense.x, dense.y) == ((0, 1), (0.68, 0.6))
+    assert (pruned.x, pruned.y) == ((0,), (0.63,))
+    assert dense.error_y.array == (0.01, 0)
+    assert chance.y == (0.5, 0.5, None)
+    assert fig.layout.xaxis.ticktext == ("piqa", "boolq")
+    assert "NaN" not in shown(fig)
+
+
+# All of them
+
+
+def every_chart(dark, name="llm-rank"):
+    """Each chart once, of one layer of one neuron or little more."""
+    one = (torch.ones(1),)
+    keep = (torch.tensor([0]),)
+    task = pd.DataFrame(
+        [(name, "dense", 0.5, 0.1, 0.5)],
+        columns=["task", "side", "acc", "stderr", "chance"],
+    )
+    names = (name, name)
+    return [
+        charts.score_heatmap(one, keep, dark=dark),
+        charts.score_distribution(one[0], 1.0, layer=0, dark=dark),
+        charts.distributions(one, [1.0], dark=dark),
+        charts.rank_scatter(one, one, (keep, keep), names=names, dark=dark),
+        charts.overlap_bars([None], names=names, dark=dark),
+        charts.widths_chart([1], [1], dark=dark),
+        charts.tradeoff(points((3.0, 2.0, 2.5), name), metric=name, dark=dark),
+        charts.latency_chart([1.0], [1.0], name, dark=dark),
+        charts.task_chart(task, dark=dark),
+    ]
+
+
+@pytest.mark.parametrize(("dark", "colours"), [(False, LIGHT), (True, DARK)])
+def test_every_chart_of_one_layer_of_one_neuron_is_in_its_theme(dark, colours):
+    for fig in every_chart(dark):
+        assert fig.layout.template.layout.paper_bgcolor == colours.background
+        assert fig.layout.template.layout.font.color == colours.text
+        assert fig.layout.height >= 100
+        assert "NaN" not in shown(fig)
+        other = LIGHT if dark else DARK
+        assert other.accent not in shown(fig)
+
+
+def test_no_name_reaches_a_chart_as_markup():
+    assert plain(NASTY) == ESCAPED
+    for fig in every_chart(False, NASTY):
+        assert "<script" not in shown(fig)
+    assert sum(ESCAPED in shown(fig) for fig in every_chart(False, NASTY)) == 5
+
+
+def test_a_name_is_no_template_either():
+    fig = charts.tradeoff(points((3.0, 2.0, 2.5), "%{x} of %{customdata}"))
+    assert not any("of %{customdata}" in (t.hovertemplate or "") for t in fig.data)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_and_accent_contrast_with_the_background(dark):
+    """WCAG 2.1: 4.5 for text (AA); 3 for graphical objects."""
+    colours = DARK if dark else LIGHT
+    assert contrast(colours.text, colours.background) >= 4.5
+    for colour in (colours.accent, colours.neutral, *colours.series):
+        assert contrast(colour, colours.background) >= 3
+
+
+def contrast(first, second):
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [
+        p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_the_toolbar_saves_pictures_and_offers_no_upload():
+    assert charts.CONFIG["toImageButtonOptions"]["format"] == "png"
+    assert charts.SVG_CONFIG["toImageButtonOptions"]["format"] == "svg"
+    for config in (charts.CONFIG, charts.SVG_CONFIG):
+        assert config["showSendToCloud"] is False
+        assert config["plotlyServerURL"] == ""
