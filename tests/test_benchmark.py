@@ -264,7 +264,7 @@ def test_no_reasons_when_the_ideal_is_reached():
 
 def test_no_reasons_when_nothing_was_pruned():
     dense, _ = pair()
-    slower = cost(DENSE, [10.5] * 5, [0.13] * 5, 4.0, 0.9)
+    slower = cost(DENSE, [10.5] * 5, [0.13] * 5, 4.4, 0.9)
     assert speedup(dense, slower).reasons == ()
 
 
