@@ -11,6 +11,7 @@ from llmrank.options import described
 from llmrank.sources import DEMO_NAME
 from llmrank.summary import number, spread
 from pages.shared import access, cached
+from pages.shared.words import plain
 
 LETTERS = {"theta": "θ", "gamma": "γ"}
 
@@ -23,7 +24,7 @@ def draw(e: Experiment) -> None:
 
 
 def _model(e: Experiment) -> str:
-    name = DEMO_NAME if e.model.name == "demo" else escaped(e.model.name)
+    name = DEMO_NAME if e.model.name == "demo" else plain(e.model.name, limit=60)
     seen = _shape(e)
     size = "" if seen is None else f" · {seen.n_layers} layers × {seen.d_ff:,} neurons"
     return f"**{name}**{size}"
@@ -65,11 +66,5 @@ def _shape(e: Experiment) -> ModelShape | None:
         access.check(e)
         return cached.shape(e.model)
     except LLMRankError as error:
-        st.error(str(error))
+        st.error(plain(str(error)))
         return None
-
-
-def escaped(text: str) -> str:
-    """Show a name as text: no markdown, no HTML, not too long."""
-    shown = text if len(text) <= 60 else "…" + text[-59:]
-    return "".join(c if c.isalnum() or c in " /_-." else f"&#{ord(c)};" for c in shown)

@@ -23,13 +23,13 @@ def frame(title: str, question: str):  # noqa: ANN201 (the type would import tor
     _links()
     st.header(question, anchor=False)
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
-        from pages.shared import bar, controls, jobs, panels, state
+        from pages.shared import bar, controls, jobs, panels, state, words
 
     state.chosen()
     controls.sidebar()
     with panels.panel():
         for complaint in state.complaints():
-            st.warning(complaint)
+            st.warning(words.plain(complaint))
         experiment = state.current()
         state.write_link(experiment, **jobs.link())
         bar.draw(experiment)

@@ -9,6 +9,7 @@ import streamlit as st
 from llmrank.errors import LLMRankError
 from llmrank.jobs import Job, JobView
 from pages.shared import cached
+from pages.shared.words import plain
 
 _ENTRY = "jobs"
 TICK_S = 0.5
@@ -32,7 +33,7 @@ def start(
     try:
         job = cached.worker().submit(owner(), title, work, key=(kind, key))
     except LLMRankError as error:
-        st.error(str(error))
+        st.error(plain(str(error)))
         return
     _watched()[kind] = job.id
     st.rerun()
@@ -87,7 +88,7 @@ def _running(kind: str) -> None:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", key=f"job_{kind}"):
         share = seen.done / seen.total if seen.total else 0.0
-        st.progress(min(share, 1.0), text=f"**{seen.title}** · {_said(seen)}")
+        st.progress(min(share, 1.0), text=f"**{plain(seen.title)}** · {_said(seen)}")
         if st.button("Stop", key=f"stop_{kind}", disabled=seen.stopping):
             _stop(seen)
 
@@ -109,9 +110,9 @@ def _said(seen: JobView) -> str:
 
 def _ended(kind: str, seen: JobView) -> None:
     if seen.state == "failed":
-        st.error(f"**{seen.title}** failed: {seen.error}")
+        st.error(f"**{plain(seen.title)}** failed: {plain(seen.error or '')}")
     elif seen.state == "cancelled":
-        st.info(f"**{seen.title}** was stopped after {seen.elapsed_s:.0f} s.")
+        st.info(f"**{plain(seen.title)}** was stopped after {seen.elapsed_s:.0f} s.")
     if seen.state != "done" and st.button("Dismiss", key=f"dismiss_{kind}"):
         del _watched()[kind]
         st.rerun()

@@ -1,0 +1,15 @@
+"""Text from outside, shown as text: no markdown, no HTML, no picture, not endless."""
+
+import re
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~$:&-])")
+
+
+def plain(text: str, *, limit: int = 400) -> str:
+    """Escape what markdown would interpret; long text loses its middle.
+
+    A model's name or an error that quotes it could else load a picture from anywhere.
+    """
+    half = limit // 2
+    shown = text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
+    return _MARKDOWN.sub(r"\\\1", " ".join(shown.split()))

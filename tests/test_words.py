@@ -1,0 +1,28 @@
+"""Names and messages from outside are shown as text."""
+
+import re
+
+import pytest
+
+from pages.shared.words import plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![x](http://example.org/x.png)",
+        "<script>alert(1)</script>",
+        "a `b` *c* _d_ [e](f) $g$ :red[h] ~~i~~",
+        "# title",
+    ],
+)
+def test_every_markdown_sign_is_escaped(text):
+    signs = "`*_[]()#!<>$:~"
+    for match in re.finditer(f"[{re.escape(signs)}]", plain(text)):
+        assert plain(text)[match.start() - 1] == "\\"
+    assert plain(text).replace("\\", "") == text
+
+
+def test_long_text_keeps_its_ends():
+    assert len(plain("x" * 10_000, limit=60)) < 70
+    assert plain("a\nb") == "a b"
