@@ -162,7 +162,11 @@ def _beside(target: Path) -> Iterator[Path]:
 def _reported(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except Exception as error:
+        if not isinstance(error, OSError | SafetensorError) and type(error) is not (
+            Exception  # all that the tokenizers library raises
+        ):
+            raise
         why = getattr(error, "strerror", None) or str(error)
         raise LLMRankError(
             f"writing {path} failed ({why}); nothing was left there, "

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from llmrank import ffn
@@ -202,9 +200,7 @@ def read_weights(source: Source, config: Any, dtype: torch.dtype) -> nn.Module:
     """
     own_widths = _recorded_widths(source)
     try:
-        if len(set(own_widths)) > 1:
-            return _read_uneven(source.folder, config, own_widths, dtype)
-        return _read_plain(source, dtype)
+        return _read(source, config, own_widths, dtype)
     except LLMRankError:
         raise
     except (torch.OutOfMemoryError, MemoryError):
@@ -215,8 +211,12 @@ def read_weights(source: Source, config: Any, dtype: torch.dtype) -> nn.Module:
         raise LLMRankError(_damaged(source, error)) from error
 
 
-def _read_plain(source: Source, dtype: torch.dtype) -> nn.Module:
-    model, info = transformers().AutoModelForCausalLM.from_pretrained(
+def _read(
+    source: Source, config: Any, own_widths: tuple[int, ...], dtype: torch.dtype
+) -> nn.Module:
+    uneven = len(set(own_widths)) > 1
+    auto = transformers().AutoModelForCausalLM
+    model, info = (_of_widths(config, own_widths) if uneven else auto).from_pretrained(
         source.folder,
         gguf_file=source.gguf,
         dtype=dtype,
@@ -230,7 +230,23 @@ def _read_plain(source: Source, dtype: torch.dtype) -> nn.Module:
             f"{source.path} is incomplete: {len(missing)} tensors are missing, "
             f"{missing[0]} among them; copy the whole checkpoint again"
         )
+    if uneven:
+        model.__class__ = type(model).__base__
     return model if source.gguf is None else _plain_copy(model)
+
+
+def _of_widths(config: Any, own_widths: tuple[int, ...]) -> Any:
+    """The model's class, but built with layers of these widths; then read as any."""
+    plain: Any = transformers().MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+
+    class Uneven(plain):
+        def __init__(self, config: Any, *arguments: Any, **options: Any) -> None:
+            super().__init__(config, *arguments, **options)
+            ffn.resize(self, own_widths)
+
+    # Stored names differ from those in memory; only its own classes are translated.
+    Uneven.__name__, Uneven.__module__ = plain.__name__, plain.__module__
+    return Uneven
 
 
 def _plain_copy(read: Any) -> nn.Module:
@@ -238,7 +254,8 @@ def _plain_copy(read: Any) -> nn.Module:
     config = read.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    model = type(read)(config).to(read.dtype)
+    auto = transformers().AutoModelForCausalLM  # keeps its buffers in full precision
+    model = auto.from_config(config, dtype=read.dtype)
     model.load_state_dict(read.state_dict())
     model.generation_config = read.generation_config
     return model
@@ -254,24 +271,6 @@ def _recorded_widths(source: Source) -> tuple[int, ...]:
         raise LLMRankError(
             f"{recipe} is damaged: it must hold the list `widths`; export again"
         ) from error
-
-
-def _read_uneven(
-    folder: Path, config: Any, own_widths: tuple[int, ...], dtype: torch.dtype
-) -> nn.Module:
-    """Build narrow (initialising wide layers is wasted), widen, read, tie."""
-    setattr(config, family_of(config.model_type).width, 1)
-    model = transformers().AutoModelForCausalLM.from_config(config).to(dtype)
-    ffn.resize(model, own_widths)
-    tensors: dict[str, torch.Tensor] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        tensors.update(load_file(file))
-    missing, unexpected = model.load_state_dict(tensors, strict=False)
-    model.tie_weights()
-    tied = set(getattr(model, "_tied_weights_keys", None) or ())
-    if unexpected or set(missing) - tied:
-        raise SafetensorError(f"{len(missing)} tensors missing or unknown")
-    return model
 
 
 def read_tokenizer(source: Source) -> Any:
