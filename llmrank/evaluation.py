@@ -92,7 +92,7 @@ def evaluate(
         lm, source, n_tokens=spec.eval_tokens, seq_len=WINDOW
     )
     results: list[tuple[float, float]] = []
-    for window in track(windows, "Reading held-out text", progress):
+    for window in track(windows.unbind(), "Reading held-out text", progress):
         results.append(_read_window(lm, window))
         so_far = TextEvaluation(*_columns(results), source.source, source.sha256)
         if publish is not None:
