@@ -21,7 +21,7 @@ def owner() -> str:
     A reload starts a new session; the cookie lets it still stop its own job.
     """
     cookie = st.context.cookies.get("_streamlit_xsrf")
-    if cookie:
+    if isinstance(cookie, str) and cookie:
         return hashlib.sha256(cookie.encode()).hexdigest()
     return st.session_state.setdefault("owner", secrets.token_urlsafe(16))
 
