@@ -111,8 +111,7 @@ def run(
     """
     known = stages or Stages()
     _ = experiment.tasks.names
-    if not known.has_model(experiment.model):
-        estimate(experiment).check()
+    check_room(experiment, known)
     dense = known.model(experiment.model, progress=progress)
     stats = known.stats(experiment.model, experiment.calibration, progress=progress)
     pruned = known.pruned(*experiment.stage_specs, progress=progress)
@@ -127,6 +126,16 @@ def run(
         publish=lambda c: publish(report(c)),
     )  # fmt: skip
     return report(comparison)
+
+
+def check_room(experiment: Experiment, stages: Stages) -> None:
+    """Refuse a model that is not loaded yet and cannot fit.
+
+    Raises:
+        LLMRankError: with the estimate and what to change.
+    """
+    if not stages.has_model(experiment.model):
+        estimate(experiment).check()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a model costs by its shapes alone: parameters, bytes, multiply-accumulates."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -57,6 +58,35 @@ def footprint(lm: LanguageModel) -> Footprint:
         macs_per_token=sum(_macs(m) for m in model.modules()),
         ffn_macs_per_token=sum(_macs(m) for m in layers),
         head_macs=_macs(_head(model)),
+    )
+
+
+def planned(lm: LanguageModel, widths: Sequence[int]) -> Footprint:
+    """Count what the model would cost with other FFN widths, without cutting it.
+
+    Raises:
+        LLMRankError: the model's family is not in the table.
+    """
+    dense, layers = footprint(lm), ffn.projections(lm.model)
+    weights = biases = 0
+    for before, after, p in zip(dense.widths, widths, layers, strict=True):
+        rows = [m for m in (p.gate, p.up) if m is not None]
+        per_neuron = sum(_macs(m) for m in (*rows, p.down)) // before
+        n_biases = sum(getattr(m, "bias", None) is not None for m in rows)
+        weights += (before - after) * per_neuron
+        biases += (before - after) * n_biases
+    n_params = weights + biases
+    n_bytes = n_params * next(layers[0].up.parameters()).element_size()
+    return replace(
+        dense,
+        n_params=dense.n_params - n_params,
+        n_ffn_params=dense.n_ffn_params - n_params,
+        n_ffn_neurons=sum(widths),
+        widths=tuple(widths),
+        weight_bytes=dense.weight_bytes - n_bytes,
+        read_bytes_per_token=dense.read_bytes_per_token - n_bytes,
+        macs_per_token=dense.macs_per_token - weights,
+        ffn_macs_per_token=dense.ffn_macs_per_token - weights,
     )
 
 

@@ -1,6 +1,8 @@
 """One prompt continued by a model, greedily, token by token."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 
@@ -9,6 +11,52 @@ from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
 
 MAX_PROMPT_TOKENS = 1024
+
+
+@dataclass(frozen=True)
+class Continuations:
+    """What two models write after one prompt, as far as they got."""
+
+    prompt: str
+    dense: str = ""
+    pruned: str = ""
+
+    @property
+    def shared_words(self) -> int:
+        """The number of words with which both begin."""
+        pairs = zip(self.dense.split(), self.pruned.split(), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def continuations(
+    dense: LanguageModel,
+    pruned: LanguageModel,
+    prompt: str,
+    *,
+    new_tokens: int = 40,
+    progress: Progress = silent,
+    publish: Callable[[Continuations], None] = lambda _: None,
+) -> Continuations:
+    """Let both models continue a prompt, the dense one first; see `continuation`.
+
+    Raises:
+        LLMRankError: the prompt is empty or too long.
+    """
+    first = continuation(
+        dense,
+        prompt,
+        new_tokens=new_tokens,
+        progress=progress,
+        publish=lambda text: publish(Continuations(prompt, text)),
+    )
+    second = continuation(
+        pruned,
+        prompt,
+        new_tokens=new_tokens,
+        progress=progress,
+        publish=lambda text: publish(Continuations(prompt, first, text)),
+    )
+    return Continuations(prompt, first, second)
 
 
 @torch.inference_mode()
@@ -28,9 +76,12 @@ def continuation(
         LLMRankError: the prompt is empty or too long.
     """
     ids = lm.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
-    if not 1 <= len(ids) <= MAX_PROMPT_TOKENS:
+    positions = getattr(lm.config, "max_position_embeddings", MAX_PROMPT_TOKENS)
+    limit = min(MAX_PROMPT_TOKENS, positions - new_tokens)
+    if not 1 <= len(ids) <= limit:
         raise LLMRankError(
-            f"the prompt must have 1 to {MAX_PROMPT_TOKENS} tokens, got {len(ids)}"
+            f"the prompt must have 1 to {limit} tokens (for {new_tokens} new ones), "
+            f"got {len(ids)}"
         )
     tokens, cache, written = torch.tensor([ids], device=lm.device), None, []
     for done in range(new_tokens):

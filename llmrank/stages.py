@@ -1,6 +1,7 @@
 """The results of every stage by the specs that made them, shared by all sessions."""
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -8,11 +9,15 @@ from typing import Generic, TypeVar
 from llmrank.calibration import ActivationStats, CalibrationSpec, calibrate
 from llmrank.criteria import Criterion, Scores, score
 from llmrank.evaluation import EvaluationSpec, Publish, TextEvaluation, evaluate
+from llmrank.footprint import Footprint, footprint
 from llmrank.models import LanguageModel, ModelSpec, load
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningPlan, PruningSpec, plan, prune
 
 T = TypeVar("T")
+
+StageSpecs = tuple[ModelSpec, CalibrationSpec, Criterion, PruningSpec]
+"""What decides a pruned model."""
 
 
 class Memo(Generic[T]):
@@ -67,6 +72,8 @@ class Stages:
         self._scores: Memo[Scores] = Memo(32)
         self._plans: Memo[PruningPlan] = Memo(64)
         self._dense_text: Memo[TextEvaluation] = Memo(32)
+        self._pruned_text: Memo[tuple[Footprint, TextEvaluation]] = Memo(512)
+        self._tokens_per_s: dict[ModelSpec, float] = {}
 
     def has_model(self, model: ModelSpec) -> bool:
         """Whether the dense model is in memory."""
@@ -79,6 +86,10 @@ class Stages:
     def has_stats(self, model: ModelSpec, calibration: CalibrationSpec) -> bool:
         """Whether scoring can begin at once."""
         return self._stats.peek((model, calibration)) is not None
+
+    def tokens_per_s(self, model: ModelSpec) -> float | None:
+        """How fast the model last read a text here: for estimates, not a result."""
+        return self._tokens_per_s.get(model)
 
     def model(self, spec: ModelSpec, *, progress: Progress = silent) -> LanguageModel:
         """Return the dense model; see `models.load`."""
@@ -95,7 +106,10 @@ class Stages:
 
         def make() -> ActivationStats:
             dense = self.model(model, progress=progress)
-            return calibrate(dense, calibration, progress=progress)
+            start = time.perf_counter()
+            stats = calibrate(dense, calibration, progress=progress)
+            self._note_pace(model, calibration.samples * calibration.seq_len, start)
+            return stats
 
         return self._stats.get((model, calibration), make)
 
@@ -139,12 +153,8 @@ class Stages:
         progress: Progress = silent,
     ) -> LanguageModel:
         """Return the smaller model; see `pruning.prune`."""
-
-        def make() -> LanguageModel:
-            kept = self.plan(model, calibration, criterion, pruning, progress=progress)
-            return prune(self.model(model, progress=progress), kept)
-
-        return self._pruned.get((model, calibration, criterion, pruning), make)
+        specs = (model, calibration, criterion, pruning)
+        return self._pruned.get(specs, lambda: self._cut(specs, progress))
 
     def dense_text(
         self,
@@ -155,12 +165,47 @@ class Stages:
         publish: Publish | None = None,
     ) -> TextEvaluation:
         """Return the dense model's evaluation: the same for every pruning."""
-        return self._dense_text.get(
-            (model, evaluation),
-            lambda: evaluate(
-                self.model(model, progress=progress),
-                evaluation,
-                progress=progress,
-                publish=publish,
-            ),
-        )
+
+        def make() -> TextEvaluation:
+            dense = self.model(model, progress=progress)
+            start = time.perf_counter()
+            text = evaluate(dense, evaluation, progress=progress, publish=publish)
+            self._note_pace(model, text.n_tokens, start)
+            return text
+
+        return self._dense_text.get((model, evaluation), make)
+
+    def known_dense_text(
+        self, model: ModelSpec, evaluation: EvaluationSpec
+    ) -> TextEvaluation | None:
+        """Return the dense model's evaluation if it is there; never wait."""
+        return self._dense_text.peek((model, evaluation))
+
+    def pruned_text(
+        self,
+        specs: StageSpecs,
+        evaluation: EvaluationSpec,
+        *,
+        progress: Progress = silent,
+    ) -> tuple[Footprint, TextEvaluation]:
+        """Return what a pruned model measures on a text; the model itself is let go."""
+
+        def make() -> tuple[Footprint, TextEvaluation]:
+            there = self._pruned.peek(specs)
+            lm = there or self._cut(specs, progress)
+            return footprint(lm), evaluate(lm, evaluation, progress=progress)
+
+        return self._pruned_text.get((specs, evaluation), make)
+
+    def known_pruned_text(
+        self, specs: StageSpecs, evaluation: EvaluationSpec
+    ) -> tuple[Footprint, TextEvaluation] | None:
+        """Return what a pruned model measured if it is there; never wait."""
+        return self._pruned_text.peek((specs, evaluation))
+
+    def _cut(self, specs: StageSpecs, progress: Progress) -> LanguageModel:
+        kept = self.plan(*specs, progress=progress)
+        return prune(self.model(specs[0], progress=progress), kept)
+
+    def _note_pace(self, model: ModelSpec, n_tokens: int, start: float) -> None:
+        self._tokens_per_s[model] = n_tokens / (time.perf_counter() - start)
