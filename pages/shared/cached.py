@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from llmrank import models
+from llmrank import models, readings
 from llmrank.experiment import Report
+from llmrank.ffn import ffns
 from llmrank.jobs import Worker
 from llmrank.models import ModelShape, ModelSpec
 from llmrank.stages import Memo, Stages
@@ -31,3 +32,9 @@ def reports() -> Memo[Report]:
 def shape(model: ModelSpec) -> ModelShape:
     """Describe a model that lies on this machine, from its configuration."""
     return models.shape(model)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def zero_share(model: ModelSpec) -> float:
+    """Return the share of incoming FFN weights that are zero; the model is read."""
+    return readings.zero_share(ffns(stages().model(model).model))

@@ -1,18 +1,23 @@
 """Pieces that two pages or more draw: guarded panels, empty states, numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
+from llmrank import charts
 from llmrank import experiment as experiments
 from llmrank.comparison import Comparison
 from llmrank.errors import LLMRankError
 from llmrank.evaluation import Estimate
 from llmrank.experiment import Experiment, Report
 from llmrank.jobs import Job
+from llmrank.settings import command_line
 from llmrank.summary import number
 from pages.shared import access, cached, jobs
+from pages.shared.words import plain
 
 
 @contextmanager
@@ -21,7 +26,7 @@ def panel() -> Iterator[None]:
     try:
         yield
     except LLMRankError as error:
-        st.error(str(error))
+        st.error(plain(str(error)))
 
 
 def measure(e: Experiment, label: str = "Measure it", *, primary: bool = True) -> None:
@@ -52,15 +57,7 @@ def has_scores(e: Experiment) -> bool:
     if jobs.active("read"):
         st.info("The model is being read; its neurons appear here when it is done.")
         return False
-    tokens = e.calibration.samples * e.calibration.seq_len
-    st.info(
-        f"**{e.model.name}** has not been read with these settings. Reading loads it "
-        f"and runs {tokens:,} calibration tokens through it once; after that every "
-        "θ, γ and sparsity answers at once. " + experiments.estimate(e).sentence + "."
-        if _is_here(e)
-        else f"**{e.model.name}** is not on this machine; reading it fetches it from "
-        "the Hugging Face hub."
-    )
+    st.info(_about_reading(e))
     if st.button("Read the model", type="primary", key="read"):
         access.check(e)
 
@@ -73,10 +70,29 @@ def has_scores(e: Experiment) -> bool:
     return False
 
 
+def _about_reading(e: Experiment) -> str:
+    name = f"**{plain(e.model.name, limit=60)}**"
+    if not _is_here(e):
+        return f"{name} is not on this machine; reading it asks the Hugging Face hub."
+    tokens = e.calibration.samples * e.calibration.seq_len
+    return (
+        f"{name} has not been read with these settings. Reading loads it and runs "
+        f"{tokens:,} calibration tokens through it once; after that every θ, γ and "
+        f"sparsity answers at once. {plain(experiments.estimate(e).sentence)}."
+    )
+
+
 def _is_here(e: Experiment) -> bool:
     from pathlib import Path
 
     return e.model.name == "demo" or Path(e.model.name).expanduser().exists()
+
+
+def other_settings(of: Experiment, in_hand: Experiment) -> None:
+    """Say so where what is shown was made with other settings than those in hand."""
+    if of != in_hand:
+        st.caption("Made with other settings than now:")
+        st.code(command_line(of), language="bash", wrap_lines=True)
 
 
 def current_report(e: Experiment) -> Report | None:
@@ -151,3 +167,58 @@ def _speed(found: Comparison, phase: str, origin: dict[str, str]) -> None:
 def interval(estimate: Estimate) -> str:
     """Write a 95 % interval."""
     return f"[{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def is_dark() -> bool:
+    """Whether the visitor sees the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+def chart(
+    fig: go.Figure, reading: str, data: Callable[[], pd.DataFrame], *, key: str
+) -> None:
+    """Show how to read a chart, the chart, and how to take it along.
+
+    Args:
+        fig: drawn for `is_dark()`.
+        reading: one sentence computed from the data.
+        data: makes the table behind the chart, when somebody asks for it.
+        key: of the chart, and the name of its files.
+    """
+    st.markdown(reading)
+    config = charts.CONFIG
+    if st.session_state.get(f"{key}_picture") == "SVG":
+        config = charts.SVG_CONFIG
+    named = config["toImageButtonOptions"] | {"filename": f"llm-rank-{key}"}
+    st.plotly_chart(
+        fig,
+        theme=None,
+        key=key,
+        config=config | {"toImageButtonOptions": named},
+        alt=reading,
+    )
+    with (
+        st.container(horizontal=True, horizontal_alignment="right"),
+        st.popover("Save", type="tertiary", width="content"),
+    ):
+        csv(data, key=key)
+        st.segmented_control(
+            "The chart's camera saves",
+            ["PNG", "SVG"],
+            default="PNG",
+            required=True,
+            key=f"{key}_picture",
+        )
+
+
+def csv(data: Callable[[], pd.DataFrame], *, key: str, label: str = "CSV") -> None:
+    """Offer a table as a file; it is made when somebody asks for it."""
+    st.download_button(
+        label,
+        lambda: data().to_csv(index=False),
+        f"llm-rank-{key}.csv",
+        "text/csv",
+        key=f"{key}_csv",
+        on_click="ignore",
+        icon=":material/download:",
+    )

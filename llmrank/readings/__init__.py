@@ -1,0 +1,43 @@
+"""What the pictures say: the tables behind them, and one computed sentence each."""
+
+from llmrank.readings.networks import of_network
+from llmrank.readings.scores import (
+    names,
+    of_distribution,
+    of_distributions,
+    of_extremes,
+    of_heatmap,
+    of_index,
+    of_overlap,
+    of_percentiles,
+    of_ranks,
+    of_rho,
+    share,
+    zero_share,
+)
+from llmrank.readings.tables import (
+    agreement_table,
+    layer_table,
+    neuron_table,
+    pair_table,
+)
+
+__all__ = [
+    "agreement_table",
+    "layer_table",
+    "names",
+    "neuron_table",
+    "of_distribution",
+    "of_distributions",
+    "of_extremes",
+    "of_heatmap",
+    "of_index",
+    "of_network",
+    "of_overlap",
+    "of_percentiles",
+    "of_ranks",
+    "of_rho",
+    "pair_table",
+    "share",
+    "zero_share",
+]
