@@ -3,3 +3,186 @@
 from pages.shared.frame import frame
 
 e = frame("Prune", "What is left, and how do I take it with me?")
+
+import json
+from pathlib import Path
+
+import streamlit as st
+
+from llmrank import charts, export
+from llmrank import experiment as experiments
+from llmrank.export import Saved
+from llmrank.folders import check_allowed, check_export_target, named_path
+from llmrank.footprint import Footprint, footprint, planned
+from llmrank.jobs import Job
+from llmrank.pruning import PruningPlan
+from llmrank.readings import pruned as readings
+from llmrank.readings import share
+from llmrank.settings import command_line, export_name, snippet
+from pages.shared import access, cached, jobs, panels
+
+ORIGIN = "Counted from the shapes of the weights; nothing is timed for this."
+AS_IS, PADDED = "As it is", "Padded to one width"
+
+
+def show_sizes(dense: Footprint, pruned: Footprint) -> None:
+    """Show what is left, in four numbers."""
+    sizes = readings.sizes(dense, pruned)
+    with st.container(horizontal=True, gap="medium"):
+        for name, (before, after, less) in sizes.items():
+            st.metric(
+                name,
+                after,
+                less if before == after else f"{less} of {before}",
+                delta_color="off",
+                delta_arrow="off",
+                help=ORIGIN,
+                width="content",
+            )
+
+
+def show_widths(plan: PruningPlan) -> None:
+    """Show the widths of the layers before and after."""
+    st.subheader("Widths", anchor=False)
+    dark = panels.is_dark()
+    panels.chart(
+        charts.widths_chart(plan.dense_widths, plan.widths, dark=dark),
+        readings.of_widths(plan),
+        lambda: readings.widths_table(plan),
+        key="widths",
+    )
+
+
+def ask_folder() -> str:
+    """Ask where to write; the name proposed is free."""
+    proposed = str(export.free_folder(Path("exports", export_name(e))))
+    asked = st.text_input(
+        "Export to a folder on the machine that runs the app",
+        proposed,
+        max_chars=1000,
+        key=f"export_{proposed}",
+        persist_state="session",
+        help="A new or an empty folder; nothing is ever overwritten. It appears only "
+        "when everything in it is written and verified.",
+    )
+    return asked.strip() or proposed
+
+
+def ask_form(pruned: Footprint | None) -> bool:
+    """Say what the checkpoint will be; return whether to pad it to one width."""
+    if pruned is None:
+        return False
+    widest = (max(pruned.widths),) * len(pruned.widths)
+    padded = planned(cached.stages().model(e.model), widest)
+    st.caption(readings.of_checkpoint(pruned, padded))
+    if len(set(pruned.widths)) == 1:
+        return False
+    form = st.segmented_control(
+        "Checkpoint", [AS_IS, PADDED], default=AS_IS, required=True, key="export_form"
+    )
+    return form == PADDED
+
+
+def start_export(name: str, *, padded: bool) -> None:
+    """Write the pruned model in the worker, once the folder is known to be good."""
+    access.check(e)
+    folder = named_path(name).absolute()
+    if access.is_shared():
+        check_allowed(folder)
+    check_export_target(folder)
+    stages, of = cached.stages(), e
+
+    def work(job: Job) -> tuple[experiments.Experiment, Saved]:
+        experiments.check_room(of, stages)
+        lm = stages.pruned(*of.stage_specs, progress=job.progress)
+        lm = export.padded(lm) if padded else lm
+        recipe = of.to_json()
+        return of, export.save(lm, folder, recipe=recipe, progress=job.progress)
+
+    title = f"Exporting {share(of.pruning.sparsity)} less by {of.criterion.name}"
+    jobs.start("export", title, work, key=(of, folder, padded))
+
+
+def show_export(pruned: Footprint | None) -> None:
+    """Offer the export and show what the last one wrote."""
+    padded = ask_form(pruned)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = ask_folder()
+        busy = jobs.active("export")
+        kind = "secondary" if pruned is None else "primary"
+        asked = st.button("Export", type=kind, disabled=busy, key="export")
+    if asked:
+        start_export(name, padded=padded)
+    done = jobs.view("export")
+    if done is not None and done.state == "done":
+        show_saved(*done.result)
+
+
+def show_saved(of: experiments.Experiment, saved: Saved) -> None:
+    """Show what was written, how to open it, and a zip of it."""
+    st.success("Written, reloaded from the disk and compared: it computes the same.")
+    panels.other_settings(of, e)
+    st.text(saved.summary)
+    st.code(saved.snippet, language="python", wrap_lines=True)
+    archive = saved.folder.with_name(f"{saved.folder.name}.zip")
+    packed = jobs.view("pack")
+    if packed is not None and packed.result == archive and archive.is_file():
+        size = readings.size(archive.stat().st_size)
+        st.download_button(
+            f"Download the zip ({size})",
+            archive.read_bytes,
+            archive.name,
+            "application/zip",
+            on_click="ignore",
+            icon=":material/download:",
+            key="download_zip",
+        )
+    elif st.button(
+        "Pack it as a zip",
+        disabled=jobs.active("pack"),
+        key="pack",
+        help=f"Writes {archive} on the machine that runs the app, to download it.",
+    ):
+        folder, title = saved.folder, f"Packing {saved.folder.name}"
+        jobs.start("pack", title, lambda _: export.zipped(folder), key=folder)
+
+
+def show_recipe() -> None:
+    """Show the experiment as Python, as a command line and as JSON."""
+    st.subheader("Recipe", anchor=False)
+    target = f"exports/{export_name(e)}"
+    python, shell, plain = st.tabs(["Python", "Command line", "JSON"])
+    python.code(snippet(e, export=target), language="python")
+    shell.code(command_line(e, export=target), language="bash", wrap_lines=True)
+    with plain:
+        recipe = json.dumps(e.to_json(), indent=1, ensure_ascii=False)
+        st.code(recipe, language="json", height=300)
+        st.download_button(
+            "Download",
+            recipe,
+            f"{export_name(e)}.json",
+            "application/json",
+            on_click="ignore",
+            icon=":material/download:",
+            key="download_recipe",
+        )
+
+
+plan: PruningPlan | None = None
+pruned: Footprint | None = None
+with panels.panel():
+    if panels.has_scores(e):
+        plan = cached.stages().plan(*e.stage_specs)
+        lm = cached.stages().model(e.model)
+        pruned = planned(lm, plan.widths)
+        show_sizes(footprint(lm), pruned)
+        rounding = readings.of_rounding(plan, e.pruning)
+        if rounding is not None:
+            st.info(rounding)
+with panels.panel():
+    show_export(pruned)
+with panels.panel():
+    if plan is not None:
+        show_widths(plan)
+with panels.panel():
+    show_recipe()

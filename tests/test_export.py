@@ -19,7 +19,7 @@ from llmrank import export, ffn
 from llmrank.calibration import CalibrationSpec, calibrate
 from llmrank.criteria import LLMRank, score
 from llmrank.errors import LLMRankError
-from llmrank.export import padded, save, write_scores, zipped
+from llmrank.export import free_folder, padded, save, write_scores, zipped
 from llmrank.models import LanguageModel, ModelSpec
 from llmrank.pruning import PruningPlan, prune
 
@@ -162,6 +162,26 @@ def test_the_loader_that_is_said_really_opens_it(tmp_path, tiny, widths):
     opened = eval(saved.loader, names)
     model = opened if saved.plain else opened.model
     assert torch.equal(model(PROMPT).logits, pruned.model(PROMPT).logits)
+
+
+@pytest.mark.parametrize("widths", [(9, 9), (5, 12)])
+def test_the_snippet_opens_model_and_tokenizer(tmp_path, tiny, widths):
+    pruned, opened = cut(tiny, *widths), {}
+    saved = save(pruned, tmp_path / "AutoModelForCausalLM")
+    exec(saved.snippet, opened)
+    logits = opened["model"](PROMPT.to(opened["model"].device)).logits.cpu()
+    assert torch.allclose(logits, pruned.model(PROMPT).logits, atol=1e-4)
+    assert (
+        opened["tokenizer"]("mill")["input_ids"] == tiny.tokenizer("mill")["input_ids"]
+    )
+
+
+def test_a_free_folder_is_not_there_yet(tmp_path):
+    wanted = tmp_path / "smaller"
+    assert free_folder(wanted) == wanted
+    wanted.mkdir()
+    (tmp_path / "smaller-2").write_text("a file")
+    assert free_folder(wanted) == tmp_path / "smaller-3"
 
 
 def test_progress_is_told(tmp_path, tiny):

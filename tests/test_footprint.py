@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from llmrank import ffn
 from llmrank.families import SUPPORTED
-from llmrank.footprint import footprint
+from llmrank.footprint import footprint, planned
 from llmrank.models import LanguageModel, load
 
 ATEN = torch.ops.aten
@@ -77,6 +77,17 @@ def test_a_neuron_less_saves_its_weights_and_nothing_else(model_type):
     assert dense.n_ffn_params - pruned.n_ffn_params == n_matrices * 16 + n_biases
     assert dense.macs_per_token - pruned.macs_per_token == n_matrices * 16
     assert pruned.widths == (24, 23)
+
+
+@pytest.mark.parametrize("model_type", SUPPORTED)
+@pytest.mark.parametrize("widths", [(24, 24), (24, 7), (1, 30)])
+def test_what_is_planned_is_what_a_cut_or_a_wider_model_has(model_type, widths):
+    lm = tiny_model(model_type)
+    resized = ffn.twin(lm.model)
+    ffn.resize(resized, widths)
+    expected = footprint(LanguageModel(lm.spec, resized, lm.tokenizer))
+    assert planned(lm, widths) == expected
+    assert footprint(lm).widths == (24, 24)
 
 
 def test_half_precision_halves_the_bytes():

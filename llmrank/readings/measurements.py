@@ -1,0 +1,137 @@
+"""What measurements say, what they were taken on, and the tables behind charts."""
+
+import pandas as pd
+
+from llmrank.comparison import Comparison
+from llmrank.evaluation import WINDOW
+from llmrank.experiment import Experiment, Report
+from llmrank.memory import MemoryPeak
+from llmrank.readings.lines import Phase, timing_of
+from llmrank.readings.scores import share
+from llmrank.summary import number
+from llmrank.timing import Latency
+
+
+def origins(report: Report) -> list[str]:
+    """Say where the numbers come from, one line for each kind measured so far."""
+    e, found = report.experiment, report.comparison
+    said = [of_text(e, found)]
+    if found.dense.tasks:
+        said.append(of_tasks(e))
+    said.append(of_sizes(e))
+    if found.dense.latency is not None:
+        said.append(of_clock(found.dense.latency))
+    if found.dense.memory is not None:
+        said.append(of_memory(found.dense.memory))
+    return said
+
+
+def of_text(e: Experiment, found: Comparison) -> str:
+    """Say what the quality was measured on, and how sure it is."""
+    text, seen = found.pruned.text, e.calibration
+    read = f"{e.evaluation.eval_tokens:,} tokens"
+    if text is not None:
+        read = f"{text.n_tokens:,} tokens of {text.text_source}"
+    return (
+        f"Text: {read}, in windows of {WINDOW}; 95 % t-intervals over windows, ratios "
+        f"paired by window. Scores from {seen.samples} × {seen.seq_len} calibration "
+        f"tokens, seed {seen.seed}."
+    )
+
+
+def of_tasks(e: Experiment) -> str:
+    """Say how the tasks were asked."""
+    asked = e.tasks
+    return (
+        f"Tasks: up to {asked.items:,} items of each task, drawn with seed "
+        f"{asked.items_seed}, no examples given; ± one standard error. Kept: pruned / "
+        "dense, and above chance, both less the accuracy of guessing; differences in "
+        "points with 95 % intervals, paired by item."
+    )
+
+
+def of_sizes(e: Experiment) -> str:
+    """Say where the sizes come from."""
+    return (
+        f"Sizes: counted from the weights' shapes, {e.model.dtype}; a MAC is one "
+        "multiply and add with a weight."
+    )
+
+
+def of_clock(timed: Latency) -> str:
+    """Say on what and how the times were taken."""
+    where = timed.processor or timed.device
+    return (
+        f"Times: {where} ({timed.device}, {timed.n_threads} threads, {timed.dtype}, "
+        f"torch {timed.torch_version}); batch {timed.batch}, {timed.prompt_tokens} "
+        f"tokens read, {timed.new_tokens} written; median (p90) of "
+        f"{timed.prefill.n_rounds} rounds, dense and pruned in turns; "
+        f"{timed.measured_at}."
+    )
+
+
+def of_memory(peak: MemoryPeak) -> str:
+    """Say how the peak memory was taken."""
+    return (
+        f"Memory: the peak of one such run, beyond an empty process ({peak.source}): "
+        "weights, KV cache and activations."
+    )
+
+
+def of_latency(found: Comparison, phase: Phase) -> str:
+    """Say what a chart of one phase's timings shows."""
+    dense, pruned = (timing_of(s, phase) for s in (found.dense, found.pruned))
+    assert dense is not None
+    assert pruned is not None
+    what = "prompt" if phase == "prefill" else "token"
+    verb = "is read" if phase == "prefill" else "is written"
+    return (
+        f"Half of the time a {what} {verb} within {number(pruned.median)} ms pruned "
+        f"and {number(dense.median)} ms dense; nine times in ten within "
+        f"{number(pruned.p90)} and {number(dense.p90)} ms."
+    )
+
+
+def of_retention(found: Comparison) -> str:
+    """Say on which task the pruned model keeps the most and the least."""
+    kept = {n: r.acc.ratio for n, r in found.task_retention.items()}
+    known = {n: k for n, k in kept.items() if k is not None}
+    if not known:
+        return "The dense model answers nothing right here, so nothing can be kept."
+    most, least = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
+    said = f"The pruned model keeps {share(known[most])} of dense accuracy on {most}"
+    if len(known) > 1:
+        said += f", the most, and {share(known[least])} on {least}, the least"
+    return f"{said}; the dotted line is guessing."
+
+
+def samples_table(found: Comparison, phase: Phase) -> pd.DataFrame:
+    """List every timing of a phase: side, round, ms."""
+    sides = {"dense": found.dense, "pruned": found.pruned}
+    timings = {side: timing_of(of, phase) for side, of in sides.items()}
+    rows = [
+        (side, place * timing.n_rounds // len(timing.samples_ms), ms)
+        for side, timing in timings.items()
+        if timing is not None
+        for place, ms in enumerate(timing.samples_ms)
+    ]
+    return pd.DataFrame(rows, columns=["side", "round", "ms"])
+
+
+def tasks_table(found: Comparison) -> pd.DataFrame:
+    """List every task and side with both accuracies, as the chart needs it."""
+    sides = {"dense": found.dense, "pruned": found.pruned}
+    return pd.DataFrame(
+        {
+            "task": t.name,
+            "side": side,
+            "acc": t.acc,
+            "stderr": t.stderr,
+            "acc_norm": t.acc_norm,
+            "stderr_norm": t.stderr_norm,
+            "chance": t.chance_level,
+            "n_items": t.n_items,
+        }
+        for side, of in sides.items()
+        for t in of.tasks
+    )

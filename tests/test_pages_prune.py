@@ -1,0 +1,246 @@
+"""Prune: what is left as it is counted, and the export in every way it can end."""
+
+import json
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+from transformers import AutoModelForCausalLM
+
+import llmrank
+from llmrank import ffn
+from llmrank.experiment import Experiment
+from llmrank.footprint import footprint
+from llmrank.models import ModelSpec
+from llmrank.stages import Stages
+from pages.shared import cached
+
+APP = Path(__file__).parents[1] / "app.py"
+PROMPT = torch.arange(1, 40)[None]
+
+
+@pytest.fixture
+def opened(tiny_folder, tiny_text):
+    """A function that opens a page by its link, as the first of all."""
+
+    def open_page(page: str = "pages/prune.py", **more: str) -> AppTest:
+        at = AppTest.from_file(str(APP), default_timeout=60)
+        if page != "app.py":
+            at.switch_page(page)
+        asked = {
+            "model": str(tiny_folder),
+            "calibration_text": str(tiny_text),
+            "eval_text": str(tiny_text),
+            "samples": "2",
+            "seq_len": "64",
+        }
+        for name, value in (asked | more).items():
+            at.query_params[name] = value
+        return at.run()
+
+    return open_page
+
+
+def finish(at: AppTest, kind: str) -> AppTest:
+    """Wait for the page's job of a kind, then run the page as its fragment would."""
+    job_id = at.session_state["jobs"][kind]
+    for _ in range(600):
+        if cached.worker().snapshot(job_id).finished:
+            return at.run()
+        time.sleep(0.1)
+    raise AssertionError(f"still running: {cached.worker().snapshot(job_id)}")
+
+
+def read(at: AppTest) -> AppTest:
+    """Have the model read, unless another test had it read already."""
+    buttons = [b for b in at.main.button if b.key == "read"]
+    return finish(buttons[0].click().run(), "read") if buttons else at
+
+
+def export_to(at: AppTest, folder: Path | str) -> AppTest:
+    field(at).set_value(str(folder))
+    return at.button(key="export").click().run()
+
+
+def field(at: AppTest):
+    return next(t for t in at.main.text_input if t.label.startswith("Export to"))
+
+
+def experiment_of(at: AppTest) -> Experiment:
+    """Rebuild the experiment from the recipe that the page shows."""
+    recipe = next(c.value for c in at.code if c.language == "json")
+    return Experiment.from_json(json.loads(recipe))
+
+
+def pruned_as_shown(at: AppTest):
+    return Stages().pruned(*experiment_of(at).stage_specs)
+
+
+def texts(elements) -> str:
+    return "\n".join(element.value for element in elements)
+
+
+def test_the_first_page_of_all_offers_one_step_and_starts_nothing(opened):
+    at = opened(seq_len="66")
+    assert not at.exception
+    assert at.header[0].value == "What is left, and how do I take it with me?"
+    assert "has not been read with these settings" in at.info[0].value
+    assert [b.label for b in at.main.button] == ["Read the model", "Export"]
+    assert not at.metric
+    assert not at.session_state["jobs"]
+
+
+def test_what_is_left_is_what_a_real_cut_has(opened):
+    at = read(opened(sparsity="0.4"))
+    assert not at.exception
+    left = footprint(pruned_as_shown(at))
+    shown = {m.label: (m.value, m.delta) for m in at.metric}
+    assert shown["Parameters"][0] == f"{left.n_params:,}"
+    assert shown["MACs per token"][0] == f"{left.macs_per_token:,}"
+    assert shown["FFN neurons"] == ("28", "−41.7 % of 48")
+    assert "Every layer keeps 14 of 24 neurons" in texts(at.markdown)
+    assert len(at.get("plotly_chart")) == 1
+
+
+def test_rounding_that_changes_the_sparsity_is_explained(opened):
+    at = read(opened(sparsity="0.4", multiple_of="8"))
+    assert "multiples of 8" in at.info[0].value
+    assert "33.3 % of the neurons go instead of 40 %" in at.info[0].value
+    assert not read(opened(sparsity="0.4")).info
+
+
+def test_choices_made_on_another_page_are_kept(opened):
+    at = opened("app.py")
+    at.sidebar.slider(key="control_sparsity").set_value(50.0).run()
+    at = at.switch_page("pages/prune.py").run()
+    assert not at.exception
+    assert experiment_of(at).pruning.sparsity == 0.5
+    field(at).set_value("elsewhere/mine").run()
+    at = at.switch_page("app.py").run().switch_page("pages/prune.py").run()
+    assert field(at).value == "elsewhere/mine"
+    assert experiment_of(at).pruning.sparsity == 0.5
+
+
+def test_the_recipe_repeats_the_experiment(opened):
+    at = opened(sparsity="0.25", scope="global", criterion="wanda")
+    python, shell = (
+        next(c.value for c in at.code if c.language == kind)
+        for kind in ("python", "bash")
+    )
+    assert "PruningSpec(sparsity=0.25, scope='global', multiple_of=1)" in python
+    assert "Wanda()" in python
+    assert "--sparsity 0.25" in shell
+    assert "--criterion wanda" in shell
+    assert "tiny-llama-wanda-25pct-global" in shell
+    assert experiment_of(at).criterion.name == "wanda"
+
+
+def test_an_export_is_written_verified_and_opens_in_transformers(opened, tmp_path):
+    target = tmp_path / "smaller"
+    at = finish(export_to(opened(sparsity="0.5"), target), "export")
+    assert not at.exception
+    assert "it computes the same" in at.success[0].value
+    size = sum(f.stat().st_size for f in target.iterdir())
+    assert at.text[0].value.startswith(f"{size / 1e6:,.1f} MB in {target}; reloaded, ")
+    assert any(f"from_pretrained({str(target)!r})" in c.value for c in at.code)
+    model = AutoModelForCausalLM.from_pretrained(target)
+    expected = pruned_as_shown(at).model(PROMPT).logits
+    assert torch.allclose(model(PROMPT).logits, expected, atol=1e-5)
+    recipe = json.loads((target / "llmrank.json").read_text())["recipe"]
+    assert Experiment.from_json(recipe) == experiment_of(at)
+
+
+def test_a_finished_export_can_be_packed_and_found_again(opened, tmp_path):
+    target = tmp_path / "smaller"
+    at = finish(export_to(opened(), target), "export")
+    at = finish(at.button(key="pack").click().run(), "pack")
+    with zipfile.ZipFile(tmp_path / "smaller.zip") as archive:
+        assert "smaller/model.safetensors" in archive.namelist()
+    assert any("Download the zip" in b.label for b in at.get("download_button"))
+    again = opened(jobs=at.query_params["jobs"])  # a reload, or the link elsewhere
+    assert not again.exception
+    assert str(target) in again.text[0].value
+    other = opened(jobs=at.query_params["jobs"], sparsity="0.6")
+    assert "Made with other settings than now:" in texts(other.caption)
+
+
+def test_uneven_widths_can_be_padded(opened, tmp_path):
+    at = read(opened(scope="global", sparsity="0.3"))
+    assert "`llmrank.load` opens the checkpoint" in texts(at.caption)
+    uneven, padded = tmp_path / "uneven", tmp_path / "padded"
+    at = finish(export_to(at, uneven), "export")
+    assert f"llmrank.load({str(uneven)!r})" in at.text[0].value
+    at.segmented_control(key="export_form").set_value("Padded to one width").run()
+    at = finish(export_to(at, padded), "export")
+    assert f"from_pretrained({str(padded)!r})" in at.text[0].value
+    own = llmrank.load(ModelSpec(name=str(uneven), device="cpu"))
+    plain = AutoModelForCausalLM.from_pretrained(padded)
+    assert len(set(ffn.widths(own.model))) == 2
+    assert torch.allclose(plain(PROMPT).logits, own.model(PROMPT).logits, atol=1e-5)
+
+
+def full(folder: Path) -> Path:
+    (folder / "full").mkdir()
+    (folder / "full" / "thesis.txt").write_text("years of work")
+    return folder / "full"
+
+
+def a_file(folder: Path) -> Path:
+    (folder / "file").write_text("years of work")
+    return folder / "file"
+
+
+def test_a_bad_folder_gets_one_sentence_and_loses_nothing(opened, tmp_path):
+    at = opened()
+    cases = {
+        full(tmp_path): "is not empty and nothing in it is overwritten",
+        a_file(tmp_path): "is a file; name a new or an empty folder",
+        "/proc/smaller": "cannot be written to",
+        "~nobody-here/x": "check the name",
+        "x" * 600: "check the name",
+    }
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    for target, said in cases.items():
+        at = export_to(at, target)
+        assert not at.exception
+        assert len(at.error) == 1
+        assert said in at.error[0].value.replace("\\", "")
+        assert field(at).value == str(target)
+    assert "export" not in at.session_state["jobs"]
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_shared_server_writes_to_its_own_folders_only(
+    opened, tmp_path, tiny_folder, tiny_text, monkeypatch
+):
+    monkeypatch.setattr("pages.shared.access.is_shared", lambda: True)
+    allowed = [str(tiny_folder), str(tiny_text.parent), str(tmp_path / "allowed")]
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", ":".join(allowed))
+    at = export_to(opened(), tmp_path / "elsewhere")
+    assert "lies outside the allowed folders" in at.error[0].value.replace("\\", "")
+    assert "export" not in at.session_state["jobs"]
+    at = finish(export_to(at, tmp_path / "allowed" / "smaller"), "export")
+    assert at.success
+    assert (tmp_path / "allowed" / "smaller" / "config.json").exists()
+
+
+def test_an_export_that_fails_says_why_and_the_page_lives(opened, tmp_path):
+    at = opened(model=str(tmp_path / "gone"))
+    at = finish(export_to(at, tmp_path / "smaller"), "export")
+    assert not at.exception
+    assert any("no model" in e.value for e in at.error)
+    assert not at.success
+    assert not (tmp_path / "smaller").exists()
+    assert any(c.language == "python" for c in at.code)
+
+
+def test_a_link_that_asks_wrongly_is_said_and_the_page_stands(opened):
+    at = opened(sparsity="1.5", multiple_of="0")
+    assert not at.exception
+    warned = texts(at.warning).replace("\\", "")
+    assert "sparsity must lie in [0, 1), got 1.5" in warned
+    assert "multiple_of must" in warned
+    assert experiment_of(at).pruning.sparsity == 0.3

@@ -1,0 +1,104 @@
+"""Who is best at a sparsity, said as the windows allow it and no louder."""
+
+import pytest
+import torch
+
+from llmrank.criteria import L1, L2, LLMRank, Random
+from llmrank.curve import Point
+from llmrank.evaluation import TextEvaluation
+from llmrank.readings.curves import duration, of_cost, of_curve, of_points
+
+
+def point(criterion, nll, correct=(0.5, 0.5, 0.5), sparsity=0.3):
+    def text(n, c):
+        values = torch.tensor(n, dtype=torch.float64)
+        return TextEvaluation(values, torch.tensor(c).double(), "a mill", "x")
+
+    return Point(
+        criterion, sparsity, 100, text([1.0] * 3, [0.6] * 3), text(nll, list(correct))
+    )
+
+
+RANK = point(LLMRank(), [2.0, 3.0, 4.0])
+WORSE = point(L2(), [2.1, 3.1, 4.1])
+UNSURE = point(Random(), [1.9, 3.4, 4.1])
+
+
+def test_a_sure_winner_is_named():
+    """e^3 = 20.1, and every window of the other is worse."""
+    said = of_curve([WORSE, RANK], 0.3, "perplexity", LLMRank())
+    assert said.startswith("At 30 % removed llm-rank has the lowest perplexity, 20.1,")
+    assert "ahead of every other" in said
+    assert "loses" not in said
+
+
+def test_what_windows_cannot_tell_is_said():
+    said = of_curve([WORSE, RANK, UNSURE], 0.3, "perplexity", LLMRank())
+    assert "3 windows cannot tell random (23.0) from it" in said
+    assert "ahead of" not in said
+
+
+def test_a_method_in_hand_that_loses_is_told_so():
+    said = of_curve([WORSE, RANK], 0.3, "perplexity", L2())
+    assert (
+        "l2, the method in hand, loses with 1.11× [1.11, 1.11] its perplexity" in said
+    )
+
+
+def test_the_other_metric_has_its_own_sentence():
+    low = point(LLMRank(), [2.0, 3.0, 4.0], [0.1, 0.2, 0.3])
+    high = point(L2(), [2.1, 3.1, 4.1], [0.2, 0.3, 0.4])
+    said = of_curve([low, high], 0.3, "top1", LLMRank())
+    assert "l2 has the most right first guesses, 30 %" in said
+    assert "llm-rank, the method in hand, loses with 66.7 % [" in said
+    assert said.endswith("of its right guesses.")
+
+
+def test_the_nearest_sparsity_stands_in():
+    said = of_curve([RANK, WORSE], 0.35, "perplexity", LLMRank())
+    assert said.startswith("35 % is not measured; at 30 % removed llm-rank has")
+
+
+def test_a_single_point_wins_nothing():
+    said = of_curve([RANK], 0.3, "perplexity", LLMRank())
+    assert said == "At 30 % removed llm-rank is alone so far: 20.1."
+
+
+def test_several_ties_are_listed():
+    others = [UNSURE, point(L1(), [1.95, 3.3, 4.2])]
+    said = of_curve([RANK, *others], 0.3, "perplexity", LLMRank())
+    assert "cannot tell random (23.0) or l1 (23.3) from it" in said
+
+
+def test_points_say_what_they_read():
+    assert "1,536 tokens of a mill" in of_points([RANK])
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((0, 0, None), "Choose a sparsity above 0."),
+        ((0, 4, 3.0), "Every point of this choice is measured."),
+        ((1, 0, None), "1 point to measure; how long it takes shows once it runs."),
+        (
+            (3, 2, 600.0),
+            "3 points to measure, about 10 min at the pace just seen here; "
+            "2 are measured already.",
+        ),
+    ],
+)
+def test_the_cost_is_said_before_it_is_paid(counts, said):
+    assert of_cost(*counts) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "about 1 s"),
+        (42, "about 42 s"),
+        (600, "about 10 min"),
+        (9e3, "about 2.5 h"),
+    ],
+)
+def test_durations_are_rough(seconds, said):
+    assert duration(seconds) == said

@@ -1,0 +1,215 @@
+"""Dense beside pruned in words and tables, by hand-made measurements."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from llmrank import ffn
+from llmrank.benchmark import Ratio, Speedup
+from llmrank.comparison import Comparison, Side, TaskSpec
+from llmrank.evaluation import TextEvaluation
+from llmrank.experiment import Experiment, Report
+from llmrank.footprint import footprint
+from llmrank.memory import MemoryPeak
+from llmrank.models import LanguageModel
+from llmrank.readings import lines
+from llmrank.readings import measurements as readings
+from llmrank.readings.lines import Cell
+from llmrank.tasks import TaskResult
+from llmrank.timing import Latency, Timing
+
+
+def text(nll, correct):
+    double = torch.float64
+    return TextEvaluation(
+        torch.tensor(nll, dtype=double),
+        torch.tensor(correct, dtype=double),
+        "a mill",
+        "x",
+    )
+
+
+def task(name, correct, correct_norm=None, chance=0.5):
+    right = torch.tensor(correct)
+    norm = right if correct_norm is None else torch.tensor(correct_norm)
+    return TaskResult(
+        name, right, norm, torch.full((len(right),), chance), torch.arange(len(right))
+    )
+
+
+def latency(prefill, decode):
+    return Latency(
+        prefill=Timing(tuple(prefill), 2),
+        decode=Timing(tuple(decode), 2),
+        batch=1,
+        prompt_tokens=64,
+        new_tokens=2,
+        device="cpu",
+        dtype="float32",
+        processor="An Abacus",
+        n_threads=2,
+        torch_version="2.13.0",
+        measured_at="2026-01-02T03:04:05+00:00",
+    )
+
+
+RATIO = Ratio(1.25, 1.125, 1.375, ideal=1.5, attainable=1.3, n_rounds=2)
+
+
+@pytest.fixture(scope="module")
+def sizes(tiny):
+    keep = (torch.arange(12), torch.arange(12))
+    pruned = LanguageModel(tiny.spec, ffn.cut(tiny.model, keep), tiny.tokenizer)
+    return footprint(tiny), footprint(pruned)
+
+
+@pytest.fixture
+def nothing(sizes):
+    """Both models are there, and nothing is measured yet."""
+    return Comparison(Side(sizes[0]), Side(sizes[1]))
+
+
+@pytest.fixture
+def found(sizes):
+    dense = Side(
+        sizes[0],
+        text([1.0, 1.2, 1.1], [0.5, 0.5, 0.5]),
+        (task("piqa", [1.0, 1.0, 1.0, 0.0]), task("boolq", [1.0, 0.0, 1.0, 1.0])),
+        latency([100.0, 110.0], [10.0, 11.0, 12.0, 13.0]),
+        MemoryPeak(1_000_000, 9_000_000, "child process"),
+    )
+    pruned = Side(
+        sizes[1],
+        text([1.1, 1.3, 1.2], [0.4, 0.4, 0.4]),
+        (task("piqa", [1.0, 1.0, 1.0, 1.0]), task("boolq", [1.0, 0.0, 0.0, 1.0])),
+        latency([80.0, 90.0], [8.0, 9.0, 10.0, 11.0]),
+        MemoryPeak(1_000_000, 7_000_000, "child process"),
+    )
+    return Comparison(dense, pruned, Speedup(RATIO, RATIO, ("Because.",)))
+
+
+def by_name(found):
+    return {line.name: line for line in lines.lines(found)}
+
+
+def test_the_blank_table_is_the_one_that_fills(nothing):
+    assert [b.name for b in lines.BLANK] == [x.name for x in lines.lines(nothing)]
+    assert all(line.dense == Cell("…") for line in lines.BLANK)
+
+
+def test_sizes_are_there_before_anything_is_measured(nothing, sizes):
+    shown = by_name(nothing)
+    assert shown["FFN neurons"].dense == Cell("48")
+    assert shown["FFN neurons"].change == Cell("−50 %")
+    assert shown["Parameters"].pruned == Cell(f"{sizes[1].n_params:,}")
+    assert shown["Perplexity"] == lines.Line("Perplexity")
+    assert shown["Peak memory"] == lines.Line("Peak memory")
+
+
+def test_perplexity_stands_beside_its_paired_ratio(found):
+    """Every window is 0.1 nats worse: e^1.1 = 3.00, e^1.2 = 3.32, ratio e^0.1."""
+    line = by_name(found)["Perplexity"]
+    assert (line.dense.value, line.pruned.value) == ("3.00", "3.32")
+    assert line.change == Cell("×1.11", "[1.11, 1.11]")
+    assert line.dense.spread == "[2.34, 3.85]"  # 1.1 ± 4.303 · 0.1/√3
+
+
+def test_first_guesses_are_kept_in_part(found):
+    line = by_name(found)["Right first guesses"]
+    assert (line.dense.value, line.pruned.value) == ("50 %", "40 %")
+    assert line.change.value == "80 % kept"
+
+
+def test_one_window_has_no_interval(nothing):
+    """While the first window alone is read there is a value and no spread."""
+    dense = dataclasses.replace(nothing.dense, text=text([1.0], [0.5]))
+    shown = by_name(dataclasses.replace(nothing, dense=dense))
+    assert shown["Perplexity"].dense == Cell("2.72")
+    assert shown["Right first guesses"].dense == Cell("50 %")
+    assert shown["Perplexity"].change == Cell("…")
+
+
+def test_tasks_are_kept_plain_and_above_chance(found):
+    """BoolQ: 3 of 4 dense, 2 of 4 pruned, guessing 2 of 4; piqa gains one."""
+    shown = by_name(found)
+    boolq = shown["boolq (guessing 50 %)"]
+    assert boolq.dense == Cell("75 %", "± 25")
+    assert boolq.change.value == "66.7 % kept"
+    assert boolq.change.spread.startswith("0 % above chance; -25 [")
+    piqa = shown["piqa, by length"]
+    assert piqa.change.value == "133 % kept"
+    assert "200 % above chance; +25 [" in piqa.change.spread
+
+
+def test_a_dense_model_at_chance_leaves_a_note(nothing):
+    dense = dataclasses.replace(nothing.dense, tasks=(task("piqa", [1.0, 0.0]),))
+    pruned = dataclasses.replace(nothing.pruned, tasks=(task("piqa", [0.0, 0.0]),))
+    kept = by_name(Comparison(dense, pruned))["piqa (guessing 50 %)"].change
+    assert "above chance;" not in kept.spread
+    assert "not above chance" in kept.spread
+    assert "-50 [" in kept.value + kept.spread
+
+
+def test_a_task_asked_of_one_side_waits_for_the_other(nothing):
+    dense = dataclasses.replace(nothing.dense, tasks=(task("piqa", [1.0, 0.0]),))
+    line = by_name(dataclasses.replace(nothing, dense=dense))["piqa (guessing 50 %)"]
+    assert line.dense.value == "50 %"
+    assert (line.pruned, line.change) == (Cell(), Cell())
+
+
+def test_times_stand_beside_the_ideal(found):
+    line = by_name(found)["Writing a token (decode)"]
+    assert line.dense == Cell("11.5 ms", "(12.7)")
+    assert line.pruned == Cell("9.50 ms", "(10.7)")
+    assert line.change == Cell("1.25× as fast", "[1.12, 1.38]; ideal 1.50×")
+
+
+def test_memory_is_what_the_model_needed(found):
+    line = by_name(found)["Peak memory"]
+    assert (line.dense.value, line.pruned.value) == ("8.00 MB", "6.00 MB")
+    assert line.change.value == "−25 %"
+
+
+def test_origins_name_data_seed_machine_and_time(found, nothing):
+    e = Experiment(tasks=TaskSpec(tasks="piqa", items=4, items_seed=3))
+    said = "\n".join(readings.origins(Report(e, {}, "x", found)))
+    for part in (
+        "1,536 tokens of a mill", "windows of 512",
+        "16 × 256 calibration tokens, seed 0", "up to 4 items", "seed 3", "float32",
+        "An Abacus (cpu, 2 threads",
+        "batch 1, 64 tokens read, 2 written", "2 rounds", "2026-01-02T03:04:05",
+        "child process",
+    ):  # fmt: skip
+        assert part in said
+    few = readings.origins(Report(e, {}, "x", nothing))
+    assert [line.partition(":")[0] for line in few] == ["Text", "Sizes"]
+
+
+def test_the_reading_of_timings_has_medians_and_ninetieths(found):
+    assert readings.of_latency(found, "prefill") == (
+        "Half of the time a prompt is read within 85.0 ms pruned and 105 ms dense; "
+        "nine times in ten within 89.0 and 109 ms."
+    )
+
+
+def test_the_table_of_timings_has_every_sample_in_its_round(found):
+    table = readings.samples_table(found, "decode")
+    pruned = table[table["side"] == "pruned"]
+    assert list(pruned["ms"]) == [8, 9, 10, 11]
+    assert list(pruned["round"]) == [0, 0, 1, 1]
+
+
+def test_the_reading_of_tasks_names_most_and_least(found, nothing):
+    said = readings.of_retention(found)
+    assert "133 % of dense accuracy on piqa, the most, and 66.7 % on boolq" in said
+    wrong = Side(nothing.dense.footprint, tasks=(task("piqa", [0.0, 0.0]),))
+    assert "nothing can be kept" in readings.of_retention(Comparison(wrong, wrong))
+
+
+def test_the_table_of_tasks_is_what_the_chart_draws(found):
+    table = readings.tasks_table(found)
+    assert list(table["task"]) == ["piqa", "boolq", "piqa", "boolq"]
+    assert list(table["side"]) == ["dense", "dense", "pruned", "pruned"]
+    assert list(table["acc"]) == [0.75, 0.75, 1.0, 0.5]
+    assert list(table["chance"]) == [0.5] * 4
