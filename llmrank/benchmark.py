@@ -8,26 +8,38 @@ from typing import Literal
 
 from scipy.special import stdtrit
 
-from llmrank.decoding import BenchmarkSpec
+from llmrank.decoding import BenchmarkSpec, memory_guard
 from llmrank.footprint import Footprint, footprint
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
-from llmrank.timing import FFNTime, Latency, Timing, ffn_times, latency, stream_gb_per_s
+from llmrank.timing import (
+    FFNTime,
+    Latency,
+    Timing,
+    ffn_times,
+    latency,
+    odd_width_cost,
+    stream_gb_per_s,
+)
 
 Phase = Literal["prefill", "decode"]
 
 MEDIAN_ERROR = math.sqrt(math.pi / 2)
 """Standard error of a median over that of a mean, for many normal samples (1.25)."""
 
+NOTICEABLE = 0.02
+"""Smaller differences of two timings are left unsaid."""
+
 
 @dataclass(frozen=True)
 class Cost:
-    """The size of one model, its time, and how fast its device reads weights."""
+    """The size of one model, its time, and two facts about the device it ran on."""
 
     footprint: Footprint
     latency: Latency
     ffn_time: FFNTime
     stream_gb_per_s: float
+    odd_width_cost: float | None
 
 
 @dataclass(frozen=True)
@@ -71,10 +83,23 @@ def measure(
     """
     times = latency(models, spec, progress=progress)
     inside = ffn_times(models, spec, progress=progress)
-    streams = [stream_gb_per_s(lm, progress=progress) for lm in models]
-    sizes = [footprint(lm) for lm in models]
-    parts = zip(sizes, times, inside, streams, strict=True)
-    return tuple(Cost(*p) for p in parts)
+    return tuple(
+        _cost(lm, spec, time, ffn_time, progress)
+        for lm, time, ffn_time in zip(models, times, inside, strict=True)
+    )
+
+
+def _cost(
+    lm: LanguageModel,
+    spec: BenchmarkSpec,
+    time: Latency,
+    ffn_time: FFNTime,
+    progress: Progress,
+) -> Cost:
+    with memory_guard(lm, spec):
+        stream = stream_gb_per_s(lm, progress=progress)
+        odd_cost = odd_width_cost(lm, spec, progress=progress)
+    return Cost(footprint(lm), time, ffn_time, stream, odd_cost)
 
 
 def speedup(dense: Cost, pruned: Cost) -> Speedup:
@@ -141,7 +166,7 @@ def _reasons(dense: Cost, pruned: Cost, ratios: dict[Phase, Ratio]) -> Iterator[
         if _falls_short(ratio):
             yield from _shortfall(dense, pruned, phase, ratio)
     if any(_falls_short(r) for r in ratios.values()):
-        yield from _odd_widths(pruned.footprint)
+        yield from _odd_widths(pruned)
     if _falls_short(ratios["decode"]):
         yield from _slow_arithmetic(dense, pruned)
 
@@ -170,9 +195,9 @@ def _shortfall(dense: Cost, pruned: Cost, phase: Phase, ratio: Ratio) -> Iterato
         )
     allowed = sizes[0].ffn_macs_per_token / sizes[1].ffn_macs_per_token
     before, after = (_timing(c.ffn_time, phase).median for c in (dense, pruned))
-    if before / after < 0.98 * allowed:
+    if before / after < (1 - NOTICEABLE) * allowed:
         yield (
-            f"{name}: the FFN layers themselves went from {before:.3g} to {after:.3g} "
+            f"{name}: the FFN layers themselves went from {before:.4g} to {after:.4g} "
             f"ms, {before / after:.2f}×, where their MACs allow {allowed:.2f}×."
         )
 
@@ -182,18 +207,26 @@ def _macs_outside(cost: Cost, phase: Phase) -> float:
     return 1 - n_tokens * cost.footprint.ffn_macs_per_token / _macs(cost, phase)
 
 
-def _odd_widths(sizes: Footprint) -> Iterator[str]:
-    odd = [w for w in sizes.widths if w % 8]
-    if odd:
-        yield (
-            f"{len(odd)} of {len(sizes.widths)} layers keep a width that is no "
-            f"multiple of 8 ({odd[0]}, for one); matrix kernels work in blocks, and "
-            "rounding the widths (multiple_of 8 or more) fills them."
-        )
+def _odd_widths(pruned: Cost) -> Iterator[str]:
+    widths, ratio = pruned.footprint.widths, pruned.odd_width_cost
+    odd = [w for w in widths if w % 8]
+    if not odd or ratio is None:
+        return
+    rounded = odd[0] + -odd[0] % 8
+    verdict = (
+        "rounding the widths (multiple_of 8) would help"
+        if ratio > 1 + NOTICEABLE
+        else "rounding the widths would not help here"
+    )
+    yield (
+        f"{len(odd)} of {len(widths)} layers keep a width that is no multiple of 8; "
+        f"measured, the bare products of width {odd[0]} take {ratio:.2f}× as long as "
+        f"those of {rounded}: {verdict}."
+    )
 
 
 def _slow_arithmetic(dense: Cost, pruned: Cost) -> Iterator[str]:
-    """Name what decode waits for when it is not arithmetic: bytes or overhead."""
+    """Tell what decode waits for, when it is not arithmetic."""
     reading, writing = (_gmacs_per_s(dense, p) for p in ("prefill", "decode"))
     if writing >= reading / 2:
         return
@@ -210,7 +243,10 @@ def _slow_arithmetic(dense: Cost, pruned: Cost) -> Iterator[str]:
             f"{after:.4g} MB pruned: {before / after:.2f}×)."
         )
     else:
-        yield f"{rates}: the overhead of many small operations bounds it."
+        yield (
+            f"{rates}: neither MACs nor bytes bound it, but the start of many small "
+            "operations, or other work on this machine."
+        )
 
 
 def _gmacs_per_s(cost: Cost, phase: Phase) -> float:

@@ -3,7 +3,7 @@
 import inspect
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -81,6 +81,15 @@ def timed_steps(
         cache = output.past_key_values
         synchronise(device)
         yield 1e3 * (time.perf_counter() - start)
+
+
+def elapsed_ms(call: Callable[[], object], device: torch.device) -> float:
+    """Time one call to its end on the device."""
+    synchronise(device)
+    start = time.perf_counter()
+    call()
+    synchronise(device)
+    return 1e3 * (time.perf_counter() - start)
 
 
 def synchronise(device: torch.device) -> None:

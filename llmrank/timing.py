@@ -17,6 +17,7 @@ from llmrank import ffn
 from llmrank.decoding import (
     BenchmarkSpec,
     alone,
+    elapsed_ms,
     memory_guard,
     random_prompt,
     synchronise,
@@ -34,6 +35,9 @@ FFN_TOKENS = 8
 STREAM_BYTES = 2**28
 STREAM_ROUNDS = 5
 """More than any cache holds, so that memory itself is timed."""
+
+WIDTH_ROUNDS = 20
+WIDTH_TOKENS = 1024
 
 Round = tuple[float, ...]
 """One round of one model in ms: the prefill, then every decoded token."""
@@ -146,17 +150,44 @@ def stream_gb_per_s(lm: LanguageModel, *, progress: Progress = silent) -> float:
 
     On the model's device and in its dtype: no decode at batch 1 reads faster.
     """
-    like = next(lm.model.parameters())
+    like, linear = next(lm.model.parameters()), nn.functional.linear
     weight = like.new_ones(STREAM_BYTES // like.element_size() // 4096, 4096)
-    vector, seconds = like.new_ones(1, 4096), []
+    vector = like.new_ones(1, 4096)
     with alone(progress):
-        for _ in range(1 + STREAM_ROUNDS):
-            synchronise(lm.device)
-            start = time.perf_counter()
-            nn.functional.linear(vector, weight)
-            synchronise(lm.device)
-            seconds.append(time.perf_counter() - start)
-    return STREAM_BYTES / statistics.median(seconds[1:]) / 1e9
+        ms = [
+            elapsed_ms(lambda: linear(vector, weight), lm.device)
+            for _ in range(1 + STREAM_ROUNDS)
+        ]
+    return STREAM_BYTES / statistics.median(ms[1:]) / 1e6
+
+
+@torch.inference_mode()
+def odd_width_cost(
+    lm: LanguageModel, spec: BenchmarkSpec, *, progress: Progress = silent
+) -> float | None:
+    """Measure what a width that is no multiple of 8 costs, on bare matrix products.
+
+    Returns:
+        The time of the products of one FFN layer in the prefill, at the first odd
+        width, over that at the next multiple of 8 (the fastest of alternating runs):
+        above 1, fewer neurons take longer. None if no width is odd.
+    """
+    odd = [w for w in ffn.widths(lm.model) if w % 8]
+    if not odd:
+        return None
+    like, d_model = next(lm.model.parameters()), lm.config.hidden_size
+    n_tokens = min(spec.batch * spec.prompt_tokens, WIDTH_TOKENS)
+    x = like.new_ones(n_tokens, d_model)
+
+    def runs(width: int) -> Iterator[float]:
+        up, down = like.new_ones(width, d_model), like.new_ones(d_model, width)
+        linear = nn.functional.linear
+        for _ in range(WIDTH_ROUNDS):
+            yield elapsed_ms(lambda: linear(linear(x, up), down), lm.device)
+
+    with alone(progress):
+        pairs = list(zip(runs(odd[0]), runs(odd[0] + -odd[0] % 8), strict=True))
+    return min(a for a, _ in pairs) / min(b for _, b in pairs)
 
 
 def _interleaved(

@@ -15,7 +15,15 @@ from llmrank.decoding import BenchmarkSpec
 from llmrank.errors import CancelledError, LLMRankError
 from llmrank.footprint import Footprint
 from llmrank.models import LanguageModel
-from llmrank.timing import FFNTime, Latency, Timing, ffn_times, latency, stream_gb_per_s
+from llmrank.timing import (
+    FFNTime,
+    Latency,
+    Timing,
+    ffn_times,
+    latency,
+    odd_width_cost,
+    stream_gb_per_s,
+)
 
 SPEC = BenchmarkSpec(batch=2, prompt_tokens=8, new_tokens=6, repeats=3)
 WARM_UP = 1 + 4
@@ -134,6 +142,16 @@ def test_stream_rate_is_positive(tiny):
     assert 0.01 < stream_gb_per_s(tiny) < 10_000
 
 
+def test_odd_widths_are_timed_and_even_ones_are_not(tiny):
+    def uneven(*widths):
+        keep = [torch.arange(w) for w in widths]
+        return LanguageModel(tiny.spec, ffn.cut(tiny.model, keep), tiny.tokenizer)
+
+    assert odd_width_cost(tiny, SPEC) is None
+    assert odd_width_cost(uneven(8, 16), SPEC) is None
+    assert 0.01 < odd_width_cost(uneven(8, 15), SPEC) < 100
+
+
 def test_measure_puts_the_parts_of_each_model_together(tiny):
     small = LanguageModel(
         tiny.spec, ffn.cut(tiny.model, [torch.arange(8)] * 2), tiny.tokenizer
@@ -172,7 +190,7 @@ PRUNED = replace(
 IDEAL_PREFILL = (101 * 1.0 + 0.2) / (101 * 0.6 + 0.2)
 
 
-def cost(sizes, prefill_ms, decode_ms, ffn_ms, share, stream=100.0):
+def cost(sizes, prefill_ms, decode_ms, ffn_ms, share, **facts):
     """One sample a round; the same share and FFN time in both phases."""
     times = Latency(
         prefill=Timing(tuple(prefill_ms), len(prefill_ms)),
@@ -188,7 +206,8 @@ def cost(sizes, prefill_ms, decode_ms, ffn_ms, share, stream=100.0):
         measured_at="2025-01-01T00:00:00+00:00",
     )
     inside = Timing((ffn_ms,), 1)
-    return Cost(sizes, times, FFNTime(inside, inside, share, share), stream)
+    ffn_time = FFNTime(inside, inside, share, share)
+    return Cost(sizes, times, ffn_time, facts.get("stream", 100.0), facts.get("odd"))
 
 
 ROUNDS = (1.0, 1.01, 0.99, 1.005, 0.995)
@@ -201,13 +220,14 @@ def pair(prefill=1.2, decode=1.2, *, ffn=2.0, share=0.99, noise=ROUNDS, **sides)
     GMAC/s, so that nothing speaks for bytes or overhead unless `sides` says so.
     """
     decode_ms, stream = sides.get("decode_ms", 0.12), sides.get("stream", 100.0)
-    dense = cost(DENSE, [10.12] * 5, [decode_ms] * 5, 4.0, share, stream)
+    dense = cost(DENSE, [10.12] * 5, [decode_ms] * 5, 4.0, share, stream=stream)
     pruned = cost(
         sides.get("pruned", PRUNED),
         [10.12 / prefill * n for n in noise],
         [decode_ms / decode * n for n in noise],
         4.0 / ffn,
         share,
+        odd=sides.get("odd"),
     )
     return dense, pruned
 
@@ -295,13 +315,15 @@ def test_slow_ffn_layers_are_a_reason():
     assert "themselves" not in reasons(ffn=2.0)
 
 
-def test_widths_that_are_no_multiple_of_8_are_counted():
+def test_widths_that_are_no_multiple_of_8_are_counted_and_judged():
     odd = replace(PRUNED, widths=(800, 807))
-    assert "1 of 2 layers keep a width that is no multiple of 8 (807" in reasons(
-        pruned=odd
-    )
+    text = reasons(pruned=odd, odd=1.25)
+    assert "1 of 2 layers keep a width that is no multiple of 8" in text
+    assert "width 807 take 1.25× as long as those of 808" in text
+    assert "(multiple_of 8) would help" in text
+    assert "would not help here" in reasons(pruned=odd, odd=0.99)
     assert "multiple" not in reasons()
-    assert "multiple" not in reasons(prefill=1.8, decode=1.6, pruned=odd)
+    assert "multiple" not in reasons(prefill=1.8, decode=1.6, pruned=odd, odd=1.25)
 
 
 def test_decode_bound_by_bytes_or_overhead_or_neither():
@@ -310,6 +332,6 @@ def test_decode_bound_by_bytes_or_overhead_or_neither():
     assert "Decode at batch 1 does 1 GMAC/s, the prefill 10" in text
     assert "at 4 GB/s, a bare matrix-vector product at 5: bytes bound it" in text
     assert "4.8 MB a token dense, 3.2 MB pruned: 1.50×" in text
-    assert "overhead of many small" in reasons(decode_ms=1.2, stream=9.0)
+    assert "neither MACs nor bytes bound it" in reasons(decode_ms=1.2, stream=9.0)
     assert "GMAC/s" not in reasons(decode_ms=0.2, stream=9.0)
     assert "GMAC/s" not in reasons(decode=1.6, decode_ms=1.2, stream=5.0)
