@@ -149,13 +149,31 @@ class ProgressBar:
         self._last = ""
 
 
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command; the settings are declared once it is chosen.
+
+    Declaring them imports torch, which takes seconds that other help need not wait.
+    """
+
+    takes_settings = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Declare the settings, then parse."""
+        if self.takes_settings:
+            self.takes_settings = False
+            _add_experiment_options(self)
+        return super().parse_known_args(args, namespace)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m llmrank",
         allow_abbrev=False,
         description="Rank, prune and measure the FFN neurons of a language model.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", parser_class=CommandParser
+    )
     for name, function in {
         "run": run_command,
         "score": score_command,
@@ -166,8 +184,7 @@ def _parser() -> argparse.ArgumentParser:
         summary = (function.__doc__ or "").strip()
         command = commands.add_parser(name, help=summary, description=summary)
         command.set_defaults(command=function)
-        if name in ("run", "score", "evaluate"):
-            _add_experiment_options(command)
+        command.takes_settings = name in ("run", "score", "evaluate")
         if name in ("run", "evaluate"):
             command.add_argument("--json", metavar="FILE|-", help="Write JSON there")
         if name == "run":

@@ -1,14 +1,17 @@
 """An experiment as flat, named settings: the command line, the link, the session."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from llmrank.criteria import CRITERIA
 from llmrank.errors import OptionError
 from llmrank.experiment import Experiment, spec_kinds
 from llmrank.options import Option, options
+from llmrank.sources import DEMO_NAME
 
 SECTIONS = ("model", "calibration", "pruning", "evaluation", "tasks", "benchmark")
 _FLAT_NAMES = {"name": "model", "items_seed": "seed"}
@@ -57,14 +60,25 @@ def settings(of: Experiment) -> dict[str, Any]:
     return {n: found[n] for n in defaults if n in found and found[n] != defaults[n]}
 
 
+def export_name(of: Experiment) -> str:
+    """Return a folder name for the pruned model: model, criterion, share removed."""
+    model = DEMO_NAME if of.model.name == "demo" else Path(of.model.name).name
+    scope = [] if of.pruning.scope == "layer" else [of.pruning.scope]
+    removed = f"{100 * of.pruning.sparsity:.4g}pct"
+    name = "-".join([model.removesuffix(".gguf"), of.criterion.name, removed, *scope])
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "pruned-model"
+
+
 def command_line(of: Experiment, *, export: str | None = None) -> str:
     """Return the command that repeats the experiment."""
-    flags = [
-        f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
-        for name, value in settings(of).items()
-    ]
-    target = [] if export is None else [f"--export {shlex.quote(export)}"]
+    flags = [_flag(name, str(value)) for name, value in settings(of).items()]
+    target = [] if export is None else [_flag("export", export)]
     return " ".join(["python -m llmrank run", *flags, *target])
+
+
+def _flag(name: str, value: str) -> str:
+    between = "=" if value.startswith("-") else " "  # or it reads as another flag
+    return f"--{name.replace('_', '-')}{between}{shlex.quote(value)}"
 
 
 def snippet(of: Experiment, *, export: str = "pruned-model") -> str:

@@ -1,0 +1,243 @@
+"""The whole job: its description, its order, its estimate and its report."""
+
+import dataclasses
+import json
+
+import psutil
+import pytest
+import torch
+from conftest import tiny_model
+
+from llmrank import evaluation
+from llmrank.calibration import BATCH_TOKENS, CalibrationSpec
+from llmrank.comparison import TaskSpec
+from llmrank.criteria import L1, LLMRank, Random, Wanda
+from llmrank.decoding import BenchmarkSpec
+from llmrank.errors import CancelledError, LLMRankError, OptionError
+from llmrank.evaluation import EvaluationSpec
+from llmrank.experiment import (
+    Experiment,
+    check_room,
+    environment,
+    estimate,
+    free_bytes,
+    run,
+)
+from llmrank.models import ModelSpec
+from llmrank.pruning import PruningSpec
+from llmrank.stages import Stages
+
+
+@pytest.fixture(scope="module")
+def small(tiny_folder, tiny_text):
+    """An experiment that takes seconds."""
+    text = str(tiny_text)
+    return Experiment(
+        model=ModelSpec(name=str(tiny_folder), device="cpu"),
+        calibration=CalibrationSpec(calibration_text=text, samples=4, seq_len=64),
+        criterion=LLMRank(theta=0.25),
+        pruning=PruningSpec(sparsity=0.5),
+        evaluation=EvaluationSpec(eval_text=text, eval_tokens=1024),
+        benchmark=BenchmarkSpec(prompt_tokens=8, new_tokens=2, repeats=2),
+    )
+
+
+# Described
+
+
+@pytest.mark.parametrize("criterion", [LLMRank(theta=0.1), Random(seed=4), L1()])
+def test_json_gives_the_experiment_back(criterion):
+    e = Experiment(criterion=criterion, pruning=PruningSpec(sparsity=0.125))
+    plain = json.loads(json.dumps(e.to_json()))
+    assert Experiment.from_json(plain) == e
+    assert plain["criterion"]["name"] == criterion.name
+    assert plain["pruning"]["sparsity"] == 0.125
+
+
+def test_a_part_of_the_json_is_enough():
+    plain = {"pruning": {"sparsity": 0.5}, "criterion": {"name": "wanda"}}
+    expected = Experiment(criterion=Wanda(), pruning=PruningSpec(sparsity=0.5))
+    assert Experiment.from_json(plain) == expected
+    assert Experiment.from_json({}) == Experiment()
+
+
+@pytest.mark.parametrize(
+    ("plain", "said"),
+    [
+        ({"prunning": {}}, "an experiment has no 'prunning'; it has: model, calib"),
+        ({"pruning": {"sparsity": 1}}, "sparsity must lie in [0, 1), got 1"),
+        ({"pruning": {"sparsity": "0.3"}}, "sparsity must lie in [0, 1), got '0.3'"),
+        ({"pruning": {"sparsity": None}}, "sparsity must lie in [0, 1), got None"),
+        ({"pruning": {"spars": 0.5}}, "pruning: "),
+        ({"pruning": 5}, "pruning: "),
+        ({"criterion": {"name": "best"}}, "unknown criterion 'best'; there are: "),
+        ({"criterion": {"name": "l1", "theta": 1}}, "criterion l1 has no 'theta'"),
+        ({"criterion": {}}, "criterion: "),
+        ({"criterion": {"name": ["l1"]}}, "criterion: "),
+        ({"model": {"name": 7}}, "name must be text, got 7"),
+    ],
+)
+def test_json_that_describes_no_experiment_is_refused(plain, said):
+    with pytest.raises(OptionError) as caught:
+        Experiment.from_json(plain)
+    assert str(caught.value).startswith(said)
+
+
+def test_experiments_are_keys(small):
+    same = dataclasses.replace(small, pruning=PruningSpec(sparsity=0.5))
+    assert hash(same) == hash(small)
+    assert {same: 1}[small] == 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        small.pruning = PruningSpec()
+
+
+# Estimated and refused
+
+
+class Memory:
+    def __init__(self, available):
+        self.available = available
+
+
+def with_memory(monkeypatch, n_bytes):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(n_bytes))
+
+
+def test_the_estimate_counts_weights_and_working_memory(small, monkeypatch):
+    """By hand: 12,144 parameters; half of 2 x 3 x 16 x 24 FFN weights; buffers."""
+    with_memory(monkeypatch, 10**9)
+    found = estimate(small)
+    assert found.dense_bytes == 4 * 12144
+    assert found.pruned_bytes == 4 * 2 * 3 * 16 * 24 // 2
+    assert found.working_bytes == 3 * 4 * 512 * 257 + 4 * 4 * BATCH_TOKENS * 24
+    total = found.dense_bytes + found.pruned_bytes + found.working_bytes
+    assert found.total_bytes == total
+    assert found.available_bytes == 10**9
+    assert found.sentence == (
+        f"{small.model.name} needs about 0.00 GB of memory (dense 0.00, pruned FFN "
+        "weights 0.00, working 0.00); 1.0 GB are free"
+    )
+    found.check()
+
+
+def test_the_estimate_bounds_what_the_models_hold(small):
+    stages, found = Stages(), estimate(small)
+    dense, pruned = stages.model(small.model), stages.pruned(*small.stage_specs)
+    both = {id(p): p for lm in (dense, pruned) for p in lm.model.parameters()}
+    assert (
+        sum(p.nbytes for p in both.values()) <= found.dense_bytes + found.pruned_bytes
+    )
+
+
+def test_half_precision_is_estimated_as_half(small):
+    half = dataclasses.replace(
+        small, model=ModelSpec(small.model.name, dtype="float16")
+    )
+    assert 2 * estimate(half).dense_bytes == estimate(small).dense_bytes
+    assert 2 * estimate(half).pruned_bytes == estimate(small).pruned_bytes
+
+
+def test_too_little_memory_is_refused_before_the_weights_load(small, monkeypatch):
+    with_memory(monkeypatch, 10**6)
+    stages, told = Stages(), []
+    with pytest.raises(LLMRankError) as caught:
+        run(small, stages=stages, progress=lambda *step: told.append(step))
+    text = str(caught.value)
+    assert text.startswith(f"{small.model.name} needs about 0.00 GB of memory (dense")
+    assert text.endswith(
+        "; 0.0 GB are free: too little; choose a smaller dtype or a smaller model"
+    )
+    assert told == []
+    assert not stages.has_model(small.model)
+
+
+def test_a_model_that_is_loaded_already_needs_no_room(small, monkeypatch):
+    stages = Stages()
+    stages.model(small.model)
+    with_memory(monkeypatch, 0)
+    check_room(small, stages)
+    with pytest.raises(LLMRankError, match="too little"):
+        check_room(small, Stages())
+
+
+def test_free_memory_is_what_the_machine_says(monkeypatch):
+    with_memory(monkeypatch, 12345)
+    assert free_bytes(torch.device("cpu")) == 12345
+    assert free_bytes(torch.device("meta")) is None
+
+
+@pytest.mark.parametrize("names", ["piqa,nonsense", "PIQA", "all,none,what"])
+def test_an_unknown_task_is_refused_before_any_work(small, names):
+    e = dataclasses.replace(small, tasks=TaskSpec(tasks=names))
+    stages, told = Stages(), []
+    with pytest.raises(OptionError, match=r"unknown .*; there are: .*piqa"):
+        run(e, stages=stages, progress=lambda *step: told.append(step))
+    assert told == []
+    assert not stages.has_model(e.model)
+
+
+def test_an_unknown_model_is_refused_before_any_work(small):
+    e = dataclasses.replace(small, model=ModelSpec(name="/nonexistent"))
+    with pytest.raises(LLMRankError, match="no model '/nonexistent'"):
+        run(e)
+
+
+# Reported
+
+
+def test_the_environment_says_where_numbers_come_from():
+    found = environment(tiny_model())
+    assert found["device"] == "cpu"
+    assert found["dtype"] == "float32"
+    assert found["torch"] == torch.__version__
+    assert found["n_threads"] == str(torch.get_num_threads())
+    assert found["measured_at"].endswith("+00:00")
+
+
+@pytest.mark.slow
+def test_a_run_reports_what_the_stages_measure(small):
+    stages, seen, told = Stages(), [], []
+    report = run(
+        small,
+        stages=stages,
+        publish=seen.append,
+        progress=lambda what, *_: told.append(what),
+    )
+    found = report.comparison
+    lm = stages.pruned(*small.stage_specs)
+    again = evaluation.evaluate(lm, small.evaluation)
+    assert torch.equal(found.pruned.text.nll, again.nll)
+    assert found.dense.text is stages.dense_text(small.model, small.evaluation)
+    assert found.pruned.footprint.widths == (12, 12)
+    assert found.perplexity_ratio.value == pytest.approx(
+        found.pruned.text.perplexity.value / found.dense.text.perplexity.value
+    )
+    assert seen[-1].comparison == found
+    assert seen[0].comparison.pruned.text is None
+    steps = list(dict.fromkeys(told))
+    assert steps[:3] == [
+        f"Loading {small.model.name}", "Calibrating", "Reading held-out text",
+    ]  # fmt: skip
+    plain = json.loads(json.dumps(report.to_json()))
+    assert plain["calibration"]["text_sha256"] == found.dense.text.text_sha256
+    assert plain["criterion"] == {"name": "llm-rank", "theta": 0.25, **{
+        k: getattr(small.criterion, k) for k in ("gamma", "graph", "site", "variant")
+    }}  # fmt: skip
+    described = {k: plain[k] for k in small.to_json()}
+    for part in ("calibration", "evaluation"):
+        del described[part]["text_sha256"]
+    assert Experiment.from_json(described) == small
+
+
+@pytest.mark.parametrize(
+    "step", ["Calibrating", "Reading held-out text", "Measuring latency"]
+)
+def test_a_run_can_be_cancelled_in_any_stage(small, step):
+    def stop(what, *_):
+        if what == step:
+            raise CancelledError
+
+    stages = Stages()
+    with pytest.raises(CancelledError):
+        run(small, stages=stages, progress=stop)
+    assert stages.has_model(small.model)
