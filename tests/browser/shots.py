@@ -72,13 +72,19 @@ def watch(page: Page, faults: list[str]) -> None:
             faults.append(f"a request to another host: {url[:200]}")
 
     def heed(message) -> None:
-        if message.type == "error":
+        if message.type == "error" and not is_probe(message.location.get("url", "")):
             faults.append(f"console: {message.text[:300]}")
 
     page.on("console", heed)
     page.on("pageerror", lambda error: faults.append(f"uncaught: {error}"))
     page.on("request", lambda request: check(request.url))
     page.on("websocket", lambda socket: check(socket.url))
+
+
+def is_probe(url: str) -> bool:
+    """Whether Streamlit asks below the page's own path first, to learn its base."""
+    path = urlsplit(url).path
+    return re.fullmatch(r"/\w+/_stcore/(health|host-config)", path) is not None
 
 
 def shown_exceptions(page: Page) -> list[str]:

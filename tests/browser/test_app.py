@@ -1,0 +1,146 @@
+"""The app as visitors use it: links, the demo job, Stop, reload, two at once."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from browser.shots import settle, sideways
+
+QUESTIONS = {
+    "": "What happens if I prune this?",
+    "prune": "What is left, and how do I take it with me?",
+    "compare": "What did it cost, what did it gain?",
+    "scores": "How are the scores distributed?",
+    "graph": "What does the network of one layer look like?",
+}
+SMALL = "samples=2&seq_len=64&eval_tokens=1024&prompt_tokens=16&new_tokens=2&repeats=2"
+LONG = "samples=64&seq_len=512&eval_tokens=100000"
+JOB_MS = 300_000
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).first.click()
+
+
+@pytest.mark.parametrize("width", [1440, 1024])
+@pytest.mark.parametrize("path", QUESTIONS)
+def test_every_page_opens_by_its_own_link(new_page, path, width):
+    page = new_page(viewport={"width": width, "height": 900 if width > 1200 else 768})
+    page.goto(f"/{path}?sparsity=0.4&criterion=wanda")
+    settle(page)
+    expect(page.get_by_role("heading", name=QUESTIONS[path])).to_be_visible()
+    expect(page.get_by_text("40 % removed", exact=True)).to_be_visible()
+    expect(page.get_by_text("wanda").first).to_be_visible()
+    assert not sideways(page)
+
+
+def test_the_demo_goes_from_first_visit_to_a_measured_result_in_one_click(page):
+    page.goto(f"/?{SMALL}")
+    settle(page)
+    press(page, "Prune it and measure")
+    expect(page.get_by_text("Measuring 30% by llm-rank")).to_be_visible()
+    expect(page.get_by_text("Faster", exact=True)).to_be_visible(timeout=JOB_MS)
+    expect(page.get_by_role("button", name="Measure again")).to_be_visible(
+        timeout=JOB_MS
+    )
+    expect(page.get_by_text("110.6 M", exact=True)).to_be_visible()
+    perplexity = page.get_by_test_id("stMetric").nth(1).inner_text()
+    assert re.search(r"\d → \d", perplexity)
+
+    page.reload()
+    settle(page)
+    assert page.get_by_test_id("stMetric").nth(1).inner_text() == perplexity
+    page.get_by_role("link", name="Compare").click()
+    settle(page)
+    expect(page.get_by_text("not measured yet")).to_have_count(0)
+
+
+def test_a_running_job_is_found_after_a_reload_and_can_be_stopped(page):
+    page.goto(f"/?{LONG}")
+    settle_start(page)
+    press(page, "Prune it and measure")
+    expect(page.get_by_text("Measuring 30% by llm-rank")).to_be_visible()
+    expect(page).to_have_url(re.compile("jobs=measure"))
+    page.reload()
+    expect(page.get_by_text("Measuring 30% by llm-rank")).to_be_visible(timeout=60_000)
+    press(page, "Stop")
+    expect(page.get_by_text("was stopped")).to_be_visible(timeout=JOB_MS)
+    press(page, "Dismiss")
+    expect(page.get_by_text("was stopped")).to_have_count(0)
+
+
+def test_another_visitor_sees_a_linked_job_but_cannot_stop_it(new_page):
+    owner, guest = new_page(), new_page()
+    owner.goto(f"/?{LONG}&seed=5")
+    settle_start(owner)
+    press(owner, "Prune it and measure")
+    expect(owner).to_have_url(re.compile("jobs=measure"))
+    guest.goto(owner.url)
+    expect(guest.get_by_text("Measuring 30% by llm-rank")).to_be_visible(timeout=60_000)
+    press(guest, "Stop")
+    expect(guest.get_by_text("Only the browser that started")).to_be_visible()
+    expect(owner.get_by_text("Measuring 30% by llm-rank")).to_be_visible()
+    press(owner, "Stop")
+    expect(owner.get_by_text("was stopped")).to_be_visible(timeout=JOB_MS)
+
+
+def test_two_visitors_do_not_disturb_each_others_settings(new_page):
+    one, two = new_page(), new_page()
+    one.goto("/?sparsity=0.2&theta=0.9")
+    two.goto("/scores?sparsity=0.6&criterion=l1")
+    settle(one)
+    settle(two)
+    expect(one.get_by_text("20 % removed", exact=True)).to_be_visible()
+    expect(two.get_by_text("60 % removed", exact=True)).to_be_visible()
+    one.get_by_role("link", name="Prune").click()
+    settle(one)
+    expect(one.get_by_text("θ 0.90")).to_be_visible()
+    expect(one).to_have_url(re.compile(r"theta=0\.9"))
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "![x](http://example.org/x.png)",
+    "\"'><img src=x onerror=alert(1)>",
+    "‮gnp.exe",
+    "x" * 3000,
+)
+
+
+@pytest.mark.parametrize(
+    "name", HOSTILE, ids=["script", "image", "quotes", "rtl", "long"]
+)
+def test_hostile_model_names_are_shown_as_text(page, name):
+    dialogs = []
+    page.on("dialog", lambda d: (dialogs.append(d.message), d.dismiss()))
+    page.goto("/?" + "&".join([f"model={quoted(name)}", "sparsity=0.25"]))
+    settle(page)
+    expect(page.get_by_text("25 % removed", exact=True)).to_be_visible()
+    press(page, "Prune it and measure")
+    expect(page.get_by_text("failed").first).to_be_visible(timeout=60_000)
+    assert not dialogs
+    assert not sideways(page)
+
+
+def test_the_links_of_a_page_are_reachable_by_keyboard(page):
+    page.goto("/")
+    settle(page)
+    page.get_by_role("link", name="Overview").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    settle(page)
+    expect(page.get_by_role("heading", name=QUESTIONS["prune"])).to_be_visible()
+
+
+def quoted(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+def settle_start(page: Page) -> None:
+    """Wait for the page, which may be the first one that loads torch."""
+    expect(page.get_by_role("button", name="Prune it and measure")).to_be_visible(
+        timeout=60_000
+    )
