@@ -3,3 +3,331 @@
 from pages.shared.frame import frame
 
 e = frame("Compare", "What did it cost, what did it gain?")
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from llmrank import charts, curve
+from llmrank import experiment as experiments
+from llmrank.comparison import Comparison
+from llmrank.criteria import Criterion
+from llmrank.experiment import Experiment, Report
+from llmrank.generation import Continuations, continuations
+from llmrank.jobs import Job, JobView
+from llmrank.options import Option
+from llmrank.readings import curves, share
+from llmrank.readings import lines as tables
+from llmrank.readings import measurements as readings
+from llmrank.summary import verdict
+from pages.shared import access, cached, jobs, looks, panels, state, words
+
+PROMPT = "The Great Wall of China was built to"
+PERCENT = (5, 10, 20, 30, 40, 50, 60, 70, 80)
+USUAL_PERCENT = (10, 20, 30, 50)
+METRIC = Option(
+    "metric",
+    str,
+    "perplexity",
+    "perplexity (lower is better), or top1: the share of tokens guessed first",
+    choices=("perplexity", "top1"),
+)
+
+
+def show_measured() -> None:
+    """Show dense beside pruned: live, finished, as far as it got, or not at all."""
+    report = cached.reports().peek(e)
+    if jobs.active("measure"):
+        jobs.live("measure", show_running)
+    elif report is not None:
+        show_report(report)
+        panels.measure(e, "Measure again", primary=False)
+    else:
+        show_unfinished()
+        panels.measure(e, "Measure dense and pruned")
+
+
+def show_running(seen: JobView) -> None:
+    """Fill the table while it is measured."""
+    report = seen.partial
+    if not isinstance(report, Report):
+        st.caption("Loading the model and measuring its activations first.")
+        show_lines(tables.BLANK)
+    elif report.experiment == e:
+        show_report(report)
+    else:
+        st.info("Other settings are being measured; these can be when they are done.")
+
+
+def show_unfinished() -> None:
+    """Show what a stopped measurement had found, or say what there will be."""
+    seen = jobs.view("measure")
+    report = None if seen is None else seen.partial
+    if isinstance(report, Report) and report.experiment == e:
+        st.info("Stopped before its end; this is what had been measured.")
+        show_report(report)
+        return
+    st.markdown(
+        "Nothing is measured with these settings yet. Measuring reads held-out text "
+        "with both models, asks the tasks chosen, and times both in turns; the numbers "
+        "appear here as they come in."
+    )
+
+
+def show_report(report: Report) -> None:
+    """Show the verdict, every number dense beside pruned, and where it comes from."""
+    found = report.comparison
+    for word, said in verdict(found).items():
+        st.markdown(f"**{word.capitalize()}** &ensp; {said}")
+    show_lines(tables.lines(found))
+    st.caption("  \n".join(words.plain(o) for o in readings.origins(report)))
+    if found.speedup is not None and found.speedup.reasons:
+        st.markdown("**Why it is not as fast as arithmetic allows**")
+        st.markdown("\n".join(f"- {reason}" for reason in found.speedup.reasons))
+
+
+def show_lines(lines: Sequence[tables.Line]) -> None:
+    """Draw the table: dense left and neutral, pruned right and accented."""
+    rows = [
+        {
+            "": line.name,
+            "Dense": cell(line.dense),
+            "Pruned": cell(line.pruned, ":primary[**{}**]"),
+            "Pruned against dense": cell(line.change),
+        }
+        for line in lines
+    ]
+    st.table(pd.DataFrame(rows).set_index(""), border="horizontal")
+
+
+def cell(shown: tables.Cell, value: str = "{}") -> str:
+    """Write a value, and its uncertainty in lighter type."""
+    spread = shown.spread.replace("[", "\\[").replace("]", "\\]")
+    return value.format(shown.value) + (f" :gray[{spread}]" if spread else "")
+
+
+def show_charts() -> None:
+    """Draw every timing, and the tasks where some were asked."""
+    report = cached.reports().peek(e)
+    if report is None or report.comparison.speedup is None:
+        return
+    found = report.comparison
+    st.subheader("Every timing", anchor=False)
+    for column, phase in zip(st.columns(2), ("prefill", "decode"), strict=True):
+        with column:
+            show_timings(found, phase)
+    if found.pruned.tasks:
+        st.subheader("Tasks", anchor=False)
+        table = readings.tasks_table(found)
+        panels.chart(
+            charts.task_chart(table, dark=panels.is_dark()),
+            readings.of_retention(found),
+            lambda: table,
+            key="tasks",
+        )
+
+
+def show_timings(found: Comparison, phase: tables.Phase) -> None:
+    """Draw the timings of one phase, dense beside pruned."""
+    samples = readings.samples_table(found, phase)
+    by_side = samples.groupby("side")["ms"]
+    unit = "ms" if phase == "prefill" else "ms per token"
+    panels.chart(
+        charts.latency_chart(
+            by_side.get_group("dense").tolist(),
+            by_side.get_group("pruned").tolist(),
+            f"{phase}, {unit}",
+            dark=panels.is_dark(),
+        ),
+        readings.of_latency(found, phase),
+        lambda: samples,
+        key=phase,
+    )
+
+
+def show_prompt() -> None:
+    """Let both models continue one prompt, side by side."""
+    st.subheader("One prompt, continued by both", anchor=False)
+    prompt = st.text_area(
+        "Prompt",
+        PROMPT,
+        height=80,
+        max_chars=2000,
+        key="prompt",
+        persist_state="session",
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        new_tokens = st.number_input(
+            "Tokens to write",
+            1,
+            200,
+            40,
+            10,
+            key="to_write",
+            persist_state="session",
+            width=180,
+        )
+        busy = jobs.active("prompt") or not prompt.strip()
+        asked = st.button("Continue it", disabled=busy, key="continue")
+    if asked:
+        start_prompt(prompt, new_tokens)
+    seen = jobs.view("prompt")
+    if jobs.active("prompt"):
+        jobs.live("prompt", show_continuations)
+    elif seen is not None:
+        show_continuations(seen)
+
+
+def start_prompt(prompt: str, new_tokens: int) -> None:
+    """Continue the prompt in the worker; what is written streams in."""
+    access.check(e)
+    stages, of = cached.stages(), e
+
+    def work(job: Job) -> tuple[Experiment, Continuations]:
+        experiments.check_room(of, stages)
+        written = continuations(
+            stages.model(of.model, progress=job.progress),
+            stages.pruned(*of.stage_specs, progress=job.progress),
+            prompt,
+            new_tokens=new_tokens,
+            progress=job.progress,
+            publish=lambda so_far: job.publish((of, so_far)),
+        )
+        return of, written
+
+    title = f"Continuing a prompt, {share(of.pruning.sparsity)} removed"
+    jobs.start("prompt", title, work, key=(of, prompt, new_tokens))
+
+
+def show_continuations(seen: JobView) -> None:
+    """Show what both have written so far."""
+    shown = seen.result or seen.partial
+    if shown is None:
+        return
+    of, written = shown
+    panels.other_settings(of, e)
+    st.text(f"“{written.prompt}”")
+    dense, pruned = st.columns(2)
+    with dense:
+        st.markdown(":gray[**Dense**]")
+        st.text(written.dense)
+    with pruned:
+        st.markdown(":primary[**Pruned**]")
+        st.text(written.pruned)
+    if seen.finished:
+        same = written.shared_words
+        st.caption(
+            f"The first {same} words are the same. Both take the likeliest token each "
+            "time, so nothing here is chance."
+        )
+
+
+def show_curve() -> None:
+    """Measure and draw accuracy over sparsity for several criteria."""
+    st.subheader("Accuracy over sparsity, by criterion", anchor=False)
+    criteria, sparsities = choose_criteria(), choose_sparsities()
+    metric = looks.choose("compare", METRIC, "Measure")
+    known = curve.known_points(e, criteria, sparsities, cached.stages())
+    missing = len(criteria) * len(sparsities) - len(known)
+    seconds = curve.estimated_s(e, missing, cached.stages())
+    with st.container(horizontal=True, vertical_alignment="center"):
+        busy = jobs.active("curve") or not missing
+        asked = st.button("Measure the curve", disabled=busy, key="curve")
+        st.caption(curves.of_cost(missing, len(known), seconds))
+    if asked:
+        start_curve(criteria, sparsities)
+
+    def draw(_: JobView | None = None) -> None:
+        points = curve.known_points(e, criteria, sparsities, cached.stages())
+        show_points(points, metric)
+
+    if jobs.active("curve"):
+        jobs.live("curve", draw)
+    else:
+        draw()
+
+
+def choose_criteria() -> tuple[Criterion, ...]:
+    """Ask which criteria are drawn beside the one in hand."""
+    known = {curve.label(c): c for c in curve.rivals(e.criterion)}
+    usual = [curve.label(c) for c in curve.usual_rivals(e.criterion)]
+    name = curve.label(e.criterion)
+    against = choose_several(
+        "against", f"Compare {name} with", known, usual, key=f"against_{name}"
+    )
+    return e.criterion, *(known[n] for n in against)
+
+
+def choose_sparsities() -> tuple[float, ...]:
+    """Ask at which sparsities; the one in hand is among them."""
+    known = {f"{p} %": p / 100 for p in PERCENT if p / 100 != e.pruning.sparsity}
+    usual = [name for name in known if int(name[:-2]) in USUAL_PERCENT]
+    in_hand = share(e.pruning.sparsity)
+    chosen = choose_several(
+        "at", f"At {in_hand} removed and", known, usual, key=f"at_{in_hand}"
+    )
+    own = {e.pruning.sparsity} - {0.0}
+    return tuple(sorted({*own, *(known[n] for n in chosen)}))
+
+
+def choose_several(
+    name: str, label: str, known: dict[str, object], usual: list[str], *, key: str
+) -> list[str]:
+    """Draw a choice of several and remember it, also in the link."""
+    stored = state.views().get(f"compare.{name}")
+    start = usual if stored is None else [n for n in stored.split("|") if n in known]
+    chosen = st.multiselect(label, list(known), start, format_func=named, key=key)
+    state.view(f"compare.{name}", None if chosen == usual else "|".join(chosen))
+    return chosen
+
+
+def named(name: str) -> str:
+    """Tell whose setting it is."""
+    paper = name == curve.label(curve.PAPER)
+    return f"{name} (the paper's)" if paper else name
+
+
+def start_curve(criteria: Sequence[Criterion], sparsities: Sequence[float]) -> None:
+    """Measure what is missing, in the worker."""
+    access.check(e)
+    stages, of = cached.stages(), e
+
+    def work(job: Job) -> int:
+        experiments.check_room(of, stages)
+        points = curve.curve(
+            of, criteria, sparsities, stages=stages, progress=job.progress
+        )
+        return len(points)
+
+    title = f"The curve of {len(criteria)} criteria"
+    jobs.start("curve", title, work, key=(of, criteria, sparsities))
+
+
+def show_points(points: Sequence[curve.Point], metric: curve.Metric) -> None:
+    """Draw the points there are, who is ahead, and where they come from."""
+    if not points:
+        st.caption(
+            "No point of this choice is measured yet; each appears here when it is."
+        )
+        return
+    unit = "perplexity" if metric == "perplexity" else "share guessed first"
+    panels.chart(
+        charts.tradeoff(
+            curve.chart_table(points, metric), metric=unit, dark=panels.is_dark()
+        ),
+        curves.of_curve(points, e.pruning.sparsity, metric, e.criterion),
+        lambda: curve.as_table(points),
+        key="curve_chart",
+    )
+    st.caption(curves.of_points(points))
+
+
+with panels.panel():
+    show_measured()
+with panels.panel():
+    show_prompt()
+with panels.panel():
+    show_curve()
+with panels.panel():
+    show_charts()

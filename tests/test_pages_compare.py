@@ -1,0 +1,337 @@
+"""Compare: the table while it fills, two continuations, and the growing curve."""
+
+import dataclasses
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from llmrank import settings
+from llmrank.benchmark import Ratio, Speedup
+from llmrank.comparison import Comparison, Side
+from llmrank.criteria import LLMRank, Wanda
+from llmrank.curve import PAPER, curve, standing
+from llmrank.evaluation import evaluate
+from llmrank.experiment import Report
+from llmrank.footprint import footprint
+from llmrank.generation import continuation
+from llmrank.memory import MemoryPeak
+from llmrank.stages import Stages
+from llmrank.summary import number
+from llmrank.timing import Latency, Timing
+from pages.shared import cached
+
+APP = Path(__file__).parents[1] / "app.py"
+RATIO = Ratio(1.2, 1.1, 1.3, ideal=1.5, attainable=1.3, n_rounds=2)
+
+
+@pytest.fixture(scope="module")
+def asked(tiny_folder, tiny_text):
+    """The settings of a measurement of a second or two."""
+    return {
+        "model": str(tiny_folder),
+        "device": "cpu",
+        "calibration_text": str(tiny_text),
+        "eval_text": str(tiny_text),
+        "samples": "2",
+        "seq_len": "64",
+        "eval_tokens": "1024",
+        "prompt_tokens": "8",
+        "new_tokens": "2",
+        "repeats": "2",
+        "sparsity": "0.5",
+    }
+
+
+@pytest.fixture
+def opened(asked):
+    """A function that opens a page by its link, as the first of all."""
+
+    def open_page(page: str = "pages/compare.py", **more: str) -> AppTest:
+        at = AppTest.from_file(str(APP), default_timeout=60)
+        if page != "app.py":
+            at.switch_page(page)
+        for name, value in (asked | more).items():
+            at.query_params[name] = value
+        return at.run()
+
+    return open_page
+
+
+@pytest.fixture(scope="module")
+def report(asked):
+    """A report of exactly these settings: text for real, times by hand."""
+    e, stages = settings.experiment(asked), Stages()
+    dense, pruned = stages.model(e.model), stages.pruned(*e.stage_specs)
+
+    def side(lm, ms: float, peak: int) -> Side:
+        times = Latency(
+            prefill=Timing((10 * ms, 12 * ms), 2),
+            decode=Timing((ms, ms, 2 * ms, 2 * ms), 2),
+            batch=1,
+            prompt_tokens=8,
+            new_tokens=2,
+            device="cpu",
+            dtype="float32",
+            processor="An *Abacus*",
+            n_threads=2,
+            torch_version="2.13.0",
+            measured_at="2026-01-02T03:04:05+00:00",
+        )
+        text = evaluate(lm, e.evaluation)
+        memory = MemoryPeak(0, peak, "child process")
+        return Side(footprint(lm), text, (), times, memory)
+
+    faster = Speedup(RATIO, RATIO, ("Decode: bytes bound it.",))
+    found = Comparison(
+        side(dense, 12.0, 9_000_000), side(pruned, 10.0, 7_000_000), faster
+    )
+    return Report(e, {"device": "cpu"}, "x", found)
+
+
+@pytest.fixture
+def measured(report):
+    """These settings have been measured before, by anybody."""
+    cached.reports().put(report.experiment, report)
+    yield report
+    cached.reports.clear()
+
+
+@pytest.fixture
+def job():
+    """A function that runs work and returns the link to it; it ends with the test."""
+    done, started = threading.Event(), []
+
+    def start(partial) -> str:
+        def work(job):
+            job.publish(partial)
+            while not done.wait(0.02):
+                job.progress("Measuring", 1, 2)
+
+        mine = cached.worker().submit("somebody", "Measuring", work)
+        started.append(mine.id)
+        until(lambda: cached.worker().snapshot(mine.id).partial is partial)
+        return mine.id
+
+    yield start
+    done.set()
+    for job_id in started:
+        until(lambda job_id=job_id: cached.worker().snapshot(job_id).finished)
+
+
+def until(true) -> None:
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.1)
+    raise AssertionError("still not so after a minute")
+
+
+def finish(at: AppTest, kind: str) -> AppTest:
+    job_id = at.session_state["jobs"][kind]
+    until(lambda: cached.worker().snapshot(job_id).finished)
+    return at.run()
+
+
+def table(at: AppTest):
+    return at.table[0].value
+
+
+def texts(elements) -> str:
+    return "\n".join(element.value for element in elements)
+
+
+def labels(at: AppTest) -> list[str]:
+    return [b.label for b in at.main.button]
+
+
+def test_the_first_page_of_all_says_what_to_do_and_starts_nothing(opened):
+    at = opened()
+    assert not at.exception
+    assert at.header[0].value == "What did it cost, what did it gain?"
+    assert "Nothing is measured with these settings yet" in texts(at.markdown)
+    assert labels(at) == [
+        "Measure dense and pruned",
+        "Continue it",
+        "Measure the curve",
+    ]
+    assert not at.table
+    assert not at.get("plotly_chart")
+    assert not at.session_state["jobs"]
+
+
+def test_what_was_measured_stands_dense_beside_pruned(opened, measured):
+    at = opened()
+    assert not at.exception
+    found = measured.comparison
+    dense, pruned = found.dense.text.perplexity, found.pruned.text.perplexity
+    row = table(at).loc["Perplexity"]
+    assert row["Dense"].startswith(number(dense.value))
+    assert row["Pruned"].startswith(f":primary[**{number(pruned.value)}**]")
+    assert number(found.perplexity_ratio.value) in row["Pruned against dense"]
+    assert table(at).loc["FFN neurons"]["Pruned against dense"] == "−50 %"
+    assert "ideal 1.50×" in table(at).loc["Writing a token (decode)"].iloc[-1]
+    assert "- Decode: bytes bound it." in texts(at.markdown)
+    origin = texts(at.caption).replace("\\", "")
+    assert "1,024 tokens of" in origin
+    assert "An *Abacus* (cpu, 2 threads" in origin
+    assert "\\*Abacus\\*" in texts(at.caption)  # a name from outside is no markdown
+    assert len(at.get("plotly_chart")) == 2
+    assert "Measure again" in labels(at)
+
+
+@pytest.mark.usefixtures("measured")
+def test_other_settings_are_not_shown_as_measured(opened):
+    at = opened(sparsity="0.25")
+    assert not at.table
+    assert "Measure dense and pruned" in labels(at)
+
+
+def test_the_table_fills_while_it_is_measured(opened, report, job):
+    found = report.comparison
+    half = Comparison(found.dense, dataclasses.replace(Side(found.pruned.footprint)))
+    running = dataclasses.replace(report, comparison=half)
+    at = opened(jobs=f"measure.{job(running)}")
+    assert not at.exception
+    row = table(at).loc["Perplexity"]
+    assert row["Dense"].startswith(number(found.dense.text.perplexity.value))
+    assert row["Pruned"] == ":primary[**…**]"
+    assert "Measure again" not in labels(at)
+    assert "Stop" in labels(at)
+
+
+def test_the_skeleton_stands_while_the_model_loads(opened, job):
+    at = opened(jobs=f"measure.{job('loading')}")
+    assert set(table(at)["Dense"]) == {"…"}
+    assert "Perplexity" in table(at).index
+
+
+def test_other_settings_being_measured_are_not_taken_for_these(opened, report, job):
+    at = opened(jobs=f"measure.{job(report)}", sparsity="0.25")
+    assert not at.table
+    assert "Other settings are being measured" in texts(at.info)
+
+
+def test_a_stopped_measurement_keeps_what_it_found(opened, report, job):
+    job_id = job(report)
+    cached.worker().cancel(job_id, "somebody")
+    until(lambda: cached.worker().snapshot(job_id).finished)
+    at = opened(jobs=f"measure.{job_id}")
+    assert not at.exception
+    assert "was stopped after" in texts(at.info)
+    assert "this is what had been measured" in texts(at.info)
+    assert (
+        number(report.comparison.dense.text.perplexity.value)
+        in (table(at).loc["Perplexity"]["Dense"])
+    )
+    assert "Measure dense and pruned" in labels(at)
+
+
+@pytest.mark.slow
+def test_one_click_measures_everything(opened):
+    at = opened(sparsity="0.4", tasks="piqa", items="4")
+    at.button(key="measure_Measure dense and pruned").click().run()
+    at = finish(at, "measure")
+    assert not at.exception
+    seen = cached.worker().snapshot(at.session_state["jobs"]["measure"])
+    assert seen.state == "done", seen.error
+    found = seen.result.comparison
+    assert (
+        number(found.pruned.text.perplexity.value)
+        in table(at).loc["Perplexity"].iloc[1]
+    )
+    assert (
+        table(at)
+        .loc["piqa (guessing 50 %)"]["Dense"]
+        .startswith(f"{100 * found.dense.tasks[0].acc:.3g} %")
+    )
+    assert "…" not in "".join(table(at).to_numpy().ravel())
+    assert len(at.get("plotly_chart")) == 3
+
+
+def test_both_models_continue_one_prompt(opened, asked):
+    at = opened()
+    at.main.text_area[0].set_value("The river bends")
+    at.main.number_input[0].set_value(6)
+    at.button(key="continue").click().run()
+    at = finish(at, "prompt")
+    assert not at.exception
+    e, stages = settings.experiment(asked), Stages()
+    expected = [
+        continuation(lm, "The river bends", new_tokens=6)
+        for lm in (stages.model(e.model), stages.pruned(*e.stage_specs))
+    ]
+    assert [t.value for t in at.text] == ["“The river bends”", *expected]
+    assert "words are the same" in texts(at.caption)
+    other = opened(sparsity="0.25", jobs=at.query_params["jobs"])
+    assert [t.value for t in other.text] == ["“The river bends”", *expected]
+    assert "Made with other settings than now:" in texts(other.caption)
+
+
+def test_a_prompt_that_is_too_long_is_one_sentence(opened):
+    at = opened()
+    at.main.text_area[0].set_value("mill " * 300)
+    at.button(key="continue").click().run()
+    at = finish(at, "prompt")
+    assert not at.exception
+    assert "the prompt must have 1 to 472 tokens" in texts(at.error)
+    assert not at.text
+    at.main.text_area[0].set_value("  ").run()
+    assert at.button(key="continue").disabled
+
+
+def test_the_curve_is_measured_and_found_again_by_its_link(opened, asked):
+    at = opened()
+    assert "20 points to measure" in texts(at.caption)
+    at.main.multiselect[0].set_value(["wanda", "llm-rank site=up"])
+    at.main.multiselect[1].set_value(["20 %"]).run()
+    assert "6 points to measure" in texts(at.caption)
+    at = finish(at.button(key="curve").click().run(), "curve")
+    assert not at.exception
+    assert "Every point of this choice is measured" in texts(at.caption)
+    assert at.button(key="curve").disabled
+    e = settings.experiment(asked)
+    points = curve(e, [LLMRank(), Wanda(), PAPER], [0.2, 0.5])
+    best = standing(points, 0.5).best
+    said = next(m.value for m in at.markdown if m.value.startswith("At 50 % removed"))
+    assert number(best.pruned.perplexity.value) in said
+    assert len(at.get("plotly_chart")) == 1
+
+    again = opened(**{k: at.query_params[k] for k in ("jobs", "view")})
+    assert again.main.multiselect[0].value == ["wanda", "llm-rank site=up"]
+    assert said in texts(again.markdown)
+    metric = next(s for s in again.main.segmented_control if s.label == "Measure")
+    metric.set_value("top1").run()
+    assert not again.exception
+    assert any("first guesses, " in m.value for m in again.markdown)
+
+
+@pytest.mark.usefixtures("measured")
+def test_choices_made_on_another_page_are_kept(opened):
+    at = opened("app.py", sparsity="0.3")
+    at.sidebar.slider(key="control_sparsity").set_value(50.0).run()
+    at = at.switch_page("pages/compare.py").run()
+    assert "FFN neurons" in table(at).index
+    at.main.multiselect[0].set_value(["l1"]).run()
+    at.main.text_area[0].set_value("Once").run()
+    at = at.switch_page("app.py").run().switch_page("pages/compare.py").run()
+    assert not at.exception
+    assert at.main.multiselect[0].value == ["l1"]
+    assert at.main.text_area[0].value == "Once"
+
+
+def test_a_link_that_asks_wrongly_is_said_and_the_page_stands(opened):
+    at = opened(sparsity="nan", view="compare.against.nobody|wanda,compare.at.x,broken")
+    assert not at.exception
+    assert "sparsity must lie in [0, 1)" in texts(at.warning).replace("\\", "")
+    assert at.main.multiselect[0].value == ["wanda"]
+    assert at.main.multiselect[1].value == []
+
+
+def test_nothing_to_prune_leaves_no_curve_to_measure(opened):
+    at = opened(sparsity="0", view="compare.at.")
+    assert not at.exception
+    assert "Choose a sparsity above 0." in texts(at.caption)
+    assert at.button(key="curve").disabled
