@@ -3,3 +3,123 @@
 from pages.shared.frame import frame
 
 e = frame("Graph", "What does the network of one layer look like?")
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import streamlit as st
+from torch import Tensor
+
+from llmrank import network, readings
+from llmrank.ffn import FFN, ffns
+from llmrank.network import NetworkSpec
+from llmrank.pruning import PruningPlan
+from llmrank.sources import DEMO_NAME
+from pages.shared import access, cached, looks, panels
+
+HEIGHT = 560
+LABELS = {
+    "n_layers": "Layers in a chain",
+    "which": "Neurons drawn",
+    "n_neurons": "Neurons of each layer",
+    "n_residual": "Residual dimensions",
+    "n_edges": "Edges",
+}
+
+
+@st.fragment
+def show(views: Sequence[FFN], scores: Sequence[Tensor], plan: PruningPlan) -> None:
+    """Draw the graph beside its controls, and its edges as a table."""
+    with panels.panel():
+        said = st.empty()
+        left, right = st.columns([3, 1])
+        with right:
+            spec = choose(views, plan)
+        mass = cached.stages().stats(e.model, e.calibration).layers[spec.layer]
+        graph = network.network(views, scores, plan.keep, spec, mass=mass.input_norm)
+        said.markdown(readings.of_network(graph, views))
+        if spec.which == "boundary" and not plan.n_dropped:
+            st.caption(
+                "Nothing is dropped, so there is no boundary: these are the lowest."
+            )
+        with left:
+            show_graph(graph, spec)
+        show_edges(graph)
+
+
+def choose(views: Sequence[FFN], plan: PruningPlan) -> NetworkSpec:
+    """Draw the controls within what the model has."""
+
+    def ask(name: str, high: int | None = None) -> Any:
+        o = looks.option_of(NetworkSpec, name)
+        o = o if high is None else looks.limited(o, min(high, o.high or high))
+        return looks.choose("graph", o, LABELS.get(name))
+
+    n_layers = ask("n_layers", len(views))
+    return NetworkSpec(
+        n_layers=n_layers,
+        layer=ask("layer", len(views) - n_layers),
+        which=ask("which"),
+        n_neurons=ask("n_neurons", max(plan.dense_widths)),
+        n_residual=ask("n_residual", views[0].up.shape[1]),
+        n_edges=ask("n_edges"),
+    )
+
+
+def title_of(spec: NetworkSpec) -> str:
+    """Name what is drawn, for the page that leaves this one."""
+    model = DEMO_NAME if e.model.name == "demo" else Path(e.model.name).name
+    last = spec.layer + spec.n_layers - 1
+    layers = f"layer {last}" if spec.n_layers == 1 else f"layers {spec.layer} to {last}"
+    return f"{model}, {layers}, {e.criterion.name}"
+
+
+def show_graph(graph: nx.DiGraph, spec: NetworkSpec) -> None:
+    """Mount the page of the graph, and offer it as files."""
+    title = title_of(spec)
+    theme = "dark" if panels.is_dark() else "light"
+    page = network.html(graph, title=title, theme=theme)
+    st.iframe(page, height=HEIGHT, alt=title)
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        st.download_button(
+            "Page (HTML)", lambda: page, "llm-rank-graph.html", "text/html",
+            on_click="ignore", icon=":material/download:",
+            help="Opens in any browser, without a network",
+        )  # fmt: skip
+        st.download_button(
+            "GraphML", lambda: network.graphml(graph), "llm-rank-graph.graphml",
+            "application/graphml+xml", on_click="ignore", icon=":material/download:",
+            help="For Gephi, yEd, Cytoscape or networkx",
+        )  # fmt: skip
+
+
+def show_edges(graph: nx.DiGraph) -> None:
+    """List the edges that are drawn, the strongest first."""
+    table = network.as_table(graph)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader("The strongest edges", anchor=False)
+        panels.csv(lambda: table, key="graph-edges")
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={
+            "weight": st.column_config.NumberColumn("|weight|", format="%.3g"),
+            "signed": st.column_config.NumberColumn("weight", format="%.3g"),
+            "share": st.column_config.NumberColumn(
+                format="percent", help="Of all weight that leaves the source"
+            ),
+        },
+        key="edges",
+    )
+
+
+with panels.panel():
+    access.check(e)
+    if panels.has_scores(e):
+        with st.spinner(f"Scoring by {e.criterion.name}"):
+            model = cached.stages().model(e.model)
+            scores = cached.stages().scores(*e.stage_specs[:3]).normalised
+            plan = cached.stages().plan(*e.stage_specs)
+        show(ffns(model.model), scores, plan)

@@ -3,3 +3,219 @@
 from pages.shared.frame import frame
 
 e = frame("Scores", "How are the scores distributed?")
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+from torch import Tensor
+
+from llmrank import charts, readings
+from llmrank.agreement import Agreement, agreement, extremes
+from llmrank.criteria import CRITERIA, Criterion, LLMRank, criterion
+from llmrank.options import Option, described, options
+from llmrank.pruning import PruningPlan
+from pages.shared import access, cached, looks, panels
+
+AUTHORS = LLMRank(gamma=0.0, site="up")
+"""The authors' code: activation at `up`'s output, and γ = 0 unless it is set."""
+
+ORDER = Option(
+    "order", str, "sorted", "sorted: each layer from its highest score down; index: "
+    "as the model stores its neurons", choices=("sorted", "index"),
+)  # fmt: skip
+VALUE = Option(
+    "value", str, "percentile", "percentile: the share of all neurons of all layers "
+    "that score lower; score: the neuron's share of its layer's sum",
+    choices=("percentile", "score"),
+)  # fmt: skip
+LAYER = Option("layer", int, 0, "Whose scores are drawn; the first layer is 0", 0, 0)
+ENDS = Option("ends", int, 10, "How many of the highest and of the lowest", 1, 100)
+OTHER = Option(
+    "other", str, "activation", "What the experiment's scores are compared with",
+    choices=tuple(CRITERIA),
+)  # fmt: skip
+Scored = Sequence[Tensor]
+
+
+@st.fragment
+def show_all(scores: Scored, plan: PruningPlan, layers: pd.DataFrame) -> None:
+    """Draw every neuron of the model, and what is dropped."""
+    with st.container(horizontal=True):
+        order = looks.choose("scores", ORDER, "Neurons in order of")
+        value = looks.choose("scores", VALUE, "Colour")
+    reading = readings.of_heatmap(layers)
+    if value == "percentile":
+        reading = readings.of_percentiles(layers)
+    elif order == "index":
+        reading = readings.of_index(scores)
+    dark = panels.is_dark()
+    panels.chart(
+        charts.score_heatmap(scores, plan.keep, order=order, value=value, dark=dark),
+        reading,
+        lambda: readings.neuron_table(scores, plan.keep),
+        key="scores",
+    )
+
+
+@st.fragment
+def show_thresholds(scores: Scored, plan: PruningPlan, layers: pd.DataFrame) -> None:
+    """Draw one layer's scores with the threshold in them, and those of all layers."""
+    of = looks.limited(LAYER, len(scores) - 1)
+    layer = looks.choose("scores", of, "Layer of the histogram")
+    left, right = st.columns(2)
+    with left:
+        show_layer(layer, scores, plan, layers.iloc[layer])
+    with right:
+        show_layers(scores, plan, layers)
+
+
+def show_layer(layer: int, scores: Scored, plan: PruningPlan, row: pd.Series) -> None:
+    """Draw the histogram of one layer."""
+    threshold = float(row["threshold"]) if row["n_dropped"] else None
+    dark = panels.is_dark()
+    panels.chart(
+        charts.score_distribution(scores[layer], threshold, layer=layer, dark=dark),
+        readings.of_distribution(row),
+        lambda: readings.neuron_table(scores, plan.keep).query("layer == @layer"),
+        key="scores-layer",
+    )
+
+
+def show_layers(scores: Scored, plan: PruningPlan, layers: pd.DataFrame) -> None:
+    """Draw the spread of every layer with its threshold."""
+    thresholds = layers["threshold"].tolist() if plan.n_dropped else None
+    panels.chart(
+        charts.distributions(scores, thresholds, dark=panels.is_dark()),
+        readings.of_distributions(layers),
+        lambda: layers,
+        key="scores-layers",
+    )
+
+
+@st.fragment
+def show_extremes(scores: Scored) -> None:
+    """List the highest and the lowest neurons of the model."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        n_neurons = sum(map(len, scores))
+        ends = looks.limited(ENDS, min(100, max(1, n_neurons // 2)))
+        n = looks.choose("scores", ends, "Neurons at each end")
+        table = extremes(scores, n)
+        panels.csv(lambda: table, key="scores-extremes")
+    st.markdown(readings.of_extremes(table))
+    for column, end in zip(st.columns(2), ("highest", "lowest"), strict=True):
+        column.markdown(f"**{end.capitalize()}**")
+        column.dataframe(
+            table[table["extreme"] == end],
+            hide_index=True,
+            column_order=["layer", "neuron", "score", "times_uniform", "rank"],
+            column_config={
+                "score": st.column_config.NumberColumn(format="%.3g"),
+                "times_uniform": st.column_config.NumberColumn(
+                    "× mean", format="%.3g", help="Of its layer"
+                ),
+                "rank": st.column_config.NumberColumn(help="In its layer, from 1"),
+            },
+            key=f"extremes_{end}",
+        )
+
+
+@st.fragment
+def show_other(scores: Scored, plan: PruningPlan) -> None:
+    """Set a second criterion beside the experiment's."""
+    with panels.panel():
+        other, layer = choose_other(len(scores))
+        known = e.model, e.calibration, other
+        with st.spinner(f"Scoring by {other.name}"):
+            others = cached.stages().scores(*known).normalised
+            its_plan = cached.stages().plan(*known, e.pruning)
+        found = agreement(scores, others, plan.keep, its_plan.keep)
+        names = readings.names(e.criterion, other)
+        show_overlap(found, names, its_plan)
+        show_ranks(found, names, (scores, others), (plan, its_plan), layer)
+
+
+def choose_other(n_layers: int) -> tuple[Criterion, int | None]:
+    """Draw the controls; return the second criterion and whose ranks are drawn."""
+    rival = "activation" if e.criterion.name != "activation" else "llm-rank"
+    every = tuple(str(layer) for layer in range(n_layers))
+    of = Option("ranks", str, "all", "Whose ranks are drawn", choices=("all", *every))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = looks.choose("scores", replace(OTHER, default=rival), "Compare with")
+        st.button(
+            "The paper's own setting",
+            on_click=looks.put,
+            args=("scores", {"other": AUTHORS.name, **described(AUTHORS)}),
+            help="The authors' code measures activation at the output of up_proj and "
+            "leaves γ at 0 unless it is set.",
+        )
+        shown = looks.choose("scores", of, "Ranks in layer")
+    with st.container(horizontal=True):
+        own = options(CRITERIA[name])
+        values = {o.name: looks.choose("scores", o) for o in own}
+    return criterion(name, **values), None if shown == "all" else int(shown)
+
+
+def show_overlap(
+    found: Agreement, names: tuple[str, str], its_plan: PruningPlan
+) -> None:
+    """Draw by layer how much of what one drops the other drops too."""
+    table = readings.agreement_table(found, its_plan)
+    panels.chart(
+        charts.overlap_bars(
+            [o.share for o in found.overlaps],
+            names=names,
+            by_chance=table["by_chance"].tolist(),
+            dark=panels.is_dark(),
+        ),
+        readings.of_overlap(found, names, its_plan.sparsity),
+        lambda: table,
+        key="overlap",
+    )
+
+
+def show_ranks(
+    found: Agreement,
+    names: tuple[str, str],
+    scores: tuple[Scored, Scored],
+    plans: tuple[PruningPlan, PruningPlan],
+    layer: int | None,
+) -> None:
+    """Draw each neuron's rank by one criterion against its rank by the other."""
+    drawn = slice(None) if layer is None else slice(layer, layer + 1)
+    keep = (plans[0].keep[drawn], plans[1].keep[drawn])
+    first, second = (s[drawn] for s in scores)
+    panels.chart(
+        charts.rank_scatter(first, second, keep, names=names, dark=panels.is_dark()),
+        readings.of_ranks(found, names, layer),
+        lambda: readings.pair_table(scores, (plans[0].keep, plans[1].keep)),
+        key="ranks",
+    )
+
+
+def show_formula() -> None:
+    """Show the criterion in words and as its formula with the values at hand."""
+    st.markdown(inspect.getdoc(type(e.criterion)))
+    st.latex(e.criterion.formula)
+    if isinstance(e.criterion, LLMRank):
+        st.markdown(readings.of_rho(e.criterion, cached.zero_share(e.model)))
+
+
+with panels.panel():
+    access.check(e)
+    if panels.has_scores(e):
+        with st.spinner(f"Scoring by {e.criterion.name}"):
+            scores = cached.stages().scores(*e.stage_specs[:3]).normalised
+            plan = cached.stages().plan(*e.stage_specs)
+            layers = readings.layer_table(scores, plan.keep)
+        show_all(scores, plan, layers)
+        st.subheader("Where the threshold falls", anchor=False)
+        show_thresholds(scores, plan, layers)
+        st.subheader("The extremes", anchor=False)
+        show_extremes(scores)
+        st.subheader("Beside another criterion", anchor=False)
+        show_other(scores, plan)
+        st.subheader(f"How {e.criterion.name} scores", anchor=False)
+        show_formula()

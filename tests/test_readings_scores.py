@@ -167,7 +167,8 @@ def test_extremes_name_both_ends_and_count_their_layers():
 
 
 def test_extremes_of_equal_scores_name_nobody():
-    shown = extremes([torch.full((8,), 0.125)], 3)
+    layers = [torch.full((9,), 1 / 9), torch.full((20,), 1 / 20)]
+    shown = extremes(layers, 3)
     assert readings.of_extremes(shown) == "All neurons score the mean of their layer."
 
 

@@ -50,7 +50,7 @@ def of_extremes(shown: pd.DataFrame) -> str:
     lowest = shown[shown["extreme"] == "lowest"]
     first = shown.iloc[0]
     last = shown.iloc[-1]
-    if first["times_uniform"] == last["times_uniform"]:
+    if math.isclose(first["times_uniform"], last["times_uniform"], rel_tol=1e-6):
         return "All neurons score the mean of their layer."
     said = (
         f"{_label(first)} scores highest, {_times(first)}, {_label(last)} lowest, "
@@ -151,7 +151,10 @@ def of_rho(criterion: LLMRank, zero_share: float) -> str:
         return "The modified form has neither θ nor γ."
     rho = criterion.rho
     if rho is None:
-        return "With θ = 0 and γ = 1 only edges are counted, and neurons tie."
+        return (
+            "With θ = 0 and γ = 1 only edges are counted, so that neurons with equally "
+            "many edges tie."
+        )
     if criterion.graph == "chained":
         return (
             "Chained, each layer's mass depends on θ and γ too, so that ρ alone does "

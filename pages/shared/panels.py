@@ -63,6 +63,9 @@ def has_scores(e: Experiment) -> bool:
 
         def work(job: Job) -> None:
             experiments.estimate(e).check()
+            stages.model(
+                e.model, progress=job.progress
+            )  # its statistics may outlive it
             stages.stats(e.model, e.calibration, progress=job.progress)
 
         key = (e.model, e.calibration)

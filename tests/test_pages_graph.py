@@ -1,0 +1,191 @@
+"""The Graph page: the model's own edges, by its link, after others, at its limits."""
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import save_folder, tiny_model
+from streamlit.testing.v1 import AppTest
+
+import llmrank
+from llmrank.ffn import ffns, projections
+from llmrank.pruning import PruningPlan
+from pages.shared import cached
+
+APP = Path(__file__).parent.parent / "app.py"
+PAGE = "pages/graph.py"
+
+
+def opened(folder: Path, text: Path, **more: str) -> AppTest:
+    """The page as the first of all, on a tiny model."""
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    asked = {"model": str(folder), "calibration_text": str(text)}
+    for name, value in (asked | {"samples": "2", "seq_len": "32"} | more).items():
+        at.query_params[name] = value
+    return at.switch_page(PAGE).run()
+
+
+@pytest.fixture
+def graph_page(tiny_folder, tiny_text):
+    """A function that opens the page with further settings."""
+
+    def with_settings(**more: str) -> AppTest:
+        return opened(tiny_folder, tiny_text, **more)
+
+    return with_settings
+
+
+@pytest.fixture(scope="module")
+def ready(tiny_folder, tiny_text):
+    """The page with its defaults, once read: not to be changed."""
+    return read(opened(tiny_folder, tiny_text))
+
+
+def read(at: AppTest) -> AppTest:
+    """Read the model, if it has not been, as the page's one button does."""
+    if not [b for b in at.main.button if b.key == "read"]:
+        return at
+    at.main.button(key="read").click().run()
+    job_id = at.session_state["jobs"]["read"]
+    for _ in range(600):
+        if cached.worker().snapshot(job_id).finished:
+            return at.run()
+        time.sleep(0.1)
+    raise AssertionError(f"still running: {cached.worker().snapshot(job_id)}")
+
+
+def said(at: AppTest) -> str:
+    return "\n".join(m.value for m in at.main.markdown)
+
+
+def page_of(at: AppTest) -> str:
+    """The mounted page: one, in no tab."""
+    (frame,) = at.get("iframe")
+    return frame.proto.srcdoc
+
+
+def test_not_read_yet_the_page_offers_one_button_and_starts_nothing(graph_page):
+    at = graph_page(samples="4")
+    assert not at.exception
+    assert [b.label for b in at.main.button] == ["Read the model"]
+    assert not at.session_state["jobs"]
+    assert not at.get("iframe")
+
+
+def test_the_strongest_edges_are_the_models_own(ready, tiny):
+    """All 24 neurons and 16 dimensions are shown: the strongest of all are drawn."""
+    assert not ready.exception
+    assert not ready.error
+    view = ffns(tiny.model)[0]
+    every = torch.cat([view.up.flatten(), view.down.flatten()]).abs()
+    table = ready.main.dataframe[0].value
+    assert len(table) == 200
+    strongest = every.sort(descending=True).values[:200]
+    assert table["weight"].tolist() == pytest.approx(strongest.tolist())
+    first = table.iloc[0]
+    ends = (first["source"], first["target"])
+    assert f"{ends[0]} → {ends[1]} with " in said(ready)
+    assert f"{every.max() / every.mean():.2f} times the mean weight" in said(ready)
+
+
+def test_the_page_in_the_page_asks_nobody_and_has_a_name(ready):
+    page = page_of(ready)
+    assert "default-src 'none'" in page
+    for tag in ("<link", "<script src", "<img", "<iframe"):
+        assert tag not in page
+    assert ready.get("iframe")[0].proto.alt == "tiny-llama, layer 0, llm-rank"
+
+
+def test_dropped_neurons_are_marked_as_the_plan_drops_them(ready):
+    page = page_of(ready)
+    assert "neuron, dropped" in page
+    assert page.count('"dropped": true') == 7
+
+
+def test_three_files_can_be_taken_along(ready):
+    labels = [b.label for b in ready.get("download_button")]
+    assert labels == ["Page (HTML)", "GraphML", "CSV"]
+
+
+def test_a_chain_is_drawn_and_kept_over_another_page_and_in_the_link(graph_page):
+    at = read(graph_page())
+    at.slider(key="look_graph.layer_0").set_value(1).run()
+    assert said(at).count("Layer 1 joins 24 neurons") == 1
+    at.slider(key="look_graph.n_layers_0").set_value(2).run()
+    assert not at.exception
+    assert "layer must" in at.main.warning[0].value  # the chain begins one earlier
+    assert "Layers 0 to 1 join 48 neurons" in said(at)
+    link = at.query_params["view"]
+    at.switch_page("pages/scores.py").run()
+    assert not at.exception
+    at.switch_page(PAGE).run()
+    assert not at.exception
+    assert "Layers 0 to 1 join 48 neurons" in said(at)
+    reopened = read(graph_page(view=link))
+    assert "Layers 0 to 1 join 48 neurons" in said(reopened)
+    assert reopened.get("iframe")[0].proto.alt == "tiny-llama, layers 0 to 1, llm-rank"
+
+
+def test_a_view_that_cannot_be_is_said_and_the_page_lives(graph_page):
+    wrong = ("graph.layer.99", "graph.n_neurons.x", "graph.which.<script>", "graph.foo")
+    at = read(graph_page(view=",".join(wrong)))
+    assert not at.exception
+    warned = [w.value.replace("\\", "") for w in at.main.warning]
+    assert len(warned) == 3
+    assert (
+        "layer must be a whole number and lie in [0, 1], got 99; showing 1." in warned
+    )
+    assert "Layer 1 joins" in said(at)
+
+
+@pytest.mark.parametrize("which", ["boundary", "lowest"])
+def test_at_sparsity_zero_no_neuron_is_marked(graph_page, which):
+    at = read(graph_page(sparsity="0", view=f"graph.which.{which},graph.n_neurons.5"))
+    assert not at.exception
+    assert not at.error
+    assert "neuron, dropped" not in page_of(at)
+    assert any("no boundary" in c.value for c in at.caption) == (which == "boundary")
+
+
+def test_layers_of_different_widths_are_drawn_as_wide_as_they_are(graph_page, tmp_path):
+    kept = PruningPlan((torch.arange(20), torch.arange(9)), (24, 24))
+    folder = tmp_path / "uneven"
+    llmrank.save(llmrank.prune(tiny_model(), kept), str(folder))
+    at = read(graph_page(model=str(folder), view="graph.layer.1"))
+    assert not at.exception
+    assert "Layer 1 joins 9 neurons" in said(at)
+    assert at.slider(key="look_graph.n_neurons_0").max == 20
+
+
+def test_a_wide_model_with_too_many_nodes_says_what_to_lower(graph_page, tmp_path):
+    """300 nodes are what a browser moves; the controls stay to lower one of them."""
+    folder = tmp_path / "wide"
+    save_wide(folder)
+    view = "graph.n_layers.2,graph.n_neurons.200"
+    at = read(graph_page(model=str(folder), view=view))
+    assert not at.exception
+    assert "at most 300 are allowed" in at.main.error[0].value.replace("\\", "")
+    at.slider(key="look_graph.n_neurons_0").set_value(24).run()
+    assert not at.error
+    assert page_of(at)
+
+
+def save_wide(folder: Path) -> None:
+    """Save a tiny model whose FFNs have 250 random neurons."""
+    lm = tiny_model()
+    for p in projections(lm.model):
+        shapes = {p.gate: (250, 16), p.up: (250, 16), p.down: (16, 250)}
+        for module, shape in shapes.items():
+            weight = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+            module.weight = torch.nn.Parameter(weight - 0.5)
+    lm.model.config.intermediate_size = 250
+    save_folder(lm, folder)
+
+
+def test_a_folders_name_is_text_in_the_page(graph_page, tiny, tmp_path):
+    folder = save_folder(tiny, tmp_path / "a<img src=x onerror=alert(1)>")
+    at = read(graph_page(model=str(folder)))
+    assert not at.exception
+    assert "<img" not in page_of(at)
+    assert "a&lt;img" in page_of(at)

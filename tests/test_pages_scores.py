@@ -1,0 +1,276 @@
+"""The Scores page: what it draws is true, by its link, after others, at its edges."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import save_folder, tiny_model
+from streamlit.testing.v1 import AppTest
+
+import llmrank
+from llmrank.agreement import agreement
+from llmrank.criteria import Activation, LLMRank
+from llmrank.pruning import PruningPlan
+from pages.shared import cached
+
+APP = Path(__file__).parent.parent / "app.py"
+PAGE = "pages/scores.py"
+
+
+@pytest.fixture(scope="module")
+def uneven_folder(tmp_path_factory):
+    """A model of two layers that kept 20 and 9 of their 24 neurons."""
+    lm = tiny_model()
+    kept = PruningPlan((torch.arange(20), torch.arange(9)), (24, 24))
+    folder = tmp_path_factory.mktemp("models") / "uneven"
+    llmrank.save(llmrank.prune(lm, kept), str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one_layer_folder(tmp_path_factory):
+    lm = tiny_model()
+    lm.model.model.layers = lm.model.model.layers[:1]
+    lm.model.config.num_hidden_layers = 1
+    return save_folder(lm, tmp_path_factory.mktemp("models") / "one")
+
+
+def opened(folder: Path, text: Path, **more: str) -> AppTest:
+    """The page as the first of all, on a tiny model."""
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    asked = {"model": str(folder), "calibration_text": str(text)}
+    for name, value in (asked | {"samples": "2", "seq_len": "32"} | more).items():
+        at.query_params[name] = value
+    return at.switch_page(PAGE).run()
+
+
+@pytest.fixture
+def scores_page(tiny_folder, tiny_text):
+    """A function that opens the page with further settings."""
+
+    def with_settings(**more: str) -> AppTest:
+        return opened(tiny_folder, tiny_text, **more)
+
+    return with_settings
+
+
+@pytest.fixture(scope="module")
+def ready(tiny_folder, tiny_text):
+    """The page with its defaults, once read: not to be changed."""
+    return read(opened(tiny_folder, tiny_text))
+
+
+def read(at: AppTest) -> AppTest:
+    """Read the model, if it has not been, as the page's one button does."""
+    if not [b for b in at.main.button if b.key == "read"]:
+        return at
+    at.main.button(key="read").click().run()
+    job_id = at.session_state["jobs"]["read"]
+    for _ in range(600):
+        if cached.worker().snapshot(job_id).finished:
+            return at.run()
+        time.sleep(0.1)
+    raise AssertionError(f"still running: {cached.worker().snapshot(job_id)}")
+
+
+def scored(at: AppTest, criterion=None):
+    """What the stages say of the page's experiment, or of another criterion."""
+    e = at.session_state["settings"]
+    model = llmrank.ModelSpec(name=e["model"])
+    calibration = llmrank.CalibrationSpec(
+        calibration_text=e["calibration_text"], samples=2, seq_len=32
+    )
+    by = criterion or LLMRank()
+    pruning = llmrank.PruningSpec(sparsity=e.get("sparsity", 0.3))
+    scores = cached.stages().scores(model, calibration, by).normalised
+    return scores, cached.stages().plan(model, calibration, by, pruning)
+
+
+def said(at: AppTest) -> str:
+    return "\n".join(m.value for m in at.main.markdown)
+
+
+def figures(at: AppTest) -> list[dict]:
+    return [json.loads(c.proto.spec) for c in at.get("plotly_chart")]
+
+
+def test_not_read_yet_the_page_offers_one_button_and_starts_nothing(scores_page):
+    at = scores_page(samples="3")
+    assert not at.exception
+    assert [b.label for b in at.main.button] == ["Read the model"]
+    assert not at.session_state["jobs"]
+    assert not at.get("plotly_chart")
+
+
+def test_once_read_every_chart_stands_with_its_sentence(ready):
+    assert not ready.exception
+    assert not ready.error
+    assert not ready.warning
+    charts = ready.get("plotly_chart")
+    assert len(charts) == 5
+    for chart in charts:
+        assert chart.proto.alt in said(ready)
+        assert chart.proto.alt.endswith(".")
+
+
+def test_what_is_said_of_the_cut_is_what_the_plan_does(ready):
+    scores, plan = scored(ready)
+    share = 100 * float(scores[0][plan.drop[0]].sum() / scores[0].sum())
+    assert plan.widths == (17, 17)
+    text = said(ready)
+    assert "Layer 0: the 7 of 24 neurons left of the line are dropped" in text
+    assert f"and {share:.3g} % of the layer's score with them" in text
+    assert "14 of 48 neurons" in figures(ready)[0]["layout"]["title"]["text"]
+
+
+def test_the_second_criterion_is_compared_in_true_numbers(ready):
+    (a, plan_a), (b, plan_b) = scored(ready), scored(ready, Activation())
+    found = agreement(a, b, plan_a.keep, plan_b.keep)
+    text = said(ready)
+    assert f"The rank correlation of all neurons is {found.total_spearman:.3f}" in text
+    share = f"{100 * found.total.share:.3g} %"
+    assert f"Of the 14 neurons that llm-rank drops, activation drops {share}" in text
+    bars = next(f for f in figures(ready) if f["data"][0].get("name") == "overlap")
+    assert bars["data"][0]["y"] == pytest.approx([o.share for o in found.overlaps])
+
+
+def test_the_extremes_are_listed_with_the_highest_first(ready):
+    highest, lowest = (frame.value for frame in ready.main.dataframe)
+    times = torch.stack(scored(ready)[0]) * 24
+    assert highest["times_uniform"].iloc[0] == pytest.approx(float(times.max()))
+    assert lowest["times_uniform"].iloc[-1] == pytest.approx(float(times.min()))
+    assert len(highest) == len(lowest) == 10
+
+
+def test_moving_the_threshold_moves_what_is_said(scores_page):
+    at = read(scores_page())
+    at.sidebar.slider(key="control_sparsity").set_value(75.0).run()
+    assert not at.exception
+    assert "the 18 of 24 neurons left of the line" in said(at)
+
+
+def test_choices_are_kept_over_another_page_and_in_the_link(scores_page):
+    at = read(scores_page())
+    at.slider(key="look_scores.layer_0").set_value(1).run()
+    link = at.query_params["view"]
+    assert link == "scores.layer.1"
+    at.switch_page("pages/graph.py").run()
+    assert not at.exception
+    at.switch_page(PAGE).run()
+    assert not at.exception
+    assert "Layer 1: the 7 of 24 neurons" in said(at)
+    reopened = read(scores_page(view=link))
+    assert "Layer 1: the 7 of 24 neurons" in said(reopened)
+    reopened.slider(key="look_scores.layer_0").set_value(0).run()
+    assert "view" not in reopened.query_params
+
+
+def test_the_papers_setting_is_one_click_away(scores_page):
+    """With γ = 0 the ranking is that of the activation at the same site."""
+    at = read(scores_page())
+    button = next(b for b in at.main.button if b.label.startswith("The paper"))
+    button.click().run()
+    assert not at.exception
+    (a, plan_a), (b, plan_b) = scored(at), scored(at, Activation(site="up"))
+    found = agreement(a, b, plan_a.keep, plan_b.keep)
+    expected = f"drops {100 * found.total.share:.3g} % too"
+    assert f"llm-rank (γ 0, site up) {expected}" in said(at)
+
+
+def test_a_view_that_cannot_be_is_said_and_the_page_lives(scores_page):
+    wrong = ("scores.layer.99", "scores.order.x", "scores.ends.-1", "scores.ranks.z")
+    picture = "scores.other.![x](http://example.org/x.png)"
+    at = read(scores_page(view=",".join([*wrong, picture])))
+    assert not at.exception
+    assert len(at.get("plotly_chart")) == 5
+    assert len(at.main.warning) == 5
+    assert "Layer 1: the 7 of 24 neurons" in said(at)
+    assert all("![x](" not in w.value for w in at.warning)
+
+
+def test_a_view_that_names_nothing_is_harmless(scores_page):
+    at = read(scores_page(view="x,a.b,....,,nobody.knows.this,scores.layer."))
+    assert not at.exception
+    assert len(at.get("plotly_chart")) == 5
+
+
+def test_at_sparsity_zero_nothing_is_dropped_and_the_page_says_so(scores_page):
+    """And activation is not compared with itself until somebody asks for it."""
+    at = read(scores_page(sparsity="0", criterion="activation"))
+    assert not at.exception
+    assert "Layer 0: nothing is dropped" in said(at)
+    assert "activation drops nothing here" in said(at)
+    assert "llm-rank alone 0" in said(at)
+
+
+def test_layers_of_different_widths_are_drawn_with_their_own(
+    scores_page, uneven_folder
+):
+    at = read(scores_page(model=str(uneven_folder), view="scores.layer.1"))
+    assert not at.exception
+    assert not at.error
+    assert "Layer 1: the 3 of 9 neurons" in said(at)
+    assert "9 of 29 neurons" in figures(at)[0]["layout"]["title"]["text"]
+
+
+def test_one_layer_is_enough(scores_page, one_layer_folder):
+    at = read(scores_page(model=str(one_layer_folder)))
+    assert not at.exception
+    assert not at.error
+    assert len(at.get("plotly_chart")) == 5
+    assert not [s for s in at.main.slider if "Layer" in s.label]
+
+
+def test_where_all_neurons_tie_nothing_false_is_said(scores_page):
+    at = read(scores_page(gamma="1", theta="0"))
+    assert not at.exception
+    assert "left of the line" not in said(at)
+    assert "7 of these score exactly the threshold" in said(at)
+    assert "All neurons score the mean of their layer" in said(at)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"graph": "chained", "scope": "global", "sparsity": "0.9"},
+        {"variant": "modified"},
+        {"criterion": "random"},
+        {"criterion": "wanda", "multiple_of": "8"},
+        {"view": "scores.order.index,scores.value.score,scores.ranks.1"},
+    ],
+)
+def test_every_way_to_score_is_drawn(scores_page, settings):
+    at = read(scores_page(**settings))
+    assert not at.exception
+    assert not at.error
+    assert len(at.get("plotly_chart")) == 5
+    assert len(at.main.latex) == 1
+
+
+def test_the_formula_holds_the_values_in_hand(scores_page):
+    at = read(scores_page(theta="0.25", gamma="0.8"))
+    formula = at.main.latex[0].value
+    for number in ("0.8", "0.25", "0.75", "0.2", "= 1"):
+        assert number in formula
+    assert "Every θ and γ with the same ρ = 1 rank" in said(at)
+
+
+def test_a_model_that_is_not_there_is_said_and_the_page_lives(scores_page):
+    at = scores_page(model="/nowhere/at/all")
+    assert not at.exception
+    assert any("nowhere" in x.value for x in [*at.error, *at.info])
+
+
+@pytest.mark.slow
+def test_a_model_that_was_forgotten_is_read_again(scores_page, uneven_folder, tmp_path):
+    """Two models are kept; statistics are kept for longer."""
+    at = read(scores_page())
+    other = save_folder(tiny_model("gpt2"), tmp_path / "other")
+    for folder in (uneven_folder, other):
+        read(scores_page(model=str(folder)))
+    at.run()
+    assert not at.get("plotly_chart")
+    assert len(read(at).get("plotly_chart")) == 5
