@@ -1,6 +1,7 @@
 """The app as visitors use it: links, the demo job, Stop, reload, two at once."""
 
 import re
+import urllib.parse
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -17,6 +18,7 @@ QUESTIONS = {
 SMALL = "samples=2&seq_len=64&eval_tokens=1024&prompt_tokens=16&new_tokens=2&repeats=2"
 LONG = "samples=64&seq_len=512&eval_tokens=100000"
 JOB_MS = 300_000
+expect.set_options(timeout=20_000)
 
 
 def press(page: Page, name: str) -> None:
@@ -134,9 +136,7 @@ def test_the_links_of_a_page_are_reachable_by_keyboard(page):
 
 
 def quoted(text: str) -> str:
-    from urllib.parse import quote
-
-    return quote(text, safe="")
+    return urllib.parse.quote(text, safe="")
 
 
 def settle_start(page: Page) -> None:
@@ -144,3 +144,26 @@ def settle_start(page: Page) -> None:
     expect(page.get_by_role("button", name="Prune it and measure")).to_be_visible(
         timeout=60_000
     )
+
+
+def test_an_exported_model_opens_with_plain_transformers(page, tmp_path):
+    folder = tmp_path / "smaller"
+    page.goto(f"/prune?{SMALL}&sparsity=0.5")
+    settle(page)
+    if page.get_by_role("button", name="Read the model").count():
+        press(page, "Read the model")
+    target = page.get_by_label("Export to a folder on the machine that runs the app")
+    expect(target).to_be_visible(timeout=JOB_MS)
+    target.fill(str(folder))
+    target.press("Enter")
+    settle(page)
+    press(page, "Export")
+    expect(page.get_by_text("bit-identical logits")).to_be_visible(timeout=JOB_MS)
+    page.reload()
+    expect(page.get_by_text("bit-identical logits")).to_be_visible(timeout=60_000)
+
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.config.intermediate_size == 768
+    assert model.num_parameters() == 94_701_888  # ANCHORS.md: 50 % of the demo
