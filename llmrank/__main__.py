@@ -5,6 +5,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from llmrank.errors import LLMRankError
@@ -40,7 +41,7 @@ def run_command(options: argparse.Namespace) -> None:
     if options.export:
         check_export_target(named_path(options.export))
     _check_json_target(options.json)
-    _say_estimate(wanted)
+    _announce(experiment.estimate(wanted))
     stages, bar = Stages(), ProgressBar()
     report = experiment.run(wanted, stages=stages, progress=bar)
     bar.clear()
@@ -58,6 +59,7 @@ def run_command(options: argparse.Namespace) -> None:
 
 def score_command(options: argparse.Namespace) -> None:
     """Score every neuron and write scores and statistics as safetensors."""
+    from llmrank.experiment import estimate
     from llmrank.export import write_scores
     from llmrank.stages import Stages
 
@@ -66,6 +68,7 @@ def score_command(options: argparse.Namespace) -> None:
     check_file_target(out)
     if out.exists():
         raise LLMRankError(f"{out} exists already and is not overwritten")
+    _announce(replace(estimate(wanted), pruned_bytes=0))
     stages, bar = Stages(), ProgressBar()
     specs = wanted.stage_specs[:3]
     scores = stages.scores(*specs, progress=bar)
@@ -80,6 +83,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     """Measure one model as it is: perplexity, top-1, tasks."""
     from llmrank.comparison import Side
     from llmrank.evaluation import evaluate
+    from llmrank.experiment import estimate
     from llmrank.footprint import footprint
     from llmrank.models import load
     from llmrank.summary import side_lines
@@ -88,6 +92,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     wanted = _experiment(options)
     _check_json_target(options.json)
     names, bar = wanted.tasks.names, ProgressBar()
+    _announce(replace(estimate(wanted), pruned_bytes=0))
     lm = load(wanted.model, progress=bar)
     text = evaluate(lm, wanted.evaluation, progress=bar)
     spec = wanted.tasks
@@ -182,7 +187,9 @@ def _parser() -> argparse.ArgumentParser:
         "prepare": prepare_command,
     }.items():
         summary = (function.__doc__ or "").strip()
-        command = commands.add_parser(name, help=summary, description=summary)
+        command = commands.add_parser(
+            name, help=summary, description=summary, allow_abbrev=False
+        )
         command.set_defaults(command=function)
         command.takes_settings = name in ("run", "score", "evaluate")
         if name in ("run", "evaluate"):
@@ -209,16 +216,19 @@ def _add_experiment_options(command: argparse.ArgumentParser) -> None:
 
 
 def _experiment(options: argparse.Namespace) -> Any:
+    from llmrank.experiment import check_names
     from llmrank.settings import declared, experiment
 
     given = vars(options)
-    return experiment({n: given[n] for n in declared() if given[n] is not None})
+    wanted = experiment({n: given[n] for n in declared() if given[n] is not None})
+    check_names(wanted)
+    return wanted
 
 
-def _say_estimate(wanted: Any) -> None:
-    from llmrank.experiment import estimate
-
-    print(estimate(wanted).sentence, file=sys.stderr)
+def _announce(needed: Any) -> None:
+    """Say what memory is needed before it is taken, and refuse what cannot fit."""
+    print(needed.sentence, file=sys.stderr)
+    needed.check()
 
 
 def _check_json_target(target: str | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import torch
 
+from llmrank import corpora
 from llmrank.calibration import BATCH_TOKENS, CalibrationSpec
 from llmrank.comparison import Comparison, Measures, TaskSpec, compare
 from llmrank.criteria import Criterion, LLMRank, criterion, recipe
@@ -110,7 +111,7 @@ def run(
         LLMRankError: whatever a stage refuses; names are checked before any work.
     """
     known = stages or Stages()
-    _ = experiment.tasks.names
+    check_names(experiment)
     check_room(experiment, known)
     dense = known.model(experiment.model, progress=progress)
     stats = known.stats(experiment.model, experiment.calibration, progress=progress)
@@ -126,6 +127,19 @@ def run(
         publish=lambda c: publish(report(c)),
     )  # fmt: skip
     return report(comparison)
+
+
+def check_names(experiment: Experiment) -> None:
+    """Refuse tasks that are not registered and text files that cannot be read.
+
+    Raises:
+        LLMRankError: naming what there is, or what is wrong with the file.
+    """
+    _ = experiment.tasks.names
+    texts = (experiment.calibration.calibration_text, experiment.evaluation.eval_text)
+    for source in texts:
+        if source != corpora.EMBEDDED:
+            corpora.text(source, "evaluation")
 
 
 def check_room(experiment: Experiment, stages: Stages) -> None:

@@ -176,6 +176,21 @@ def test_an_unknown_task_is_refused_before_any_work(small, names):
     assert not stages.has_model(e.model)
 
 
+@pytest.mark.parametrize("part", ["calibration", "evaluation"])
+def test_a_text_that_is_not_there_is_refused_before_any_work(small, part):
+    kinds = {
+        "calibration": CalibrationSpec(calibration_text="/nonexistent"),
+        "evaluation": EvaluationSpec(eval_text="/nonexistent"),
+    }
+    told = []
+    with pytest.raises(LLMRankError, match=r"/nonexistent cannot be read \(No such"):
+        run(
+            dataclasses.replace(small, **{part: kinds[part]}),
+            progress=lambda *step: told.append(step),
+        )
+    assert told == []
+
+
 def test_an_unknown_model_is_refused_before_any_work(small):
     e = dataclasses.replace(small, model=ModelSpec(name="/nonexistent"))
     with pytest.raises(LLMRankError, match="no model '/nonexistent'"):
