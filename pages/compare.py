@@ -4,6 +4,7 @@ from pages.shared.frame import frame
 
 e = frame("Compare", "What did it cost, what did it gain?")
 
+import json
 from collections.abc import Sequence
 
 import pandas as pd
@@ -20,6 +21,7 @@ from llmrank.options import Option
 from llmrank.readings import curves, share
 from llmrank.readings import lines as tables
 from llmrank.readings import measurements as readings
+from llmrank.settings import export_name
 from llmrank.summary import verdict
 from pages.shared import access, cached, jobs, looks, panels, state, words
 
@@ -42,7 +44,17 @@ def show_measured() -> None:
         jobs.live("measure", show_running)
     elif report is not None:
         show_report(report)
-        panels.measure(e, "Measure again", primary=False)
+        with st.container(horizontal=True):
+            panels.measure(e, "Measure again", primary=False)
+            st.download_button(
+                "JSON",
+                lambda: json.dumps(report.to_json(), indent=1),
+                f"{export_name(e)}-measured.json",
+                "application/json",
+                on_click="ignore",
+                icon=":material/download:",
+                key="download_report",
+            )
     else:
         show_unfinished()
         panels.measure(e, "Measure dense and pruned")
@@ -50,14 +62,17 @@ def show_measured() -> None:
 
 def show_running(seen: JobView) -> None:
     """Fill the table while it is measured."""
-    report = seen.partial
-    if not isinstance(report, Report):
+    report, before = seen.partial, cached.reports().peek(e)
+    if isinstance(report, Report) and report.experiment == e:
+        show_report(report)
+        return
+    if isinstance(report, Report):
+        st.info("Other settings are being measured; these can be when they are done.")
+    elif before is None:
         st.caption("Loading the model and measuring its activations first.")
         show_lines(tables.BLANK)
-    elif report.experiment == e:
-        show_report(report)
-    else:
-        st.info("Other settings are being measured; these can be when they are done.")
+    if before is not None:
+        show_report(before)
 
 
 def show_unfinished() -> None:
@@ -81,7 +96,8 @@ def show_report(report: Report) -> None:
     for word, said in verdict(found).items():
         st.markdown(f"**{word.capitalize()}** &ensp; {said}")
     show_lines(tables.lines(found))
-    st.caption("  \n".join(words.plain(o) for o in readings.origins(report)))
+    origins = "  \n".join(words.plain(o) for o in readings.origins(report))
+    st.caption(origins, help=readings.GLOSSARY)
     if found.speedup is not None and found.speedup.reasons:
         st.markdown("**Why it is not as fast as arithmetic allows**")
         st.markdown("\n".join(f"- {reason}" for reason in found.speedup.reasons))

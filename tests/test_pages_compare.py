@@ -214,6 +214,13 @@ def test_other_settings_being_measured_are_not_taken_for_these(opened, report, j
     assert "Other settings are being measured" in texts(at.info)
 
 
+@pytest.mark.usefixtures("measured")
+def test_what_was_measured_stays_while_anything_is_measured(opened, job):
+    at = opened(jobs=f"measure.{job('loading')}")
+    assert not at.exception
+    assert "…" not in table(at).loc["Perplexity"]["Pruned"]
+
+
 def test_a_stopped_measurement_keeps_what_it_found(opened, report, job):
     job_id = job(report)
     cached.worker().cancel(job_id, "somebody")

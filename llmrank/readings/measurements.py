@@ -11,6 +11,19 @@ from llmrank.readings.scores import share
 from llmrank.summary import number
 from llmrank.timing import Latency
 
+GLOSSARY = """\
+- **Perplexity**: among how many equally likely tokens the model hesitates at each \
+step; lower is better.
+- **Right first guesses**: the share of tokens that the model held to be the likeliest \
+(top-1 accuracy).
+- **Kept**: pruned / dense. **Above chance**: the same after taking off what guessing \
+gives.
+- **By length**: choices compared by log-likelihood per character (acc_norm).
+- **Prefill** reads the prompt at once, **decode** writes one token after the other.
+- **MACs**: multiplications with a weight, each with its addition.
+"""
+"""The words of the measurements, for those who meet them for the first time."""
+
 
 def origins(report: Report) -> list[str]:
     """Say where the numbers come from, one line for each kind measured so far."""
