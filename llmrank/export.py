@@ -130,8 +130,8 @@ def write_scores(
             tensors[f"layers.{i}.{name}"] = getattr(layer, name)
     origin = {"recipe": json.dumps(recipe), "text_sha256": stats.text_sha256}
     with written_file(path) as beside:
-        contiguous = {name: t.contiguous() for name, t in tensors.items()}
-        save_file(contiguous, beside, metadata={"format": "pt", **origin})
+        own = {name: t.clone() for name, t in tensors.items()}  # a score may be a norm
+        save_file(own, beside, metadata={"format": "pt", **origin})
 
 
 def free_folder(folder: Path) -> Path:

@@ -96,6 +96,8 @@ def show_report(report: Report) -> None:
     for word, said in verdict(found).items():
         st.markdown(f"**{word.capitalize()}** &ensp; {said}")
     show_lines(tables.lines(found))
+    if found.dense.tasks:
+        show_lines(tables.task_lines(found))
     origins = "  \n".join(words.plain(o) for o in readings.origins(report))
     st.caption(origins, help=readings.GLOSSARY)
     if found.speedup is not None and found.speedup.reasons:

@@ -175,7 +175,7 @@ def test_run_prints_a_table_beside_a_json_file(small, tmp_path):
 # score
 
 
-@pytest.mark.parametrize("criterion", ["llm-rank", "random"])
+@pytest.mark.parametrize("criterion", list(CRITERIA))
 def test_score_writes_scores_and_statistics(small, tmp_path, criterion):
     out = tmp_path / "scores.safetensors"
     ran = command("score", *small, "--criterion", criterion, "--out", out)

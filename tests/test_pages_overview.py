@@ -9,7 +9,6 @@ from streamlit.testing.v1 import AppTest
 from llmrank.experiment import Report
 from pages.shared import cached
 
-
 APP = Path(__file__).parent.parent / "app.py"
 
 

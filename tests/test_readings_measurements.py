@@ -90,7 +90,7 @@ def found(sizes):
 
 
 def by_name(found):
-    return {line.name: line for line in lines.lines(found)}
+    return {x.name: x for x in (*lines.lines(found), *lines.task_lines(found))}
 
 
 def test_the_blank_table_is_the_one_that_fills(nothing):

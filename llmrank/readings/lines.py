@@ -53,17 +53,16 @@ BLANK = tuple(
 
 
 def lines(found: Comparison) -> tuple[Line, ...]:
-    """List every measure, what pruning costs first, as far as it is measured."""
-    return (*quality_lines(found), *gain_lines(found))
+    """List what pruning costs and gains, as far as it is measured; tasks apart."""
+    return (_perplexity(found), _top1(found), *_gains(found))
 
 
-def quality_lines(found: Comparison) -> tuple[Line, ...]:
-    """List what pruning costs: text, then tasks, as far as it is measured."""
-    return (_perplexity(found), _top1(found), *_tasks(found))
+def task_lines(found: Comparison) -> tuple[Line, ...]:
+    """List both accuracies of every task asked so far."""
+    return tuple(_tasks(found))
 
 
-def gain_lines(found: Comparison) -> tuple[Line, ...]:
-    """List what pruning gains: sizes, time and memory, as far as it is measured."""
+def _gains(found: Comparison) -> tuple[Line, ...]:
     counted = sizes(found.dense.footprint, found.pruned.footprint)
     of_size = [
         Line(name, Cell(before), Cell(after), Cell(less))

@@ -63,9 +63,8 @@ def has_scores(e: Experiment) -> bool:
 
         def work(job: Job) -> None:
             experiments.estimate(e).check()
-            stages.model(
-                e.model, progress=job.progress
-            )  # its statistics may outlive it
+            # Asked for by itself: its statistics may outlive it in memory.
+            stages.model(e.model, progress=job.progress)
             stages.stats(e.model, e.calibration, progress=job.progress)
 
         key = (e.model, e.calibration)
