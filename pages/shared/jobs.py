@@ -5,6 +5,9 @@ import secrets
 from collections.abc import Callable, Hashable
 
 import streamlit as st
+from streamlit.web.server.starlette.starlette_app_utils import (
+    decode_xsrf_token_string,
+)
 
 from llmrank.errors import LLMRankError
 from llmrank.jobs import Job, JobView
@@ -21,8 +24,10 @@ def owner() -> str:
     A reload starts a new session; the cookie lets it still stop its own job.
     """
     cookie = st.context.cookies.get("_streamlit_xsrf")
-    if isinstance(cookie, str) and cookie:
-        return hashlib.sha256(cookie.encode()).hexdigest()
+    if isinstance(cookie, str):
+        token, _ = decode_xsrf_token_string(cookie)  # masked anew by every response
+        if token:
+            return hashlib.sha256(token).hexdigest()
     return st.session_state.setdefault("owner", secrets.token_urlsafe(16))
 
 
