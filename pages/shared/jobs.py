@@ -8,9 +8,6 @@ import streamlit as st
 from streamlit.web.server.starlette.starlette_app_utils import (
     decode_xsrf_token_string,
 )
-from streamlit.web.server.starlette.starlette_app_utils import (
-    decode_xsrf_token_string,
-)
 
 from llmrank.errors import LLMRankError
 from llmrank.jobs import Job, JobView
