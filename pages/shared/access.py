@@ -8,7 +8,7 @@ import streamlit as st
 from llmrank.corpora import EMBEDDED
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
-from llmrank.folders import cache_folder, check_allowed
+from llmrank.folders import cache_folder, check_allowed, named_path
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -27,7 +27,7 @@ def check(e: Experiment) -> None:
     if not is_shared():
         return
     name = e.model.name
-    if name != "demo" and Path(name).expanduser().exists():
+    if name != "demo" and named_path(name).exists():
         check_allowed(Path(name))
     elif name != "demo" and not os.environ.get("LLMRANK_HUB"):
         raise LLMRankError(

@@ -1,11 +1,10 @@
 """The experiment bar: what every picture on the page is a picture of."""
 
-from pathlib import Path
-
 import streamlit as st
 
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
+from llmrank.folders import named_path
 from llmrank.models import ModelShape
 from llmrank.options import described
 from llmrank.sources import DEMO_NAME
@@ -60,9 +59,9 @@ def _measured(e: Experiment) -> str:
 
 def _shape(e: Experiment) -> ModelShape | None:
     """Describe what is on this machine; a link never fetches anything."""
-    if e.model.name != "demo" and not Path(e.model.name).expanduser().exists():
-        return None
     try:
+        if e.model.name != "demo" and not named_path(e.model.name).exists():
+            return None
         access.check(e)
         return cached.shape(e.model)
     except LLMRankError as error:

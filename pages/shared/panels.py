@@ -13,6 +13,7 @@ from llmrank.comparison import Comparison
 from llmrank.errors import LLMRankError
 from llmrank.evaluation import Estimate
 from llmrank.experiment import Experiment, Report
+from llmrank.folders import named_path
 from llmrank.jobs import Job
 from llmrank.settings import command_line
 from llmrank.summary import number
@@ -85,9 +86,7 @@ def _about_reading(e: Experiment) -> str:
 
 
 def _is_here(e: Experiment) -> bool:
-    from pathlib import Path
-
-    return e.model.name == "demo" or Path(e.model.name).expanduser().exists()
+    return e.model.name == "demo" or named_path(e.model.name).exists()
 
 
 def other_settings(of: Experiment, in_hand: Experiment) -> None:
