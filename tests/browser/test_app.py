@@ -106,13 +106,10 @@ HOSTILE = (
     "![x](http://example.org/x.png)",
     "\"'><img src=x onerror=alert(1)>",
     "‮gnp.exe",
-    "x" * 3000,
 )
 
 
-@pytest.mark.parametrize(
-    "name", HOSTILE, ids=["script", "image", "quotes", "rtl", "long"]
-)
+@pytest.mark.parametrize("name", HOSTILE, ids=["script", "image", "quotes", "rtl"])
 def test_hostile_model_names_are_shown_as_text(page, name):
     dialogs = []
     page.on("dialog", lambda d: (dialogs.append(d.message), d.dismiss()))
@@ -125,16 +122,6 @@ def test_hostile_model_names_are_shown_as_text(page, name):
     assert not sideways(page)
 
 
-def test_the_links_of_a_page_are_reachable_by_keyboard(page):
-    page.goto("/")
-    settle(page)
-    page.get_by_role("link", name="Overview").focus()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    settle(page)
-    expect(page.get_by_role("heading", name=QUESTIONS["prune"])).to_be_visible()
-
-
 def quoted(text: str) -> str:
     return urllib.parse.quote(text, safe="")
 
@@ -144,26 +131,3 @@ def settle_start(page: Page) -> None:
     expect(page.get_by_role("button", name="Prune it and measure")).to_be_visible(
         timeout=60_000
     )
-
-
-def test_an_exported_model_opens_with_plain_transformers(page, tmp_path):
-    folder = tmp_path / "smaller"
-    page.goto(f"/prune?{SMALL}&sparsity=0.5")
-    settle(page)
-    if page.get_by_role("button", name="Read the model").count():
-        press(page, "Read the model")
-    target = page.get_by_label("Export to a folder on the machine that runs the app")
-    expect(target).to_be_visible(timeout=JOB_MS)
-    target.fill(str(folder))
-    target.press("Enter")
-    settle(page)
-    press(page, "Export")
-    expect(page.get_by_text("bit-identical logits")).to_be_visible(timeout=JOB_MS)
-    page.reload()
-    expect(page.get_by_text("bit-identical logits")).to_be_visible(timeout=60_000)
-
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    assert model.config.intermediate_size == 768
-    assert model.num_parameters() == 94_701_888  # ANCHORS.md: 50 % of the demo
