@@ -234,10 +234,9 @@ def show_continuations(seen: JobView) -> None:
         st.markdown(":primary[**Pruned**]")
         st.text(written.pruned)
     if seen.finished:
-        same = written.shared_words
         st.caption(
-            f"The first {same} words are the same. Both take the likeliest token each "
-            "time, so nothing here is chance."
+            f"Words in common from the start: {written.shared_words}. Both take the "
+            "likeliest token each time, so nothing here is chance."
         )
 
 

@@ -99,7 +99,7 @@ def start_export(name: str, *, padded: bool) -> None:
         recipe = of.to_json()
         return of, export.save(lm, folder, recipe=recipe, progress=job.progress)
 
-    title = f"Exporting {share(of.pruning.sparsity)} less by {of.criterion.name}"
+    title = f"Exporting: {share(of.pruning.sparsity)} removed by {of.criterion.name}"
     jobs.start("export", title, work, key=(of, folder, padded))
 
 

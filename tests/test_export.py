@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import zipfile
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -240,25 +241,24 @@ def test_stopping_an_export_leaves_nothing(tmp_path, tiny):
     assert contents(tmp_path) == []
 
 
-@pytest.fixture
-def small_files():
-    """Let no file of this process grow beyond a size, as a full disk would."""
+@contextmanager
+def small_files(n_bytes):
+    """Let no file of this process grow beyond a size, as a full disk would.
+
+    Around the call alone: pytest's own output may go to a file as well.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def limit(n_bytes):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-
-    yield limit
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("n_bytes", [100, 1000, 20_000, 45_000])
-def test_an_export_that_cannot_be_written_leaves_nothing(
-    tmp_path, tiny, small_files, n_bytes
-):
+def test_an_export_that_cannot_be_written_leaves_nothing(tmp_path, tiny, n_bytes):
     """Weights take 48 kB, the tokenizer 10 kB, the configuration 1 kB."""
-    small_files(n_bytes)
-    with pytest.raises(LLMRankError) as caught:
+    with pytest.raises(LLMRankError) as caught, small_files(n_bytes):
         save(tiny, tmp_path / "model")
     assert f"writing {tmp_path}/model failed (" in str(caught.value)
     assert "File too large" in str(caught.value)
@@ -317,10 +317,10 @@ def test_a_zip_that_is_there_is_not_overwritten(tmp_path, tiny):
     assert (tmp_path / "model.zip").read_text() == "mine"
 
 
-def test_a_zip_that_cannot_be_written_leaves_nothing(tmp_path, tiny, small_files):
+def test_a_zip_that_cannot_be_written_leaves_nothing(tmp_path, tiny):
     save(tiny, tmp_path / "model")
-    small_files(10_000)
-    with pytest.raises(LLMRankError, match=r"model\.zip failed \(File too large\)"):
+    failed = r"model\.zip failed \(File too large\)"
+    with pytest.raises(LLMRankError, match=failed), small_files(10_000):
         zipped(tmp_path / "model")
     assert contents(tmp_path) == ["model"]
 
@@ -354,9 +354,8 @@ def test_scores_are_written_by_name_with_their_origin(tmp_path, scored):
         assert file.metadata()["text_sha256"] == stats.text_sha256
 
 
-def test_scores_that_cannot_be_written_leave_nothing(tmp_path, scored, small_files):
-    small_files(500)
-    with pytest.raises(LLMRankError, match="File too large"):
+def test_scores_that_cannot_be_written_leave_nothing(tmp_path, scored):
+    with pytest.raises(LLMRankError, match="File too large"), small_files(500):
         write_scores(tmp_path / "scores.safetensors", *scored, {})
     assert contents(tmp_path) == []
 

@@ -204,7 +204,7 @@ def test_the_reading_of_tasks_names_most_and_least(found, nothing):
     said = readings.of_retention(found)
     assert "133 % of dense accuracy on piqa, the most, and 66.7 % on boolq" in said
     wrong = Side(nothing.dense.footprint, tasks=(task("piqa", [0.0, 0.0]),))
-    assert "nothing can be kept" in readings.of_retention(Comparison(wrong, wrong))
+    assert "nothing to keep" in readings.of_retention(Comparison(wrong, wrong))
 
 
 def test_the_table_of_tasks_is_what_the_chart_draws(found):

@@ -107,10 +107,13 @@ def of_latency(found: Comparison, phase: Phase) -> str:
 
 def of_retention(found: Comparison) -> str:
     """Say on which task the pruned model keeps the most and the least."""
-    kept = {n: r.acc.ratio for n, r in found.task_retention.items()}
-    known = {n: k for n, k in kept.items() if k is not None}
+    kept = {n: r.acc for n, r in found.task_retention.items()}
+    known = {n: k.ratio or 0.0 for n, k in kept.items() if k.above_chance is not None}
     if not known:
-        return "The dense model answers nothing right here, so nothing can be kept."
+        return (
+            "The dense model is not above guessing (the dotted line) here, so there is "
+            "nothing to keep; ask more items."
+        )
     most, least = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
     said = f"The pruned model keeps {share(known[most])} of dense accuracy on {most}"
     if len(known) > 1:
