@@ -1,10 +1,15 @@
 """The app as visitors use it: links, the demo job, Stop, reload, two at once."""
 
+import io
 import re
 import urllib.parse
+from pathlib import Path
 
+import networkx as nx
+import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
+from transformers import AutoModelForCausalLM
 
 from browser.shots import settle, sideways
 
@@ -106,10 +111,13 @@ HOSTILE = (
     "![x](http://example.org/x.png)",
     "\"'><img src=x onerror=alert(1)>",
     "‮gnp.exe",
+    "x" * 3000,
 )
 
 
-@pytest.mark.parametrize("name", HOSTILE, ids=["script", "image", "quotes", "rtl"])
+@pytest.mark.parametrize(
+    "name", HOSTILE, ids=["script", "image", "quotes", "rtl", "long"]
+)
 def test_hostile_model_names_are_shown_as_text(page, name):
     dialogs = []
     page.on("dialog", lambda d: (dialogs.append(d.message), d.dismiss()))
@@ -122,6 +130,16 @@ def test_hostile_model_names_are_shown_as_text(page, name):
     assert not sideways(page)
 
 
+def test_the_links_of_a_page_are_reachable_by_keyboard(page):
+    page.goto("/")
+    settle(page)
+    page.get_by_role("link", name="Overview").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    settle(page)
+    expect(page.get_by_role("heading", name=QUESTIONS["prune"])).to_be_visible()
+
+
 def quoted(text: str) -> str:
     return urllib.parse.quote(text, safe="")
 
@@ -131,3 +149,57 @@ def settle_start(page: Page) -> None:
     expect(page.get_by_role("button", name="Prune it and measure")).to_be_visible(
         timeout=60_000
     )
+
+
+def scored(page: Page) -> None:
+    """Wait for a page's pictures; ask for the activations first if need be."""
+    read = page.get_by_role("button", name="Read the model")
+    shown = page.get_by_test_id("stDownloadButton")
+    expect(read.or_(shown).first).to_be_visible(timeout=60_000)
+    if read.count():
+        read.click()
+    expect(shown.first).to_be_visible(timeout=JOB_MS)
+    settle(page)
+
+
+def test_an_exported_model_opens_with_plain_transformers(page, tmp_path):
+    folder = tmp_path / "smaller"
+    page.goto(f"/prune?{SMALL}&sparsity=0.5")
+    scored(page)
+    target = page.get_by_label("Export to a folder on the machine that runs the app")
+    target.fill(str(folder))
+    target.press("Enter")
+    settle(page)
+    press(page, "Export")
+    expect(page.get_by_text("bit-identical logits")).to_be_visible(timeout=JOB_MS)
+    page.reload()
+    expect(page.get_by_text("bit-identical logits")).to_be_visible(timeout=60_000)
+
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.config.intermediate_size == 768
+    assert model.num_parameters() == 94_701_888  # ANCHORS.md: 50 % of the demo
+
+
+def downloaded(page: Page, name: str) -> bytes:
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=name).first.click()
+    return Path(waiting.value.path()).read_bytes()
+
+
+def test_the_graph_is_taken_as_a_page_a_graphml_file_and_a_table(page, tmp_path):
+    page.goto(f"/graph?{SMALL}")
+    scored(page)
+    graph = nx.parse_graphml(downloaded(page, "GraphML").decode())
+    assert graph.number_of_edges() > 10
+    table = pd.read_csv(io.BytesIO(downloaded(page, "CSV")))
+    assert len(table) == graph.number_of_edges()
+
+    alone = tmp_path / "graph.html"
+    alone.write_bytes(downloaded(page, "Page (HTML)"))
+    asked = []
+    visitor = page.context.browser.new_page()
+    visitor.on("request", lambda r: asked.append(r.url))
+    visitor.goto(alone.as_uri())
+    expect(visitor.locator("canvas").first).to_be_visible()
+    assert asked == [alone.as_uri()]  # nothing but itself
+    visitor.close()
