@@ -217,12 +217,17 @@ def _add_experiment_options(command: argparse.ArgumentParser) -> None:
 
 def _experiment(options: argparse.Namespace) -> Any:
     from llmrank.experiment import check_names
+
+    wanted = _described(options)
+    check_names(wanted)
+    return wanted
+
+
+def _described(options: argparse.Namespace) -> Any:
     from llmrank.settings import declared, experiment
 
     given = vars(options)
-    wanted = experiment({n: given[n] for n in declared() if given[n] is not None})
-    check_names(wanted)
-    return wanted
+    return experiment({n: given[n] for n in declared() if given[n] is not None})
 
 
 def _announce(needed: Any) -> None:

@@ -2,11 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import psutil
+
 from llmrank.benchmark import Speedup, measure, speedup
-from llmrank.decoding import BenchmarkSpec
+from llmrank.decoding import BenchmarkSpec, alone, inference_bytes
 from llmrank.evaluation import (
     Estimate,
     EvaluationSpec,
@@ -212,8 +215,20 @@ class _Board:
         faster = speedup(*costs)
         self.comparison = dataclasses.replace(self.comparison, speedup=faster)
         self._publish(self.comparison)
-        for side, lm in self._models.items():
-            self._show(side, memory=peak_memory(lm, spec, progress=progress))
+        self._memory(spec, progress)
+
+    def _memory(self, spec: BenchmarkSpec, progress: Progress) -> None:
+        """Measure both at once where both fit easily: each has its own process."""
+        models = self._models.values()
+        needed = sum(inference_bytes(lm, spec) for lm in models)
+        apart = self._models["dense"].device.type != "cuda"
+        at_once = apart and 2 * needed < psutil.virtual_memory().available
+        with alone(progress), ThreadPoolExecutor(2 if at_once else 1) as pool:
+            peaks = [
+                pool.submit(peak_memory, lm, spec, progress=progress) for lm in models
+            ]
+            for side, peak in zip(self._models, peaks, strict=True):
+                self._show(side, memory=peak.result())
 
     def _text_of(self, side: "SideName") -> Callable[[TextEvaluation], None]:
         return lambda text: self._show(side, text=text)
@@ -235,6 +250,7 @@ def _task_json(task: TaskResult) -> dict[str, Any]:
         "acc": task.acc,
         "acc_norm": task.acc_norm,
         "stderr": task.stderr,
+        "stderr_norm": task.stderr_norm,
         "n_items": task.n_items,
         "chance": task.chance_level,
     }

@@ -29,10 +29,10 @@ class BenchmarkSpec:
         default=1, low=1, high=1024, help="Sequences side by side; 1 is a single chat"
     )
     prompt_tokens: int = option(
-        default=256, low=1, high=131072, help="Tokens read at once (prefill)"
+        default=128, low=1, high=131072, help="Tokens read at once (prefill)"
     )
     new_tokens: int = option(
-        default=32, low=1, high=4096, help="Tokens written one by one (decode)"
+        default=16, low=1, high=4096, help="Tokens written one by one (decode)"
     )
     repeats: int = option(
         default=5,

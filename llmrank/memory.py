@@ -17,7 +17,6 @@ import torch
 from llmrank import ffn
 from llmrank.decoding import (
     BenchmarkSpec,
-    alone,
     inference_bytes,
     memory_guard,
     random_prompt,
@@ -31,6 +30,8 @@ from llmrank.progress import Progress, silent
 
 POLL_S = 0.2
 STATUS = Path("/proc/self/status")
+SHARING = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that wait sleep: two children on two cores took 31.7 s spinning, 9.9 so."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,15 @@ def peak_memory(
 
     On CUDA the allocator is asked. Elsewhere a child process builds the same shapes
     (weights of zeros: values take no memory) and runs on the CPU, since a process that
-    holds other models, or held them, cannot tell what one of them needs.
+    holds other models, or held them, cannot tell what one of them needs. The load of
+    the machine does not change the result, so that no other measurement is waited for.
 
     Raises:
         LLMRankError: the run does not fit, or the child fails or takes too long.
         CancelledError: from `progress`; the child is gone then.
     """
     random_prompt(lm, spec)
-    with alone(progress), memory_guard(lm, spec):
+    with memory_guard(lm, spec):
         if lm.device.type == "cuda":
             return _from_allocator(lm, spec, progress)
         return _from_child(lm, spec, timeout_s, progress)
@@ -98,7 +100,7 @@ def _from_child(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        env=os.environ | SHARING | {"PYTHONPATH": os.pathsep.join(paths)},
     ) as child:
         try:
             answer, complaint = _wait(child, _request(lm, spec), timeout_s, progress)

@@ -28,7 +28,7 @@ from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
 
 WARM_UP_TOKENS = 4
-FFN_ROUNDS = 3
+FFN_ROUNDS = 2
 FFN_TOKENS = 8
 """Enough for a share: these runs carry hooks and stand beside the real timing."""
 

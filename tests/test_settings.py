@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from llmrank.__main__ import _experiment, _parser
+from llmrank.__main__ import _described, _parser
 from llmrank.calibration import CalibrationSpec
 from llmrank.criteria import CRITERIA, LLMRank, Random, Wanda, criterion
 from llmrank.decoding import BenchmarkSpec
@@ -109,7 +109,7 @@ def test_settings_build_their_experiment_again(chosen, parts, seed):
 def test_the_command_line_repeats_the_experiment(chosen, parts, seed, export):
     e = built(chosen, parts, seed)
     arguments = parsed(command_line(e, export=export))
-    assert _experiment(arguments) == e
+    assert _described(arguments) == e
     assert arguments.export == export
 
 

@@ -1,0 +1,148 @@
+// The three small charts under the canvas: distribution, overlap, the θ × γ map.
+
+import { SCORES, css } from "./colours.js";
+import { percent, three } from "./card.js";
+
+const BINS = 72;
+
+function prepared(canvas) {
+  const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
+  const { clientWidth: width, clientHeight: height } = canvas;
+  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
+  if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  context.font = "12px sans-serif";
+  return { context, width, height };
+}
+
+function stripes(context, colour) {
+  const tile = new OffscreenCanvas(6, 6);
+  const c = tile.getContext("2d");
+  c.strokeStyle = colour;
+  c.lineWidth = 2;
+  for (const x of [-6, 0, 6]) {
+    c.beginPath();
+    c.moveTo(x, 6);
+    c.lineTo(x + 6, 0);
+    c.stroke();
+  }
+  return context.createPattern(tile, "repeat");
+}
+
+// Histogram of score / average, in octaves: kept solid, cut striped.
+export function distribution(canvas, engine, layers, theme) {
+  const { context, width, height } = prepared(canvas);
+  const kept = new Float64Array(BINS);
+  const gone = new Float64Array(BINS);
+  const [low, high] = [-4, 4];
+  for (const l of layers) {
+    const factor = engine.totals[l] > 0 ? engine.widths[l] / engine.totals[l] : 0;
+    for (let i = engine.starts[l]; i < engine.starts[l + 1]; i++) {
+      const at = ((Math.log2(engine.scores[i] * factor) - low) / (high - low)) * BINS;
+      const bin = Math.max(0, Math.min(BINS - 1, at | 0));
+      if (engine.rank[i] >= engine.kept[l]) gone[bin]++;
+      else kept[bin]++;
+    }
+  }
+  let top = 1;
+  for (let b = 0; b < BINS; b++) top = Math.max(top, kept[b] + gone[b]);
+  const base = height - 18;
+  const step = width / BINS;
+  const striped = stripes(context, theme.neutral);
+  for (let b = 0; b < BINS; b++) {
+    const g = (gone[b] / top) * (base - 4);
+    const k = (kept[b] / top) * (base - 4);
+    context.fillStyle = striped;
+    context.fillRect(b * step, base - g, step - 0.5, g);
+    context.fillStyle = theme.accent;
+    context.fillRect(b * step, base - g - k, step - 0.5, k);
+  }
+  const x = (octave) => ((octave - low) / (high - low)) * width;
+  context.fillStyle = theme.text;
+  context.textAlign = "center";
+  for (const octave of [-3, -2, -1, 0, 1, 2, 3]) {
+    context.fillText(`${three(2 ** octave)}×`, x(octave), height - 4);
+  }
+  threshold(context, engine, layers, x, base, theme);
+}
+
+// The band between the lowest and the highest threshold of the layers shown.
+function threshold(context, engine, layers, x, base, theme) {
+  const cuts = layers
+    .map((l) => ({ at: engine.boundary(l), width: engine.widths[l] }))
+    .filter(({ at }) => at.dropped !== null && at.dropped > 0)
+    .map(({ at, width }) => Math.log2(at.dropped * width));
+  if (cuts.length === 0) return;
+  const [from, to] = [x(Math.min(...cuts)), x(Math.max(...cuts))];
+  context.fillStyle = theme.text;
+  context.globalAlpha = 0.18;
+  context.fillRect(from, 0, to - from, base);
+  context.globalAlpha = 1;
+  context.fillRect(from, 0, 1.5, base);
+  context.fillRect(to, 0, 1.5, base);
+}
+
+// One bar per criterion: the share of what is cut here that it would cut too.
+export function overlap(canvas, shares, theme) {
+  const { context, width, height } = prepared(canvas);
+  const names = Object.keys(shares);
+  const line = Math.min(30, height / Math.max(1, names.length));
+  const left = 84;
+  const room = width - left - 52;
+  context.textBaseline = "middle";
+  names.forEach((name, i) => {
+    const y = i * line + line / 2;
+    context.fillStyle = theme.text;
+    context.textAlign = "right";
+    context.fillText(name, left - 8, y, left - 8);
+    context.fillStyle = theme.line;
+    context.fillRect(left, y - 7, room, 14);
+    context.fillStyle = theme.accent;
+    context.fillRect(left, y - 7, room * shares[name], 14);
+    context.fillStyle = theme.text;
+    context.textAlign = "left";
+    context.fillText(percent(shares[name]), left + room + 6, y);
+  });
+}
+
+export const MAP_MARGIN = { left: 30, bottom: 18 };
+
+// θ across, γ up: how much of the pinned cut is still cut there. NaN: not computed yet.
+export function map(canvas, grid, size, settings, pinned, theme) {
+  const { context, width, height } = prepared(canvas);
+  const { left, bottom } = MAP_MARGIN;
+  const [w, h] = [(width - left) / size, (height - bottom) / size];
+  for (let row = 0; row < size; row++) {
+    for (let column = 0; column < size; column++) {
+      const value = grid[row * size + column];
+      if (Number.isNaN(value)) continue;
+      context.fillStyle = css(SCORES[Math.round(255 * value)]);
+      context.fillRect(left + column * w, (size - 1 - row) * h, w + 0.5, h + 0.5);
+    }
+  }
+  context.fillStyle = theme.text;
+  context.textAlign = "center";
+  context.fillText("θ: 0", left + 12, height - 4);
+  context.fillText("1", width - 6, height - 4);
+  context.textAlign = "right";
+  context.fillText("γ: 1", left - 4, 10);
+  context.fillText("0", left - 4, height - bottom - 2);
+  const dot = ({ theta, gamma }) => [
+    left + theta * (size - 1) * w + w / 2,
+    (size - 1 - gamma * (size - 1)) * h + h / 2,
+  ];
+  context.lineWidth = 2;
+  for (const [at, shape] of [[pinned, "pin"], [settings, "here"]]) {
+    if (!at) continue;
+    const [x, y] = dot(at);
+    context.strokeStyle = "#fff";
+    context.fillStyle = "#000";
+    context.beginPath();
+    if (shape === "pin") context.rect(x - 4, y - 4, 8, 8);
+    else context.arc(x, y, 5, 0, 7);
+    context.fill();
+    context.stroke();
+  }
+}

@@ -1,0 +1,241 @@
+// Scores, ranks and dropped neurons of every layer from the response planes.
+// The same numbers as llmrank.planes and llmrank.pruning: float32 planes, arithmetic in
+// doubles, each operation rounded by itself, of equal scores the lower index first.
+
+export const SIDE = { kept: 0, dropped: 1, newlyDropped: 2, newlyKept: 3 };
+
+// One weight per plane; the sum of weight × plane is the score (DESIGN §5).
+export function weights(kind, theta, gamma) {
+  if (kind === "isolated") return [gamma * theta, gamma * (1 - theta), 1 - gamma];
+  return [1]; // any other criterion: its scores are the only plane
+}
+
+export class Engine {
+  // planes: one Float32Array per plane, all layers one after another
+  constructor(widths, planes, kind) {
+    this.widths = widths;
+    this.planes = planes;
+    this.kind = kind;
+    this.starts = new Int32Array(widths.length + 1);
+    widths.forEach((w, l) => (this.starts[l + 1] = this.starts[l] + w));
+    this.n = this.starts[widths.length];
+    this.widest = Math.max(...widths);
+    this.scores = new Float64Array(this.n);
+    this.order = new Int32Array(this.n); // rank → neuron, within its layer
+    this.rank = new Int32Array(this.n); // neuron → rank, 0 = highest
+    this.totals = new Float64Array(widths.length);
+    this.kept = new Int32Array(widths.length);
+    this.sorter = new Sorter(this.widest);
+  }
+
+  // Recompute everything for one setting; returns this.
+  update({ theta, gamma, sparsity, scope, multipleOf }) {
+    this.score(weights(this.kind, theta, gamma));
+    this.sort();
+    this.kept.set(this.keep(sparsity, scope, multipleOf));
+    return this;
+  }
+
+  score(w) {
+    const s = this.scores;
+    const [p, q, r] = this.planes;
+    if (w.length === 1) for (let i = 0; i < this.n; i++) s[i] = p[i];
+    else if (w.length === 3) {
+      const [a, b, c] = w;
+      for (let i = 0; i < this.n; i++) s[i] = a * p[i] + b * q[i] + c * r[i];
+    } else {
+      s.fill(0);
+      w.forEach((x, k) => {
+        const plane = this.planes[k];
+        for (let i = 0; i < this.n; i++) s[i] += x * plane[i];
+      });
+    }
+    for (let l = 0; l < this.widths.length; l++) {
+      let total = 0;
+      for (let i = this.starts[l]; i < this.starts[l + 1]; i++) total += s[i];
+      this.totals[l] = total;
+    }
+  }
+
+  sort() {
+    for (let l = 0; l < this.widths.length; l++) {
+      const from = this.starts[l];
+      const to = this.starts[l + 1];
+      const order = this.order.subarray(from, to);
+      this.sorter.descending(this.scores.subarray(from, to), order);
+      for (let r = 0; r < order.length; r++) this.rank[from + order[r]] = r;
+    }
+  }
+
+  // How many neurons each layer keeps.
+  keep(sparsity, scope, multipleOf) {
+    const kept =
+      scope === "global"
+        ? this.keepGlobal(sparsity)
+        : this.widths.map((w) => w - dropped(w, sparsity));
+    return kept.map((k, l) => rounded(k, this.widths[l], multipleOf));
+  }
+
+  keepGlobal(sparsity) {
+    const wanted = this.n - dropped(this.n, sparsity);
+    if (wanted === 0) return this.widths.map(() => 0);
+    const threshold = this.kthHighest(wanted);
+    const above = this.widths.map((_, l) => this.countAbove(l, threshold, false));
+    let left = wanted - above.reduce((a, b) => a + b, 0);
+    return above.map((k, l) => {
+      const equals = this.countAbove(l, threshold, true) - k;
+      const taken = Math.min(left, equals); // of equals the earlier layer keeps its own
+      left -= taken;
+      return k + taken;
+    });
+  }
+
+  // The k-th highest normalised score of all layers, by bisection over sorted layers.
+  kthHighest(k) {
+    let low = 0;
+    let high = 1;
+    if (this.count(high, true) >= k) return high;
+    for (;;) {
+      const mid = low + (high - low) / 2;
+      if (mid === low || mid === high) return low;
+      if (this.count(mid, true) >= k) low = mid;
+      else high = mid;
+    }
+  }
+
+  count(threshold, orEqual) {
+    let n = 0;
+    for (let l = 0; l < this.widths.length; l++) n += this.countAbove(l, threshold, orEqual);
+    return n;
+  }
+
+  countAbove(l, threshold, orEqual) {
+    let low = 0;
+    let high = this.widths[l];
+    while (low < high) {
+      const mid = (low + high) >> 1;
+      const s = this.normalised(l, this.order[this.starts[l] + mid]);
+      if (s > threshold || (orEqual && s === threshold)) low = mid + 1;
+      else high = mid;
+    }
+    return low;
+  }
+
+  // A neuron's share of its layer's total; all zeros count as equal shares.
+  normalised(l, neuron) {
+    const total = this.totals[l];
+    return total > 0 ? this.scores[this.starts[l] + neuron] / total : 1 / this.widths[l];
+  }
+
+  isDropped(l, neuron) {
+    return this.rank[this.starts[l] + neuron] >= this.kept[l];
+  }
+
+  // The terms that sum to a neuron's score, as shares of its layer's total.
+  terms(l, neuron, { theta, gamma }) {
+    const i = this.starts[l] + neuron;
+    const total = this.totals[l] || 1;
+    return weights(this.kind, theta, gamma).map((w, k) => (w * this.planes[k][i]) / total);
+  }
+
+  // The lowest normalised score that is kept, and the highest that is dropped.
+  boundary(l) {
+    const at = (r) => this.normalised(l, this.order[this.starts[l] + r]);
+    const k = this.kept[l];
+    return { kept: at(k - 1), dropped: k < this.widths[l] ? at(k) : null };
+  }
+
+  // Effective number of neurons 1 / Σ s², the inverse Simpson index.
+  effective(l) {
+    let squares = 0;
+    for (let i = this.starts[l]; i < this.starts[l + 1]; i++) squares += this.scores[i] ** 2;
+    return squares > 0 ? this.totals[l] ** 2 / squares : this.widths[l];
+  }
+
+  nDropped() {
+    return this.n - this.kept.reduce((a, b) => a + b, 0);
+  }
+
+  // Which neurons are dropped, one byte each.
+  droppedSet() {
+    const set = new Uint8Array(this.n);
+    for (let l = 0; l < this.widths.length; l++) {
+      for (let r = this.kept[l]; r < this.widths[l]; r++) {
+        set[this.starts[l] + this.order[this.starts[l] + r]] = 1;
+      }
+    }
+    return set;
+  }
+}
+
+function dropped(n, sparsity) {
+  return Math.floor(sparsity * n + 0.5);
+}
+
+function rounded(width, dense, multipleOf) {
+  return Math.max(1, Math.min(dense, Math.ceil(width / multipleOf) * multipleOf));
+}
+
+const DIGIT_BITS = 13; // two passes over the upper 26 bits of a float32
+const DIGITS = 1 << DIGIT_BITS;
+
+// Sorts doubles descending: a radix sort on the upper bits of their float32 image, then
+// an insertion sort within runs of equal images. Stable: equals keep their order.
+class Sorter {
+  constructor(widest) {
+    this.keys = new Uint32Array(widest);
+    this.floats = new Float32Array(this.keys.buffer);
+    this.spareKeys = new Uint32Array(widest);
+    this.spareOrder = new Int32Array(widest);
+    this.counts = [new Uint32Array(DIGITS), new Uint32Array(DIGITS)];
+  }
+
+  descending(scores, order) {
+    const n = scores.length;
+    const [low, high] = this.counts.map((c) => c.fill(0));
+    const { keys, spareKeys, spareOrder } = this;
+    this.floats.set(scores);
+    for (let i = 0; i < n; i++) {
+      const key = (~keys[i] >>> 5) & 0x3ffffff; // non-negative floats sort like their bits
+      keys[i] = key;
+      low[key & (DIGITS - 1)]++;
+      high[key >>> DIGIT_BITS]++;
+    }
+    sumUp(low);
+    sumUp(high);
+    for (let i = 0; i < n; i++) {
+      const at = low[keys[i] & (DIGITS - 1)]++;
+      spareKeys[at] = keys[i];
+      spareOrder[at] = i;
+    }
+    for (let i = 0; i < n; i++) {
+      const at = high[spareKeys[i] >>> DIGIT_BITS]++;
+      keys[at] = spareKeys[i];
+      order[at] = spareOrder[i];
+    }
+    this.mend(scores, order, keys, n);
+  }
+
+  mend(scores, order, keys, n) {
+    for (let i = 1; i < n; i++) {
+      if (keys[i] !== keys[i - 1]) continue;
+      const neuron = order[i];
+      let j = i;
+      while (j > 0 && keys[j - 1] === keys[i] && scores[order[j - 1]] < scores[neuron]) {
+        order[j] = order[j - 1];
+        j--;
+      }
+      order[j] = neuron;
+    }
+  }
+}
+
+// Turn counts into places.
+function sumUp(counts) {
+  let sum = 0;
+  for (let d = 0; d < DIGITS; d++) {
+    const c = counts[d];
+    counts[d] = sum;
+    sum += c;
+  }
+}
