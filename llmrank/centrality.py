@@ -1,6 +1,9 @@
 """Weighted PageRank on FFN graphs: one step, and chains of steps."""
 
-from collections.abc import Callable, Sequence
+import functools
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Shaped
@@ -8,6 +11,9 @@ from torch import Tensor
 
 from llmrank.errors import OptionError
 from llmrank.graph import FFNGraph, Site
+
+Graph = Literal["isolated", "chained"]
+"""Each FFN by itself, or all FFNs as one graph."""
 
 Step = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(edges [n_out, n_in], mass [n_in], prior [n_out]) → scores [n_out], summing to 1."""
@@ -40,14 +46,48 @@ def weighted_pagerank(
 
     Source: Hoffmann et al. 2024, arXiv 2410.13299, Eq. 7.
     """
+    terms = edge_terms(in_edges, mass, prior)
+    return distribution(weighted_sum(term_weights(theta, gamma), terms))
+
+
+def edge_terms(
+    in_edges: Shaped[Tensor, "n_out n_in"],
+    mass: Shaped[Tensor, " n_in"],
+    prior: Shaped[Tensor, " n_out"],
+) -> tuple[Float[Tensor, " n_out"], Float[Tensor, " n_out"], Float[Tensor, " n_out"]]:
+    """Return the three terms of Eq. 7, which know neither θ nor γ: Ŵ s, Â s and b.
+
+    Each sums to 1, the first two less what is lost in sources without edges.
+
+    Args and Raises as in `weighted_pagerank`.
+    """
+    edges, s, b = _prepared(in_edges, mass, prior)
+    links = edges.sign()
+    by_weight = edges @ _divided(s, _column_sums(edges))
+    by_degree = links @ _divided(s, _column_sums(links))
+    return by_weight, by_degree, b
+
+
+def term_weights(theta: float, gamma: float) -> tuple[float, float, float]:
+    """Return how much of each of the three terms θ and γ take: γθ, γ(1−θ), 1−γ.
+
+    Raises:
+        OptionError: θ or γ outside [0, 1].
+    """
     _check_share("theta", theta)
     _check_share("gamma", gamma)
-    edges, s, b = _prepared(in_edges, mass, prior)
-    by_weight = edges @ _divided(s, _column_sums(edges))
-    links = edges.sign()
-    by_degree = links @ _divided(s, _column_sums(links))
-    mixed = theta * by_weight + (1 - theta) * by_degree
-    return distribution(gamma * mixed + (1 - gamma) * b)
+    return gamma * theta, gamma * (1 - theta), 1 - gamma
+
+
+def weighted_sum(
+    weights: Sequence[float], terms: Iterable[Float[Tensor, " n"]]
+) -> Float[Tensor, " n"]:
+    """Add weighted terms from the first to the last, each operation rounded by itself.
+
+    JavaScript does the same operations in doubles and gets the same bits.
+    """
+    products = [w * t for w, t in zip(weights, terms, strict=True)]
+    return functools.reduce(operator.add, products)
 
 
 def modified_pagerank(

@@ -119,12 +119,12 @@ def write_scores(
     """Write scores and statistics as safetensors, the recipe in the metadata.
 
     Tensors `layers.{i}.scores` and `layers.{i}.input_norm|up_norm|neuron_norm|
-    output_norm`.
+    output_norm`, all float32.
 
     Raises:
         LLMRankError: the file cannot be written.
     """
-    tensors = {f"layers.{i}.scores": s for i, s in enumerate(scores.layers)}
+    tensors = {f"layers.{i}.scores": s.float() for i, s in enumerate(scores.layers)}
     for i, layer in enumerate(stats.layers):
         for name in ("input_norm", "up_norm", "neuron_norm", "output_norm"):
             tensors[f"layers.{i}.{name}"] = getattr(layer, name)

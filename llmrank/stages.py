@@ -6,11 +6,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from llmrank import ffn
 from llmrank.calibration import ActivationStats, CalibrationSpec, calibrate
-from llmrank.criteria import Criterion, Scores, score
+from llmrank.centrality import Graph
+from llmrank.criteria import Criterion, LLMRank, Scores, score
 from llmrank.evaluation import EvaluationSpec, Publish, TextEvaluation, evaluate
 from llmrank.footprint import Footprint, footprint
+from llmrank.graph import Site, graphs
 from llmrank.models import LanguageModel, ModelSpec, load
+from llmrank.planes import Planes, planes
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningPlan, PruningSpec, plan, prune
 
@@ -69,6 +73,7 @@ class Stages:
         self._models: Memo[LanguageModel] = Memo(2)
         self._pruned: Memo[LanguageModel] = Memo(3)
         self._stats: Memo[ActivationStats] = Memo(8)
+        self._planes: Memo[Planes] = Memo(8)
         self._scores: Memo[Scores] = Memo(32)
         self._plans: Memo[PruningPlan] = Memo(64)
         self._dense_text: Memo[TextEvaluation] = Memo(32)
@@ -113,6 +118,25 @@ class Stages:
 
         return self._stats.get((model, calibration), make)
 
+    def planes(
+        self,
+        model: ModelSpec,
+        calibration: CalibrationSpec,
+        graph: Graph,
+        site: Site,
+        *,
+        progress: Progress = silent,
+    ) -> Planes:
+        """Return what answers every θ and γ at once; see `planes.planes`."""
+
+        def make() -> Planes:
+            stats = self.stats(model, calibration, progress=progress)
+            dense = self.model(model, progress=progress)
+            drawn = graphs(ffn.ffns(dense.model), stats)
+            return planes(drawn, graph=graph, site=site)
+
+        return self._planes.get((model, calibration, graph, site), make)
+
     def scores(
         self,
         model: ModelSpec,
@@ -124,6 +148,10 @@ class Stages:
         """Return a criterion's scores; see `criteria.score`."""
 
         def make() -> Scores:
+            if isinstance(criterion, LLMRank) and criterion.from_planes:
+                where = (criterion.graph, criterion.site)
+                made = self.planes(model, calibration, *where, progress=progress)
+                return Scores(made.scores(criterion.theta, criterion.gamma))
             stats = self.stats(model, calibration, progress=progress)
             return score(self.model(model, progress=progress), stats, criterion)
 

@@ -344,7 +344,7 @@ def test_scores_are_written_by_name_with_their_origin(tmp_path, scored):
     expected = {f"layers.{i}.{n}" for i in (0, 1) for n in ("scores", *names)}
     assert set(stored) == expected
     for i in (0, 1):
-        assert torch.equal(stored[f"layers.{i}.scores"], scores.layers[i])
+        assert torch.equal(stored[f"layers.{i}.scores"], scores.layers[i].float())
         for name in names:
             assert torch.equal(
                 stored[f"layers.{i}.{name}"], getattr(stats.layers[i], name)

@@ -15,9 +15,9 @@ MAX_LINES = 300
 
 ORDER = (
     "errors", "progress", "options", "registry", "families", "folders", "ffn",
-    "sources", "models", "corpora", "calibration", "graph", "centrality", "criteria",
-    "pruning", "export", "evaluation", "tasks", "footprint", "decoding", "timing",
-    "memory", "benchmark", "comparison", "stages", "experiment", "curve",
+    "sources", "models", "corpora", "calibration", "graph", "centrality", "planes",
+    "criteria", "pruning", "export", "evaluation", "tasks", "footprint", "decoding",
+    "timing", "memory", "benchmark", "comparison", "stages", "experiment", "curve",
     "generation", "settings", "summary", "jobs", "agreement", "readings", "charts",
     "network", "__main__",
 )  # fmt: skip

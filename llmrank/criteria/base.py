@@ -1,0 +1,107 @@
+"""What a criterion is, what it gives, and how it is found by name."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from llmrank import ffn
+from llmrank.calibration import ActivationStats
+from llmrank.errors import LLMRankError, OptionError
+from llmrank.graph import FFNGraph, Site, graphs
+from llmrank.models import LanguageModel
+from llmrank.options import described, options
+from llmrank.registry import Registry
+
+SITE_HELP = (
+    "Where activation is measured: neuron = the input of down_proj (the neuron's own "
+    "signal), up = the output of up_proj (the paper's code)"
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One raw non-negative score per neuron and layer; higher is kept first."""
+
+    layers: tuple[Float[Tensor, " _"], ...]
+
+    @property
+    def normalised(self) -> tuple[Float[Tensor, " _"], ...]:
+        """The scores of each layer divided by their sum; all zeros become uniform.
+
+        In doubles, summed from the first to the last neuron, as in the browser.
+        """
+        return tuple(_shares(s.double()) for s in self.layers)
+
+
+class Criterion(ABC):
+    """A way to score neurons; its fields are its parameters."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def layers(self, graphs: Sequence[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+        """Return one non-negative vector per layer."""
+
+    @property
+    @abstractmethod
+    def formula(self) -> str:
+        """The score in LaTeX, with the current values of the parameters in it."""
+
+
+CRITERIA: Registry[type[Criterion]] = Registry("criterion")
+
+
+def criterion(name: str, **fields: Any) -> Criterion:
+    """Build a criterion by name; fields it does not have are refused.
+
+    Raises:
+        OptionError: unknown name, unknown field, or a value outside its limits.
+    """
+    cls = CRITERIA[name]
+    known = [o.name for o in options(cls)]
+    for field in fields:
+        if field not in known:
+            has = ", ".join(known) or "no parameters"
+            raise OptionError(f"criterion {name} has no {field!r}; it has: {has}")
+    return cls(**fields)
+
+
+def recipe(of: Criterion) -> dict[str, Any]:
+    """Return a criterion as plain values: its name and its fields."""
+    return {"name": of.name, **described(of)}
+
+
+@torch.inference_mode()
+def score(lm: LanguageModel, stats: ActivationStats, by: Criterion) -> Scores:
+    """Score every FFN neuron of a model.
+
+    Raises:
+        LLMRankError: weights or activations are not finite.
+    """
+    layers = tuple(
+        s.cpu().double() for s in by.layers(graphs(ffn.ffns(lm.model), stats))
+    )
+    for layer, scores in enumerate(layers):
+        if not scores.isfinite().all():
+            raise LLMRankError(
+                f"the scores of layer {layer} are not finite; "
+                "the model's weights or its activations overflow"
+            )
+    return Scores(layers)
+
+
+def norm_of(site: Site) -> str:
+    """Write the L2 norm over tokens of what is measured at a site, in LaTeX."""
+    signal = "x_j" if site == "neuron" else r"(\text{up}\,h)_j"
+    return rf"\lVert {signal} \rVert_2"
+
+
+def _shares(scores: Tensor) -> Tensor:
+    """`sum` adds in blocks whose order a browser cannot follow; `cumsum` in turn."""
+    total = scores.cumsum(0)[-1]
+    return scores / total if total > 0 else torch.full_like(scores, 1 / len(scores))

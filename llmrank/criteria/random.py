@@ -1,0 +1,33 @@
+"""Chance, which every criterion has to beat."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from llmrank.criteria.base import CRITERIA, Criterion
+from llmrank.graph import FFNGraph
+from llmrank.options import option, spec
+
+
+@CRITERIA.add("random")
+@spec
+class Random(Criterion):
+    """Seeded uniform random scores: what any criterion has to beat."""
+
+    name: ClassVar[str] = "random"
+    seed: int = option(
+        default=0, low=0, high=2**31, help="Which random numbers are drawn"
+    )
+
+    def layers(self, graphs: Sequence[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+        """Draw one number per neuron."""
+        generator = torch.Generator().manual_seed(self.seed)
+        return tuple(torch.rand(g.ffn.d_ff, generator=generator) for g in graphs)
+
+    @property
+    def formula(self) -> str:
+        """A draw from [0, 1)."""
+        return rf"s_j \sim \mathcal U[0, 1), \quad \text{{seed}} = {self.seed}"

@@ -1,0 +1,282 @@
+"""Response planes against the recursion, the authors' numbers and plain doubles."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import tiny_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_centrality import as_graph
+
+from llmrank.calibration import (
+    ActivationStats,
+    CalibrationSpec,
+    LayerStats,
+    calibrate,
+    measure,
+)
+from llmrank.centrality import weighted_pagerank
+from llmrank.criteria import LLMRank, Scores, score
+from llmrank.ffn import FFN, ffns
+from llmrank.graph import FFNGraph, graphs
+from llmrank.models import ModelSpec, load
+from llmrank.planes import planes
+from llmrank.pruning import PruningSpec, plan
+from llmrank.stages import Stages
+
+DATA = Path(__file__).parent / "data"
+WINDOWS = torch.randint(0, 257, (4, 32), generator=torch.Generator().manual_seed(9))
+SHARES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
+CORNERS = [(0.5, 0.5), (0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.3, 0.9)]
+BY = pytest.mark.parametrize(("theta", "gamma"), CORNERS)
+
+
+def drawn_from(lm):
+    stats = ActivationStats(measure(lm, WINDOWS), WINDOWS.numel(), "random tokens", "")
+    return graphs(ffns(lm.model), stats)
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2"])
+def drawn(request):
+    return drawn_from(tiny_model(request.param))
+
+
+def random_graph(seed, d_ff, d_model, *, zeros=0.2, dead=0):
+    """A layer in float64 with absent edges; the first `dead` inputs have none."""
+    g = torch.Generator().manual_seed(seed)
+    up = torch.randn(d_ff, d_model, generator=g, dtype=torch.float64)
+    up[torch.rand(d_ff, d_model, generator=g) < zeros] = 0
+    up[:, :dead] = 0
+    down = torch.randn(d_model, d_ff, generator=g, dtype=torch.float64)
+    norms = [
+        torch.rand(n, generator=g, dtype=torch.float64)
+        for n in (d_model, d_ff, d_ff, d_ff, d_model)
+    ]
+    return FFNGraph(FFN(0, None, up, down, None, None, None), LayerStats(*norms))
+
+
+def stepped(g, site, theta, gamma):
+    return weighted_pagerank(
+        g.in_edges, g.stats.input_norm, g.prior(site), theta=theta, gamma=gamma
+    )
+
+
+# The isolated graph: exact
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    sizes=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    dead=st.integers(0, 9),
+    theta=SHARES,
+    gamma=SHARES,
+)
+def test_isolated_planes_are_one_step(seed, sizes, dead, theta, gamma):
+    """Inputs without edges lose their mass; what is left is divided by its sum."""
+    g = random_graph(seed, *sizes, dead=dead)
+    made = planes([g], graph="isolated", site="neuron")
+    found = Scores(made.scores(theta, gamma)).normalised
+    expected = stepped(g, "neuron", theta, gamma)
+    torch.testing.assert_close(found[0], expected, rtol=2e-6, atol=1e-12)
+
+
+@BY
+@pytest.mark.parametrize("site", ["neuron", "up"])
+def test_isolated_planes_give_what_weighted_pagerank_gives(drawn, site, theta, gamma):
+    found = planes(drawn, graph="isolated", site=site).scores(theta, gamma)
+    for g, ours in zip(drawn, found, strict=True):
+        expected = stepped(g, site, theta, gamma).double()
+        torch.testing.assert_close(ours, expected, rtol=2e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("file", ["pagerank_dense.json", "pagerank_with_zeros.json"])
+def test_isolated_planes_agree_with_the_authors_code(file):
+    content = json.loads((DATA / file).read_text())
+    drawn = [as_graph(b) for b in content["blocks"]]
+    cases = [
+        c
+        for c in content["cases"]
+        if c["variant"] == "weighted" and c["graph"] == "isolated"
+    ]
+    assert cases
+    for case in cases:
+        made = planes(drawn, graph="isolated", site=case["site"])
+        found = Scores(made.scores(case["theta"], case["gamma"])).normalised
+        for ours, theirs in zip(found, case["scores"], strict=True):
+            expected = torch.tensor(theirs, dtype=torch.float64)
+            torch.testing.assert_close(ours, expected, rtol=0, atol=1e-6)
+
+
+def test_isolated_planes_by_hand():
+    """The graph of `test_centrality.test_one_step_by_hand`."""
+    up = torch.tensor([[1.0, 0.0], [-3.0, 2.0]])
+    two, prior = torch.tensor([2.0, 2.0]), torch.tensor([1.0, 3.0])
+    stats = LayerStats(two, prior, prior, prior, two)
+    g = FFNGraph(FFN(0, None, up, up.T, None, None, None), stats)
+    made = planes([g], graph="isolated", site="neuron")
+    (layer,) = made.layers
+    assert layer.dtype == torch.float32
+    assert layer.tolist() == [[0.125, 0.875], [0.25, 0.75], [0.25, 0.75]]
+    assert made.weights(0.25, 0.5) == (0.125, 0.375, 0.5)
+    assert made.scores(0.5, 0.5)[0].tolist() == [0.21875, 0.78125]
+
+
+def test_a_layer_without_weights_has_its_prior_alone():
+    g = random_graph(1, 5, 3, zeros=1.1)
+    made = planes([g], graph="isolated", site="neuron")
+    assert made.layers[0][:2].tolist() == [[0.0] * 5] * 2
+    lost = Scores(made.scores(1.0, 1.0))
+    assert lost.layers[0].tolist() == [0.0] * 5
+    assert lost.normalised[0].tolist() == [0.2] * 5
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("kind", ["isolated"])
+def test_what_is_not_finite_is_refused(bad, kind):
+    g = random_graph(1, 5, 3)
+    g.ffn.up[2, 1] = bad
+    with pytest.raises(ValueError, match="in_edges must be finite"):
+        planes([g], graph=kind, site="neuron")
+    g = random_graph(1, 5, 3)
+    g.stats.neuron_norm[0] = bad
+    with pytest.raises(ValueError, match="prior must be finite"):
+        planes([g], graph=kind, site="neuron")
+
+
+@pytest.mark.parametrize("kind", ["isolated"])
+@pytest.mark.parametrize(
+    ("theta", "gamma", "said"),
+    [
+        (1.01, 0.5, r"theta must lie in \[0, 1\], got 1.01"),
+        (0.5, -0.1, r"gamma must lie in \[0, 1\], got -0.1"),
+        (math.nan, 0.5, r"theta must lie in \[0, 1\], got nan"),
+    ],
+)
+def test_shares_outside_their_range_are_refused(drawn, kind, theta, gamma, said):
+    made = planes(drawn, graph=kind, site="neuron")
+    with pytest.raises(ValueError, match=said):
+        made.scores(theta, gamma)
+
+
+# What is dropped: Python and the browser choose the same neurons
+
+
+def dropped_in_doubles(layers, theta, gamma, *, sparsity, scope, multiple_of):
+    """Choose as the browser does: loops over doubles, no torch."""
+    scored = [
+        [one_score(column, theta, gamma) for column in zip(*p, strict=True)]
+        for p in layers
+    ]
+    widths = [len(s) for s in scored]
+    if scope == "layer":
+        kept = [n - math.floor(sparsity * n + 0.5) for n in widths]
+    else:
+        kept = global_counts(scored, sparsity)
+    kept = [
+        max(1, min(n, math.ceil(k / multiple_of) * multiple_of))
+        for k, n in zip(kept, widths, strict=True)
+    ]
+    return [
+        sorted(sorted(range(len(s)), key=lambda j, s=s: (-s[j], j))[k:])
+        for s, k in zip(scored, kept, strict=True)
+    ]
+
+
+def one_score(column, theta, gamma):
+    p, q, r = column
+    a, b, c = gamma * theta, gamma * (1 - theta), 1 - gamma
+    return (a * p + b * q) + c * r
+
+
+def global_counts(scored, sparsity):
+    every = []
+    for layer, scores in enumerate(scored):
+        total = 0.0
+        for s in scores:
+            total += s
+        every += [(s / total if total else 1 / len(scores), layer) for s in scores]
+    order = sorted(range(len(every)), key=lambda i: (-every[i][0], i))
+    n_kept = len(every) - math.floor(sparsity * len(every) + 0.5)
+    counts = [0] * len(scored)
+    for i in order[:n_kept]:
+        counts[every[i][1]] += 1
+    return counts
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    widths=st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    dead=st.integers(0, 5),
+    at=st.tuples(SHARES, SHARES),
+    wanted=st.fixed_dictionaries(
+        {
+            "sparsity": st.floats(0, 0.99),
+            "scope": st.sampled_from(["layer", "global"]),
+            "multiple_of": st.sampled_from([1, 4]),
+        }
+    ),
+)
+def test_a_plan_from_planes_is_the_browsers(seed, widths, dead, at, wanted):
+    drawn = [random_graph(seed + i, n, 5, dead=dead) for i, n in enumerate(widths)]
+    made = planes(drawn, graph="isolated", site="neuron")
+    found = plan(Scores(made.scores(*at)), PruningSpec(**wanted))
+    expected = dropped_in_doubles([p.tolist() for p in made.layers], *at, **wanted)
+    assert [d.tolist() for d in found.drop] == expected
+
+
+@BY
+def test_the_criterion_reads_its_scores_off_the_planes(theta, gamma):
+    lm = tiny_model()
+    drawn = drawn_from(lm)
+    stats = ActivationStats(tuple(g.stats for g in drawn), 1, "", "")
+    found = score(lm, stats, LLMRank(theta=theta, gamma=gamma))
+    made = planes(drawn, graph="isolated", site="neuron").scores(theta, gamma)
+    for a, b in zip(found.layers, made, strict=True):
+        assert torch.equal(a, b)
+
+
+# Remembered
+
+
+def test_stages_answer_any_theta_and_gamma_from_planes_made_once(
+    tiny_folder, tiny_text
+):
+    model = ModelSpec(name=str(tiny_folder), device="cpu")
+    read = CalibrationSpec(calibration_text=str(tiny_text), samples=2, seq_len=16)
+    stages = Stages()
+    made = stages.planes(model, read, "isolated", "neuron")
+    assert stages.planes(model, read, "isolated", "neuron") is made
+    by = LLMRank(theta=0.7, gamma=0.2)
+    found = stages.scores(model, read, by)
+    again = score(stages.model(model), stages.stats(model, read), by)
+    for a, b, c in zip(found.layers, made.scores(0.7, 0.2), again.layers, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a, c)
+
+
+# The demo model
+
+
+@pytest.fixture(scope="module")
+def demo():
+    lm = load("demo")
+    return graphs(ffns(lm.model), calibrate(lm, CalibrationSpec(samples=2)))
+
+
+@pytest.mark.slow
+@BY
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_of_the_demo_model_the_browser_drops_the_same(demo, scope, theta, gamma):
+    made = planes(demo, graph="isolated", site="neuron")
+    wanted = {"sparsity": 0.3, "scope": scope, "multiple_of": 1}
+    found = plan(Scores(made.scores(theta, gamma)), PruningSpec(**wanted))
+    expected = dropped_in_doubles(
+        [p.tolist() for p in made.layers], theta, gamma, **wanted
+    )
+    assert found.n_dropped > 13_800
+    assert [d.tolist() for d in found.drop] == expected
