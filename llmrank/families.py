@@ -11,7 +11,8 @@ class Family:
 
     `blocks` leads from the model to its list of blocks, `ffn` from a block to the
     module that holds the projections (empty: the block itself). `gate` is None for an
-    FFN without a gate. `width` is the config field that holds d_ff.
+    FFN without a gate. `width` is the config field that holds d_ff. `norm` leads to
+    the norm before the output head (some models of a family have none there).
     """
 
     model_types: tuple[str, ...]
@@ -21,6 +22,7 @@ class Family:
     up: str
     down: str
     width: str
+    norm: str
 
 
 FAMILIES = (
@@ -31,26 +33,32 @@ FAMILIES = (
         ),
         blocks="model.layers", ffn="mlp",
         gate="gate_proj", up="up_proj", down="down_proj", width="intermediate_size",
+        norm="model.norm",
     ),
     Family(
         model_types=("gpt2",), blocks="transformer.h", ffn="mlp",
         gate=None, up="c_fc", down="c_proj", width="n_inner",
+        norm="transformer.ln_f",
     ),
     Family(
         model_types=("gpt_neox",), blocks="gpt_neox.layers", ffn="mlp",
         gate=None, up="dense_h_to_4h", down="dense_4h_to_h", width="intermediate_size",
+        norm="gpt_neox.final_layer_norm",
     ),
     Family(
         model_types=("opt",), blocks="model.decoder.layers", ffn="",
         gate=None, up="fc1", down="fc2", width="ffn_dim",
+        norm="model.decoder.final_layer_norm",
     ),
     Family(
         model_types=("phi",), blocks="model.layers", ffn="mlp",
         gate=None, up="fc1", down="fc2", width="intermediate_size",
+        norm="model.final_layernorm",
     ),
     Family(
         model_types=("starcoder2",), blocks="model.layers", ffn="mlp",
         gate=None, up="c_fc", down="c_proj", width="intermediate_size",
+        norm="model.norm",
     ),
 )  # fmt: skip
 

@@ -16,10 +16,10 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "options", "registry", "families", "folders", "ffn",
     "sources", "models", "corpora", "calibration", "graph", "centrality", "planes",
-    "criteria", "pruning", "export", "evaluation", "tasks", "footprint", "decoding",
-    "timing", "memory", "benchmark", "comparison", "stages", "experiment", "curve",
-    "generation", "settings", "summary", "jobs", "agreement", "readings", "charts",
-    "network", "__main__",
+    "criteria", "pruning", "payload", "export", "evaluation", "tasks", "footprint",
+    "decoding", "timing", "memory", "benchmark", "comparison", "stages", "experiment",
+    "curve", "generation", "settings", "summary", "jobs", "agreement", "inspector",
+    "readings", "charts", "network", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 
