@@ -32,10 +32,11 @@ def pack(name: str, kind: Kind, planes: Mapping[str, Sequence[Tensor]]) -> bytes
     Raises:
         ValueError: no plane, or planes of different widths.
     """
-    widths = {tuple(len(layer) for layer in plane) for plane in planes.values()}
-    if len(widths) != 1:
+    every = {tuple(len(layer) for layer in plane) for plane in planes.values()}
+    if len(every) != 1:
         raise ValueError("all planes must have the same widths, and there must be one")
-    header = {"name": name, "kind": kind, "planes": list(planes), "widths": [*widths][0]}
+    widths = every.pop()
+    header = {"name": name, "kind": kind, "planes": list(planes), "widths": widths}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 4)
     values = b"".join(_float32(torch.cat(tuple(plane))) for plane in planes.values())

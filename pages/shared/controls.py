@@ -1,16 +1,17 @@
 """Specs as widgets: one control per declared setting, drawn in the sidebar."""
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
-from llmrank.tasks import TASKS
 
 from llmrank.corpora import EMBEDDED
 from llmrank.criteria import CRITERIA
 from llmrank.folders import cache_folder
 from llmrank.options import Option, options
 from llmrank.settings import declared
+from llmrank.tasks import TASKS
 from pages.shared import access, state
 
 LABELS = {
@@ -27,8 +28,8 @@ LABELS = {
 }
 
 
-def sidebar() -> None:
-    """Draw the experiment's settings: model, method, texts, measures."""
+def sidebar(without: Collection[str] = ()) -> None:
+    """Draw the experiment's settings, but those that the page itself sets."""
     with st.sidebar:
         st.subheader("Model")
         _setting("model")
@@ -40,10 +41,11 @@ def sidebar() -> None:
         criterion = CRITERIA[state.value("criterion")]
         st.caption((criterion.__doc__ or "").strip().splitlines()[0])
         for o in options(criterion):
-            if o.name != "seed":
+            if o.name not in ("seed", *without):
                 _setting(o.name)
         for name in ("sparsity", "scope", "multiple_of"):
-            _setting(name)
+            if name not in without:
+                _setting(name)
         _texts()
         _measures()
 

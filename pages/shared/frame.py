@@ -1,10 +1,13 @@
 """Every page's first call: configuration, links, settings, the experiment in hand."""
 
+from collections.abc import Collection
+
 import streamlit as st
 
 PAGES = {
     "Experiment": {
         "Overview": "app.py",
+        "Explore": "pages/explore.py",
         "Prune": "pages/prune.py",
         "Compare": "pages/compare.py",
     },
@@ -12,8 +15,11 @@ PAGES = {
 }
 
 
-def frame(title: str, question: str):  # noqa: ANN201 (the type would import torch)
+def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa: ANN201
     """Draw what all pages share and return the experiment in hand.
+
+    A page names in `without` the settings that it has controls of its own for. (The
+    returned type would import torch.)
 
     The links and the question stand before torch is imported, which takes seconds at
     the first visit of all.
@@ -26,7 +32,7 @@ def frame(title: str, question: str):  # noqa: ANN201 (the type would import tor
         from pages.shared import bar, controls, jobs, panels, state, words
 
     state.chosen()
-    controls.sidebar()
+    controls.sidebar(without)
     with panels.panel():
         for complaint in state.complaints():
             st.warning(words.plain(complaint))

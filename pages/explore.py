@@ -1,0 +1,58 @@
+"""Explore: which neurons, and how do θ, γ and sparsity decide?"""
+
+from pages.shared.frame import frame
+
+CANVAS = ("theta", "gamma", "graph", "sparsity", "scope", "multiple_of")
+e = frame(
+    "Explore", "Which neurons, and how do θ, γ and sparsity decide?", without=CANVAS
+)
+
+import hashlib
+from dataclasses import replace
+
+import streamlit as st
+
+from llmrank.criteria import CRITERIA, LLMRank
+from llmrank.experiment import Experiment
+from llmrank.payload import pack
+from pages.shared import access, cached, explorer, panels
+
+MAX_COMPARED = 100_000
+"""Neurons up to which other criteria are compared without being asked."""
+
+
+def named(of: Experiment, *more: str) -> str:
+    """Name a payload by all that decides it."""
+    by = of.criterion
+    if isinstance(by, LLMRank) and by.from_planes:
+        by = replace(by, theta=0.5, gamma=0.5)  # planes are the same for all
+    about = repr((of.model, of.calibration, by, more))
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
+
+
+@st.cache_data(show_spinner=False, max_entries=4)
+def compared_payload(name: str, _e: Experiment) -> bytes:
+    """Pack the scores of the other criteria with their defaults."""
+    others = [CRITERIA[n]() for n in CRITERIA if n != _e.criterion.name]
+    found = {
+        o.name: cached.stages().scores(_e.model, _e.calibration, o) for o in others
+    }
+    return pack(name, "fixed", {n: s.layers for n, s in found.items()})
+
+
+def show_canvas() -> None:
+    """Draw every neuron, live."""
+    plan = cached.stages().plan(*e.stage_specs)
+    name = named(e)
+    few = sum(plan.dense_widths) <= MAX_COMPARED
+    compared = named(e, "compared") if few else None
+    explorer.mount(name, plan, compared)
+    explorer.send(explorer.planes_payload(name, e), key="planes")
+    if compared is not None:
+        explorer.send(compared_payload(compared, e), key="compared")
+
+
+with panels.panel():
+    access.check(e)
+    if panels.has_scores(e):
+        show_canvas()

@@ -1,0 +1,172 @@
+"""Mounts the canvas of assets/explorer and takes what it commits."""
+
+import base64
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from llmrank.criteria import LLMRank
+from llmrank.errors import LLMRankError
+from llmrank.experiment import Experiment
+from llmrank.payload import cut_crc, pack
+from llmrank.pruning import PruningPlan
+from llmrank.settings import declared
+from pages.shared import cached, state
+
+ASSETS = Path(__file__).parents[2] / "assets" / "explorer"
+KEY = "explorer"
+NAMES = {
+    "theta": "theta",
+    "gamma": "gamma",
+    "sparsity": "sparsity",
+    "graph": "graph",
+    "scope": "scope",
+    "multipleOf": "multiple_of",
+}
+"""What the canvas calls the settings that it alone writes."""
+
+CHOICES = {"sort": ("rank", "index"), "colour": ("score", "percentile", "change")}
+PAGE = "explore"
+
+
+@cache
+def module(name: str) -> str:
+    """Return a module's source, with what it imports in it as data URLs.
+
+    Streamlit takes one script per component; so the modules stay plain files, and no
+    build step and no request is needed. Equal URLs are one module to the browser.
+    """
+    source = (ASSETS / name).read_text("utf-8")
+
+    def inline(match: re.Match[str]) -> str:
+        inner = base64.b64encode(module(match[1]).encode()).decode()
+        return f'from "data:text/javascript;base64,{inner}"'
+
+    return re.sub(r'from "\./([a-z]+\.js)"', inline, source)
+
+
+@st.cache_resource(show_spinner=False)
+def components() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Register the canvas and the carrier of its numbers, once."""
+    html = (ASSETS / "explorer.html").read_text("utf-8")
+    css = (ASSETS / "explorer.css").read_text("utf-8")
+    new = st.components.v2.component
+    canvas = new("llmrank_explorer", html=html, css=css, js=module("explorer.js"))
+    return canvas, new("llmrank_payload", js=module("shelf.js"))
+
+
+def mount(planes: str, plan: PruningPlan, compared: str | None) -> None:
+    """Draw the canvas; `planes` and `compared` name payloads that are sent as well."""
+    canvas, _ = components()
+    found = st.session_state.get(KEY) or {}
+    serial = (found.get("commit") or {}).get("serial", 0)
+    canvas(
+        key=KEY,
+        data={
+            "planes": planes,
+            "compared": compared,
+            "serial": serial,
+            "settings": {js: state.value(own) for js, own in NAMES.items()},
+            "defaults": {js: declared()[own].default for js, own in NAMES.items()},
+            "view": _view(),
+            "pin": _pin(),
+            "chosen": chosen(),
+            "agreed": {
+                "serial": serial,
+                "crc": cut_crc(plan),
+                "nDropped": plan.n_dropped,
+            },
+        },
+        on_commit_change=take,
+    )
+
+
+def send(payload: bytes, *, key: str) -> None:
+    """Send numbers to the canvas; equal bytes are sent once."""
+    _, carrier = components()
+    carrier(key=f"payload_{key}", data=payload, height=1)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def planes_payload(name: str, _e: Experiment) -> bytes:
+    """Pack what the canvas needs of the experiment's criterion; the name is the key."""
+    stages, by = cached.stages(), _e.criterion
+    if isinstance(by, LLMRank) and by.from_planes:
+        made = stages.planes(_e.model, _e.calibration, by.graph, by.site)
+        rows = {str(k): [p[k] for p in made.layers] for k in range(len(made.layers[0]))}
+        return pack(name, by.graph, rows)
+    found = stages.scores(_e.model, _e.calibration, by)
+    return pack(name, "fixed", {by.name: found.layers})
+
+
+def take() -> None:
+    """Take a commit of the canvas as the session's settings; runs before the page."""
+    found = (st.session_state.get(KEY) or {}).get("commit") or {}
+    given, view = found.get("settings") or {}, found.get("view") or {}
+    for js, own in NAMES.items():
+        _take_setting(own, given.get(js))
+    for name, choices in CHOICES.items():
+        if view.get(name) in choices:
+            state.view(f"{PAGE}.{name}", view[name])
+    _note("zoom", _joined(view.get("layer"), view.get("from"), view.get("to")))
+    pin = found.get("pin") or {}
+    _note("pin", "_".join(str(pin.get(js)) for js in NAMES) if pin else None)
+    at = found.get("chosen") or {}
+    _note("neuron", _joined(at.get("layer"), at.get("neuron")) if at else None)
+
+
+def chosen() -> dict[str, int] | None:
+    """Return the neuron held in the canvas: layer and index."""
+    numbers = _numbers("neuron", 2)
+    return None if numbers is None else {"layer": numbers[0], "neuron": numbers[1]}
+
+
+def _take_setting(name: str, value: Any) -> None:
+    """Set it, unless the page's own canvas could not have sent it."""
+    with suppress(LLMRankError):
+        state.choose(name, declared()[name].parse(str(value)))
+
+
+def _view() -> dict[str, Any]:
+    view: dict[str, Any] = {"layer": None, "from": 0, "to": 0}
+    for name, choices in CHOICES.items():
+        text = state.views().get(f"{PAGE}.{name}")
+        view[name] = text if text in choices else choices[0]
+    zoom = state.views().get(f"{PAGE}.zoom", "").split("-")
+    if len(zoom) == 3 and all(part.isdecimal() or part == "all" for part in zoom):
+        view["layer"] = None if zoom[0] == "all" else int(zoom[0][:9])
+        view["from"], view["to"] = (
+            int(part[:9]) if part != "all" else 0 for part in zoom[1:]
+        )
+    return view
+
+
+def _pin() -> dict[str, Any] | None:
+    parts = state.views().get(f"{PAGE}.pin", "").split("_")
+    if len(parts) != len(NAMES):
+        return None
+    try:
+        pairs = zip(NAMES.items(), parts, strict=True)
+        return {js: declared()[own].parse(text) for (js, own), text in pairs}
+    except LLMRankError:
+        return None
+
+
+def _numbers(name: str, n: int) -> list[int] | None:
+    parts = state.views().get(f"{PAGE}.{name}", "").split("-")
+    valid = len(parts) == n and all(p.isdecimal() and len(p) < 10 for p in parts)
+    return [int(p) for p in parts] if valid else None
+
+
+def _joined(*numbers: Any) -> str | None:
+    """Write numbers as a link holds them; None stands for all."""
+    return "-".join("all" if n is None else str(round(n)) for n in numbers)
+
+
+def _note(name: str, text: str | None) -> None:
+    state.view(f"{PAGE}.{name}", text)
