@@ -9,6 +9,7 @@ from torch import nn
 from llmrank import sources
 from llmrank.errors import LLMRankError
 from llmrank.families import family_of
+from llmrank.hf import BUILDING, transformers
 from llmrank.options import option, spec
 from llmrank.progress import Progress, silent
 
@@ -101,8 +102,8 @@ def shape(spec: ModelSpec) -> ModelShape:
     """
     config = sources.read_config(sources.locate(spec.name, spec.revision))
     family = family_of(config.model_type)
-    with torch.device("meta"):
-        skeleton = sources.transformers().AutoModelForCausalLM.from_config(config)
+    with BUILDING, torch.device("meta"):
+        skeleton = transformers().AutoModelForCausalLM.from_config(config)
     n_params = sum(p.numel() for p in skeleton.parameters())
     itemsize = torch.empty(0, dtype=getattr(torch, spec.dtype)).element_size()
     return ModelShape(

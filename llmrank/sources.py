@@ -14,6 +14,7 @@ from llmrank import ffn
 from llmrank.errors import LLMRankError
 from llmrank.families import family_of
 from llmrank.folders import cache_folder, named_path, written_whole
+from llmrank.hf import BUILDING, transformers
 from llmrank.progress import Progress, silent
 
 DEMO_NAME = "SmolLM2-135M-Instruct"
@@ -40,15 +41,6 @@ class Source:
     def path(self) -> Path:
         """What the visitor named: the folder, or the file in it."""
         return self.folder if self.gguf is None else self.folder / self.gguf
-
-
-def transformers() -> Any:
-    """Import late: it takes seconds, and the pages draw their frame first."""
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    return transformers
 
 
 def locate(name: str, revision: str, *, progress: Progress = silent) -> Source:
@@ -200,7 +192,8 @@ def read_weights(source: Source, config: Any, dtype: torch.dtype) -> nn.Module:
     """
     own_widths = _recorded_widths(source)
     try:
-        return _read(source, config, own_widths, dtype)
+        with BUILDING:
+            return _read(source, config, own_widths, dtype)
     except LLMRankError:
         raise
     except (torch.OutOfMemoryError, MemoryError):

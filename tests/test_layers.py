@@ -14,7 +14,7 @@ PACKAGE = Path(llmrank.__file__).parent
 MAX_LINES = 300
 
 ORDER = (
-    "errors", "progress", "options", "registry", "families", "folders", "ffn",
+    "errors", "progress", "options", "registry", "families", "folders", "hf", "ffn",
     "sources", "models", "corpora", "calibration", "graph", "centrality", "planes",
     "criteria", "pruning", "payload", "export", "evaluation", "tasks", "footprint",
     "decoding", "timing", "memory", "benchmark", "comparison", "stages", "experiment",

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import save_folder, tiny_model
 
+import llmrank
 from llmrank import ffn
 from llmrank.errors import LLMRankError, OptionError
 from llmrank.families import SUPPORTED
@@ -113,6 +115,7 @@ def test_loading_reports_its_progress(tiny_folder):
 
 OUT_OF_MEMORY = """
 import json, resource, struct, sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from safetensors.torch import load_file
 from llmrank.errors import LLMRankError
@@ -162,3 +165,16 @@ def test_too_little_memory_is_one_sentence(tiny, tmp_path, dtype, room_gb, need)
         f"{folder} needs about {need} GB for its weights in {dtype}, more than cpu "
         "has free; choose a smaller dtype, another device, or a smaller model"
     ), ran.stderr[-2000:]
+
+
+def test_models_read_by_several_threads_at_once_are_tied(tmp_path):
+    """transformers switches tying off while it reads, for all threads."""
+    lm = tiny_model()
+    lm.model.config.tie_word_embeddings = True
+    lm.model.tie_weights()
+    llmrank.save(lm, tmp_path / "tied")
+    spec = ModelSpec(name=str(tmp_path / "tied"), device="cpu")
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(load, [spec] * 24))
+    for one in found:
+        assert one.model.lm_head.weight is one.model.model.embed_tokens.weight
