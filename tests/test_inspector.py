@@ -30,6 +30,7 @@ from llmrank.inspector import (
     token_strings,
 )
 from llmrank.inspector.removal import switch
+from llmrank.models import ModelSpec, load
 from llmrank.pruning import PruningPlan, PruningSpec, plan, prune
 
 FAMILIES = ["llama", "gpt2"]
@@ -656,3 +657,63 @@ def test_switching_twice_is_the_plan_itself():
             assert torch.equal(once.keep[1 - layer], by.keep[1 - layer])
             again = switch(once, Neuron(layer, j))
             assert all(map(torch.equal, again.keep, by.keep))
+
+
+# The embedded model
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return load(ModelSpec(device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def demo_firing(demo):
+    spec = CalibrationSpec(samples=4, seq_len=256)
+    wanted = [Neuron(0, 222), Neuron(10, 222), Neuron(29, 7)]
+    return calibrate(demo, spec), firing(demo, spec, wanted)
+
+
+@pytest.mark.slow
+def test_real_neurons_fire_where_calibration_measured(demo_firing):
+    stats, found = demo_firing
+    content = text("embedded", "calibration").content
+    for f in found:
+        measured = stats.layers[f.neuron.layer].neuron_norm[f.neuron.index]
+        assert f.norm == pytest.approx(float(measured), rel=1e-5)
+        assert abs(f.contexts[0].activation) == float(f.activations.abs().max())
+        assert 0 < f.active_share < 1
+        assert f.quantile(0.0) <= f.quantile(0.5) <= f.quantile(1.0)
+        assert len(f.contexts) == 8
+        plain = [c for c in f.contexts if not any("<0x" in t for t in c.tokens)]
+        assert plain
+        assert all("".join(c.tokens) in content for c in plain)
+
+
+@pytest.mark.slow
+def test_a_real_neurons_tokens_are_those_of_the_explicit_formula(demo):
+    logits = explicit_logits(demo, Neuron(10, 222))
+    found = promoted(demo, Neuron(10, 222), n=5)
+    assert [t.token_id for t in found.promoted] == logits.topk(5).indices.tolist()
+    assert [t.token_id for t in found.suppressed] == (-logits).topk(5).indices.tolist()
+    assert found.promoted[0].value > 0 > found.suppressed[0].value
+
+
+@pytest.mark.slow
+def test_removing_a_real_neuron_equals_masking_it(demo):
+    """The strongest neuron of layer 10 by llm-rank, and by Wanda too."""
+    spec, neuron = EvaluationSpec(eval_tokens=1024), Neuron(10, 222)
+    whole = PruningPlan((torch.arange(1536),) * 30, (1536,) * 30)
+    dense = evaluate(demo, spec)
+    found = effect(demo, whole, neuron, spec, known=(dense, dense))
+    model = ffn.twin(demo.model)
+    mask = torch.ones(1536)
+    mask[neuron.index] = 0
+    ffn.projections(model)[10].down.register_forward_pre_hook(
+        lambda _, x: (x[0] * mask,)
+    )
+    masked = evaluate(dataclasses.replace(demo, model=model), spec)
+    expected = float((masked.nll - dense.nll).mean())
+    assert found.removed == found.switched  # the plan drops nothing
+    assert found.removed.difference.value == pytest.approx(expected, abs=2e-6)
+    assert expected > 1e-3  # the strongest neuron of its layer is missed
