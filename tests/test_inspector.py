@@ -343,6 +343,34 @@ def test_the_strongest_contexts_come_first(lm, calibration):
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_contexts_may_touch(tiny, calibration):
+    """One token wide and as many as there are: each token once."""
+    (found,) = firing(tiny, calibration, [Neuron(0, 2)], n_contexts=1000, width=1)
+    places = {(c.window, c.start) for c in found.contexts}
+    assert len(found.contexts) == len(places) == 480
+
+
+def test_a_strong_place_passed_over_is_the_peak_of_the_context_it_lies_in(tiny):
+    """At 110 a context would overlap the one around 100; that around 125 holds it."""
+    signal, windows = torch.zeros(1, 200), torch.full((1, 200), 65)
+    for place, value in ((100, 10.0), (110, -9.0), (50, 7.0), (125, 5.0)):
+        signal[0, place] = value
+    found = contexts._contexts(tiny.tokenizer, windows, signal, 3, 24)
+    assert [(c.start + c.peak, c.activation) for c in found] == [
+        (100, 10),
+        (110, -9),
+        (50, 7),
+    ]
+
+
+def test_no_block_behind_the_neuron_runs(calibration):
+    lm, ran = tiny_model(), []
+    for layer, p in enumerate(ffn.projections(lm.model)):
+        p.up.register_forward_hook(lambda *_, layer=layer: ran.append(layer))
+    firing(lm, calibration, [Neuron(0, 3)])
+    assert set(ran) == {0}
+
+
 def test_the_distribution_by_hand():
     """Ten tokens; a tenth of the largest magnitude, 4, is 0.4."""
     values = [[-4.0, 0.3, 0.0, 0.41, 1.0], [0.0, -0.5, 0.39, 2.0, 0.1]]
