@@ -30,6 +30,7 @@ from llmrank.inspector import (
     token_strings,
 )
 from llmrank.inspector.removal import switch
+from llmrank.models import ModelSpec, load
 from llmrank.pruning import PruningPlan, PruningSpec, plan, prune
 
 FAMILIES = ["llama", "gpt2"]
@@ -340,6 +341,34 @@ def test_the_strongest_contexts_come_first(lm, calibration):
     sizes = [abs(c.activation) for c in found.contexts]
     assert len(sizes) == 20
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_contexts_may_touch(tiny, calibration):
+    """One token wide and as many as there are: each token once."""
+    (found,) = firing(tiny, calibration, [Neuron(0, 2)], n_contexts=1000, width=1)
+    places = {(c.window, c.start) for c in found.contexts}
+    assert len(found.contexts) == len(places) == 480
+
+
+def test_a_strong_place_passed_over_is_the_peak_of_the_context_it_lies_in(tiny):
+    """At 110 a context would overlap the one around 100; that around 125 holds it."""
+    signal, windows = torch.zeros(1, 200), torch.full((1, 200), 65)
+    for place, value in ((100, 10.0), (110, -9.0), (50, 7.0), (125, 5.0)):
+        signal[0, place] = value
+    found = contexts._contexts(tiny.tokenizer, windows, signal, 3, 24)
+    assert [(c.start + c.peak, c.activation) for c in found] == [
+        (100, 10),
+        (110, -9),
+        (50, 7),
+    ]
+
+
+def test_no_block_behind_the_neuron_runs(calibration):
+    lm, ran = tiny_model(), []
+    for layer, p in enumerate(ffn.projections(lm.model)):
+        p.up.register_forward_hook(lambda *_, layer=layer: ran.append(layer))
+    firing(lm, calibration, [Neuron(0, 3)])
+    assert set(ran) == {0}
 
 
 def test_the_distribution_by_hand():
@@ -656,3 +685,63 @@ def test_switching_twice_is_the_plan_itself():
             assert torch.equal(once.keep[1 - layer], by.keep[1 - layer])
             again = switch(once, Neuron(layer, j))
             assert all(map(torch.equal, again.keep, by.keep))
+
+
+# The embedded model
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return load(ModelSpec(device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def demo_firing(demo):
+    spec = CalibrationSpec(samples=4, seq_len=256)
+    wanted = [Neuron(0, 222), Neuron(10, 222), Neuron(29, 7)]
+    return calibrate(demo, spec), firing(demo, spec, wanted)
+
+
+@pytest.mark.slow
+def test_real_neurons_fire_where_calibration_measured(demo_firing):
+    stats, found = demo_firing
+    content = text("embedded", "calibration").content
+    for f in found:
+        measured = stats.layers[f.neuron.layer].neuron_norm[f.neuron.index]
+        assert f.norm == pytest.approx(float(measured), rel=1e-5)
+        assert abs(f.contexts[0].activation) == float(f.activations.abs().max())
+        assert 0 < f.active_share < 1
+        assert f.quantile(0.0) <= f.quantile(0.5) <= f.quantile(1.0)
+        assert len(f.contexts) == 8
+        plain = [c for c in f.contexts if not any("<0x" in t for t in c.tokens)]
+        assert plain
+        assert all("".join(c.tokens) in content for c in plain)
+
+
+@pytest.mark.slow
+def test_a_real_neurons_tokens_are_those_of_the_explicit_formula(demo):
+    logits = explicit_logits(demo, Neuron(10, 222))
+    found = promoted(demo, Neuron(10, 222), n=5)
+    assert [t.token_id for t in found.promoted] == logits.topk(5).indices.tolist()
+    assert [t.token_id for t in found.suppressed] == (-logits).topk(5).indices.tolist()
+    assert found.promoted[0].value > 0 > found.suppressed[0].value
+
+
+@pytest.mark.slow
+def test_removing_a_real_neuron_equals_masking_it(demo):
+    """The strongest neuron of layer 10 by llm-rank, and by Wanda too."""
+    spec, neuron = EvaluationSpec(eval_tokens=1024), Neuron(10, 222)
+    whole = PruningPlan((torch.arange(1536),) * 30, (1536,) * 30)
+    dense = evaluate(demo, spec)
+    found = effect(demo, whole, neuron, spec, known=(dense, dense))
+    model = ffn.twin(demo.model)
+    mask = torch.ones(1536)
+    mask[neuron.index] = 0
+    ffn.projections(model)[10].down.register_forward_pre_hook(
+        lambda _, x: (x[0] * mask,)
+    )
+    masked = evaluate(dataclasses.replace(demo, model=model), spec)
+    expected = float((masked.nll - dense.nll).mean())
+    assert found.removed == found.switched  # the plan drops nothing
+    assert found.removed.difference.value == pytest.approx(expected, abs=2e-6)
+    assert expected > 1e-3  # the strongest neuron of its layer is missed
