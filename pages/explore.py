@@ -4,7 +4,9 @@ from pages.shared.frame import frame
 
 CANVAS = ("theta", "gamma", "graph", "sparsity", "scope", "multiple_of")
 e = frame(
-    "Explore", "Which neurons, and how do θ, γ and sparsity decide?", without=CANVAS
+    "Explore",
+    "Which neurons, and how do θ, γ and sparsity decide?",
+    without=CANVAS,
 )
 
 import hashlib
@@ -14,8 +16,9 @@ import streamlit as st
 
 from llmrank.criteria import CRITERIA, LLMRank
 from llmrank.experiment import Experiment
+from llmrank.inspector import Neuron
 from llmrank.payload import pack
-from pages.shared import access, cached, explorer, panels
+from pages.shared import access, cached, explorer, neuron, panels, state
 
 MAX_COMPARED = 100_000
 """Neurons up to which other criteria are compared without being asked."""
@@ -40,8 +43,10 @@ def compared_payload(name: str, _e: Experiment) -> bytes:
     return pack(name, "fixed", {n: s.layers for n, s in found.items()})
 
 
+@st.fragment
 def show_canvas() -> None:
-    """Draw every neuron, live."""
+    """Draw every neuron, live; a commit is confirmed before the page follows."""
+    e = state.current()
     plan = cached.stages().plan(*e.stage_specs)
     name = named(e)
     few = sum(plan.dense_widths) <= MAX_COMPARED
@@ -50,9 +55,14 @@ def show_canvas() -> None:
     explorer.send(explorer.planes_payload(name, e), key="planes")
     if compared is not None:
         explorer.send(compared_payload(compared, e), key="compared")
+    if explorer.just_committed():
+        st.rerun()
 
 
 with panels.panel():
     access.check(e)
     if panels.has_scores(e):
         show_canvas()
+        held = explorer.chosen()
+        if held is not None:
+            neuron.show(e, Neuron(held["layer"], held["neuron"]))

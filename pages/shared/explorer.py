@@ -104,8 +104,14 @@ def planes_payload(name: str, _e: Experiment) -> bytes:
     return pack(name, "fixed", {by.name: found.layers})
 
 
+def just_committed() -> bool:
+    """Whether the canvas committed since this was last asked."""
+    return st.session_state.pop(f"{KEY}_committed", False)
+
+
 def take() -> None:
     """Take a commit of the canvas as the session's settings; runs before the page."""
+    st.session_state[f"{KEY}_committed"] = True
     found = (st.session_state.get(KEY) or {}).get("commit") or {}
     given, view = found.get("settings") or {}, found.get("view") or {}
     for js, own in NAMES.items():

@@ -18,13 +18,18 @@ PAGES = {
 def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa: ANN201
     """Draw what all pages share and return the experiment in hand.
 
-    A page names in `without` the settings that it has controls of its own for. (The
-    returned type would import torch.)
+    A page names in `without` the settings that it has controls of its own for; its
+    sidebar starts closed. (The returned type would import torch.)
 
     The links and the question stand before torch is imported, which takes seconds at
     the first visit of all.
     """
-    st.set_page_config(f"{title} · LLM-Rank Explorer", "assets/logo.svg", "wide")
+    st.set_page_config(
+        f"{title} · LLM-Rank Explorer",
+        "assets/logo.svg",
+        "wide",
+        "collapsed" if without else "expanded",
+    )
     st.logo("assets/logo.svg", size="large")
     _links()
     st.header(question, anchor=False)
