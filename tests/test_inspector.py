@@ -469,6 +469,9 @@ def test_the_space_before_a_word_is_put_back():
     assert token_strings(tokenizer, [0, 1, 2, 3, 4]) == (
         " the", " mill", "s", "<0xE2>", " ",
     )  # fmt: skip
+    core.decoder = decoders.Replace("▁", " ")  # keeps the space itself
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
+    assert token_strings(tokenizer, [0, 2]) == (" the", "s")
 
 
 def test_special_tokens_and_ids_without_a_token_have_a_name(tiny):
