@@ -18,8 +18,8 @@ ORDER = (
     "sources", "models", "corpora", "calibration", "graph", "centrality", "planes",
     "criteria", "pruning", "export", "evaluation", "tasks", "footprint", "decoding",
     "timing", "memory", "benchmark", "comparison", "stages", "experiment", "curve",
-    "generation", "settings", "summary", "jobs", "agreement", "readings", "charts",
-    "network", "__main__",
+    "generation", "settings", "summary", "jobs", "agreement", "compressibility",
+    "readings", "charts", "network", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 
