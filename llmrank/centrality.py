@@ -52,19 +52,23 @@ def weighted_pagerank(
 
 def edge_terms(
     in_edges: Shaped[Tensor, "n_out n_in"],
-    mass: Shaped[Tensor, " n_in"],
+    mass: Shaped[Tensor, "*points n_in"],
     prior: Shaped[Tensor, " n_out"],
-) -> tuple[Float[Tensor, " n_out"], Float[Tensor, " n_out"], Float[Tensor, " n_out"]]:
+) -> tuple[
+    Float[Tensor, "*points n_out"],
+    Float[Tensor, "*points n_out"],
+    Float[Tensor, " n_out"],
+]:
     """Return the three terms of Eq. 7, which know neither θ nor γ: Ŵ s, Â s and b.
 
     Each sums to 1, the first two less what is lost in sources without edges.
 
-    Args and Raises as in `weighted_pagerank`.
+    Args and Raises as in `weighted_pagerank`; several masses are one per row.
     """
     edges, s, b = _prepared(in_edges, mass, prior)
     links = edges.sign()
-    by_weight = edges @ _divided(s, _column_sums(edges))
-    by_degree = links @ _divided(s, _column_sums(links))
+    by_weight = _divided(s, _column_sums(edges)) @ edges.T
+    by_degree = _divided(s, _column_sums(links)) @ links.T
     return by_weight, by_degree, b
 
 
@@ -80,8 +84,8 @@ def term_weights(theta: float, gamma: float) -> tuple[float, float, float]:
 
 
 def weighted_sum(
-    weights: Sequence[float], terms: Iterable[Float[Tensor, " n"]]
-) -> Float[Tensor, " n"]:
+    weights: Iterable[float | Tensor], terms: Iterable[Float[Tensor, "... n"]]
+) -> Float[Tensor, "... n"]:
     """Add weighted terms from the first to the last, each operation rounded by itself.
 
     JavaScript does the same operations in doubles and gets the same bits.
@@ -114,7 +118,7 @@ def isolated(
 
 def chained(
     graphs: Sequence[FFNGraph], step: Step, site: Site
-) -> tuple[Float[Tensor, " _"], ...]:
+) -> tuple[Float[Tensor, "*points _"], ...]:
     """Score all layers as one graph, without attention, as the paper does.
 
     The residual outputs of a block, with their measured norm as prior, are the inputs
@@ -129,10 +133,10 @@ def chained(
     return tuple(scores)
 
 
-def distribution(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Divide a non-negative vector by its sum; all zeros become uniform."""
-    total = x.sum()
-    return x / total if total > 0 else torch.full_like(x, 1 / len(x))
+def distribution(x: Float[Tensor, "*points n"]) -> Float[Tensor, "*points n"]:
+    """Divide non-negative vectors by their sums; all zeros become uniform."""
+    total = x.sum(-1, keepdim=True)
+    return torch.where(total > 0, x / total, 1 / x.shape[-1])
 
 
 def _prepared(

@@ -3,20 +3,17 @@
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from llmrank.planes import EXPONENTS, Planes
 from llmrank.pruning import PruningPlan
 
 MAGIC = b"LLMR"
 
-Kind = Literal["isolated", "chained", "fixed"]
-"""How scores follow from the planes: by θ and γ, or `fixed`, each plane as it is."""
 
-
-def pack(name: str, kind: Kind, planes: Mapping[str, Sequence[Tensor]]) -> bytes:
+def pack(name: str, planes: Mapping[str, Sequence[Tensor]], **more: object) -> bytes:
     """Pack planes as `LLMR`, the header's length, the header, float32 values.
 
     The length is a little-endian uint32. The header is JSON, padded to a multiple of
@@ -26,8 +23,8 @@ def pack(name: str, kind: Kind, planes: Mapping[str, Sequence[Tensor]]) -> bytes
 
     Args:
         name: under which the browser keeps the payload.
-        kind: how scores follow from the planes.
         planes: one vector per layer for each plane; all have the same widths.
+        more: what else the header says, as JSON knows it.
 
     Raises:
         ValueError: no plane, or planes of different widths.
@@ -36,11 +33,21 @@ def pack(name: str, kind: Kind, planes: Mapping[str, Sequence[Tensor]]) -> bytes
     if len(every) != 1:
         raise ValueError("all planes must have the same widths, and there must be one")
     widths = every.pop()
-    header = {"name": name, "kind": kind, "planes": list(planes), "widths": widths}
+    header = {"name": name, "planes": list(planes), "widths": widths, **more}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 4)
     values = b"".join(_float32(torch.cat(tuple(plane))) for plane in planes.values())
     return MAGIC + len(text).to_bytes(4, "little") + text + values
+
+
+def of_planes(name: str, planes: Planes) -> bytes:
+    """Pack response planes with what their weights are made of, and their error."""
+    by_number = {
+        str(k): [layer[k] for layer in planes.layers]
+        for k in range(len(planes.layers[0]))
+    }
+    exponents = EXPONENTS[planes.graph]
+    return pack(name, by_number, exponents=exponents, error=max(planes.errors))
 
 
 def cut_crc(plan: PruningPlan) -> int:

@@ -27,7 +27,7 @@ MAX_COMPARED = 100_000
 def named(of: Experiment, *more: str) -> str:
     """Name a payload by all that decides it."""
     by = of.criterion
-    if isinstance(by, LLMRank) and by.from_planes:
+    if isinstance(by, LLMRank) and by.variant == "weighted":
         by = replace(by, theta=0.5, gamma=0.5)  # planes are the same for all
     about = repr((of.model, of.calibration, by, more))
     return hashlib.sha256(about.encode()).hexdigest()[:16]
@@ -40,7 +40,7 @@ def compared_payload(name: str, _e: Experiment) -> bytes:
     found = {
         o.name: cached.stages().scores(_e.model, _e.calibration, o) for o in others
     }
-    return pack(name, "fixed", {n: s.layers for n, s in found.items()})
+    return pack(name, {n: s.layers for n, s in found.items()})
 
 
 @st.fragment

@@ -193,7 +193,7 @@ def test_score_writes_scores_and_statistics(small, tmp_path, criterion):
     assert metadata["text_sha256"] == stats.text_sha256
     expected = llmrank.score(lm, stats, e.criterion).layers
     for i in (0, 1):
-        assert torch.equal(stored[f"layers.{i}.scores"], expected[i])
+        assert torch.equal(stored[f"layers.{i}.scores"], expected[i].float())
         assert torch.equal(stored[f"layers.{i}.up_norm"], stats.layers[i].up_norm)
 
 

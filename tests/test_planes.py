@@ -2,8 +2,12 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
+import networkx as nx
+import numpy as np
 import pytest
 import torch
 from conftest import tiny_model
@@ -18,12 +22,12 @@ from llmrank.calibration import (
     calibrate,
     measure,
 )
-from llmrank.centrality import weighted_pagerank
+from llmrank.centrality import Graph, chained, weighted_pagerank
 from llmrank.criteria import LLMRank, Scores, score
 from llmrank.ffn import FFN, ffns
 from llmrank.graph import FFNGraph, graphs
 from llmrank.models import ModelSpec, load
-from llmrank.planes import planes
+from llmrank.planes import EXPONENTS, NODES, PROBES, planes
 from llmrank.pruning import PruningSpec, plan
 from llmrank.stages import Stages
 
@@ -111,6 +115,32 @@ def test_isolated_planes_agree_with_the_authors_code(file):
             torch.testing.assert_close(ours, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("theta", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.85])
+def test_isolated_planes_agree_with_networkx(theta, gamma):
+    """DESIGN §5: two node layers, without absent edges, half the mass in each."""
+    g = random_graph(3, 6, 5, zeros=0)
+    start, prior = (n / n.sum() for n in (g.stats.input_norm, g.stats.neuron_norm))
+    weights = g.in_edges.abs() / g.in_edges.abs().sum(0)
+    network = nx.DiGraph()
+    for (j, i), weight in np.ndenumerate((theta * weights + (1 - theta) / 6).numpy()):
+        network.add_edge(("in", i), ("out", j), weight=weight)
+    mass = {("in", i): float(s) for i, s in enumerate(start)}
+    personal = {("out", j): float(b) / 2 for j, b in enumerate(prior)}
+    personal |= {node: s / 2 for node, s in mass.items()}
+    ranks = nx.pagerank(
+        network,
+        alpha=gamma,
+        personalization=personal,
+        dangling=mass,
+        tol=1e-12,
+        max_iter=1000,
+    )
+    (found,) = planes([g], graph="isolated", site="neuron").scores(theta, gamma)
+    theirs = [2 * ranks["out", j] for j in range(6)]
+    assert found.tolist() == pytest.approx(theirs, rel=1e-6)
+
+
 def test_isolated_planes_by_hand():
     """The graph of `test_centrality.test_one_step_by_hand`."""
     up = torch.tensor([[1.0, 0.0], [-3.0, 2.0]])
@@ -135,7 +165,7 @@ def test_a_layer_without_weights_has_its_prior_alone():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-@pytest.mark.parametrize("kind", ["isolated"])
+@pytest.mark.parametrize("kind", get_args(Graph))
 def test_what_is_not_finite_is_refused(bad, kind):
     g = random_graph(1, 5, 3)
     g.ffn.up[2, 1] = bad
@@ -147,7 +177,7 @@ def test_what_is_not_finite_is_refused(bad, kind):
         planes([g], graph=kind, site="neuron")
 
 
-@pytest.mark.parametrize("kind", ["isolated"])
+@pytest.mark.parametrize("kind", get_args(Graph))
 @pytest.mark.parametrize(
     ("theta", "gamma", "said"),
     [
@@ -160,6 +190,106 @@ def test_shares_outside_their_range_are_refused(drawn, kind, theta, gamma, said)
     made = planes(drawn, graph=kind, site="neuron")
     with pytest.raises(ValueError, match=said):
         made.scores(theta, gamma)
+
+
+# The chained graph: as near as it says
+
+
+def recursion(drawn, site, theta, gamma):
+    step = partial(weighted_pagerank, theta=theta, gamma=gamma)
+    return chained(drawn, step, site)
+
+
+def distances(made, drawn, theta, gamma):
+    pairs = zip(
+        made.scores(theta, gamma),
+        recursion(drawn, made.site, theta, gamma),
+        strict=True,
+    )
+    return [float((a - b).abs().sum()) for a, b in pairs]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 9), SHARES, SHARES)
+def test_without_absent_edges_two_layers_of_a_chain_are_exact(seed, n, theta, gamma):
+    """Three steps: no power of w that has no plane."""
+    drawn = [random_graph(seed + i, n + i, 4, zeros=0) for i in range(2)]
+    made = planes(drawn, graph="chained", site="up")
+    assert max(made.errors) < 2e-6
+    assert max(distances(made, drawn, theta, gamma)) < 2e-6
+
+
+@pytest.mark.parametrize("point", NODES)
+def test_a_chain_is_exact_at_its_nodes(point):
+    """With absent edges, inputs without any, and eight layers."""
+    drawn = [random_graph(i, 7 + i, 4, dead=i % 2) for i in range(8)]
+    made = planes(drawn, graph="chained", site="neuron")
+    assert max(made.errors) > 1e-5
+    assert max(distances(made, drawn, *point)) < 2e-6
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 12), SHARES, SHARES)
+def test_a_chains_error_is_as_large_as_it_says(seed, n, theta, gamma):
+    drawn = [random_graph(seed + i, n + i, 6, zeros=0.02) for i in range(6)]
+    made = planes(drawn, graph="chained", site="neuron")
+    off = distances(made, drawn, theta, gamma)
+    for distance, error in zip(off, made.errors, strict=True):
+        assert distance <= 2 * error + 1e-6
+
+
+def test_the_error_of_a_chain_is_the_largest_at_its_probes():
+    drawn = [random_graph(i, 8, 5, zeros=0.1) for i in range(5)]
+    made = planes(drawn, graph="chained", site="neuron")
+    at_probes = [distances(made, drawn, *probe) for probe in PROBES]
+    largest = [max(d) for d in zip(*at_probes, strict=True)]
+    assert list(made.errors) == pytest.approx(largest, rel=1e-3, abs=1e-7)
+    assert not set(NODES) & set(PROBES)
+
+
+@BY
+@pytest.mark.parametrize("site", ["neuron", "up"])
+def test_a_models_chain_is_its_recursion(drawn, site, theta, gamma):
+    made = planes(drawn, graph="chained", site=site)
+    assert max(distances(made, drawn, theta, gamma)) < 5e-6
+    assert [len(layer) for layer in made.layers] == [11, 11]
+
+
+@pytest.mark.parametrize("file", ["pagerank_dense.json", "pagerank_with_zeros.json"])
+def test_a_chain_agrees_with_the_authors_code_within_its_error(file):
+    content = json.loads((DATA / file).read_text())
+    drawn = [as_graph(b) for b in content["blocks"]]
+    cases = [
+        c
+        for c in content["cases"]
+        if c["variant"] == "weighted" and c["graph"] == "chained"
+    ]
+    assert cases
+    for case in cases:
+        made = planes(drawn, graph="chained", site=case["site"])
+        found = made.scores(case["theta"], case["gamma"])
+        for ours, theirs, error in zip(found, case["scores"], made.errors, strict=True):
+            off = (ours - torch.tensor(theirs, dtype=torch.float64)).abs().sum()
+            assert off <= 2 * error + 1e-5
+
+
+@pytest.mark.parametrize("kind", get_args(Graph))
+@settings(max_examples=60, deadline=None)
+@given(SHARES, SHARES)
+def test_weights_are_products_of_powers(kind, theta, gamma):
+    made = planes([random_graph(1, 4, 3)], graph=kind, site="neuron")
+    w, d, r = gamma * theta, gamma * (1 - theta), 1 - gamma
+    expected = [w**i * d**j * r**k for i, j, k in EXPONENTS[kind]]
+    assert made.weights(theta, gamma) == pytest.approx(expected, rel=1e-14, abs=1e-300)
+
+
+def test_no_score_of_a_chain_is_negative():
+    drawn = [random_graph(i, 9, 3, zeros=0.6, dead=1) for i in range(6)]
+    made = planes(drawn, graph="chained", site="neuron")
+    grid = [i / 10 for i in range(11)]
+    for theta in grid:
+        for gamma in grid:
+            assert all((s >= 0).all() for s in made.scores(theta, gamma))
 
 
 # What is dropped: Python and the browser choose the same neurons
@@ -280,3 +410,17 @@ def test_of_the_demo_model_the_browser_drops_the_same(demo, scope, theta, gamma)
     )
     assert found.n_dropped > 13_800
     assert [d.tolist() for d in found.drop] == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("site", ["neuron", "up"])
+def test_of_the_demo_model_a_chains_planes_drop_what_the_recursion_drops(demo, site):
+    made = planes(demo, graph="chained", site=site)
+    assert max(made.errors) < 2e-6
+    for point in [*CORNERS, (0.8, 0.7)]:
+        by_planes = plan(Scores(made.scores(*point)))
+        exact = plan(Scores(recursion(demo, site, *point)))
+        pairs = zip(by_planes.drop, exact.drop, strict=True)
+        differing = sum(len({*a.tolist()} - {*b.tolist()}) for a, b in pairs)
+        assert exact.n_dropped == 13_830
+        assert differing <= 2

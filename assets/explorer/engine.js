@@ -4,18 +4,26 @@
 
 export const SIDE = { kept: 0, dropped: 1, newlyDropped: 2, newlyKept: 3 };
 
-// One weight per plane; the sum of weight × plane is the score (DESIGN §5).
-export function weights(kind, theta, gamma) {
-  if (kind === "isolated") return [gamma * theta, gamma * (1 - theta), 1 - gamma];
-  return [1]; // any other criterion: its scores are the only plane
+// One weight per plane, w^i d^j r^k with w = γθ, d = γ(1 − θ), r = 1 − γ; the sum of
+// weight × plane is the score. Without exponents the only plane is the score.
+export function weights(exponents, theta, gamma) {
+  if (!exponents) return [1];
+  const factors = [gamma * theta, gamma * (1 - theta), 1 - gamma];
+  return exponents.map((powers) => {
+    let weight = 1;
+    powers.forEach((power, f) => {
+      for (let p = 0; p < power; p++) weight *= factors[f];
+    });
+    return weight;
+  });
 }
 
 export class Engine {
   // planes: one Float32Array per plane, all layers one after another
-  constructor(widths, planes, kind) {
+  constructor(widths, planes, exponents = null) {
     this.widths = widths;
     this.planes = planes;
-    this.kind = kind;
+    this.exponents = exponents;
     this.starts = new Int32Array(widths.length + 1);
     widths.forEach((w, l) => (this.starts[l + 1] = this.starts[l] + w));
     this.n = this.starts[widths.length];
@@ -30,7 +38,7 @@ export class Engine {
 
   // Recompute everything for one setting; returns this.
   update({ theta, gamma, sparsity, scope, multipleOf }) {
-    this.score(weights(this.kind, theta, gamma));
+    this.score(weights(this.exponents, theta, gamma));
     this.sort();
     this.kept.set(this.keep(sparsity, scope, multipleOf));
     return this;
@@ -39,16 +47,16 @@ export class Engine {
   score(w) {
     const s = this.scores;
     const [p, q, r] = this.planes;
-    if (w.length === 1) for (let i = 0; i < this.n; i++) s[i] = p[i];
-    else if (w.length === 3) {
+    if (w.length === 3) {
       const [a, b, c] = w;
       for (let i = 0; i < this.n; i++) s[i] = a * p[i] + b * q[i] + c * r[i];
     } else {
-      s.fill(0);
-      w.forEach((x, k) => {
+      for (let i = 0; i < this.n; i++) s[i] = w[0] * p[i];
+      for (let k = 1; k < w.length; k++) {
         const plane = this.planes[k];
-        for (let i = 0; i < this.n; i++) s[i] += x * plane[i];
-      });
+        for (let i = 0; i < this.n; i++) s[i] += w[k] * plane[i];
+      }
+      for (let i = 0; i < this.n; i++) if (s[i] < 0) s[i] = 0;
     }
     for (let l = 0; l < this.widths.length; l++) {
       let total = 0;
@@ -135,7 +143,7 @@ export class Engine {
   terms(l, neuron, { theta, gamma }) {
     const i = this.starts[l] + neuron;
     const total = this.totals[l] || 1;
-    return weights(this.kind, theta, gamma).map((w, k) => (w * this.planes[k][i]) / total);
+    return weights(this.exponents, theta, gamma).map((w, k) => (w * this.planes[k][i]) / total);
   }
 
   // The lowest normalised score that is kept, and the highest that is dropped.
@@ -150,6 +158,14 @@ export class Engine {
     let squares = 0;
     for (let i = this.starts[l]; i < this.starts[l + 1]; i++) squares += this.scores[i] ** 2;
     return squares > 0 ? this.totals[l] ** 2 / squares : this.widths[l];
+  }
+
+  // PQ index with p = ½, q = 1: 1 − (Σ √s)² / (n Σ s).
+  pqIndex(l) {
+    let roots = 0;
+    for (let i = this.starts[l]; i < this.starts[l + 1]; i++) roots += Math.sqrt(this.scores[i]);
+    const all = this.widths[l] * this.totals[l];
+    return all > 0 ? 1 - roots ** 2 / all : 0;
   }
 
   nDropped() {

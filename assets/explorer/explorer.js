@@ -71,13 +71,13 @@ class Explorer {
   engineOf(payload) {
     if (this.lastPayload !== payload) {
       this.lastPayload = payload;
-      this.lastEngine = new Engine(payload.widths, payload.planes, payload.kind);
+      this.lastEngine = new Engine(payload.widths, payload.planes, payload.exponents);
     }
     return this.lastEngine;
   }
 
   get hasTheta() {
-    return this.payload?.kind !== "fixed";
+    return Boolean(this.payload?.exponents);
   }
 
   // One change of a setting or of the view, by whatever means.
@@ -157,13 +157,15 @@ class Explorer {
   }
 
   distributionReading(shown) {
-    const shares = shown.map((l) => this.engine.effective(l) / this.engine.widths[l]);
-    const mean = shares.reduce((a, b) => a + b, 0) / shares.length;
+    const { engine } = this;
+    const mean = (of) => shown.reduce((sum, l) => sum + of(l), 0) / shown.length;
+    const effective = mean((l) => engine.effective(l) / engine.widths[l]);
     const of = shown.length === 1 ? `layer ${shown[0]}` : "all layers";
     return (
       `Scores of ${of}, against their layer's average; left of the band is cut. ` +
-      `Effective number of neurons 1/Σs²: ${card.percent(mean)}; ` +
-      `PQ index ${card.three(1 - Math.sqrt(mean))}; hint: cut up to ${card.percent(1 - mean)}.`
+      `Effective number of neurons 1/Σs²: ${card.percent(effective)} of all; PQ index ` +
+      `${card.three(mean((l) => engine.pqIndex(l)))}. A hint, not measured: cut ` +
+      `up to ${card.percent(1 - effective)}.`
     );
   }
 
@@ -213,8 +215,10 @@ class Explorer {
       const same = crc32(this.engine.droppedSet()) === agreed.crc;
       said = same
         ? `✓ the server cuts the same ${card.count(agreed.nDropped)} neurons`
-        : `the server's exact scores cut ${card.count(agreed.nDropped)}, not all the same`;
+        : `the exact recursion cuts ${card.count(agreed.nDropped)}, not quite the same ones`;
     }
+    const error = this.payload?.error;
+    if (error > 0) said += ` (chained while dragging: off by at most ${error.toExponential(1)} of a layer's 1, measured)`;
     if (this.scale) card.showKey(this.find(".key"), this.view.colour, this.scale, said);
   }
 

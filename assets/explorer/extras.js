@@ -7,7 +7,7 @@ const COMPARED = new WeakMap(); // payload → one engine per criterion
 // Of what is cut, the share that each compared criterion cuts too.
 export function overlaps(engine, compared, settings) {
   if (!COMPARED.has(compared)) {
-    const engines = compared.planes.map((p) => new Engine(compared.widths, [p], "fixed"));
+    const engines = compared.planes.map((p) => new Engine(compared.widths, [p]));
     engines.forEach((e) => {
       e.score([1]);
       e.sort();
@@ -49,7 +49,7 @@ export class Atlas {
     this.grid = new Float32Array(this.size ** 2).fill(NaN);
     if (this.payload !== payload) {
       this.payload = payload;
-      this.engine = new Engine(payload.widths, payload.planes, payload.kind);
+      this.engine = new Engine(payload.widths, payload.planes, payload.exponents);
     }
     this.pinned = pin.dropped;
     this.settings = { ...settings };

@@ -13,7 +13,7 @@ import streamlit as st
 from llmrank.criteria import LLMRank
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
-from llmrank.payload import cut_crc, pack
+from llmrank.payload import cut_crc, of_planes, pack
 from llmrank.pruning import PruningPlan
 from llmrank.settings import declared
 from pages.shared import cached, state
@@ -96,12 +96,11 @@ def send(payload: bytes, *, key: str) -> None:
 def planes_payload(name: str, _e: Experiment) -> bytes:
     """Pack what the canvas needs of the experiment's criterion; the name is the key."""
     stages, by = cached.stages(), _e.criterion
-    if isinstance(by, LLMRank) and by.from_planes:
+    if isinstance(by, LLMRank) and by.variant == "weighted":
         made = stages.planes(_e.model, _e.calibration, by.graph, by.site)
-        rows = {str(k): [p[k] for p in made.layers] for k in range(len(made.layers[0]))}
-        return pack(name, by.graph, rows)
+        return of_planes(name, made)
     found = stages.scores(_e.model, _e.calibration, by)
-    return pack(name, "fixed", {by.name: found.layers})
+    return pack(name, {by.name: found.layers})
 
 
 def just_committed() -> bool:

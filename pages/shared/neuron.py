@@ -9,13 +9,14 @@ import streamlit as st
 from llmrank import inspector
 from llmrank.criteria import CRITERIA
 from llmrank.experiment import Experiment
-from llmrank.inspector import Effect, Firing, LossChange, Neuron, TokenLogit
+from llmrank.inspector import SMALL, Effect, Firing, LossChange, Neuron, TokenLogit
 from llmrank.jobs import Job
 from llmrank.summary import number
 from pages.shared import cached, jobs, panels
 from pages.shared.words import plain
 
 N_SHOWN = 8
+N_CONTEXTS = 5
 POSITIVE, NEGATIVE = "0, 114, 178", "213, 94, 0"
 """Blue and vermilion, told apart by colour-blind people."""
 
@@ -153,11 +154,18 @@ def start(e: Experiment, at: Neuron) -> None:
 
     def work(job: Job) -> Found:
         model = stages.model(e.model, progress=job.progress)
-        fires = inspector.firing(model, e.calibration, at, progress=job.progress)
-        found = Found(e, fires)
-        job.publish(found)
+        (fires,) = inspector.firing(
+            model, e.calibration, (at,), n_contexts=N_CONTEXTS, progress=job.progress
+        )
+        job.publish(Found(e, fires))
+        known = (
+            stages.dense_text(e.model, SMALL, progress=job.progress),
+            stages.pruned_text(e.stage_specs, SMALL, progress=job.progress)[1],
+        )
         plan = stages.plan(*e.stage_specs)
-        worth = inspector.effect(model, plan, at, progress=job.progress)
+        worth = inspector.effect(
+            model, plan, at, SMALL, known=known, progress=job.progress
+        )
         return Found(e, fires, worth)
 
     title = f"Inspecting layer {at.layer}, neuron {at.index}"
