@@ -1,0 +1,39 @@
+"""The canvas on random planes of any shape: what benchmarks.explorer drives."""
+
+import streamlit as st
+import torch
+
+from llmrank.criteria import Scores
+from llmrank.payload import of_planes
+from llmrank.planes import Planes
+from llmrank.pruning import PruningSpec, plan
+from pages.shared import explorer, state
+
+
+@st.cache_resource
+def made(n_layers: int, width: int) -> tuple[Planes, bytes]:
+    """Draw planes with the spread of real ones, and pack them."""
+    generator = torch.Generator().manual_seed(0)
+    layers = []
+    for _ in range(n_layers):
+        planes = torch.randn(3, width, generator=generator).exp()
+        planes[1] = 1.0  # the edge count gives each neuron nearly the same
+        layers.append(planes / planes.sum(1, keepdim=True))
+    found = Planes("isolated", "neuron", tuple(layers), (0.0,) * n_layers)
+    return found, of_planes("random", found)
+
+
+@st.fragment
+def show() -> None:
+    """Mount the canvas; answer a commit as the page Explore does."""
+    asked = st.query_params
+    planes, packed = made(int(asked["layers"]), int(asked["width"]))
+    scores = Scores(planes.scores(state.value("theta"), state.value("gamma")))
+    spec = PruningSpec(sparsity=state.value("sparsity"), scope=state.value("scope"))
+    explorer.mount("random", plan(scores, spec), None)
+    explorer.send(packed, key="planes")
+
+
+st.set_page_config(layout="wide")
+state.chosen()
+show()

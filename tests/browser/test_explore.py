@@ -1,0 +1,225 @@
+"""Explore as visitors use it: drag, keys, zoom, hold, reload, two at once."""
+
+import re
+import zlib
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import llmrank
+from browser.shots import settle, sideways
+from llmrank.calibration import CalibrationSpec
+from llmrank.criteria import LLMRank
+from llmrank.models import ModelSpec
+from llmrank.payload import cut_crc
+from llmrank.pruning import PruningSpec
+
+SMALL = "samples=2&seq_len=64"
+JOB_MS = 300_000
+STATE = "() => { const x = globalThis.llmrankExplorer; return %s; }"
+
+
+def opened(page: Page, more: str = "") -> None:
+    """Open the page; let it read the model if nobody has before."""
+    page.goto(f"/explore?{SMALL}{more}")
+    read = page.get_by_role("button", name="Read the model")
+    drawn = page.locator("canvas.overlay")
+    expect(read.or_(drawn).first).to_be_visible(timeout=60_000)
+    if read.count():
+        read.click()
+    agreed(page)
+
+
+def agreed(page: Page) -> None:
+    """Wait until the server's numbers have come and are the canvas' own."""
+    expect(page.locator(".key")).to_contain_text("✓ the server cuts", timeout=JOB_MS)
+
+
+def ask(page: Page, of: str):
+    return page.evaluate(STATE % of)
+
+
+def slider(page: Page, name: str):
+    return page.locator(f"input[type=range][data-setting={name}]")
+
+
+def drag(page: Page, name: str, to: float):
+    """Press a slider's thumb and move it, without letting go."""
+    box = slider(page, name).bounding_box()
+    now = ask(page, f"x.settings.{name}")
+    high = 0.95 if name == "sparsity" else 1
+    y = box["y"] + box["height"] / 2
+    at = [box["x"] + 8 + (box["width"] - 16) * share / high for share in (now, to)]
+    page.mouse.move(at[0], y)
+    page.mouse.down()
+    page.mouse.move(at[1], y, steps=8)
+    page.wait_for_timeout(150)
+
+
+@pytest.fixture(scope="module")
+def served():
+    """The demo as the page reads it, for llmrank's own answers."""
+    model = llmrank.load(ModelSpec(device="cpu"))
+    return model, llmrank.calibrate(model, CalibrationSpec(samples=2, seq_len=64))
+
+
+def cut_by(served, found) -> int:
+    model, stats = served
+    of = LLMRank(theta=found["theta"], gamma=found["gamma"], graph=found["graph"])
+    spec = PruningSpec(
+        sparsity=found["sparsity"],
+        scope=found["scope"],
+        multiple_of=found["multipleOf"],
+    )
+    return cut_crc(llmrank.plan(llmrank.score(model, stats, of), spec))
+
+
+def dropped(page: Page) -> bytes:
+    return bytes(ask(page, "[...x.engine.droppedSet()]"))
+
+
+def test_dragging_moves_every_neuron_and_sends_nothing(page, served):
+    sent = []
+    page.on("websocket", lambda ws: ws.on("framesent", sent.append))
+    opened(page)
+    before, n_sent = dropped(page), len(sent)
+    drag(page, "gamma", 0.9)
+    while_dragging = dropped(page)
+    assert while_dragging != before
+    assert len(sent) == n_sent
+    assert ask(page, "x.pending")
+    page.mouse.up()
+    expect(page.get_by_text(re.compile(r"γ 0\.[89]\d isolated"))).to_be_visible()
+    agreed(page)
+    assert len(sent) > n_sent
+    assert dropped(page) == while_dragging
+    assert ask(page, "x.data.agreed.crc") == cut_by(served, ask(page, "x.settings"))
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["&theta=0.9&gamma=0.8&scope=global", "&multiple_of=32&sparsity=0.55",
+     "&graph=chained", "&graph=chained&theta=1&gamma=1&sparsity=0.5&scope=global"],
+)  # fmt: skip
+def test_what_the_browser_drops_is_what_llmrank_drops(page, served, link):
+    opened(page, link)
+    assert zlib.crc32(dropped(page)) == cut_by(served, ask(page, "x.settings"))
+
+
+def test_sliders_answer_to_keys_typing_and_double_click(page):
+    opened(page)
+    slider(page, "sparsity").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".reading")).to_contain_text("14,2")  # 31 %
+    agreed(page)
+    typed = page.get_by_label("sparsity in percent, typed")
+    typed.fill("50")
+    typed.press("Enter")
+    expect(page.locator(".reading")).to_contain_text("23,040 of 46,080")
+    expect(page.get_by_text("50 % removed", exact=True)).to_be_visible()
+    typed.fill("nonsense")
+    typed.press("Enter")
+    assert ask(page, "x.settings.sparsity") == 0.5
+    typed.fill("1e9")
+    typed.press("Enter")
+    assert ask(page, "x.settings.sparsity") == 0.95
+    slider(page, "sparsity").dblclick()
+    assert ask(page, "x.settings.sparsity") == 0.3
+
+
+def test_the_cursor_is_moved_by_keys_and_holds_a_neuron(page):
+    opened(page)
+    page.locator("canvas.overlay").focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    held = ask(page, "x.chosen")
+    assert held["layer"] == 2
+    title = f"Layer 2, neuron {held['neuron']:,}"
+    expect(page.locator(".card h4")).to_have_text(title)
+    expect(page.get_by_role("heading", name=title).last).to_be_visible()
+    expect(page).to_have_url(re.compile(rf"neuron\.2-{held['neuron']}"))
+
+
+def test_a_link_reopens_the_same_view(page):
+    opened(page)
+    page.get_by_role("button", name="by index").click()
+    page.locator("canvas.overlay").click(position={"x": 10, "y": 40})  # a layer's name
+    box = page.locator("canvas.overlay").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 400, box["y"] + 100, steps=4)
+    page.mouse.up()
+    page.locator("canvas.overlay").click(position={"x": 300, "y": 100})
+    expect(page).to_have_url(re.compile("explore.neuron"))
+    agreed(page)
+    view, chosen = ask(page, "x.view"), ask(page, "x.chosen")
+    assert view["layer"] == 2
+    assert 0 < view["from"] < view["to"] < 1536
+    page.reload()
+    agreed(page)
+    assert ask(page, "x.view") == view
+    assert ask(page, "x.chosen") == chosen
+    page.get_by_role("button", name="All layers").click()
+    assert ask(page, "x.view.layer") is None
+
+
+def test_changes_are_counted_against_the_pin(page):
+    opened(page, "&theta=0.2")
+    expect(page.locator(".reading")).to_contain_text("the same as at the pin")
+    slider(page, "gamma").fill("0.9")
+    expect(page.locator(".reading")).to_contain_text("change sides")
+    pinned = ask(page, "[...x.pin.dropped]")
+    now = dropped(page)
+    n = sum(a != b for a, b in zip(pinned, now, strict=True))
+    expect(page.locator(".reading")).to_contain_text(f"{n:,} change sides")
+    page.get_by_role("button", name="Pin this setting").click()
+    expect(page.locator(".reading")).to_contain_text("the same as at the pin")
+
+
+def test_play_sweeps_and_pauses(page):
+    opened(page)
+    page.locator("select.sweep").select_option("sparsity")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_timeout(700)
+    page.get_by_role("button", name="Pause").click()
+    moved = ask(page, "x.settings.sparsity")
+    assert moved > 0.3
+    page.get_by_role("button", name="One step").click()
+    assert ask(page, "x.settings.sparsity") != moved
+    agreed(page)
+
+
+def test_two_tabs_have_their_own_settings(new_page):
+    one, two = new_page(), new_page()
+    opened(one)
+    opened(two, "&sparsity=0.6")
+    slider(one, "theta").fill("1")
+    agreed(one)
+    assert ask(two, "x.settings.theta") == 0.5
+    assert ask(two, "x.settings.sparsity") == 0.6
+    assert ask(one, "x.settings.sparsity") == 0.3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1440, 900), (1024, 768)])
+def test_the_canvas_is_drawn_in_the_theme(new_page, scheme, size):
+    window = {"width": size[0], "height": size[1]}
+    page = new_page(color_scheme=scheme, viewport=window)
+    opened(page)
+    assert ask(page, "x.isDark()") == (scheme == "dark")
+    assert not sideways(page)
+    box = page.locator("canvas.overlay").bounding_box()
+    assert box["y"] + 200 < size[1]
+
+
+def test_numbers_that_arrive_damaged_are_said_and_the_page_lives(page):
+    opened(page)
+    page.evaluate(
+        "() => { llmrankShelf.set('fault', 'The scores arrived incomplete: 7 of 9 bytes.');"
+        "dispatchEvent(new Event('llmrank-arrived')); }"
+    )
+    expect(page.locator(".message")).to_have_text(
+        "The scores arrived incomplete: 7 of 9 bytes."
+    )
+    settle(page)
+    expect(page.get_by_role("link", name="Overview")).to_be_visible()

@@ -1,0 +1,209 @@
+"""The Explore page: what it hands to the canvas, and what it takes from it."""
+
+import base64
+import json
+import re
+import time
+
+import pytest
+import torch
+from conftest import tiny_model
+from streamlit.testing.v1 import AppTest
+from test_payload import unpacked
+
+from llmrank import settings
+from llmrank.payload import cut_crc
+from llmrank.stages import Stages
+from pages.shared import cached, explorer
+
+PAGE = "pages/explore.py"
+
+
+@pytest.fixture
+def opened(tiny_folder, tiny_text):
+    """A function that opens the page on a tiny model that has been read."""
+
+    def with_settings(**more: str) -> AppTest:
+        at = AppTest.from_file("app.py", default_timeout=60)
+        asked = {"model": str(tiny_folder), "calibration_text": str(tiny_text)}
+        for name, value in (asked | {"samples": "2", "seq_len": "32"} | more).items():
+            at.query_params[name] = value
+        return read(at.switch_page(PAGE).run())
+
+    return with_settings
+
+
+def read(at: AppTest) -> AppTest:
+    """Read the model, if it has not been, as the page's one button does."""
+    if not [b for b in at.main.button if b.key == "read"]:
+        return at
+    at.main.button(key="read").click().run()
+    job_id = at.session_state["jobs"]["read"]
+    for _ in range(600):
+        if cached.worker().snapshot(job_id).finished:
+            return at.run()
+        time.sleep(0.1)
+    raise AssertionError(f"still running: {cached.worker().snapshot(job_id)}")
+
+
+def components(at: AppTest) -> dict:
+    """What each component was given, by name."""
+    found = {}
+    for element in at.get("bidi_component"):
+        proto = element.proto
+        kind = proto.WhichOneof("data")
+        data = json.loads(proto.json) if kind == "json" else proto.bytes
+        found.setdefault(proto.component_name, []).append(data)
+    return found
+
+
+def canvas(at: AppTest) -> dict:
+    (given,) = components(at)["llmrank_explorer"]
+    return given
+
+
+def experiment(at: AppTest):
+    return settings.experiment(settings.applicable(at.session_state["settings"]))
+
+
+def test_the_canvas_gets_the_settings_and_the_servers_own_cut(opened):
+    at = opened(theta="0.25", sparsity="0.4", scope="global")
+    assert not at.exception
+    given = canvas(at)
+    assert given["settings"] == {
+        "theta": 0.25, "gamma": 0.5, "sparsity": 0.4, "graph": "isolated",
+        "scope": "global", "multipleOf": 1,
+    }  # fmt: skip
+    e = experiment(at)
+    plan = Stages().plan(*e.stage_specs)
+    assert given["agreed"]["crc"] == cut_crc(plan)
+    assert given["agreed"]["nDropped"] == plan.n_dropped == round(0.4 * 48)
+
+
+@pytest.mark.parametrize(("graph", "n_planes"), [("isolated", 3), ("chained", 11)])
+def test_planes_are_sent_under_the_name_that_the_canvas_asks_for(opened, graph, n_planes):
+    at = opened(graph=graph)
+    assert not at.exception
+    payloads = {
+        header["name"]: (header, values)
+        for header, values in map(unpacked, components(at)["llmrank_payload"])
+    }
+    given = canvas(at)
+    header, values = payloads[given["planes"]]
+    assert header["widths"] == [24, 24]
+    assert values.shape == (n_planes, 48)
+    others, _ = payloads[given["compared"]]
+    assert others["planes"] == ["activation", "wanda", "l1", "l2", "random"]
+
+
+def test_theta_and_gamma_do_not_change_what_is_sent(opened):
+    one, other = opened(theta="0.1"), opened(theta="0.9", gamma="0.2")
+    assert canvas(one)["planes"] == canvas(other)["planes"]
+    assert canvas(one)["planes"] != canvas(opened(site="up"))["planes"]
+
+
+def test_any_criterion_is_drawn_from_its_own_scores(opened):
+    at = opened(criterion="wanda")
+    assert not at.exception
+    sent = dict(
+        (header["name"], header)
+        for header, _ in map(unpacked, components(at)["llmrank_payload"])
+    )
+    assert sent[canvas(at)["planes"]]["planes"] == ["wanda"]
+    assert "exponents" not in sent[canvas(at)["planes"]]
+
+
+def test_the_sidebar_leaves_to_the_canvas_what_is_the_canvas(opened):
+    at = opened()
+    keys = {w.key for kind in ("slider", "number_input", "selectbox") for w in at.get(kind)}
+    assert "control_criterion" in keys
+    assert not keys & {"control_theta", "control_gamma", "control_sparsity"}
+
+
+LINK = "explore.sort.index,explore.zoom.1-2-20,explore.neuron.1-5"
+
+
+def test_a_link_reopens_the_view(opened):
+    pin = "explore.pin.0.1_0.2_0.3_isolated_layer_8"
+    at = opened(view=f"{LINK},{pin}")
+    given = canvas(at)
+    assert given["view"] == {
+        "sort": "index", "colour": "score", "layer": 1, "from": 2, "to": 20
+    }  # fmt: skip
+    assert given["chosen"] == {"layer": 1, "neuron": 5}
+    assert given["pin"]["theta"] == 0.1
+    assert given["pin"]["multipleOf"] == 8
+
+
+@pytest.mark.parametrize(
+    "view",
+    ["explore.zoom.x-y-z", "explore.zoom.1", "explore.neuron.-1", "explore.neuron.9",
+     "explore.pin.a_b", "explore.pin.2_0_0_isolated_layer_1", "explore.sort.<script>",
+     "explore.colour.", "explore.zoom." + "9" * 400, "nonsense"],
+)  # fmt: skip
+def test_a_view_that_cannot_be_is_the_usual_one(opened, view):
+    at = opened(view=view)
+    assert not at.exception
+    given = canvas(at)
+    assert (given["view"]["sort"], given["view"]["colour"]) == ("rank", "score")
+    assert given["pin"] is None
+    assert given["chosen"] is None
+
+
+def test_a_held_neuron_is_shown_with_its_rank_under_every_criterion(opened):
+    at = opened(view="explore.neuron.1-5")
+    assert not at.exception
+    assert "Layer 1, neuron 5" in [s.value for s in at.subheader]
+    ranks = at.dataframe[0].value
+    assert ranks["criterion"].tolist()[0] == "llm-rank"
+    assert len(ranks) == 6
+    assert ranks["in layer"].between(1, 24).all()
+
+
+def test_a_held_neuron_that_the_model_has_not_is_one_sentence(opened):
+    at = opened(view="explore.neuron.7-5")
+    assert not at.exception
+    assert any("layer must lie in 0 to 1" in e.value for e in at.error)
+    assert canvas(at)["planes"]
+
+
+def test_a_neuron_is_read_and_measured(opened):
+    at = opened(view="explore.neuron.0-3")
+    at.button(key="inspect").click().run()
+    job_id = at.session_state["jobs"]["inspect"]
+    for _ in range(600):
+        if cached.worker().snapshot(job_id).finished:
+            break
+        time.sleep(0.1)
+    seen = cached.worker().snapshot(job_id)
+    assert seen.state == "done", seen.error
+    at = at.run()
+    assert not at.exception
+    said = "\n".join(m.value for m in at.markdown)
+    assert "What it is worth" in said
+    assert "nats per token" in said
+
+
+def test_modules_carry_what_they_import():
+    source = explorer.module("explorer.js")
+    assert not re.search(r'from "\./', source)
+    inner = re.findall(r'base64,([A-Za-z0-9+/=]+)"', source)
+    assert any("class Engine" in base64.b64decode(b).decode() for b in inner)
+
+
+def test_a_model_with_uneven_layers_is_drawn(tmp_path, tiny_text):
+    import llmrank
+    from llmrank.pruning import PruningPlan
+
+    keep = (torch.arange(24), torch.arange(7))
+    llmrank.save(
+        llmrank.prune(tiny_model(), PruningPlan(keep, (24, 24))), tmp_path / "m"
+    )
+    at = AppTest.from_file("app.py", default_timeout=60)
+    asked = {"model": tmp_path / "m", "calibration_text": tiny_text, "samples": 2}
+    for name, value in (asked | {"seq_len": 32}).items():
+        at.query_params[name] = str(value)
+    at = read(at.switch_page(PAGE).run())
+    assert not at.exception
+    header, _ = unpacked(components(at)["llmrank_payload"][0])
+    assert header["widths"] == [24, 7]

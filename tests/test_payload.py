@@ -1,0 +1,64 @@
+"""What is packed for the browser, read back byte by byte."""
+
+import json
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmrank import planes
+from llmrank.payload import cut_crc, of_planes, pack
+from llmrank.pruning import PruningPlan
+
+LAYERS = [torch.tensor([0.5, 0.25]), torch.tensor([1.0, 2.0, 3.0])]
+
+
+def unpacked(packed):
+    """Read a payload as the browser does."""
+    assert packed[:4] == b"LLMR"
+    size = int.from_bytes(packed[4:8], "little")
+    header = json.loads(packed[8 : 8 + size])
+    values = np.frombuffer(packed[8 + size :], "<f4")
+    return header, values.reshape(len(header["planes"]), -1)
+
+
+def test_planes_come_back_layer_after_layer():
+    packed = pack("a", {"one": LAYERS, "two": [2 * layer for layer in LAYERS]}, more=7)
+    header, values = unpacked(packed)
+    assert header == {"name": "a", "planes": ["one", "two"], "widths": [2, 3], "more": 7}
+    assert values[0].tolist() == [0.5, 0.25, 1, 2, 3]
+    assert values[1].tolist() == [1, 0.5, 2, 4, 6]
+
+
+@given(st.text(max_size=40))
+def test_values_start_at_a_multiple_of_four_bytes_whatever_the_name(name):
+    packed = pack(name, {"p": LAYERS})
+    assert int.from_bytes(packed[4:8], "little") % 4 == 0
+    assert unpacked(packed)[0]["name"] == name
+
+
+def test_planes_of_different_widths_are_refused():
+    with pytest.raises(ValueError, match="the same widths"):
+        pack("a", {"one": LAYERS, "two": LAYERS[:1]})
+    with pytest.raises(ValueError, match="there must be one"):
+        pack("a", {})
+
+
+def test_response_planes_say_what_their_weights_are_made_of():
+    made = planes.Planes(
+        "isolated", "neuron", (torch.arange(6.0).reshape(3, 2),), (0.25,)
+    )
+    header, values = unpacked(of_planes("x", made))
+    assert header["exponents"] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert header["error"] == 0.25
+    assert values.tolist() == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_the_sum_of_a_cut_is_of_one_byte_per_neuron():
+    plan = PruningPlan((torch.tensor([1]), torch.tensor([0, 2])), (2, 3))
+    assert cut_crc(plan) == zlib.crc32(bytes([1, 0, 0, 1, 0]))
+    other = PruningPlan((torch.tensor([0]), torch.tensor([0, 2])), (2, 3))
+    assert cut_crc(other) != cut_crc(plan)
