@@ -37,7 +37,8 @@ COMMIT = """async () => {
     slider.dispatchEvent(new Event("input"));
     const start = performance.now();
     slider.dispatchEvent(new Event("change"));
-    while (x.data.agreed.serial !== x.serial) await new Promise((r) => setTimeout(r, 2));
+    const agreed = () => x.data.agreed.serial === x.serial;
+    while (!agreed()) await new Promise((r) => setTimeout(r, 2));
     return performance.now() - start;
 }"""
 
@@ -95,9 +96,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    print(
-        "shape          neurons  payload   drag frame   p95   first picture   commit"
-    )
+    print("shape          neurons  payload   drag frame   p95   first picture   commit")
     with served() as url, sync_playwright() as playwright:
         browser = shots.launch(playwright.chromium)
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in SHAPES}
@@ -107,7 +106,8 @@ def main() -> None:
                 rounds[name].append(measured(page, url, shape, options.frames))
                 page.close()
         for name, (n_layers, width) in SHAPES.items():
-            of = {k: statistics.median(r[k] for r in rounds[name]) for k in rounds[name][0]}
+            found = rounds[name]
+            of = {k: statistics.median(r[k] for r in found) for k in found[0]}
             print(
                 f"{name:<12}{n_layers * width:>10,}{of['mb']:>7.2f} MB"
                 f"{of['median']:>10.1f} ms{of['p95']:>6.1f}{of['first']:>12.0f} ms"

@@ -101,6 +101,22 @@ def known_points(
     )
 
 
+def measured_points(base: Experiment, stages: Stages) -> tuple[Point, ...]:
+    """Return every point measured so far, whatever the criterion and the sparsity.
+
+    Of the same model, texts, scope and rounding; compute nothing.
+    """
+    dense = stages.known_dense_text(base.model, base.evaluation)
+    known = stages.known_pruned_texts(base.model, base.evaluation)
+    return tuple(
+        Point(criterion, pruning.sparsity, sizes.n_params, dense, pruned)
+        for (_, calibration, criterion, pruning), (sizes, pruned) in known.items()
+        if dense is not None
+        and calibration == base.calibration
+        and dataclasses.replace(pruning, sparsity=base.pruning.sparsity) == base.pruning
+    )
+
+
 def estimated_s(base: Experiment, n_points: int, stages: Stages) -> float | None:
     """Estimate the time to measure points, from how fast the model last read.
 

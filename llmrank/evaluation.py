@@ -1,7 +1,7 @@
 """Perplexity and next-token accuracy on held-out text, with their uncertainty."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -64,6 +64,10 @@ class TextEvaluation:
     def top1(self) -> Estimate:
         """Share of tokens guessed first; a t-interval over windows."""
         return t_interval(self.correct)
+
+    def first(self, n_windows: int) -> "TextEvaluation":
+        """Return the result on the first windows alone, to pair it with a part."""
+        return replace(self, nll=self.nll[:n_windows], correct=self.correct[:n_windows])
 
 
 Publish = Callable[[TextEvaluation], None]

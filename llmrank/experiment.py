@@ -205,7 +205,7 @@ def estimate(experiment: Experiment) -> MemoryEstimate:
     device = pick_device(experiment.model.device)
     itemsize = sizes.weight_bytes // sizes.n_params
     n_matrices = 3  # gate, up, down; an upper bound for ungated families
-    ffn_weights = n_matrices * sizes.n_layers * sizes.d_model * sizes.d_ff
+    ffn_weights = n_matrices * sizes.d_model * sum(sizes.widths)
     kept = 1 - experiment.pruning.sparsity
     tokens = max(BATCH_TOKENS, experiment.calibration.seq_len)
     return MemoryEstimate(

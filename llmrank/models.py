@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from llmrank import sources
+from llmrank import ffn, sources
 from llmrank.errors import LLMRankError
 from llmrank.families import family_of
 from llmrank.hf import BUILDING, transformers
@@ -60,10 +60,15 @@ class ModelShape:
     model_type: str
     n_layers: int
     d_model: int
-    d_ff: int
+    widths: tuple[int, ...]
     d_vocab: int
     n_params: int
     weight_bytes: int
+
+    @property
+    def d_ff(self) -> int:
+        """The FFN neurons of the widest layer."""
+        return max(self.widths)
 
 
 def load(
@@ -100,17 +105,21 @@ def shape(spec: ModelSpec) -> ModelShape:
     Raises:
         LLMRankError: no such model, or an unsupported type.
     """
-    config = sources.read_config(sources.locate(spec.name, spec.revision))
-    family = family_of(config.model_type)
+    source = sources.locate(spec.name, spec.revision)
+    config = sources.read_config(source)
+    family_of(config.model_type)
+    widths = sources.recorded_widths(source)
     with BUILDING, torch.device("meta"):
         skeleton = transformers().AutoModelForCausalLM.from_config(config)
+    if widths:
+        ffn.resize(skeleton, widths)
     n_params = sum(p.numel() for p in skeleton.parameters())
     itemsize = torch.empty(0, dtype=getattr(torch, spec.dtype)).element_size()
     return ModelShape(
         model_type=config.model_type,
         n_layers=config.num_hidden_layers,
         d_model=config.hidden_size,
-        d_ff=getattr(config, family.width) or 4 * config.hidden_size,
+        widths=ffn.widths(skeleton),
         d_vocab=config.vocab_size,
         n_params=n_params,
         weight_bytes=n_params * itemsize,

@@ -190,7 +190,7 @@ def read_weights(source: Source, config: Any, dtype: torch.dtype) -> nn.Module:
         LLMRankError: the weights are damaged or incomplete.
         MemoryError: they do not fit.
     """
-    own_widths = _recorded_widths(source)
+    own_widths = recorded_widths(source)
     try:
         with BUILDING:
             return _read(source, config, own_widths, dtype)
@@ -254,7 +254,12 @@ def _plain_copy(read: Any) -> nn.Module:
     return model
 
 
-def _recorded_widths(source: Source) -> tuple[int, ...]:
+def recorded_widths(source: Source) -> tuple[int, ...]:
+    """Return the FFN widths that our export has noted; empty for other models.
+
+    Raises:
+        LLMRankError: the note is damaged.
+    """
     recipe = source.folder / RECIPE_FILE
     if source.gguf is not None or not recipe.is_file():
         return ()

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from llmrank import ffn
 from llmrank.calibration import ActivationStats, CalibrationSpec, calibrate
@@ -39,6 +39,11 @@ class Memo(Generic[T]):
             if key in self._results:
                 self._results.move_to_end(key)
             return self._results.get(key)
+
+    def items(self) -> list[tuple[Any, T]]:
+        """Return every key with its result, the one used longest ago first."""
+        with self._lock:
+            return list(self._results.items())
 
     def put(self, key: Hashable, result: T) -> None:
         """Remember a result; the oldest is forgotten."""
@@ -215,13 +220,15 @@ class Stages:
         evaluation: EvaluationSpec,
         *,
         progress: Progress = silent,
+        publish: Publish | None = None,
     ) -> tuple[Footprint, TextEvaluation]:
         """Return what a pruned model measures on a text; the model itself is let go."""
 
         def make() -> tuple[Footprint, TextEvaluation]:
             there = self._pruned.peek(specs)
             lm = there or self._cut(specs, progress)
-            return footprint(lm), evaluate(lm, evaluation, progress=progress)
+            text = evaluate(lm, evaluation, progress=progress, publish=publish)
+            return footprint(lm), text
 
         return self._pruned_text.get((specs, evaluation), make)
 
@@ -230,6 +237,16 @@ class Stages:
     ) -> tuple[Footprint, TextEvaluation] | None:
         """Return what a pruned model measured if it is there; never wait."""
         return self._pruned_text.peek((specs, evaluation))
+
+    def known_pruned_texts(
+        self, model: ModelSpec, evaluation: EvaluationSpec
+    ) -> dict[StageSpecs, tuple[Footprint, TextEvaluation]]:
+        """Return all that was measured of a model's pruned forms on a text."""
+        return {
+            specs: found
+            for (specs, on), found in self._pruned_text.items()
+            if specs[0] == model and on == evaluation
+        }
 
     def _cut(self, specs: StageSpecs, progress: Progress) -> LanguageModel:
         kept = self.plan(*specs, progress=progress)

@@ -11,14 +11,19 @@ e = frame(
 
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
 from llmrank.criteria import CRITERIA, LLMRank
+from llmrank.errors import OptionError
 from llmrank.experiment import Experiment
-from llmrank.inspector import Neuron
+from llmrank.inspector import Neuron, edges
 from llmrank.payload import pack
-from pages.shared import access, cached, explorer, neuron, panels, state
+from pages.shared import access, cached, explorer, measured, neuron, panels, state
+
+N_PATHS = 12
+"""Paths drawn to either side of the held neuron."""
 
 MAX_COMPARED = 100_000
 """Neurons up to which other criteria are compared without being asked."""
@@ -43,6 +48,23 @@ def compared_payload(name: str, _e: Experiment) -> bytes:
     return pack(name, {n: s.layers for n, s in found.items()})
 
 
+def paths(of: Experiment) -> dict[str, Any] | None:
+    """Return where the held neuron's strongest paths lead in the chained graph."""
+    held = explorer.chosen()
+    if held is None:
+        return None
+    at = Neuron(held["layer"], held["neuron"])
+    try:
+        found = edges(cached.stages().model(of.model), at, N_PATHS)
+    except OptionError:
+        return None  # the inspector below says why
+    ends = [
+        {"layer": p.neuron.layer, "neuron": p.neuron.index, "flow": p.flow}
+        for p in (*found.preceding, *found.following)
+    ]
+    return {**held, "ends": ends}
+
+
 @st.fragment
 def show_canvas() -> None:
     """Draw every neuron, live; a commit is confirmed before the page follows."""
@@ -51,7 +73,7 @@ def show_canvas() -> None:
     name = named(e)
     few = sum(plan.dense_widths) <= MAX_COMPARED
     compared = named(e, "compared") if few else None
-    explorer.mount(name, plan, compared)
+    explorer.mount(name, plan, compared, paths(e))
     explorer.send(explorer.planes_payload(name, e), key="planes")
     if compared is not None:
         explorer.send(compared_payload(compared, e), key="compared")
@@ -59,10 +81,23 @@ def show_canvas() -> None:
         st.rerun()
 
 
+def show_beside(*, committed: bool) -> None:
+    """Show what belongs to the setting, and to the neuron that is held."""
+    inspect, measure = st.tabs(["The neuron held", "Measured here"])
+    held = explorer.chosen()
+    with inspect, panels.panel():
+        if held is None:
+            st.caption(
+                "Click a neuron in the canvas, or move there with the keys and Enter."
+            )
+        else:
+            neuron.show(e, Neuron(held["layer"], held["neuron"]))
+    with measure, panels.panel():
+        measured.show(e, committed=committed)
+
+
 with panels.panel():
     access.check(e)
     if panels.has_scores(e):
         show_canvas()
-        held = explorer.chosen()
-        if held is not None:
-            neuron.show(e, Neuron(held["layer"], held["neuron"]))
+        show_beside(committed=explorer.just_moved())

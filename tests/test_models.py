@@ -13,7 +13,9 @@ import llmrank
 from llmrank import ffn
 from llmrank.errors import LLMRankError, OptionError
 from llmrank.families import SUPPORTED
+from llmrank.footprint import footprint
 from llmrank.models import ModelSpec, load, pick_device, shape
+from llmrank.pruning import PruningPlan
 
 PROMPT = torch.arange(1, 40)[None]
 
@@ -178,3 +180,13 @@ def test_models_read_by_several_threads_at_once_are_tied(tmp_path):
         found = list(pool.map(load, [spec] * 24))
     for one in found:
         assert one.model.lm_head.weight is one.model.model.embed_tokens.weight
+
+
+def test_the_shape_of_an_uneven_export_is_its_own(tmp_path):
+    lm = tiny_model()
+    keep = (torch.arange(24), torch.arange(7))
+    pruned = llmrank.prune(lm, PruningPlan(keep, (24, 24)))
+    llmrank.save(pruned, tmp_path / "uneven")
+    known = shape(ModelSpec(name=str(tmp_path / "uneven")))
+    assert known.widths == ffn.widths(pruned.model) == (24, 7)
+    assert known.n_params == footprint(pruned).n_params

@@ -81,7 +81,7 @@ def test_the_canvas_gets_the_settings_and_the_servers_own_cut(opened):
 
 
 @pytest.mark.parametrize(("graph", "n_planes"), [("isolated", 3), ("chained", 11)])
-def test_planes_are_sent_under_the_name_that_the_canvas_asks_for(opened, graph, n_planes):
+def test_planes_are_sent_under_the_name_asked_for(opened, graph, n_planes):
     at = opened(graph=graph)
     assert not at.exception
     payloads = {
@@ -105,17 +105,18 @@ def test_theta_and_gamma_do_not_change_what_is_sent(opened):
 def test_any_criterion_is_drawn_from_its_own_scores(opened):
     at = opened(criterion="wanda")
     assert not at.exception
-    sent = dict(
-        (header["name"], header)
+    sent = {
+        header["name"]: header
         for header, _ in map(unpacked, components(at)["llmrank_payload"])
-    )
+    }
     assert sent[canvas(at)["planes"]]["planes"] == ["wanda"]
     assert "exponents" not in sent[canvas(at)["planes"]]
 
 
 def test_the_sidebar_leaves_to_the_canvas_what_is_the_canvas(opened):
     at = opened()
-    keys = {w.key for kind in ("slider", "number_input", "selectbox") for w in at.get(kind)}
+    widgets = (*at.slider, *at.number_input, *at.selectbox)
+    keys = {widget.key for widget in widgets}
     assert "control_criterion" in keys
     assert not keys & {"control_theta", "control_gamma", "control_sparsity"}
 

@@ -91,21 +91,19 @@ function fate(gone, before) {
 
 // How many neurons changed sides; returns the numbers too.
 export function churn(engine, pin) {
-  let lost = 0;
-  let saved = 0;
+  const { rank, starts, widths } = engine;
+  const { dropped } = pin;
   let both = 0;
   let before = 0;
-  for (let l = 0; l < engine.widths.length; l++) {
-    for (let i = engine.starts[l]; i < engine.starts[l + 1]; i++) {
-      const gone = engine.rank[i] >= engine.kept[l];
-      const was = pin.dropped[i];
+  for (let l = 0; l < widths.length; l++) {
+    const kept = engine.kept[l];
+    for (let i = starts[l], end = starts[l + 1]; i < end; i++) {
+      const was = dropped[i];
       before += was;
-      if (gone && was) both++;
-      else if (gone) lost++;
-      else if (was) saved++;
+      both += was & (rank[i] >= kept);
     }
   }
-  return { lost, saved, both, before };
+  return { lost: engine.nDropped() - both, saved: before - both, both, before };
 }
 
 export function showChurn(box, { lost, saved, both, before }) {

@@ -38,12 +38,16 @@ export function distribution(canvas, engine, layers, theme) {
   const gone = new Float64Array(BINS);
   const [low, high] = [-4, 4];
   for (const l of layers) {
-    const factor = engine.totals[l] > 0 ? engine.widths[l] / engine.totals[l] : 0;
-    for (let i = engine.starts[l]; i < engine.starts[l + 1]; i++) {
-      const at = ((Math.log2(engine.scores[i] * factor) - low) / (high - low)) * BINS;
-      const bin = Math.max(0, Math.min(BINS - 1, at | 0));
-      if (engine.rank[i] >= engine.kept[l]) gone[bin]++;
-      else kept[bin]++;
+    // Scores are sorted: a bin is what lies between two places found by halving.
+    let upper = engine.widths[l];
+    for (let b = 0; b < BINS; b++) {
+      const edge = 2 ** (low + ((b + 1) / BINS) * (high - low)) / engine.widths[l];
+      const lower = b === BINS - 1 ? 0 : engine.countAbove(l, edge, true);
+      const inBin = upper - lower;
+      const cut = Math.max(0, upper - Math.max(lower, engine.kept[l]));
+      gone[b] += cut;
+      kept[b] += inBin - cut;
+      upper = lower;
     }
   }
   let top = 1;

@@ -2,8 +2,6 @@
 // The same numbers as llmrank.planes and llmrank.pruning: float32 planes, arithmetic in
 // doubles, each operation rounded by itself, of equal scores the lower index first.
 
-export const SIDE = { kept: 0, dropped: 1, newlyDropped: 2, newlyKept: 3 };
-
 // One weight per plane, w^i d^j r^k with w = γθ, d = γ(1 − θ), r = 1 − γ; the sum of
 // weight × plane is the score. Without exponents the only plane is the score.
 export function weights(exponents, theta, gamma) {
@@ -153,19 +151,23 @@ export class Engine {
     return { kept: at(k - 1), dropped: k < this.widths[l] ? at(k) : null };
   }
 
-  // Effective number of neurons 1 / Σ s², the inverse Simpson index.
-  effective(l) {
+  // How unevenly a layer's scores are spread: the effective number of neurons 1 / Σ s²
+  // (inverse Simpson) and the PQ index with p = ½, q = 1: 1 − (Σ √s)² / (n Σ s).
+  spread(l) {
+    const { scores } = this;
+    const total = this.totals[l];
+    if (!(total > 0)) return { effective: this.widths[l], pq: 0 };
     let squares = 0;
-    for (let i = this.starts[l]; i < this.starts[l + 1]; i++) squares += this.scores[i] ** 2;
-    return squares > 0 ? this.totals[l] ** 2 / squares : this.widths[l];
-  }
-
-  // PQ index with p = ½, q = 1: 1 − (Σ √s)² / (n Σ s).
-  pqIndex(l) {
     let roots = 0;
-    for (let i = this.starts[l]; i < this.starts[l + 1]; i++) roots += Math.sqrt(this.scores[i]);
-    const all = this.widths[l] * this.totals[l];
-    return all > 0 ? 1 - roots ** 2 / all : 0;
+    for (let i = this.starts[l], end = this.starts[l + 1]; i < end; i++) {
+      const s = scores[i];
+      squares += s * s;
+      roots += Math.sqrt(s);
+    }
+    return {
+      effective: (total * total) / squares,
+      pq: 1 - (roots * roots) / (this.widths[l] * total),
+    };
   }
 
   nDropped() {

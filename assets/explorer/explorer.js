@@ -101,9 +101,10 @@ class Explorer {
   frame() {
     if (!this.engine || !this.strips.canvas.isConnected) return;
     const start = performance.now();
+    this.look = null;
     this.engine.update(this.settings);
     this.scale ??= scaleOf(this.engine);
-    this.strips.draw(this.engine, this.view, this.scale, this.pin, this.background());
+    this.strips.draw(this.engine, this.view, this.scale, this.pin, this.theme().background);
     this.controls.show(this.settings, this.view, { hasTheta: this.hasTheta });
     this.pointer.draw();
     this.describe();
@@ -158,13 +159,17 @@ class Explorer {
 
   distributionReading(shown) {
     const { engine } = this;
-    const mean = (of) => shown.reduce((sum, l) => sum + of(l), 0) / shown.length;
-    const effective = mean((l) => engine.effective(l) / engine.widths[l]);
+    let [effective, pq] = [0, 0];
+    for (const l of shown) {
+      const spread = engine.spread(l);
+      effective += spread.effective / engine.widths[l] / shown.length;
+      pq += spread.pq / shown.length;
+    }
     const of = shown.length === 1 ? `layer ${shown[0]}` : "all layers";
     return (
       `Scores of ${of}, against their layer's average; left of the band is cut. ` +
       `Effective number of neurons 1/Σs²: ${card.percent(effective)} of all; PQ index ` +
-      `${card.three(mean((l) => engine.pqIndex(l)))}. A hint, not measured: cut ` +
+      `${card.three(pq)}. A hint, not measured: cut ` +
       `up to ${card.percent(1 - effective)}.`
     );
   }
@@ -304,24 +309,21 @@ class Explorer {
     message.textContent = text ?? "";
   }
 
+  // The colours of the page's theme, read once per frame.
   theme() {
-    const style = getComputedStyle(this.find(".explorer"));
-    const dark = this.isDark();
-    return {
-      text: style.color,
+    if (this.look) return this.look;
+    const text = getComputedStyle(this.find(".explorer")).color;
+    const [r, g, b] = (text.match(/[\d.]+/g) ?? [0, 0, 0]).map(Number);
+    const dark = r + g + b > 380; // light text
+    this.look = {
+      dark,
+      text,
       accent: dark ? "#56b4e9" : "#0072b2",
       neutral: dark ? "#a3a8b4" : "#6b7280",
       line: dark ? "#2f3440" : "#e4e6eb",
+      background: pixel(dark ? "0d1015" : "ffffff"),
     };
-  }
-
-  isDark() {
-    const [r, g, b] = (getComputedStyle(this.find(".explorer")).color.match(/[\d.]+/g) ?? [0, 0, 0]).map(Number);
-    return r + g + b > 380; // light text
-  }
-
-  background() {
-    return pixel(this.isDark() ? "0d1015" : "ffffff");
+    return this.look;
   }
 
   leave() {

@@ -202,6 +202,7 @@ export class Pointer {
     const rows = strips.rows(engine, view);
     this.names(c, rows, ratio);
     this.axis(c, width, height);
+    this.paths(c, rows, ratio);
     for (const at of [explorer.chosen, explorer.hovered]) if (at) this.mark(c, rows, at, ratio);
     if (this.brush) {
       c.globalAlpha = 0.25;
@@ -232,15 +233,48 @@ export class Pointer {
     }
   }
 
-  mark(c, rows, at, ratio) {
+  // Where a neuron is drawn, or null: its left edge, its width, its row.
+  place(rows, at) {
     const { engine, view } = this.explorer;
     const row = rows.find((r) => r.layer === at.layer);
-    if (!row || at.neuron >= engine.widths[at.layer]) return;
+    if (!row || at.neuron >= engine.widths[at.layer]) return null;
     const i = engine.starts[at.layer] + at.neuron;
     const position = view.sort === "rank" ? engine.rank[i] : at.neuron;
-    if (position < view.from || position >= view.to) return;
+    if (position < view.from || position >= view.to) return null;
     const per = this.width / (view.to - view.from);
-    const x = GUTTER + (position - view.from) * per;
+    return { x: GUTTER + (position - view.from) * per, per, row };
+  }
+
+  // The strongest paths of the held neuron to its neighbours in the chained graph.
+  paths(c, rows, ratio) {
+    const { explorer } = this;
+    const { paths } = explorer.data;
+    const held = explorer.chosen;
+    if (!held || !paths || paths.layer !== held.layer || paths.neuron !== held.neuron) return;
+    const from = this.place(rows, held);
+    if (!from) return;
+    const most = Math.max(...paths.ends.map((end) => end.flow));
+    for (const end of paths.ends.slice(0, explorer.pending ? 300 : 2000)) {
+      const to = this.place(rows, end);
+      if (!to) continue;
+      const down = to.row.top > from.row.top;
+      const [a, b] = down ? [from, to] : [to, from];
+      for (const [style, width] of [["#000", 4], ["#fff", 2]]) {
+        c.strokeStyle = style;
+        c.lineWidth = (width * (0.4 + end.flow / most)) / 1.4;
+        c.beginPath();
+        c.moveTo(a.x + a.per / 2, (a.row.top + a.row.height) / ratio);
+        c.lineTo(b.x + b.per / 2, b.row.top / ratio + 1);
+        c.stroke();
+      }
+      this.mark(c, rows, end, ratio);
+    }
+  }
+
+  mark(c, rows, at, ratio) {
+    const place = this.place(rows, at);
+    if (!place) return;
+    const { x, per, row } = place;
     c.lineWidth = 3;
     c.strokeStyle = "#000";
     c.strokeRect(x - 2, row.top / ratio - 1, Math.max(4, per + 2), row.height / ratio + 2);

@@ -1,8 +1,8 @@
 // Draws one strip per layer, one column per neuron or per group of neurons.
 
 import { DIFFERENCES, NEWLY_DROPPED, NEWLY_KEPT, SCORES } from "./colours.js";
-import { SIDE } from "./engine.js";
 
+const OF = { score: 0, percentile: 1, change: 2 };
 const HATCH = 8; // period of the stripes on dropped neurons, in device pixels
 export const GUTTER = 44; // room for the layers' names, in CSS pixels
 
@@ -53,50 +53,38 @@ export class Strips {
   columns(engine, view, scale, pinned, background, layer) {
     const width = engine.widths[layer];
     const start = engine.starts[layer];
-    const order = engine.order.subarray(start, start + width);
-    const per = (view.to - view.from) / this.canvas.width;
+    const { order, rank, scores } = engine;
+    const kept = engine.kept[layer];
+    const { solid, striped } = this;
+    const { from } = view;
+    const per = (view.to - from) / solid.length;
     const byRank = view.sort === "rank";
-    for (let x = 0; x < this.canvas.width; x++) {
-      const first = Math.floor(view.from + x * per);
+    const of = OF[view.colour];
+    const before = pinned === null ? null : pinned.dropped;
+    const rankBefore = pinned === null ? rank : pinned.rank;
+    const paint = painter(of, engine, layer, scale);
+    for (let x = 0; x < solid.length; x++) {
+      const first = Math.floor(from + x * per);
       if (first >= width) break;
-      const last = Math.min(width, Math.max(first + 1, Math.floor(view.from + (x + 1) * per)));
+      const last = Math.min(width, Math.max(first + 1, Math.floor(from + (x + 1) * per)));
       let sum = 0;
-      let nDropped = 0;
+      let nGone = 0;
       let changed = 0;
       for (let at = first; at < last; at++) {
-        const neuron = byRank ? order[at] : at;
-        const i = start + neuron;
-        const gone = engine.rank[i] >= engine.kept[layer];
-        nDropped += gone;
-        if (pinned !== null) changed += gone - pinned.dropped[i];
-        sum +=
-          view.colour === "score"
-            ? engine.scores[i]
-            : view.colour === "percentile"
-              ? width - engine.rank[i]
-              : pinned.rank[i] - engine.rank[i];
+        const i = start + (byRank ? order[start + at] : at);
+        const r = rank[i];
+        const gone = r >= kept ? 1 : 0;
+        nGone += gone;
+        if (before !== null) changed += gone - before[i];
+        sum += of === OF.score ? scores[i] : of === OF.percentile ? width - r : rankBefore[i] - r;
       }
       const n = last - first;
-      const colour = this.colour(view.colour, sum / n, engine, layer, scale);
-      const gone = 2 * nDropped >= n;
-      const side = sideOf(gone, pinned === null ? 0 : changed / n);
-      this.solid[x] = side === SIDE.newlyDropped ? NEWLY_DROPPED : colour;
-      if (side === SIDE.newlyKept) this.solid[x] = NEWLY_KEPT;
-      this.striped[x] = gone ? background : this.solid[x];
+      let colour = paint(sum / n);
+      if (4 * changed >= n) colour = NEWLY_DROPPED;
+      else if (-4 * changed >= n) colour = NEWLY_KEPT;
+      solid[x] = colour;
+      striped[x] = 2 * nGone >= n ? background : colour;
     }
-  }
-
-  colour(of, value, engine, layer, scale) {
-    const width = engine.widths[layer];
-    if (of === "score") {
-      const total = engine.totals[layer];
-      const relative = total > 0 ? (value * width) / total : 1;
-      const at = (Math.log2(relative) - scale.low) / (scale.high - scale.low);
-      return SCORES[Math.max(0, Math.min(255, (255 * at) | 0))];
-    }
-    if (of === "percentile") return SCORES[Math.min(255, (255 * value) / width) | 0];
-    const at = 0.5 + (2 * value) / width; // a quarter of all ranks is the whole colour
-    return DIFFERENCES[Math.max(0, Math.min(255, 255 * at)) | 0];
   }
 
   // Copy the columns into every line of a row; the stripes run diagonally.
@@ -125,6 +113,24 @@ export class Strips {
   }
 }
 
+// Turns a column's mean into its colour.
+function painter(of, engine, layer, scale) {
+  const width = engine.widths[layer];
+  if (of === OF.score) {
+    const total = engine.totals[layer];
+    const factor = total > 0 ? width / total : 0;
+    const slope = 255 / (scale.high - scale.low);
+    return (mean) => SCORES[byte((Math.log2(mean * factor) - scale.low) * slope)];
+  }
+  if (of === OF.percentile) return (mean) => SCORES[byte((255 * mean) / width)];
+  // A quarter of all ranks is the whole colour.
+  return (mean) => DIFFERENCES[byte(127.5 + (510 * mean) / width)];
+}
+
+function byte(x) {
+  return x > 255 ? 255 : x > 0 ? x | 0 : 0;
+}
+
 // Logarithms of the 1st and 99th percentile of score / average: the colours' range.
 export function scaleOf(engine) {
   const found = [];
@@ -141,10 +147,4 @@ export function scaleOf(engine) {
   const low = sorted[Math.floor(0.01 * (sorted.length - 1))];
   const high = sorted[Math.ceil(0.99 * (sorted.length - 1))];
   return high - low > 1e-6 ? { low, high } : { low: low - 1, high: high + 1 };
-}
-
-function sideOf(gone, changed) {
-  if (changed >= 0.25) return SIDE.newlyDropped;
-  if (changed <= -0.25) return SIDE.newlyKept;
-  return gone ? SIDE.dropped : SIDE.kept;
 }

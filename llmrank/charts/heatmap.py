@@ -233,4 +233,4 @@ def _extend(
 
 
 def _height(n_layers: int) -> int:
-    return min(900, 130 + 15 * n_layers)
+    return max(280, min(900, 130 + 15 * n_layers))

@@ -25,8 +25,14 @@ def draw(e: Experiment) -> None:
 def _model(e: Experiment) -> str:
     name = DEMO_NAME if e.model.name == "demo" else plain(e.model.name, limit=60)
     seen = _shape(e)
-    size = "" if seen is None else f" · {seen.n_layers} layers × {seen.d_ff:,} neurons"
-    return f"**{name}**{size}"
+    return f"**{name}**" if seen is None else f"**{name}** · {_size(seen.widths)}"
+
+
+def _size(widths: tuple[int, ...]) -> str:
+    layers = f"{len(widths)} layer{'s' * (len(widths) > 1)}"
+    if len(set(widths)) == 1:
+        return f"{layers} × {widths[0]:,} neurons"
+    return f"{layers} of {min(widths):,} to {max(widths):,} neurons"
 
 
 def _method(e: Experiment) -> str:

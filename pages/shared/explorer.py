@@ -60,7 +60,12 @@ def components() -> tuple[Callable[..., Any], Callable[..., Any]]:
     return canvas, new("llmrank_payload", js=module("shelf.js"))
 
 
-def mount(planes: str, plan: PruningPlan, compared: str | None) -> None:
+def mount(
+    planes: str,
+    plan: PruningPlan,
+    compared: str | None,
+    paths: dict[str, Any] | None = None,
+) -> None:
     """Draw the canvas; `planes` and `compared` name payloads that are sent as well."""
     canvas, _ = components()
     found = st.session_state.get(KEY) or {}
@@ -70,6 +75,7 @@ def mount(planes: str, plan: PruningPlan, compared: str | None) -> None:
         data={
             "planes": planes,
             "compared": compared,
+            "paths": paths,
             "serial": serial,
             "settings": {js: state.value(own) for js, own in NAMES.items()},
             "defaults": {js: declared()[own].default for js, own in NAMES.items()},
@@ -108,13 +114,20 @@ def just_committed() -> bool:
     return st.session_state.pop(f"{KEY}_committed", False)
 
 
+def just_moved() -> bool:
+    """Whether the last commit changed the experiment; true once."""
+    return st.session_state.pop(f"{KEY}_moved", False)
+
+
 def take() -> None:
     """Take a commit of the canvas as the session's settings; runs before the page."""
     st.session_state[f"{KEY}_committed"] = True
     found = (st.session_state.get(KEY) or {}).get("commit") or {}
     given, view = found.get("settings") or {}, found.get("view") or {}
+    before = dict(state.chosen())
     for js, own in NAMES.items():
         _take_setting(own, given.get(js))
+    st.session_state[f"{KEY}_moved"] = state.chosen() != before
     for name, choices in CHOICES.items():
         if view.get(name) in choices:
             state.view(f"{PAGE}.{name}", view[name])

@@ -206,7 +206,7 @@ def test_the_canvas_is_drawn_in_the_theme(new_page, scheme, size):
     window = {"width": size[0], "height": size[1]}
     page = new_page(color_scheme=scheme, viewport=window)
     opened(page)
-    assert ask(page, "x.isDark()") == (scheme == "dark")
+    assert ask(page, "x.theme().dark") == (scheme == "dark")
     assert not sideways(page)
     box = page.locator("canvas.overlay").bounding_box()
     assert box["y"] + 200 < size[1]
@@ -214,12 +214,12 @@ def test_the_canvas_is_drawn_in_the_theme(new_page, scheme, size):
 
 def test_numbers_that_arrive_damaged_are_said_and_the_page_lives(page):
     opened(page)
+    fault = "The scores arrived incomplete: 7 of 9 bytes."
     page.evaluate(
-        "() => { llmrankShelf.set('fault', 'The scores arrived incomplete: 7 of 9 bytes.');"
-        "dispatchEvent(new Event('llmrank-arrived')); }"
+        "(fault) => { llmrankShelf.set('fault', fault);"
+        "dispatchEvent(new Event('llmrank-arrived')); }",
+        fault,
     )
-    expect(page.locator(".message")).to_have_text(
-        "The scores arrived incomplete: 7 of 9 bytes."
-    )
+    expect(page.locator(".message")).to_have_text(fault)
     settle(page)
     expect(page.get_by_role("link", name="Overview")).to_be_visible()
