@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from llmrank.payload import cut_crc
 from llmrank.stages import Stages
 from pages.shared import cached, explorer
 
+APP = Path(__file__).parent.parent / "app.py"
 PAGE = "pages/explore.py"
 
 
@@ -24,7 +26,7 @@ def opened(tiny_folder, tiny_text):
     """A function that opens the page on a tiny model that has been read."""
 
     def with_settings(**more: str) -> AppTest:
-        at = AppTest.from_file("app.py", default_timeout=60)
+        at = AppTest.from_file(str(APP), default_timeout=60)
         asked = {"model": str(tiny_folder), "calibration_text": str(tiny_text)}
         for name, value in (asked | {"samples": "2", "seq_len": "32"} | more).items():
             at.query_params[name] = value
@@ -200,7 +202,7 @@ def test_a_model_with_uneven_layers_is_drawn(tmp_path, tiny_text):
     llmrank.save(
         llmrank.prune(tiny_model(), PruningPlan(keep, (24, 24))), tmp_path / "m"
     )
-    at = AppTest.from_file("app.py", default_timeout=60)
+    at = AppTest.from_file(str(APP), default_timeout=60)
     asked = {"model": tmp_path / "m", "calibration_text": tiny_text, "samples": 2}
     for name, value in (asked | {"seq_len": 32}).items():
         at.query_params[name] = str(value)

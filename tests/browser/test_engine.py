@@ -65,7 +65,7 @@ def made(widths, seed=0, *, graph="isolated", ties=False):
 
 def dropped(planes, case):
     """Which neurons llmrank drops, as bytes."""
-    scores = Scores(planes.scores(case["theta"], case["gamma"]))
+    scores = Scores(planes.scores(float(case["theta"]), float(case["gamma"])))
     spec = PruningSpec(
         sparsity=case["sparsity"], scope=case["scope"], multiple_of=case["multipleOf"]
     )
@@ -168,7 +168,7 @@ def test_scores_that_are_not_numbers_are_said(blank):
 def test_both_sides_sum_a_cut_alike(blank):
     planes = made((40, 40))
     case = CASES[0]
-    scores = Scores(planes.scores(case["theta"], case["gamma"]))
+    scores = Scores(planes.scores(float(case["theta"]), float(case["gamma"])))
     found = plan(scores, PruningSpec(sparsity=case["sparsity"]))
     crc = blank.evaluate(
         "async ([url, b]) => (await import(url)).crc32(Uint8Array.from(b))",
