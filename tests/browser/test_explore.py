@@ -79,8 +79,12 @@ def dropped(page: Page) -> bytes:
 
 
 def test_dragging_moves_every_neuron_and_sends_nothing(page, served):
-    sent = []
-    page.on("websocket", lambda ws: ws.on("framesent", sent.append))
+    sent: list = []
+
+    def watch(socket):
+        socket.on("framesent", lambda frame: sent.append(frame))
+
+    page.on("websocket", watch)
     opened(page)
     before, n_sent = dropped(page), len(sent)
     drag(page, "gamma", 0.9)
