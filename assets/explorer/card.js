@@ -30,10 +30,8 @@ export function showNeuron(card, engine, settings, pin, at) {
     ? `Layer ${at.layer}, neuron ${count(at.neuron)}`
     : "No neuron";
   const list = card.querySelector("dl");
-  const inspect = card.querySelector(".inspect");
-  inspect.hidden = !at;
   if (!at) {
-    list.replaceChildren(element("dd", "Point at one; click to hold it."));
+    list.replaceChildren(element("dd", "Point at one; click to hold it: everything known of it then stands below."));
     card.querySelector(".terms").replaceChildren();
     card.querySelector(".legend").replaceChildren();
     return;

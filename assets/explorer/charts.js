@@ -36,7 +36,7 @@ export function distribution(canvas, engine, layers, theme) {
   const { context, width, height } = prepared(canvas);
   const kept = new Float64Array(BINS);
   const gone = new Float64Array(BINS);
-  const [low, high] = [-4, 4];
+  const [low, high] = [-2.5, 3.5];
   for (const l of layers) {
     // Scores are sorted: a bin is what lies between two places found by halving.
     let upper = engine.widths[l];
@@ -66,7 +66,7 @@ export function distribution(canvas, engine, layers, theme) {
   const x = (octave) => ((octave - low) / (high - low)) * width;
   context.fillStyle = theme.text;
   context.textAlign = "center";
-  for (const octave of [-3, -2, -1, 0, 1, 2, 3]) {
+  for (const octave of [-2, -1, 0, 1, 2, 3]) {
     context.fillText(`${three(2 ** octave)}×`, x(octave), height - 4);
   }
   threshold(context, engine, layers, x, base, theme);

@@ -29,7 +29,6 @@ class Explorer {
     this.atlas = new Atlas(() => this.drawMap());
     this.find(".pin").addEventListener("click", () => this.pinHere());
     this.find(".whole").addEventListener("click", () => this.zoom(null));
-    this.find(".inspect").addEventListener("click", () => this.inspect());
     this.find(".map").addEventListener("click", (event) => this.goTo(event));
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(this.find(".stage"));
@@ -235,7 +234,6 @@ class Explorer {
       view: this.view,
       pin: this.pin?.settings ?? null,
       chosen: this.chosen,
-      inspected: this.inspected ?? null,
     });
     this.showKey();
     clearTimeout(this.settling);
@@ -260,12 +258,6 @@ class Explorer {
     Object.assign(this.view, { layer, from, to });
     this.commit();
     this.request();
-  }
-
-  inspect() {
-    this.chosen = this.hovered ?? this.chosen;
-    this.inspected = this.chosen;
-    this.commit();
   }
 
   choose(at) {

@@ -257,14 +257,13 @@ export class Pointer {
     for (const end of paths.ends.slice(0, explorer.pending ? 300 : 2000)) {
       const to = this.place(rows, end);
       if (!to) continue;
-      const down = to.row.top > from.row.top;
-      const [a, b] = down ? [from, to] : [to, from];
+      const middle = ({ row }) => (row.top + row.height / 2) / ratio;
       for (const [style, width] of [["#000", 4], ["#fff", 2]]) {
         c.strokeStyle = style;
         c.lineWidth = (width * (0.4 + end.flow / most)) / 1.4;
         c.beginPath();
-        c.moveTo(a.x + a.per / 2, (a.row.top + a.row.height) / ratio);
-        c.lineTo(b.x + b.per / 2, b.row.top / ratio + 1);
+        c.moveTo(from.x + from.per / 2, middle(from));
+        c.lineTo(to.x + to.per / 2, middle(to));
         c.stroke();
       }
       this.mark(c, rows, end, ratio);
