@@ -1,5 +1,6 @@
 """One streaming pass over calibration text: the norms the graph is drawn with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,12 +74,62 @@ def calibrate(
     Raises:
         LLMRankError: the text is unusable, or the model's activations are not finite.
     """
-    source = corpora.text(spec.calibration_text, "calibration")
-    windows = corpora.sampled_windows(
-        lm, source, n_samples=spec.samples, seq_len=spec.seq_len, seed=spec.seed
-    )
+    source, windows = _drawn(lm, spec)
     layers = measure(lm, windows, progress=progress)
     return ActivationStats(layers, windows.numel(), source.source, source.sha256)
+
+
+def calibrate_parts(
+    lm: LanguageModel,
+    spec: CalibrationSpec,
+    n_windows: Sequence[int],
+    *,
+    progress: Progress = silent,
+) -> tuple[ActivationStats, ...]:
+    """Measure disjoint parts of the calibration text apart, in one pass over it.
+
+    The windows come in the order drawn, so that the first parts together are what
+    fewer samples of the same seed measure.
+
+    Args:
+        lm: the dense model.
+        spec: which tokens; its `samples` are cut into the parts.
+        n_windows: how many windows each part has; their sum is `samples`.
+        progress: called per batch, counting the windows of all parts.
+
+    Raises:
+        LLMRankError: as in `calibrate`.
+        ValueError: the parts are not the whole, or one is empty.
+    """
+    if sum(n_windows) != spec.samples or min(n_windows) < 1:
+        raise ValueError(f"parts {n_windows} must be at least 1 and sum to the samples")
+    source, windows = _drawn(lm, spec)
+    parts, before = [], 0
+    for part in windows.split(list(n_windows)):
+        counted = _counted(progress, before, len(part), len(windows))
+        layers = measure(lm, part, progress=counted)
+        before += len(part)
+        parts.append(
+            ActivationStats(layers, part.numel(), source.source, source.sha256)
+        )
+    return tuple(parts)
+
+
+def combined(parts: Sequence[ActivationStats]) -> ActivationStats:
+    """Return the statistics of disjoint parts of one text as those of their union.
+
+    Norms add in squares, means by their tokens; both in float64.
+
+    Raises:
+        ValueError: the parts are of different texts.
+    """
+    first = parts[0]
+    if any(p.text_sha256 != first.text_sha256 for p in parts):
+        raise ValueError("statistics of different texts are not parts of one")
+    n_tokens = [p.n_tokens for p in parts]
+    by_layer = zip(*(p.layers for p in parts), strict=True)
+    layers = tuple(_combined_layer(layer, n_tokens) for layer in by_layer)
+    return ActivationStats(layers, sum(n_tokens), first.text_source, first.text_sha256)
 
 
 @torch.inference_mode()
@@ -106,6 +157,41 @@ def measure(
     for chunk in track(windows.split(size), "Calibrating", progress):
         _backbone(model)(chunk.to(lm.device), use_cache=False)
     return tuple(_finished(s, windows.numel(), layer) for layer, s in enumerate(sums))
+
+
+def _drawn(
+    lm: LanguageModel, spec: CalibrationSpec
+) -> tuple[corpora.Text, Int[Tensor, "n_windows seq_len"]]:
+    source = corpora.text(spec.calibration_text, "calibration")
+    windows = corpora.sampled_windows(
+        lm, source, n_samples=spec.samples, seq_len=spec.seq_len, seed=spec.seed
+    )
+    return source, windows
+
+
+def _counted(progress: Progress, before: int, n_windows: int, total: int) -> Progress:
+    """Count windows of the whole where `measure` counts batches of a part."""
+
+    def report(what: str, done: int, n_batches: int) -> None:
+        progress(what, before + done * n_windows // n_batches, total)
+
+    return report
+
+
+def _combined_layer(parts: Sequence[LayerStats], n_tokens: Sequence[int]) -> LayerStats:
+    def norm(name: str) -> Tensor:
+        squares = [getattr(p, name).double().square() for p in parts]
+        return _norm(torch.stack(squares).sum(0))
+
+    pairs = zip(parts, n_tokens, strict=True)
+    sums = torch.stack([p.neuron_mean.double() * n for p, n in pairs]).sum(0)
+    return LayerStats(
+        input_norm=norm("input_norm"),
+        up_norm=norm("up_norm"),
+        neuron_norm=norm("neuron_norm"),
+        neuron_mean=(sums / sum(n_tokens)).float(),
+        output_norm=norm("output_norm"),
+    )
 
 
 def _backbone(model: nn.Module) -> Any:

@@ -20,7 +20,8 @@ ORDER = (
     "compressibility", "criteria", "pruning", "payload", "export", "evaluation",
     "tasks", "footprint", "decoding", "timing", "memory", "benchmark", "comparison",
     "stages", "experiment", "curve", "generation", "settings", "summary", "jobs",
-    "agreement", "inspector", "readings", "charts", "network", "__main__",
+    "agreement", "inspector", "readings", "stability", "health", "charts", "network",
+    "__main__",
     "readings", "charts", "network", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
