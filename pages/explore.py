@@ -20,7 +20,16 @@ from llmrank.errors import OptionError
 from llmrank.experiment import Experiment
 from llmrank.inspector import Neuron, edges
 from llmrank.payload import pack
-from pages.shared import access, cached, explorer, measured, neuron, panels, state
+from pages.shared import (
+    access,
+    cached,
+    explorer,
+    measured,
+    neuron,
+    panels,
+    state,
+    steady,
+)
 
 N_PATHS = 12
 """Paths drawn to either side of the held neuron."""
@@ -83,7 +92,11 @@ def show_canvas() -> None:
 
 def show_beside(*, committed: bool) -> None:
     """Show what belongs to the setting, and to the neuron that is held."""
-    inspect, measure = st.tabs(["The neuron held", "Measured here"])
+    found = steady.known(e)
+    steady.warn(e, found)
+    inspect, measure, stable = st.tabs(
+        ["The neuron held", "Measured here", "Does the calibration suffice?"]
+    )
     held = explorer.chosen()
     with inspect, panels.panel():
         if held is None:
@@ -94,6 +107,8 @@ def show_beside(*, committed: bool) -> None:
             neuron.show(e, Neuron(held["layer"], held["neuron"]))
     with measure, panels.panel():
         measured.show(e, committed=committed)
+    with stable, panels.panel():
+        steady.show(e, found)
 
 
 with panels.panel():

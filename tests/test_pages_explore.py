@@ -173,18 +173,53 @@ def test_a_held_neuron_that_the_model_has_not_is_one_sentence(opened):
 def test_a_neuron_is_read_and_measured(opened):
     at = opened(view="explore.neuron.0-3")
     at.button(key="inspect").click().run()
-    job_id = at.session_state["jobs"]["inspect"]
-    for _ in range(600):
-        if cached.worker().snapshot(job_id).finished:
-            break
-        time.sleep(0.1)
-    seen = cached.worker().snapshot(job_id)
-    assert seen.state == "done", seen.error
-    at = at.run()
+    at = finished(at, "inspect")
     assert not at.exception
     said = "\n".join(m.value for m in at.markdown)
     assert "What it is worth" in said
     assert "nats per token" in said
+
+
+def finished(at: AppTest, kind: str):
+    """Wait for a job of a kind; return the page after it, and the job."""
+    job_id = at.session_state["jobs"][kind]
+    for _ in range(600):
+        seen = cached.worker().snapshot(job_id)
+        if seen.finished:
+            assert seen.state == "done", seen.error
+            return at.run()
+        time.sleep(0.1)
+    raise AssertionError(f"still running: {seen}")
+
+
+def test_a_point_is_measured_and_joins_the_others(opened, tiny_text):
+    more = {"eval_text": str(tiny_text), "eval_tokens": "1024"}
+    at = opened(sparsity="0.45", **more)
+    assert not at.get("plotly_chart")
+    at.button(key="measure_here").click().run()
+    at = finished(at, "probe")
+    assert not at.exception
+    assert len(at.get("plotly_chart")) == 1
+    assert at.button(key="measure_here").disabled
+    other = opened(sparsity="0.2", **more)
+    assert len(other.get("plotly_chart")) == 1
+    assert not other.button(key="measure_here").disabled
+
+
+def test_halves_of_the_calibration_answer_for_every_setting(opened):
+    at = opened(samples="4")
+    at.button(key="steady").click().run()
+    at = finished(at, "steady")
+    assert not at.exception
+    assert any("halves" in m.value for m in at.markdown)
+    other = opened(samples="4", gamma="0.9", sparsity="0.6")
+    assert any("halves" in m.value for m in other.markdown)
+
+
+def test_what_makes_a_setting_doubtful_is_said(opened):
+    assert not opened().info
+    at = opened(gamma="0.0")
+    assert any("the graph has no say" in i.value for i in at.info)
 
 
 def test_modules_carry_what_they_import():

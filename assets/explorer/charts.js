@@ -17,18 +17,24 @@ function prepared(canvas) {
   return { context, width, height };
 }
 
+const TILES = new Map(); // colour → a small striped canvas
+
 function stripes(context, colour) {
-  const tile = new OffscreenCanvas(6, 6);
-  const c = tile.getContext("2d");
-  c.strokeStyle = colour;
-  c.lineWidth = 2;
-  for (const x of [-6, 0, 6]) {
-    c.beginPath();
-    c.moveTo(x, 6);
-    c.lineTo(x + 6, 0);
-    c.stroke();
+  if (!TILES.has(colour)) {
+    const tile = document.createElement("canvas");
+    tile.width = tile.height = 6;
+    const c = tile.getContext("2d");
+    c.strokeStyle = colour;
+    c.lineWidth = 2;
+    for (const x of [-6, 0, 6]) {
+      c.beginPath();
+      c.moveTo(x, 6);
+      c.lineTo(x + 6, 0);
+      c.stroke();
+    }
+    TILES.set(colour, tile);
   }
-  return context.createPattern(tile, "repeat");
+  return context.createPattern(TILES.get(colour), "repeat");
 }
 
 // Histogram of score / average, in octaves: kept solid, cut striped.

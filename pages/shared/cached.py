@@ -3,6 +3,7 @@
 import streamlit as st
 
 from llmrank import models, readings
+from llmrank.calibration import ActivationStats
 from llmrank.experiment import Report
 from llmrank.ffn import ffns
 from llmrank.jobs import Worker
@@ -38,3 +39,9 @@ def shape(model: ModelSpec) -> ModelShape:
 def zero_share(model: ModelSpec) -> float:
     """Return the share of incoming FFN weights that are zero; the model is read."""
     return readings.zero_share(ffns(stages().model(model).model))
+
+
+@st.cache_resource(show_spinner=False)
+def parts() -> Memo[tuple[ActivationStats, ...]]:
+    """The calibration read in parts, by model and calibration."""
+    return Memo(2)

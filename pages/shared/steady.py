@@ -1,0 +1,74 @@
+"""Does the calibration suffice, and is there anything to be warned of?"""
+
+import streamlit as st
+
+from llmrank import curve
+from llmrank.experiment import Experiment
+from llmrank.health import Known, symptoms
+from llmrank.jobs import Job
+from llmrank.stability import Stability, as_table, nested_parts, stability
+from pages.shared import access, cached, jobs, panels
+from pages.shared.words import plain
+
+KIND = "steady"
+
+
+def known(e: Experiment) -> Stability | None:
+    """Return how stable the scores are, if the text has been read in parts."""
+    parts = cached.parts().peek((e.model, e.calibration))
+    if parts is None:
+        return None
+    model = cached.stages().model(e.model)
+    return stability(model, e.calibration, e.criterion, e.pruning, parts=parts)
+
+
+def show(e: Experiment, found: Stability | None) -> None:
+    """Show how much halves and sizes of the calibration text agree."""
+    if found is None:
+        st.caption(
+            "The calibration text read in two halves and in smaller parts: if they "
+            "drop the same neurons, it suffices. Read once, it then answers for every "
+            "setting."
+        )
+        if st.button("Read it in parts", disabled=jobs.active(KIND), key=KIND):
+            start(e)
+        return
+    st.markdown(found.sentence)
+    table = as_table(found)
+    if not table.empty:
+        st.dataframe(table, hide_index=True, key="stability")
+        panels.csv(lambda: table, key="stability")
+
+
+def start(e: Experiment) -> None:
+    """Read the calibration text in parts, in the worker."""
+    access.check(e)
+    stages, memo = cached.stages(), cached.parts()
+
+    def work(job: Job) -> None:
+        model = stages.model(e.model, progress=job.progress)
+        read = nested_parts(model, e.calibration, progress=job.progress)
+        memo.put((e.model, e.calibration), read)
+
+    title = "Reading the calibration text in parts"
+    jobs.start(KIND, title, work, key=(e.model, e.calibration))
+
+
+def warn(e: Experiment, found: Stability | None) -> None:
+    """Say what makes this setting doubtful, as far as it is known."""
+    stages = cached.stages()
+    report = cached.reports().peek(e)
+    seen = symptoms(
+        Known(
+            e.criterion,
+            e.pruning.sparsity,
+            scores=stages.scores(*e.stage_specs[:3]),
+            plan=stages.plan(*e.stage_specs),
+            points=curve.measured_points(e, stages),
+            speedup=None if report is None else report.comparison.speedup,
+            stability=found,
+        )
+    )
+    for symptom in seen:
+        box = {"error": st.error, "warning": st.warning, "info": st.info}[symptom.level]
+        box(plain(f"{symptom.sentence} {symptom.remedy}"))
