@@ -45,6 +45,7 @@ def run_command(options: argparse.Namespace) -> None:
     stages, bar = Stages(), ProgressBar()
     report = experiment.run(wanted, stages=stages, progress=bar)
     bar.clear()
+    _give(report.to_json(), options.json, table(report.comparison))
     if options.export:
         saved = export.save(
             stages.pruned(*wanted.stage_specs),
@@ -54,7 +55,6 @@ def run_command(options: argparse.Namespace) -> None:
         )
         bar.clear()
         print(saved.summary, file=sys.stderr)
-    _give(report.to_json(), options.json, table(report.comparison))
 
 
 def score_command(options: argparse.Namespace) -> None:
@@ -239,6 +239,8 @@ def _announce(needed: Any) -> None:
 def _check_json_target(target: str | None) -> None:
     if target is not None and target != "-":
         check_file_target(named_path(target))
+        if named_path(target).exists():
+            raise LLMRankError(f"{target} exists already and is not overwritten")
 
 
 def _give(plain: dict[str, Any], target: str | None, text: str) -> None:

@@ -47,6 +47,17 @@ def text(source: str, split: Split) -> Text:
     return Text(source, content, hashlib.sha256(content.encode()).hexdigest())
 
 
+def state_of(source: str) -> tuple[int, int] | None:
+    """Return what changes when a text file does: its time and size, if it is one."""
+    if source == EMBEDDED:
+        return None
+    try:
+        found = named_path(source).stat()
+    except (OSError, LLMRankError):
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
 def split_of(passage: str) -> Split:
     """Return the split of an embedded passage: a fixed hash, disjoint by passage."""
     digest = hashlib.sha256(passage.encode()).digest()

@@ -108,7 +108,7 @@ def perplexity_ratio(dense: TextEvaluation, pruned: TextEvaluation) -> Estimate:
     """Return pruned / dense perplexity, paired by window.
 
     Raises:
-        ValueError: the two were not measured on the same windows.
+        LLMRankError: the two were not measured on the same windows.
     """
     _check_paired(dense, pruned)
     return _exponentiated(t_interval(pruned.nll - dense.nll))
@@ -120,7 +120,7 @@ def top1_retention(dense: TextEvaluation, pruned: TextEvaluation) -> Estimate:
     A ratio of means; its interval linearises the ratio (the delta method).
 
     Raises:
-        ValueError: the two were not measured on the same windows.
+        LLMRankError: the two were not measured on the same windows.
     """
     _check_paired(dense, pruned)
     base = float(dense.correct.mean())
@@ -173,4 +173,7 @@ def _exponentiated(log: Estimate) -> Estimate:
 
 def _check_paired(dense: TextEvaluation, pruned: TextEvaluation) -> None:
     if (dense.text_sha256, len(dense.nll)) != (pruned.text_sha256, len(pruned.nll)):
-        raise ValueError("dense and pruned were not measured on the same windows")
+        raise LLMRankError(
+            "dense and pruned were not measured on the same text; it has changed in "
+            "between, so measure again"
+        )

@@ -99,6 +99,23 @@ def load(
     return LanguageModel(spec, loaded, tokenizer)
 
 
+def _skeleton(
+    config: Any, widths: tuple[int, ...], source: sources.Source
+) -> nn.Module:
+    """Build the model without weights."""
+    try:
+        with BUILDING, torch.device("meta"):
+            built = transformers().AutoModelForCausalLM.from_config(config)
+        if widths:
+            ffn.resize(built, widths)
+    except Exception as error:
+        raise LLMRankError(
+            f"{source.path} describes no model that can be built "
+            f"({type(error).__name__}: {str(error)[:120]}); copy its config.json again"
+        ) from error
+    return built
+
+
 def shape(spec: ModelSpec) -> ModelShape:
     """Describe a model from its configuration alone.
 
@@ -109,10 +126,7 @@ def shape(spec: ModelSpec) -> ModelShape:
     config = sources.read_config(source)
     family_of(config.model_type)
     widths = sources.recorded_widths(source)
-    with BUILDING, torch.device("meta"):
-        skeleton = transformers().AutoModelForCausalLM.from_config(config)
-    if widths:
-        ffn.resize(skeleton, widths)
+    skeleton = _skeleton(config, widths, source)
     n_params = sum(p.numel() for p in skeleton.parameters())
     itemsize = torch.empty(0, dtype=getattr(torch, spec.dtype)).element_size()
     return ModelShape(

@@ -115,12 +115,13 @@ def _terms(g: FFNGraph, site: Site) -> Tensor:
 
 def _step_at(points: Sequence[tuple[float, float]]) -> Step:
     """Take a step of the recursion at many (θ, γ) at once, one mass per row."""
-    shares = torch.tensor([term_weights(*point) for point in points])
+    weights = [term_weights(*point) for point in points]
+    shares = torch.tensor(weights, dtype=torch.float32)
 
     def step(edges: Tensor, mass: Tensor, prior: Tensor) -> Tensor:
         terms = edge_terms(edges, mass, prior)
-        weights = shares.to(terms[0]).T[..., None]
-        return distribution(weighted_sum(weights, terms))
+        of_terms = shares.to(terms[0]).T[..., None]
+        return distribution(weighted_sum(of_terms, terms))
 
     return step
 

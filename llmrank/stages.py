@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
-from llmrank import ffn
+from llmrank import corpora, ffn
 from llmrank.calibration import ActivationStats, CalibrationSpec, calibrate
 from llmrank.centrality import Graph
 from llmrank.criteria import Criterion, LLMRank, Scores, score
@@ -40,6 +40,11 @@ class Memo(Generic[T]):
                 self._results.move_to_end(key)
             return self._results.get(key)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._results.clear()
+
     def items(self) -> list[tuple[Any, T]]:
         """Return every key with its result, the one used longest ago first."""
         with self._lock:
@@ -61,10 +66,12 @@ class Memo(Generic[T]):
             found = self.peek(key)
             if found is not None:
                 return found
-            made = make()
-            self.put(key, made)
-            with self._lock:
-                self._making.pop(key, None)
+            try:
+                made = make()
+                self.put(key, made)
+            finally:
+                with self._lock:
+                    self._making.pop(key, None)
             return made
 
 
@@ -84,6 +91,18 @@ class Stages:
         self._dense_text: Memo[TextEvaluation] = Memo(32)
         self._pruned_text: Memo[tuple[Footprint, TextEvaluation]] = Memo(512)
         self._tokens_per_s: dict[ModelSpec, float] = {}
+        self._texts: dict[str, object] = {}
+
+    def _watch(self, source: str) -> None:
+        """Forget what was read from texts when one of them has changed on the disk."""
+        state = corpora.state_of(source)
+        if self._texts.setdefault(source, state) != state:
+            self._texts[source] = state
+            for memo in (
+                self._stats, self._planes, self._scores, self._plans, self._pruned,
+                self._dense_text, self._pruned_text,
+            ):  # fmt: skip
+                memo.clear()
 
     def has_model(self, model: ModelSpec) -> bool:
         """Whether the dense model is in memory."""
@@ -95,6 +114,7 @@ class Stages:
 
     def has_stats(self, model: ModelSpec, calibration: CalibrationSpec) -> bool:
         """Whether scoring can begin at once."""
+        self._watch(calibration.calibration_text)
         return self._stats.peek((model, calibration)) is not None
 
     def tokens_per_s(self, model: ModelSpec) -> float | None:
@@ -121,6 +141,7 @@ class Stages:
             self._note_pace(model, calibration.samples * calibration.seq_len, start)
             return stats
 
+        self._watch(calibration.calibration_text)
         return self._stats.get((model, calibration), make)
 
     def planes(
@@ -206,6 +227,7 @@ class Stages:
             self._note_pace(model, text.n_tokens, start)
             return text
 
+        self._watch(evaluation.eval_text)
         return self._dense_text.get((model, evaluation), make)
 
     def known_dense_text(
@@ -230,6 +252,7 @@ class Stages:
             text = evaluate(lm, evaluation, progress=progress, publish=publish)
             return footprint(lm), text
 
+        self._watch(evaluation.eval_text)
         return self._pruned_text.get((specs, evaluation), make)
 
     def known_pruned_text(

@@ -337,7 +337,7 @@ def show_points(points: Sequence[curve.Point], metric: curve.Metric) -> None:
         lambda: curve.as_table(points),
         key="curve_chart",
     )
-    st.caption(curves.of_points(points))
+    st.caption(words.plain(curves.of_points(points)))
 
 
 with panels.panel():

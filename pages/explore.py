@@ -81,13 +81,33 @@ def show_canvas() -> None:
     plan = cached.stages().plan(*e.stage_specs)
     name = named(e)
     few = sum(plan.dense_widths) <= MAX_COMPARED
-    compared = named(e, "compared") if few else None
+    asked = few or st.toggle(
+        "Compare with other criteria",
+        key="compare_others",
+        help="Sends their scores to the browser: five numbers per neuron",
+    )
+    compared = named(e, "compared") if asked else None
     explorer.mount(name, plan, compared, paths(e))
     explorer.send(explorer.planes_payload(name, e), key="planes")
     if compared is not None:
         explorer.send(compared_payload(compared, e), key="compared")
     if explorer.just_committed():
         st.rerun()
+
+
+def show_held() -> None:
+    """Show all that is known of the held neuron; let another be typed."""
+    found = explorer.chosen()
+    held = None if found is None else Neuron(found["layer"], found["neuron"])
+    widths = cached.stages().plan(*e.stage_specs).dense_widths
+    wanted = neuron.choose(held, widths)
+    if wanted != held and wanted is not None:
+        explorer.hold(wanted.layer, wanted.index)
+        st.rerun()
+    if held is None:
+        st.caption("Click a neuron in the canvas, or go there by keys and press Enter.")
+    else:
+        neuron.show(e, held)
 
 
 def show_beside(*, committed: bool) -> None:
@@ -97,14 +117,8 @@ def show_beside(*, committed: bool) -> None:
     inspect, measure, stable = st.tabs(
         ["The neuron held", "Measured here", "Does the calibration suffice?"]
     )
-    held = explorer.chosen()
     with inspect, panels.panel():
-        if held is None:
-            st.caption(
-                "Click a neuron in the canvas, or move there with the keys and Enter."
-            )
-        else:
-            neuron.show(e, Neuron(held["layer"], held["neuron"]))
+        show_held()
     with measure, panels.panel():
         measured.show(e, committed=committed)
     with stable, panels.panel():

@@ -219,5 +219,5 @@ def test_without_right_guesses_retention_is_unknown():
     "other", [result([1.0, 2.0, 3.0]), result([1.0, 2.0], sha="y")]
 )
 def test_results_that_are_not_paired_are_refused(ratio, other):
-    with pytest.raises(ValueError, match="not measured on the same windows"):
+    with pytest.raises(LLMRankError, match="not measured on the same text"):
         ratio(result([1.0, 2.0]), other)

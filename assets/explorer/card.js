@@ -87,24 +87,28 @@ function fate(gone, before) {
   return `${now} (at the pin: ${before ? "cut" : "kept"})`;
 }
 
-// How many neurons changed sides; returns the numbers too.
-export function churn(engine, pin) {
+// How many neurons of some layers changed sides against the pin.
+export function churn(engine, pin, layers) {
   const { rank, starts, widths } = engine;
   const { dropped } = pin;
   let both = 0;
   let before = 0;
-  for (let l = 0; l < widths.length; l++) {
+  let now = 0;
+  for (const l of layers) {
     const kept = engine.kept[l];
+    now += widths[l] - kept;
     for (let i = starts[l], end = starts[l + 1]; i < end; i++) {
       const was = dropped[i];
       before += was;
       both += was & (rank[i] >= kept);
     }
   }
-  return { lost: engine.nDropped() - both, saved: before - both, both, before };
+  return { lost: now - both, saved: before - both, both, before };
 }
 
-export function showChurn(box, { lost, saved, both, before }) {
+export function showChurn(box, { lost, saved, both, before }, layers) {
+  const where = layers.length === 1 ? `, layer ${layers[0]}` : "";
+  box.querySelector("h4").textContent = `Against the pin${where}`;
   const said = [`${count(lost)} newly cut, ${count(saved)} kept again.`];
   if (before > 0) said.push(`${percent(both / before)} of what the pin cuts is still cut.`);
   box.querySelector("p").textContent = said.join(" ");

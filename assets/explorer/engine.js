@@ -196,9 +196,12 @@ function rounded(width, dense, multipleOf) {
 
 const DIGIT_BITS = 13; // two passes over the upper 26 bits of a float32
 const DIGITS = 1 << DIGIT_BITS;
+const KEY_MASK = DIGITS * DIGITS - 1;
+const LONG_RUN = 64;
 
-// Sorts doubles descending: a radix sort on the upper bits of their float32 image, then
-// an insertion sort within runs of equal images. Stable: equals keep their order.
+// Sorts doubles descending: a radix sort on the upper bits of their float32 image, the
+// same again within long runs of equal images, an insertion sort within short ones.
+// Stable: equals keep their order.
 class Sorter {
   constructor(widest) {
     this.keys = new Uint32Array(widest);
@@ -210,47 +213,83 @@ class Sorter {
 
   descending(scores, order) {
     const n = scores.length;
-    const [low, high] = this.counts.map((c) => c.fill(0));
-    const { keys, spareKeys, spareOrder } = this;
+    const { keys } = this;
     this.floats.set(scores);
     for (let i = 0; i < n; i++) {
-      const key = (~keys[i] >>> 5) & 0x3ffffff; // non-negative floats sort like their bits
-      keys[i] = key;
-      low[key & (DIGITS - 1)]++;
-      high[key >>> DIGIT_BITS]++;
+      keys[i] = (~keys[i] >>> 5) & KEY_MASK; // non-negative floats sort like their bits
+      order[i] = i;
     }
-    sumUp(low);
-    sumUp(high);
-    for (let i = 0; i < n; i++) {
+    this.radix(order, 0, n);
+    this.mend(scores, order, 0, n);
+  }
+
+  // Sort order[from, to) by keys of 26 bits at the same places.
+  radix(order, from, to) {
+    const { keys, spareKeys, spareOrder } = this;
+    const [low, high] = this.counts.map((c) => c.fill(0));
+    for (let i = from; i < to; i++) {
+      low[keys[i] & (DIGITS - 1)]++;
+      high[keys[i] >>> DIGIT_BITS]++;
+    }
+    sumUp(low, from);
+    sumUp(high, from);
+    for (let i = from; i < to; i++) {
       const at = low[keys[i] & (DIGITS - 1)]++;
       spareKeys[at] = keys[i];
-      spareOrder[at] = i;
+      spareOrder[at] = order[i];
     }
-    for (let i = 0; i < n; i++) {
+    for (let i = from; i < to; i++) {
       const at = high[spareKeys[i] >>> DIGIT_BITS]++;
       keys[at] = spareKeys[i];
       order[at] = spareOrder[i];
     }
-    this.mend(scores, order, keys, n);
   }
 
-  mend(scores, order, keys, n) {
-    for (let i = 1; i < n; i++) {
-      if (keys[i] !== keys[i - 1]) continue;
-      const neuron = order[i];
-      let j = i;
-      while (j > 0 && keys[j - 1] === keys[i] && scores[order[j - 1]] < scores[neuron]) {
-        order[j] = order[j - 1];
-        j--;
-      }
-      order[j] = neuron;
+  // Put runs of equal keys into the order of their doubles.
+  mend(scores, order, first, end) {
+    const { keys } = this;
+    for (let from = first; from < end; ) {
+      let to = from + 1;
+      while (to < end && keys[to] === keys[from]) to++;
+      if (to - from > LONG_RUN) this.spread(scores, order, from, to);
+      else if (to - from > 1) insert(scores, order, from, to);
+      from = to;
     }
+  }
+
+  // Sort a long run by where its doubles lie between its ends.
+  spread(scores, order, from, to) {
+    let low = Infinity;
+    let high = -Infinity;
+    for (let i = from; i < to; i++) {
+      const s = scores[order[i]];
+      if (s < low) low = s;
+      if (s > high) high = s;
+    }
+    if (low === high) return;
+    const scale = KEY_MASK / (high - low);
+    if (!Number.isFinite(scale)) return insert(scores, order, from, to);
+    for (let i = from; i < to; i++) this.keys[i] = (high - scores[order[i]]) * scale;
+    this.radix(order, from, to);
+    this.mend(scores, order, from, to);
   }
 }
 
-// Turn counts into places.
-function sumUp(counts) {
-  let sum = 0;
+function insert(scores, order, from, to) {
+  for (let i = from + 1; i < to; i++) {
+    const neuron = order[i];
+    let j = i;
+    while (j > from && scores[order[j - 1]] < scores[neuron]) {
+      order[j] = order[j - 1];
+      j--;
+    }
+    order[j] = neuron;
+  }
+}
+
+// Turn counts into places, the first of which is given.
+function sumUp(counts, from) {
+  let sum = from;
   for (let d = 0; d < DIGITS; d++) {
     const c = counts[d];
     counts[d] = sum;

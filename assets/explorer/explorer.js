@@ -54,10 +54,9 @@ class Explorer {
   }
 
   arrived() {
-    const fault = take("fault");
     const payload = take(this.data?.planes);
-    this.say(fault ?? (payload ? null : "Reading the scores …"));
-    if (!payload || fault) return;
+    this.say(payload ? null : (take("fault") ?? "Reading the scores …"));
+    if (!payload) return;
     this.engine = this.engineOf(payload);
     this.payload = payload;
     this.view.to = Math.min(this.view.to || this.engine.widest, this.engine.widest);
@@ -113,13 +112,13 @@ class Explorer {
 
   // What moves with the canvas: the sentence, the neuron, the churn, the charts.
   describe() {
-    const { engine, settings, pin } = this;
-    const changed = card.churn(engine, pin);
-    this.find(".reading").textContent = this.reading(changed);
-    this.showCard();
-    card.showChurn(this.find(".churn"), changed);
-    const theme = this.theme();
+    const { engine, pin } = this;
     const shown = this.layers();
+    const every = [...engine.widths.keys()];
+    this.find(".reading").textContent = this.reading(card.churn(engine, pin, every));
+    this.showCard();
+    card.showChurn(this.find(".churn"), card.churn(engine, pin, shown), shown);
+    const theme = this.theme();
     charts.distribution(this.find(".distribution"), engine, shown, theme);
     this.caption(".distribution", this.distributionReading(shown));
     this.drawOverlap(theme);
@@ -179,10 +178,12 @@ class Explorer {
     canvas.parentElement.hidden = !compared;
     if (!compared) return;
     const costly = this.engine.n * compared.names.length > 400_000;
-    if (!costly || this.resting) this.shares = overlaps(this.engine, compared, this.settings);
+    if (!costly || this.resting) {
+      this.shares = overlaps(this.engine, compared, this.settings, this.layers());
+    }
     if (!this.shares) return;
     charts.overlap(canvas, this.shares, theme);
-    this.caption(".overlap", "Of what is cut here, the share that other criteria would cut too.");
+    this.caption(".overlap", `Of what is cut ${this.view.layer === null ? "here" : `in layer ${this.view.layer}`}, the share that other criteria would cut too.`);
   }
 
   drawMap() {
@@ -222,12 +223,13 @@ class Explorer {
         : `the exact recursion cuts ${card.count(agreed.nDropped)}, not quite the same ones`;
     }
     const error = this.payload?.error;
-    if (error > 0) said += ` (chained while dragging: off by at most ${error.toExponential(1)} of a layer's 1, measured)`;
+    if (error > 0) said += ` (chained while dragging: off by up to ${error.toExponential(1)} of a layer's 1 at the 12 points tried)`;
     if (this.scale) card.showKey(this.find(".key"), this.view.colour, this.scale, said);
   }
 
   commit() {
     this.serial += 1;
+    this.pending = false;
     this.send("commit", {
       serial: this.serial,
       settings: this.settings,

@@ -4,8 +4,8 @@ import { Engine } from "./engine.js";
 
 const COMPARED = new WeakMap(); // payload → one engine per criterion
 
-// Of what is cut, the share that each compared criterion cuts too.
-export function overlaps(engine, compared, settings) {
+// Of what is cut in some layers, the share that each compared criterion cuts too.
+export function overlaps(engine, compared, settings, layers) {
   if (!COMPARED.has(compared)) {
     const engines = compared.planes.map((p) => new Engine(compared.widths, [p]));
     engines.forEach((e) => {
@@ -14,12 +14,12 @@ export function overlaps(engine, compared, settings) {
     });
     COMPARED.set(compared, engines);
   }
-  const gone = engine.nDropped();
+  const gone = layers.reduce((n, l) => n + engine.widths[l] - engine.kept[l], 0);
   const found = {};
   COMPARED.get(compared).forEach((other, k) => {
     other.kept.set(other.keep(settings.sparsity, settings.scope, settings.multipleOf));
     let both = 0;
-    for (let l = 0; l < engine.widths.length; l++) {
+    for (const l of layers) {
       const [kept, kept2] = [engine.kept[l], other.kept[l]];
       for (let i = engine.starts[l]; i < engine.starts[l + 1]; i++) {
         both += engine.rank[i] >= kept && other.rank[i] >= kept2;

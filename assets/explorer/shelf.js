@@ -23,10 +23,9 @@ export default function ({ data, parentElement }) {
     const payload = unpack(data);
     SHELF.set(payload.name, payload);
     while (SHELF.size > 12) SHELF.delete(SHELF.keys().next().value);
-    SHELF.delete("fault");
   } catch (error) {
     if (!(error instanceof PayloadError)) throw error;
-    SHELF.set("fault", error.message);
+    SHELF.set("fault", error.message); // shown while the planes are not there
   }
   globalThis.dispatchEvent(new Event(ARRIVED));
 }

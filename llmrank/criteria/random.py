@@ -1,6 +1,7 @@
 """Chance, which every criterion has to beat."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -25,7 +26,8 @@ class Random(Criterion):
     def layers(self, graphs: Sequence[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Draw one number per neuron."""
         generator = torch.Generator().manual_seed(self.seed)
-        return tuple(torch.rand(g.ffn.d_ff, generator=generator) for g in graphs)
+        draw = partial(torch.rand, generator=generator, dtype=torch.float32)
+        return tuple(draw(g.ffn.d_ff) for g in graphs)
 
     @property
     def formula(self) -> str:

@@ -123,7 +123,7 @@ def evaluate_task(
         name=name,
         correct=_right([(item, likelihoods) for item, likelihoods in by_item]),
         correct_norm=_right([(i, found / _lengths(i)) for i, found in by_item]),
-        chance=torch.tensor([item.chance for item in items]),
+        chance=torch.tensor([item.chance for item in items], dtype=torch.float32),
         rows=rows,
     )
 
@@ -177,7 +177,8 @@ def _note(dense: float, stderr: float, chance: float) -> str:
 
 def _right(scored: list[tuple[Item, Tensor]]) -> Float[Tensor, " n_items"]:
     """Mark the items whose first highest score is the right choice's (numpy's rule)."""
-    return torch.tensor([float(s.numpy().argmax() == item.gold) for item, s in scored])
+    found = [float(s.numpy().argmax() == item.gold) for item, s in scored]
+    return torch.tensor(found, dtype=torch.float32)
 
 
 def _lengths(item: Item) -> Tensor:

@@ -5,6 +5,7 @@ import streamlit as st
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
 from llmrank.folders import named_path
+from llmrank.hf import BUILDING
 from llmrank.models import ModelShape
 from llmrank.options import described
 from llmrank.sources import DEMO_NAME
@@ -69,7 +70,12 @@ def _shape(e: Experiment) -> ModelShape | None:
         if e.model.name != "demo" and not named_path(e.model.name).exists():
             return None
         access.check(e)
-        return cached.shape(e.model)
+        if not BUILDING.acquire(blocking=False):
+            return None  # a model is being read; the page does not wait for its end
+        try:
+            return cached.shape(e.model)
+        finally:
+            BUILDING.release()
     except LLMRankError as error:
         st.error(plain(str(error)))
         return None

@@ -8,11 +8,12 @@ import streamlit as st
 
 from llmrank.corpora import EMBEDDED
 from llmrank.criteria import CRITERIA
-from llmrank.folders import cache_folder
+from llmrank.folders import cache_folder, written_file
 from llmrank.options import Option, options
 from llmrank.settings import declared
 from llmrank.tasks import TASKS
 from pages.shared import access, state
+from pages.shared.words import plain
 
 LABELS = {
     "theta": "θ: weight against degree",
@@ -110,13 +111,15 @@ def _text(name: str, label: str) -> None:
     if uploaded is not None:
         content = uploaded.getvalue()
         path = access.texts_folder() / f"{hashlib.sha256(content).hexdigest()}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with written_file(path) as part:
+                part.write_bytes(content)
         state.choose(name, str(path))
     source = state.value(name)
     if source != EMBEDDED:
         shown = uploaded.name if uploaded is not None else source
-        st.caption(f"Using {shown.replace(str(cache_folder()), '…')}")
+        st.caption(f"Using {plain(shown.replace(str(cache_folder()), '…'), limit=200)}")
         if uploaded is None and st.button("Use the embedded text", key=f"reset_{name}"):
             state.choose(name, EMBEDDED)
             st.rerun()

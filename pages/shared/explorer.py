@@ -144,6 +144,11 @@ def chosen() -> dict[str, int] | None:
     return None if numbers is None else {"layer": numbers[0], "neuron": numbers[1]}
 
 
+def hold(layer: int, index: int) -> None:
+    """Hold a neuron, as a click in the canvas does."""
+    _note("neuron", _joined(layer, index))
+
+
 def _take_setting(name: str, value: Any) -> None:
     """Set it, unless the page's own canvas could not have sent it."""
     with suppress(LLMRankError):

@@ -110,7 +110,7 @@ def _said(seen: JobView) -> str:
         return "stopping"
     left = "" if seen.remaining_s is None else f", about {seen.remaining_s:.0f} s left"
     steps = f" {seen.done}/{seen.total}" if seen.total > 1 else ""
-    return f"{seen.what or 'starting'}{steps} · {seen.elapsed_s:.0f} s{left}"
+    return f"{plain(seen.what or 'starting')}{steps} · {seen.elapsed_s:.0f} s{left}"
 
 
 def _ended(kind: str, seen: JobView) -> None:

@@ -11,6 +11,7 @@ from llmrank.jobs import Job, JobView
 from llmrank.readings import curves
 from llmrank.summary import spread
 from pages.shared import access, cached, jobs, panels
+from pages.shared.words import plain
 
 KIND = "probe"
 
@@ -91,7 +92,7 @@ def _draw(e: Experiment, seen: JobView | None) -> None:
         lambda: curve.as_table(points),
         key="measured_chart",
     )
-    st.caption(curves.of_points(points))
+    st.caption(plain(curves.of_points(points)))
 
 
 def _so_far(found: Probe) -> str:

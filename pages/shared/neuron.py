@@ -1,7 +1,8 @@
 """The neuron inspector: what one neuron is, why it ranks so, what it is worth."""
 
 import html
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
@@ -28,6 +29,23 @@ class Found:
     experiment: Experiment
     firing: Firing
     effect: Effect | None = None
+
+
+def choose(held: Neuron | None, widths: Sequence[int]) -> Neuron | None:
+    """Let a neuron be typed; return the one that is held."""
+    start = held or Neuron()
+    key = f"{start.layer}_{start.index}"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        last = len(widths) - 1
+        layer = st.number_input(
+            "Layer", 0, last, min(start.layer, last), key=f"layer_{key}", width=140
+        )
+        last = widths[layer] - 1
+        index = st.number_input(
+            "Neuron", 0, last, min(start.index, last), key=f"neuron_{key}", width=160
+        )
+        asked = st.button("Hold it", disabled=Neuron(layer, index) == held, key="hold")
+    return Neuron(layer, index) if asked else held
 
 
 def show(e: Experiment, at: Neuron) -> None:
@@ -158,13 +176,14 @@ def start(e: Experiment, at: Neuron) -> None:
             model, e.calibration, (at,), n_contexts=N_CONTEXTS, progress=job.progress
         )
         job.publish(Found(e, fires))
+        few = replace(e.evaluation, eval_tokens=SMALL.eval_tokens)
         known = (
-            stages.dense_text(e.model, SMALL, progress=job.progress),
-            stages.pruned_text(e.stage_specs, SMALL, progress=job.progress)[1],
+            stages.dense_text(e.model, few, progress=job.progress),
+            stages.pruned_text(e.stage_specs, few, progress=job.progress)[1],
         )
         plan = stages.plan(*e.stage_specs)
         worth = inspector.effect(
-            model, plan, at, SMALL, known=known, progress=job.progress
+            model, plan, at, few, known=known, progress=job.progress
         )
         return Found(e, fires, worth)
 
@@ -208,7 +227,7 @@ def _show_effect(found: Effect) -> None:
         (f"it alone is {verb} the pruned model", found.switched),
     ):
         st.markdown(_worth(said, change))
-    st.caption(f"{found.basis}; 95 % intervals, paired by window.".capitalize())
+    st.caption(f"It is {plain(found.basis)}; 95 % intervals, paired by window.")
 
 
 def _worth(said: str, change: LossChange | None) -> str:

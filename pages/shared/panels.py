@@ -52,6 +52,7 @@ def measure(e: Experiment, label: str = "Measure it", *, primary: bool = True) -
 
 def has_scores(e: Experiment) -> bool:
     """Return whether scores are at hand; else offer to read the model, once."""
+    access.check(e)
     stages = cached.stages()
     if stages.has_model(e.model) and stages.has_stats(e.model, e.calibration):
         return True
@@ -137,8 +138,8 @@ def _perplexity(found: Comparison) -> None:
         None if ratio is None else f"×{number(ratio.value)} {interval(ratio)}",
         delta_color="off",
         delta_arrow="off",
-        help=f"{text.n_tokens:,} tokens of {text.text_source}; 95 % interval of the "
-        "ratio, paired by window of 512 tokens. Lower is better.",
+        help=f"{text.n_tokens:,} tokens of {plain(text.text_source)}; 95 % interval of "
+        "the ratio, paired by window of 512 tokens. Lower is better.",
     )
 
 

@@ -220,7 +220,7 @@ def test_numbers_that_arrive_damaged_are_said_and_the_page_lives(page):
     opened(page)
     fault = "The scores arrived incomplete: 7 of 9 bytes."
     page.evaluate(
-        "(fault) => { llmrankShelf.set('fault', fault);"
+        "(fault) => { llmrankShelf.clear(); llmrankShelf.set('fault', fault);"
         "dispatchEvent(new Event('llmrank-arrived')); }",
         fault,
     )
