@@ -250,12 +250,12 @@ def test_moved_is_counted_against_chance():
 
 @pytest.mark.parametrize(
     ("n_both", "enough", "verdict"),
-    [(98, True, "changes 2 % of it: enough."),
-     (96, False, "changes 4 % of it: more text would still move it.")],
+    [(94, True, "changes 6 % of it: enough."),
+     (92, False, "changes 8 % of it: more text would still move it.")],
 )  # fmt: skip
 def test_the_sentence_gives_figures_and_a_verdict(found, n_both, enough, verdict):
-    """25 % are shared by chance: 2 % are 2.7 % of what chance moves, 4 % are 5.3 %."""
-    assert 0.02 / 0.75 < ENOUGH < 0.04 / 0.75
+    """25 % are shared by chance: 6 % are 8 % of what chance moves, 8 % are 10.7 %."""
+    assert 0.06 / 0.75 < ENOUGH < 0.08 / 0.75
     made = dataclasses.replace(
         found, halves=match(94, tokens=(1024, 1024)), sizes=(match(10), match(n_both))
     )
@@ -345,13 +345,14 @@ def test_it_can_be_cancelled_while_reading_and_while_scoring(tiny, calibration, 
 
 @pytest.mark.slow
 def test_of_the_demo_model_more_text_agrees_better():
-    """1,024 tokens are few: measured, halves share 89 %, of which 30 % by chance."""
+    """1,024 tokens are few: measured, halves share 57.1 %, 30 % by chance."""
     lm = llmrank.load(ModelSpec(device="cpu"))
     few = CalibrationSpec(samples=8, seq_len=128)
     found = stability(lm, few, LLMRank(), PruningSpec(sparsity=0.3))
     assert found.halves.n_tokens == (512, 512)
     assert found.halves.agreement.total.n_a == 13_830
-    assert 0.8 < found.halves.dropped_by_both < 0.97
+    assert 0.5 < found.halves.dropped_by_both < 0.65
+    assert found.enough is False
     shares = [m.dropped_by_both for m in found.sizes]
     assert shares == sorted(shares)
     assert found.halves.by_chance == pytest.approx(0.3, abs=1e-3)
