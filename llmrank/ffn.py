@@ -98,7 +98,12 @@ def cut(model: nn.Module, keep: Sequence[Int[Tensor, " _"]]) -> nn.Module:
     for p, kept in zip(projections(pruned), keep, strict=True):
         if len(kept) == _rows(p.up).shape[0]:
             continue
-        _take(p, kept)
+        rows = kept.to(_rows(p.up).device)
+        for module in (p.gate, p.up):
+            if module is not None:
+                _replace(module, _rows(module)[rows], _cut_bias(module, rows))
+        # four times as fast as [:, rows] on a CPU
+        _replace(p.down, _rows(p.down).index_select(1, rows), _bias(p.down))
         _declare_width(p.holder, len(kept))
     _declare_config_width(pruned, widths(pruned))
     return pruned
@@ -108,11 +113,18 @@ def cut(model: nn.Module, keep: Sequence[Int[Tensor, " _"]]) -> nn.Module:
 def reordered(model: nn.Module, orders: Sequence[Int[Tensor, " _"]]) -> nn.Module:
     """Return a twin with the neurons of each layer in another order.
 
-    It computes the same function; one copy of the FFN weights is made.
+    It computes the same function; one copy of the FFN weights is made. They lie
+    neuron after neuron in memory, whatever the family, so that a prefix is one piece.
     """
     other = twin(model)
     for p, order in zip(projections(other), orders, strict=True):
-        _take(p, order)
+        neurons = order.to(_rows(p.up).device)
+        for module in (p.gate, p.up):
+            if module is not None:
+                rows, bias = _rows(module)[neurons], _cut_bias(module, neurons)
+                _install(module, _as_stored(module, rows.contiguous()), bias)
+        columns = _rows(p.down).T.contiguous()[neurons].T
+        _install(p.down, _as_stored(p.down, columns), _bias(p.down))
     return other
 
 
@@ -222,15 +234,6 @@ def _bias(module: Any) -> Tensor | None:
 def _cut_bias(module: nn.Module, rows: Tensor | slice) -> Tensor | None:
     bias = _bias(module)
     return None if bias is None else bias[rows]
-
-
-def _take(p: Projections, neurons: Tensor) -> None:
-    """Give a layer copies of some of its neurons, in the order given."""
-    rows = neurons.to(_rows(p.up).device)
-    for module in (p.gate, p.up):
-        if module is not None:
-            _replace(module, _rows(module)[rows], _cut_bias(module, rows))
-    _replace(p.down, _rows(p.down)[:, rows], _bias(p.down))
 
 
 def _pad(tensor: Tensor, padding: tuple[int, ...]) -> Tensor:

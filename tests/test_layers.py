@@ -16,12 +16,10 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "options", "registry", "families", "folders", "hf", "ffn",
     "sources", "models", "corpora", "calibration", "graph", "centrality", "planes",
-    "sources", "models", "corpora", "calibration", "graph", "centrality", "planes",
-    "compressibility", "criteria", "pruning", "payload", "export", "evaluation",
-    "tasks", "footprint", "decoding", "timing", "memory", "benchmark", "comparison",
-    "stages", "experiment", "curve", "generation", "settings", "summary", "jobs",
-    "agreement", "inspector", "readings", "charts", "network", "__main__",
-    "readings", "charts", "network", "__main__",
+    "compressibility", "criteria", "pruning", "prefixes", "payload", "export",
+    "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",
+    "comparison", "stages", "experiment", "curve", "generation", "settings", "summary",
+    "jobs", "agreement", "inspector", "readings", "charts", "network", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 
