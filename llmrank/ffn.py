@@ -82,7 +82,7 @@ def widths(model: nn.Module) -> tuple[int, ...]:
 
 def twin(model: nn.Module) -> nn.Module:
     """Return new modules that share the model's weights and its buffers' values."""
-    return copy.deepcopy(model, {id(p): p for p in model.parameters()})
+    return _twin(model, {id(p): p for p in model.parameters()})
 
 
 @torch.no_grad()
@@ -90,19 +90,61 @@ def cut(model: nn.Module, keep: Sequence[Int[Tensor, " _"]]) -> nn.Module:
     """Return a twin whose FFN layers have only the kept neurons.
 
     Args:
-        model: left as it is; all weights that are not cut are shared with it.
+        model: left as it is; all weights that are not cut are shared with it, also
+            those of layers that keep every neuron.
         keep: the kept neurons of each layer, ascending.
     """
     pruned = twin(model)
     for p, kept in zip(projections(pruned), keep, strict=True):
+        if len(kept) == _rows(p.up).shape[0]:
+            continue
         rows = kept.to(_rows(p.up).device)
         for module in (p.gate, p.up):
             if module is not None:
                 _replace(module, _rows(module)[rows], _cut_bias(module, rows))
-        _replace(p.down, _rows(p.down)[:, rows], _bias(p.down))
+        # four times as fast as [:, rows] on a CPU
+        _replace(p.down, _rows(p.down).index_select(1, rows), _bias(p.down))
         _declare_width(p.holder, len(kept))
     _declare_config_width(pruned, widths(pruned))
     return pruned
+
+
+@torch.no_grad()
+def reordered(model: nn.Module, orders: Sequence[Int[Tensor, " _"]]) -> nn.Module:
+    """Return a twin with the neurons of each layer in another order.
+
+    It computes the same function; one copy of the FFN weights is made. They lie
+    neuron after neuron in memory, whatever the family, so that a prefix is one piece.
+    """
+    other = twin(model)
+    for p, order in zip(projections(other), orders, strict=True):
+        neurons = order.to(_rows(p.up).device)
+        for module in (p.gate, p.up):
+            if module is not None:
+                rows, bias = _rows(module)[neurons], _cut_bias(module, neurons)
+                _install(module, _as_stored(module, rows.contiguous()), bias)
+        columns = _rows(p.down).T.contiguous()[neurons].T
+        _install(p.down, _as_stored(p.down, columns), _bias(p.down))
+    return other
+
+
+@torch.no_grad()
+def prefix(model: nn.Module, new_widths: Sequence[int]) -> nn.Module:
+    """Return a twin whose FFN layers are views of each layer's first neurons.
+
+    It computes less, like a cut model, and no weight is copied: all are shared.
+    """
+    shorter = twin(model)
+    for p, width in zip(projections(shorter), new_widths, strict=True):
+        for module in (p.gate, p.up):
+            if module is not None:
+                rows, bias = _rows(module)[:width], _cut_bias(module, slice(width))
+                _install(module, _as_stored(module, rows), bias)
+        columns = _rows(p.down)[:, :width]
+        _install(p.down, _as_stored(p.down, columns), _bias(p.down))
+        _declare_width(p.holder, width)
+    _declare_config_width(shorter, widths(shorter))
+    return shorter
 
 
 @torch.no_grad()
@@ -142,6 +184,24 @@ def padded(model: nn.Module) -> nn.Module:
     return wide
 
 
+def _twin(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """Do what `copy.deepcopy` does, faster: most of what a module holds is empty."""
+    if id(module) in memo or hasattr(module, "__deepcopy__"):
+        return copy.deepcopy(module, memo)
+    other = memo[id(module)] = module.__class__.__new__(module.__class__)
+    for name, value in vars(module).items():
+        if isinstance(value, dict | set) and not value:
+            vars(other)[name] = value.copy()
+        elif name == "_modules":
+            vars(other)[name] = {
+                key: None if child is None else _twin(child, memo)
+                for key, child in value.items()
+            }
+        else:
+            vars(other)[name] = copy.deepcopy(value, memo)
+    return other
+
+
 def _projections(block: nn.Module, family: Any) -> Projections:
     holder = block.get_submodule(family.ffn)
     return Projections(
@@ -171,7 +231,7 @@ def _bias(module: Any) -> Tensor | None:
     return None if bias is None else bias.detach()
 
 
-def _cut_bias(module: nn.Module, rows: Tensor) -> Tensor | None:
+def _cut_bias(module: nn.Module, rows: Tensor | slice) -> Tensor | None:
     bias = _bias(module)
     return None if bias is None else bias[rows]
 
@@ -180,16 +240,24 @@ def _pad(tensor: Tensor, padding: tuple[int, ...]) -> Tensor:
     return nn.functional.pad(tensor, padding)
 
 
-def _replace(module: Any, rows: Tensor, bias: Tensor | None) -> None:
-    n_out, n_in = rows.shape
-    stored = rows.T if _is_transposed(module) else rows
-    module.weight = nn.Parameter(stored.contiguous(), requires_grad=False)
+def _replace(module: nn.Module, rows: Tensor, bias: Tensor | None) -> None:
+    """Give a module weights of its own, in one piece."""
+    _install(module, _as_stored(module, rows).contiguous(), bias)
+
+
+def _as_stored(module: nn.Module, rows: Tensor) -> Tensor:
+    return rows.T if _is_transposed(module) else rows
+
+
+def _install(module: Any, stored: Tensor, bias: Tensor | None) -> None:
+    """Give a module weights in its own orientation: copies, or views of others'."""
+    module.weight = nn.Parameter(stored, requires_grad=False)
     if bias is not None:
         module.bias = nn.Parameter(bias, requires_grad=False)
     if _is_transposed(module):
-        module.nx, module.nf = n_in, n_out
+        module.nx, module.nf = stored.shape
     else:
-        module.in_features, module.out_features = n_in, n_out
+        module.out_features, module.in_features = stored.shape
 
 
 def _declare_width(holder: Any, width: int) -> None:

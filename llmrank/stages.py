@@ -1,10 +1,7 @@
 """The results of every stage by the specs that made them, shared by all sessions."""
 
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from collections.abc import Hashable
 
 from llmrank import corpora, ffn
 from llmrank.calibration import ActivationStats, CalibrationSpec, calibrate
@@ -13,66 +10,15 @@ from llmrank.criteria import Criterion, LLMRank, Scores, score
 from llmrank.evaluation import EvaluationSpec, Publish, TextEvaluation, evaluate
 from llmrank.footprint import Footprint, footprint
 from llmrank.graph import Site, graphs
+from llmrank.memo import Memo
 from llmrank.models import LanguageModel, ModelSpec, load
 from llmrank.planes import Planes, planes
+from llmrank.prefixes import SortedModel, prefix, sort_neurons
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningPlan, PruningSpec, plan, prune
 
-T = TypeVar("T")
-
 StageSpecs = tuple[ModelSpec, CalibrationSpec, Criterion, PruningSpec]
 """What decides a pruned model."""
-
-
-class Memo(Generic[T]):
-    """The last few results of one stage; made once, however many ask at a time."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._results: OrderedDict[Hashable, T] = OrderedDict()
-        self._lock = threading.Lock()
-        self._making: dict[Hashable, threading.Lock] = {}
-
-    def peek(self, key: Hashable) -> T | None:
-        """Return the result if it is there; never wait."""
-        with self._lock:
-            if key in self._results:
-                self._results.move_to_end(key)
-            return self._results.get(key)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._results.clear()
-
-    def items(self) -> list[tuple[Any, T]]:
-        """Return every key with its result, the one used longest ago first."""
-        with self._lock:
-            return list(self._results.items())
-
-    def put(self, key: Hashable, result: T) -> None:
-        """Remember a result; the oldest is forgotten."""
-        with self._lock:
-            self._results[key] = result
-            self._results.move_to_end(key)
-            while len(self._results) > self._limit:
-                self._results.popitem(last=False)
-
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the result, making it first where it is missing."""
-        with self._lock:
-            making = self._making.setdefault(key, threading.Lock())
-        with making:
-            found = self.peek(key)
-            if found is not None:
-                return found
-            try:
-                made = make()
-                self.put(key, made)
-            finally:
-                with self._lock:
-                    self._making.pop(key, None)
-            return made
 
 
 class Stages:
@@ -84,6 +30,7 @@ class Stages:
     def __init__(self) -> None:
         self._models: Memo[LanguageModel] = Memo(2)
         self._pruned: Memo[LanguageModel] = Memo(3)
+        self._sorted: Memo[SortedModel] = Memo(1)
         self._stats: Memo[ActivationStats] = Memo(8)
         self._planes: Memo[Planes] = Memo(8)
         self._scores: Memo[Scores] = Memo(32)
@@ -100,7 +47,7 @@ class Stages:
             self._texts[source] = state
             for memo in (
                 self._stats, self._planes, self._scores, self._plans, self._pruned,
-                self._dense_text, self._pruned_text,
+                self._sorted, self._dense_text, self._pruned_text,
             ):  # fmt: skip
                 memo.clear()
 
@@ -111,6 +58,10 @@ class Stages:
     def has_pruned(self, *specs: Hashable) -> bool:
         """Whether the smaller model is in memory."""
         return self._pruned.peek(specs) is not None
+
+    def has_sorted(self, *specs: Hashable) -> bool:
+        """Whether the smaller model at any sparsity can be had at once."""
+        return self._sorted.peek(specs) is not None
 
     def has_stats(self, model: ModelSpec, calibration: CalibrationSpec) -> bool:
         """Whether scoring can begin at once."""
@@ -206,9 +157,32 @@ class Stages:
         *,
         progress: Progress = silent,
     ) -> LanguageModel:
-        """Return the smaller model; see `pruning.prune`."""
+        """Return the smaller model, to time and to export; see `pruning.prune`."""
         specs = (model, calibration, criterion, pruning)
         return self._pruned.get(specs, lambda: self._cut(specs, progress))
+
+    def prefix(
+        self,
+        model: ModelSpec,
+        calibration: CalibrationSpec,
+        criterion: Criterion,
+        pruning: PruningSpec,
+        *,
+        progress: Progress = silent,
+    ) -> LanguageModel:
+        """Return the smaller model, to evaluate; see `prefixes.prefix`.
+
+        The first of a criterion sorts the neurons, which takes about as long as
+        `pruned`; at every other sparsity it is there at once. The sorted weights of
+        one criterion are held.
+        """
+
+        def make() -> SortedModel:
+            scores = self.scores(model, calibration, criterion, progress=progress)
+            return sort_neurons(self.model(model, progress=progress), scores)
+
+        kept = self.plan(model, calibration, criterion, pruning, progress=progress)
+        return prefix(self._sorted.get((model, calibration, criterion), make), kept)
 
     def dense_text(
         self,
@@ -244,11 +218,14 @@ class Stages:
         progress: Progress = silent,
         publish: Publish | None = None,
     ) -> tuple[Footprint, TextEvaluation]:
-        """Return what a pruned model measures on a text; the model itself is let go."""
+        """Return what a pruned model measures on a text; the model itself is let go.
+
+        It is a prefix where the neurons are sorted already, and cut where not: sorting
+        pays only for those who come back to the same criterion.
+        """
 
         def make() -> tuple[Footprint, TextEvaluation]:
-            there = self._pruned.peek(specs)
-            lm = there or self._cut(specs, progress)
+            lm = self._pruned.peek(specs) or self._smaller(specs, progress)
             text = evaluate(lm, evaluation, progress=progress, publish=publish)
             return footprint(lm), text
 
@@ -270,6 +247,11 @@ class Stages:
             for (specs, on), found in self._pruned_text.items()
             if specs[0] == model and on == evaluation
         }
+
+    def _smaller(self, specs: StageSpecs, progress: Progress) -> LanguageModel:
+        if self.has_sorted(*specs[:3]):
+            return self.prefix(*specs, progress=progress)
+        return self._cut(specs, progress)
 
     def _cut(self, specs: StageSpecs, progress: Progress) -> LanguageModel:
         kept = self.plan(*specs, progress=progress)

@@ -156,7 +156,10 @@ def test_activations_of_zero_still_give_scores_and_a_plan(tiny_text, name):
         assert layer.isfinite().all()
         assert float(layer.sum()) == pytest.approx(1)
     if name == "activation":  # nothing to tell neurons apart: uniform, lowest kept
-        assert all(torch.equal(s, torch.full((24,), 1 / 24)) for s in scores.normalised)
+        assert all(
+            torch.equal(s, torch.full((24,), 1 / 24, dtype=torch.float64))
+            for s in scores.normalised
+        )
         kept = plan(scores, PruningSpec(sparsity=0.5)).keep
         assert all(torch.equal(k, torch.arange(12)) for k in kept)
 

@@ -14,13 +14,14 @@ PACKAGE = Path(llmrank.__file__).parent
 MAX_LINES = 300
 
 ORDER = (
-    "errors", "progress", "options", "registry", "families", "folders", "hf", "ffn",
+    "errors", "progress", "options", "registry", "families", "folders", "hf", "memo",
+    "ffn",
     "sources", "models", "corpora", "calibration", "graph", "centrality", "planes",
-    "compressibility", "criteria", "pruning", "payload", "export", "evaluation",
-    "tasks", "footprint", "decoding", "timing", "memory", "benchmark", "comparison",
-    "stages", "experiment", "curve", "generation", "settings", "summary", "jobs",
-    "agreement", "inspector", "readings", "stability", "health", "charts", "network",
-    "__main__",
+    "compressibility", "criteria", "pruning", "prefixes", "payload", "export",
+    "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",
+    "comparison", "stages", "experiment", "curve", "generation", "settings", "summary",
+    "jobs", "agreement", "inspector", "readings", "stability", "health", "charts",
+    "network", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 

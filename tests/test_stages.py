@@ -12,9 +12,10 @@ from llmrank.criteria import Activation, LLMRank
 from llmrank.errors import CancelledError, LLMRankError
 from llmrank.evaluation import EvaluationSpec, evaluate
 from llmrank.footprint import footprint
+from llmrank.memo import Memo
 from llmrank.models import ModelSpec
 from llmrank.pruning import PruningSpec
-from llmrank.stages import Memo, Stages
+from llmrank.stages import Stages
 
 PROMPT = torch.arange(1, 40)[None]
 WAIT_S = 30
@@ -254,16 +255,19 @@ def test_what_is_there_can_be_asked_without_making_it(specs, evaluation):
         lambda: stages.has_model(specs[0]),
         lambda: stages.has_stats(*specs[:2]),
         lambda: stages.has_pruned(*specs),
+        lambda: stages.has_sorted(*specs[:3]),
         lambda: stages.known_dense_text(specs[0], evaluation) is not None,
         lambda: stages.known_pruned_text(specs, evaluation) is not None,
         lambda: stages.tokens_per_s(specs[0]) is not None,
     ]
-    assert [ask() for ask in asked] == [False] * 6
+    assert [ask() for ask in asked] == [False] * 7
     stages.pruned(*specs)
-    assert [ask() for ask in asked] == [True, True, True, False, False, True]
+    assert [ask() for ask in asked] == [True] * 3 + [False] * 3 + [True]
     stages.dense_text(specs[0], evaluation)
     stages.pruned_text(specs, evaluation)
-    assert [ask() for ask in asked] == [True] * 6
+    assert [ask() for ask in asked] == [True] * 3 + [False] + [True] * 3
+    stages.prefix(*specs)
+    assert [ask() for ask in asked] == [True] * 7
     assert stages.tokens_per_s(specs[0]) > 0
 
 
@@ -292,6 +296,61 @@ def test_models_and_pruned_models_are_few(stages, specs, tiny_folder):
         stages.model(half)
     assert not stages.has_model(specs[0])
     assert all(stages.has_model(half) for half in halves)
+
+
+def storages(lm):
+    return {p.untyped_storage().data_ptr() for p in lm.model.parameters()}
+
+
+def test_a_prefix_computes_what_the_pruned_model_computes(specs):
+    stages = Stages()
+    for sparsity in (0.0, 0.3, 0.8):
+        own = (*specs[:3], PruningSpec(sparsity=sparsity))
+        found, expected = (make(*own) for make in (stages.prefix, stages.pruned))
+        torch.testing.assert_close(
+            found.model(PROMPT).logits,
+            expected.model(PROMPT).logits,
+            rtol=1e-4,
+            atol=1e-4,
+        )
+        assert footprint(found) == footprint(expected)
+
+
+def test_all_prefixes_of_a_criterion_share_one_copy(specs):
+    stages = Stages()
+    first, *others = [
+        stages.prefix(*specs[:3], PruningSpec(sparsity=s)) for s in (0.1, 0.5, 0.9)
+    ]
+    assert all(storages(lm) == storages(first) for lm in others)
+    assert not any(
+        stages.has_pruned(*specs[:3], PruningSpec(sparsity=s)) for s in (0.1, 0.5, 0.9)
+    )
+
+
+def test_one_sorted_model_is_held(specs):
+    stages = Stages()
+    other = (*specs[:2], Activation(), specs[3])
+    first = stages.prefix(*specs)
+    expected = first.model(PROMPT).logits
+    assert stages.has_sorted(*specs[:3])
+    stages.prefix(*other)
+    assert stages.has_sorted(*other[:3])
+    assert not stages.has_sorted(*specs[:3])
+    assert torch.equal(first.model(PROMPT).logits, expected)
+
+
+def test_a_text_is_read_with_a_prefix_where_the_neurons_are_sorted(specs, evaluation):
+    """To the last bit as the prefix reads it; as a cut model, but for rounding."""
+    unsorted, stages = Stages(), Stages()
+    asked = (*specs[:3], PruningSpec(sparsity=0.55))
+    sizes, cut = unsorted.pruned_text(asked, evaluation)
+    assert not unsorted.has_sorted(*specs[:3])
+    stages.prefix(*specs)
+    same_sizes, text = stages.pruned_text(asked, evaluation)
+    assert not stages.has_pruned(*asked)
+    assert torch.equal(text.nll, evaluate(stages.prefix(*asked), evaluation).nll)
+    torch.testing.assert_close(text.nll, cut.nll, rtol=1e-5, atol=1e-5)
+    assert same_sizes == sizes
 
 
 def test_a_stage_that_is_cancelled_begins_anew(specs):

@@ -7,8 +7,9 @@ from llmrank.calibration import ActivationStats
 from llmrank.experiment import Report
 from llmrank.ffn import ffns
 from llmrank.jobs import Worker
+from llmrank.memo import Memo
 from llmrank.models import ModelShape, ModelSpec
-from llmrank.stages import Memo, Stages
+from llmrank.stages import Stages
 
 
 @st.cache_resource(show_spinner=False)
