@@ -122,7 +122,7 @@ def shape(spec: ModelSpec) -> ModelShape:
     Raises:
         LLMRankError: no such model, or an unsupported type.
     """
-    source = sources.locate(spec.name, spec.revision)
+    source = sources.locate(spec.name, spec.revision, weights=False)
     config = sources.read_config(source)
     family_of(config.model_type)
     widths = sources.recorded_widths(source)

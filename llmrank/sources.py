@@ -43,8 +43,10 @@ class Source:
         return self.folder if self.gguf is None else self.folder / self.gguf
 
 
-def locate(name: str, revision: str, *, progress: Progress = silent) -> Source:
-    """Find a model's files by name, fetching them from the hub if they are not here.
+def locate(
+    name: str, revision: str, *, weights: bool = True, progress: Progress = silent
+) -> Source:
+    """Find a model's files by name, or fetch them from the hub; the config alone, too.
 
     Raises:
         LLMRankError: no such model, no safetensors, or a hub model of unknown type.
@@ -61,7 +63,8 @@ def locate(name: str, revision: str, *, progress: Progress = silent) -> Source:
         return Source(path.parent, path.name)
     if path.is_dir():
         return Source(_checked_folder(path))
-    return Source(_checked_folder(_from_hub(name, revision)))
+    found = _from_hub(name, revision, weights=weights)
+    return Source(_checked_folder(found) if weights else found)
 
 
 def demo_folder(*, progress: Progress = silent) -> Path:
@@ -128,16 +131,16 @@ def _refuse_indexed_pickles(folder: Path) -> None:
             )
 
 
-def _from_hub(name: str, revision: str) -> Path:
+def _from_hub(name: str, revision: str, *, weights: bool) -> Path:
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         head = hf_hub_download(name, "config.json", revision=revision)
         family_of(str(json.loads(Path(head).read_text("utf-8"))["model_type"]))
-        folder = snapshot_download(
-            name, revision=revision, allow_patterns=list(HUB_FILES)
-        )
+        if not weights:
+            return Path(head).parent
+        folder = snapshot_download(name, revision=revision, allow_patterns=[*HUB_FILES])
     except (OSError, HfHubHTTPError, HFValidationError, *_NO_TYPE) as error:
         raise LLMRankError(
             f"no model {name[:120]!r}: it is no folder or .gguf file here, and "

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from llmrank import sources
 from llmrank.errors import LLMRankError
-from llmrank.models import ModelSpec, load
+from llmrank.models import ModelSpec, load, shape
 from llmrank.progress import silent
 from llmrank.sources import Source
 
@@ -415,6 +415,14 @@ def in_hub(hub, folder, repo="someone/tiny", revision="main"):
 def test_a_hub_model_in_the_cache_loads_offline(tiny, hub, tiny_folder):
     loaded = load(ModelSpec(name=in_hub(hub, tiny_folder), device="cpu"))
     assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+
+
+def test_a_hub_model_is_described_before_its_weights_are_fetched(hub, tiny_folder):
+    name = in_hub(hub, tiny_folder)
+    for weights in hub.rglob("*.safetensors"):
+        weights.unlink()
+    assert shape(ModelSpec(name=name)).widths == (24, 24)
+    assert "holds no *.safetensors" in refusal(name)
 
 
 def test_a_hub_revision_that_is_not_there_is_refused(hub, tiny_folder):

@@ -59,7 +59,7 @@ def start(e: Experiment) -> None:
 
     def work(job: Job) -> Probe:
         dense = stages.dense_text(e.model, e.evaluation, progress=job.progress)
-        # Sorted once for these scores: another sparsity is then a view of the same copy.
+        # Sorted once for these scores; another sparsity is a view of the same copy.
         stages.prefix(*e.stage_specs, progress=job.progress)
         _, pruned = stages.pruned_text(
             e.stage_specs,

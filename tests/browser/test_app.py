@@ -8,13 +8,14 @@ from pathlib import Path
 import networkx as nx
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from transformers import AutoModelForCausalLM
 
 from browser.shots import settle, sideways
 
 QUESTIONS = {
     "": "What happens if I prune this?",
+    "explore": "Which neurons, and how do θ, γ and sparsity decide?",
     "prune": "What is left, and how do I take it with me?",
     "compare": "What did it cost, what did it gain?",
     "scores": "How are the scores distributed?",
@@ -130,6 +131,14 @@ def test_hostile_model_names_are_shown_as_text(page, name):
     assert not sideways(page)
 
 
+@pytest.mark.parametrize("name", HOSTILE[:2], ids=["script", "image"])
+def test_hostile_text_names_are_shown_as_text(page, name):
+    page.goto(f"/?calibration_text={quoted(name)}")
+    settle(page)
+    expect(page.get_by_role("heading", name=QUESTIONS[""])).to_be_visible()
+    assert page.locator("img[src*='example.org']").count() == 0
+
+
 def test_the_links_of_a_page_are_reachable_by_keyboard(page):
     page.goto("/")
     settle(page)
@@ -137,7 +146,7 @@ def test_the_links_of_a_page_are_reachable_by_keyboard(page):
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     settle(page)
-    expect(page.get_by_role("heading", name=QUESTIONS["prune"])).to_be_visible()
+    expect(page.get_by_role("heading", name=QUESTIONS["explore"])).to_be_visible()
 
 
 def quoted(text: str) -> str:
@@ -151,10 +160,9 @@ def settle_start(page: Page) -> None:
     )
 
 
-def scored(page: Page) -> None:
-    """Wait for a page's pictures; ask for the activations first if need be."""
+def scored(page: Page, shown: Locator) -> None:
+    """Wait for what a page shows of scores; let it read the model first if need be."""
     read = page.get_by_role("button", name="Read the model")
-    shown = page.get_by_test_id("stDownloadButton")
     expect(read.or_(shown).first).to_be_visible(timeout=60_000)
     if read.count():
         read.click()
@@ -165,8 +173,9 @@ def scored(page: Page) -> None:
 def test_an_exported_model_opens_with_plain_transformers(page, tmp_path):
     folder = tmp_path / "smaller"
     page.goto(f"/prune?{SMALL}&sparsity=0.5")
-    scored(page)
-    target = page.get_by_label("Export to a folder on the machine that runs the app")
+    name = "Export to a folder on the machine that runs the app"
+    target = page.get_by_role("textbox", name=name)
+    scored(page, target)
     target.fill(str(folder))
     target.press("Enter")
     settle(page)
@@ -188,7 +197,7 @@ def downloaded(page: Page, name: str) -> bytes:
 
 def test_the_graph_is_taken_as_a_page_a_graphml_file_and_a_table(page, tmp_path):
     page.goto(f"/graph?{SMALL}")
-    scored(page)
+    scored(page, page.get_by_test_id("stDownloadButton"))
     graph = nx.parse_graphml(downloaded(page, "GraphML").decode())
     assert graph.number_of_edges() > 10
     table = pd.read_csv(io.BytesIO(downloaded(page, "CSV")))
