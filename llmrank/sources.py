@@ -46,7 +46,7 @@ class Source:
 def locate(
     name: str, revision: str, *, weights: bool = True, progress: Progress = silent
 ) -> Source:
-    """Find a model's files by name, or fetch them from the hub; the config alone, too.
+    """Find a model's files; of a hub model without `weights` its configuration alone.
 
     Raises:
         LLMRankError: no such model, no safetensors, or a hub model of unknown type.

@@ -16,6 +16,7 @@ from llmrank.errors import CancelledError, LLMRankError
 from llmrank.footprint import Footprint
 from llmrank.models import LanguageModel
 from llmrank.timing import (
+    FFN_ROUNDS,
     FFNTime,
     Latency,
     Timing,
@@ -117,8 +118,8 @@ def test_run_beyond_the_positions_is_refused_before_any_step(tiny):
 def test_ffn_time_is_a_part_of_the_step(model_type):
     lm = tiny_model(model_type)
     (inside,) = ffn_times([lm], SPEC)
-    assert len(inside.prefill.samples_ms) == 3
-    assert len(inside.decode.samples_ms) == 3 * 6
+    assert len(inside.prefill.samples_ms) == FFN_ROUNDS
+    assert len(inside.decode.samples_ms) == FFN_ROUNDS * 6
     assert 0 < inside.prefill_share < 1
     assert 0 < inside.decode_share < 1
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in lm.model.modules())

@@ -217,7 +217,8 @@ def test_a_shared_server_writes_to_its_own_folders_only(
     opened, tmp_path, tiny_folder, tiny_text, monkeypatch
 ):
     monkeypatch.setattr("pages.shared.access.is_shared", lambda: True)
-    allowed = [str(tiny_folder), str(tiny_text.parent), str(tmp_path / "allowed")]
+    monkeypatch.setattr("pages.shared.access.texts_folder", lambda: tiny_text.parent)
+    allowed = [str(tiny_folder), str(tmp_path / "allowed")]
     monkeypatch.setenv("LLMRANK_MODEL_DIRS", ":".join(allowed))
     at = export_to(opened(), tmp_path / "elsewhere")
     assert "lies outside the allowed folders" in at.error[0].value.replace("\\", "")
@@ -225,6 +226,14 @@ def test_a_shared_server_writes_to_its_own_folders_only(
     at = finish(export_to(at, tmp_path / "allowed" / "smaller"), "export")
     assert at.success
     assert (tmp_path / "allowed" / "smaller" / "config.json").exists()
+
+
+def test_a_shared_server_reads_no_texts_but_uploads(opened, monkeypatch):
+    monkeypatch.setattr("pages.shared.access.is_shared", lambda: True)
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", "/")
+    at = opened()
+    assert any("upload the text" in e.value for e in at.error)
+    assert not [b for b in at.main.button if b.key == "read"]
 
 
 def test_an_export_that_fails_says_why_and_the_page_lives(opened, tmp_path):
