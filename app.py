@@ -32,8 +32,9 @@ def show_running(seen: JobView) -> None:
 def show_next(of: Experiment) -> None:
     """Offer the next step."""
     st.markdown(
-        "**Next** &ensp; take the smaller model with you on *Prune*, see what it costs "
-        "in full on *Compare*, or look at who was dropped on *Scores* and *Graph*."
+        "**Next** &ensp; move θ, γ and the sparsity on *Explore* and see every neuron "
+        "answer, take the smaller model with you on *Prune*, or see what it costs in "
+        "full on *Compare*."
     )
     panels.measure(of, "Measure again", primary=False)
 

@@ -24,6 +24,7 @@ from pages.shared import (
     access,
     cached,
     explorer,
+    jobs,
     measured,
     neuron,
     panels,
@@ -125,8 +126,13 @@ def show_beside(*, committed: bool) -> None:
         steady.show(e, found)
 
 
+ready = False
 with panels.panel():
     access.check(e)
-    if panels.has_scores(e):
+    ready = panels.has_scores(e)
+    if ready:
         show_canvas()
+with panels.panel():
+    jobs.strip()
+    if ready:
         show_beside(committed=explorer.just_moved())

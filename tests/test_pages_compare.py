@@ -202,6 +202,36 @@ def test_the_table_fills_while_it_is_measured(opened, report, job):
     assert "Stop" in labels(at)
 
 
+def test_a_link_that_names_a_job_of_another_kind_shows_nothing_of_it(
+    opened, report, job
+):
+    running = job(report)
+    cached.kinds().put(running, "export")
+    at = opened(jobs=f"measure.{running}")
+    assert not at.exception
+    assert "Stop" not in labels(at)
+
+
+@pytest.mark.parametrize("tasks", ["foo", "piqa, foo", "<b>"])
+def test_a_link_with_an_unknown_task_says_so(opened, tasks):
+    at = opened(tasks=tasks)
+    assert not at.exception
+    assert "piqa" in texts(at.warning)  # what there is
+
+
+def test_a_link_with_spaces_between_tasks_keeps_them(opened):
+    at = opened(tasks="piqa, boolq")
+    assert not at.exception
+    assert at.sidebar.multiselect[0].value == ["piqa", "boolq"]
+
+
+@pytest.mark.parametrize("sparsity", ["0.97", "0.3333", "0.999"])
+def test_a_link_keeps_a_sparsity_between_or_beyond_the_sliders_steps(opened, sparsity):
+    at = opened(sparsity=sparsity)
+    assert not at.exception
+    assert at.session_state["settings"]["sparsity"] == float(sparsity)
+
+
 def test_the_skeleton_stands_while_the_model_loads(opened, job):
     at = opened(jobs=f"measure.{job('loading')}")
     assert set(table(at)["Dense"]) == {"…"}

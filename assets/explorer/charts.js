@@ -1,6 +1,6 @@
 // The three small charts under the canvas: distribution, overlap, the θ × γ map.
 
-import { SCORES, css } from "./colours.js";
+import { SCORES } from "./colours.js";
 import { percent, three } from "./card.js";
 
 const BINS = 72;
@@ -43,12 +43,13 @@ export function distribution(canvas, engine, layers, theme) {
   const kept = new Float64Array(BINS);
   const gone = new Float64Array(BINS);
   const [low, high] = [-2.5, 3.5];
+  const edges = Array.from({ length: BINS }, (_, b) => 2 ** (low + ((b + 1) / BINS) * (high - low)));
   for (const l of layers) {
     // Scores are sorted: a bin is what lies between two places found by halving.
+    const average = engine.totals[l] / engine.widths[l];
     let upper = engine.widths[l];
     for (let b = 0; b < BINS; b++) {
-      const edge = 2 ** (low + ((b + 1) / BINS) * (high - low)) / engine.widths[l];
-      const lower = b === BINS - 1 ? 0 : engine.countAbove(l, edge, true);
+      const lower = b === BINS - 1 ? 0 : engine.countFrom(l, edges[b] * average);
       const inBin = upper - lower;
       const cut = Math.max(0, upper - Math.max(lower, engine.kept[l]));
       gone[b] += cut;
@@ -117,6 +118,21 @@ export function overlap(canvas, shares, theme) {
   });
 }
 
+// The grid as a picture of one pixel per point, γ upwards; what is not computed is clear.
+function tile(grid, size) {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = size;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(size, size);
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < grid.length; i++) {
+    const [row, column] = [size - 1 - Math.floor(i / size), i % size];
+    pixels[row * size + column] = Number.isNaN(grid[i]) ? 0 : SCORES[Math.round(255 * grid[i])];
+  }
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
 export const MAP_MARGIN = { left: 30, bottom: 18 };
 
 // θ across, γ up: how much of the pinned cut is still cut there. NaN: not computed yet.
@@ -124,13 +140,9 @@ export function map(canvas, grid, size, settings, pinned, theme) {
   const { context, width, height } = prepared(canvas);
   const { left, bottom } = MAP_MARGIN;
   const [w, h] = [(width - left) / size, (height - bottom) / size];
-  for (let row = 0; row < size; row++) {
-    for (let column = 0; column < size; column++) {
-      const value = grid[row * size + column];
-      if (Number.isNaN(value)) continue;
-      context.fillStyle = css(SCORES[Math.round(255 * value)]);
-      context.fillRect(left + column * w, (size - 1 - row) * h, w + 0.5, h + 0.5);
-    }
+  if (size > 0) {
+    context.imageSmoothingEnabled = false;
+    context.drawImage(tile(grid, size), left, 0, width - left, height - bottom);
   }
   context.fillStyle = theme.text;
   context.textAlign = "center";

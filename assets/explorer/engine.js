@@ -127,6 +127,20 @@ export class Engine {
     return low;
   }
 
+  // How many raw scores of a layer are at least so high.
+  countFrom(l, score) {
+    const { scores, order } = this;
+    const start = this.starts[l];
+    let low = 0;
+    let high = this.widths[l];
+    while (low < high) {
+      const mid = (low + high) >> 1;
+      if (scores[start + order[start + mid]] >= score) low = mid + 1;
+      else high = mid;
+    }
+    return low;
+  }
+
   // A neuron's share of its layer's total; all zeros count as equal shares.
   normalised(l, neuron) {
     const total = this.totals[l];

@@ -62,7 +62,8 @@ def _texts() -> None:
 
 def _measures() -> None:
     with st.sidebar.expander("Tasks and timing"):
-        asked = [t for t in state.value("tasks").split(",") if t in TASKS]
+        named = (t.strip() for t in state.value("tasks").split(","))
+        asked = [t for t in named if t in TASKS]
         if state.value("tasks").strip() == "all":
             asked = list(TASKS)
         new = st.multiselect(
@@ -90,8 +91,9 @@ def _widget(o: Option, label: str, value: Any) -> Any:
         )
     if o.name == "sparsity":
         shown = round(100 * value, 1)
-        percent = st.slider(label, 0.0, 95.0, shown, 1.0, "%g %%", help=o.help, key=key)
-        return round(percent / 100, 4)
+        high = max(95.0, shown)
+        percent = st.slider(label, 0.0, high, shown, 1.0, "%g %%", help=o.help, key=key)
+        return value if percent == shown else round(percent / 100, 4)
     if o.kind is float:
         return st.slider(
             label, float(o.low), float(o.high), value, 0.01, help=o.help, key=key

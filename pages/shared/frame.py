@@ -19,7 +19,8 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
     """Draw what all pages share and return the experiment in hand.
 
     A page names in `without` the settings that it has controls of its own for; its
-    sidebar starts closed. (The returned type would import torch.)
+    sidebar starts closed, and it shows its jobs itself, where they move nothing. (The
+    returned type would import torch.)
 
     The links and the question stand before torch is imported, which takes seconds at
     the first visit of all.
@@ -44,7 +45,8 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
         experiment = state.current()
         state.write_link(experiment, **jobs.link())
         bar.draw(experiment)
-        jobs.strip()
+        if not without:
+            jobs.strip()
         return experiment
     return st.stop()
 

@@ -40,6 +40,7 @@ def start(
     except LLMRankError as error:
         st.error(plain(str(error)))
         return
+    cached.kinds().put(job.id, kind)
     _watched()[kind] = job.id
     st.rerun()
 
@@ -47,7 +48,9 @@ def start(
 def view(kind: str) -> JobView | None:
     """Return how this session's job of a kind stands."""
     job_id = _watched().get(kind)
-    return None if job_id is None else cached.worker().snapshot(job_id)
+    if job_id is None or cached.kinds().peek(job_id) not in (kind, None):
+        return None
+    return cached.worker().snapshot(job_id)
 
 
 def active(kind: str) -> bool:

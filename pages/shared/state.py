@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+from llmrank.comparison import TaskSpec
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
 from llmrank.settings import applicable, declared, experiment, settings
@@ -55,7 +56,10 @@ def _from_link() -> dict[str, Any]:
                 wrong.append(f"The link's setting {name[:60]!r} is unknown; ignored.")
             continue
         try:
-            found[name] = known[name].parse(text)
+            value = known[name].parse(text)
+            if name == "tasks":
+                _ = TaskSpec(tasks=value).names  # refuses what is no task
+            found[name] = value
         except LLMRankError as error:
             default = known[name].default
             wrong.append(f"The link's {error}; using {default!r}.")
