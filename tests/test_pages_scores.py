@@ -97,7 +97,7 @@ def figures(at: AppTest) -> list[dict]:
 
 
 def test_not_read_yet_the_page_offers_one_button_and_starts_nothing(scores_page):
-    at = scores_page(samples="3")
+    at = scores_page(samples="6")
     assert not at.exception
     assert [b.label for b in at.main.button] == ["Read the model"]
     assert not at.session_state["jobs"]
