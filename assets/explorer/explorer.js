@@ -295,6 +295,7 @@ class Explorer {
     Object.assign(canvas.style, { left: `${GUTTER}px`, width: `${width}px`, height: `${height}px` });
     this.strips.resize(width, height, ratio);
     this.frame();
+    this.request(); // once more, when all else has its size
   }
 
   say(text) {

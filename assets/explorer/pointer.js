@@ -2,6 +2,7 @@
 // the layers' names, the axis, the cursor, the brush.
 
 import { count } from "./card.js";
+import { fit, sizeOf } from "./size.js";
 import { GUTTER } from "./strips.js";
 
 const CLICK = 4; // pixels that a pointer may move and still click
@@ -35,7 +36,7 @@ export class Pointer {
   }
 
   get width() {
-    return this.canvas.clientWidth - GUTTER;
+    return sizeOf(this.canvas).width - GUTTER;
   }
 
   down(event) {
@@ -191,9 +192,7 @@ export class Pointer {
     const { explorer, canvas } = this;
     const { engine, view, strips } = explorer;
     const ratio = strips.ratio;
-    const { clientWidth: width, clientHeight: height } = canvas;
-    if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
-    if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
+    const { width, height } = fit(canvas, ratio);
     const c = canvas.getContext("2d");
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
     c.clearRect(0, 0, width, height);
