@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, count
@@ -24,6 +25,9 @@ from llmrank.folders import (
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
 from llmrank.sources import RECIPE_FILE
+
+CHUNK = 2**24
+"""Bytes packed between two reports of progress."""
 
 
 @dataclass(frozen=True)
@@ -145,18 +149,31 @@ def padded(lm: LanguageModel) -> LanguageModel:
     return LanguageModel(lm.spec, ffn.padded(lm.model), lm.tokenizer)
 
 
-def zipped(folder: Path) -> Path:
+def zipped(folder: Path, *, progress: Progress = silent) -> Path:
     """Pack an exported folder into `folder.zip` beside it and return its path.
+
+    Uncompressed: weights hardly shrink.
 
     Raises:
         LLMRankError: the archive exists already or cannot be written.
+        CancelledError: from `progress`, called per 16 MB; nothing is left then.
     """
     archive = folder.with_name(folder.name + ".zip")
     if archive.exists():
         raise LLMRankError(f"{archive} exists already and is not overwritten")
-    with written_file(archive) as beside:
-        stem = str(beside.with_suffix(""))
-        shutil.make_archive(stem, "zip", folder.parent, folder.name)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    total, done = sum(path.stat().st_size for path in files), 0
+    with written_file(archive) as beside, zipfile.ZipFile(beside, "w") as packed:
+        for path in files:
+            info = zipfile.ZipInfo.from_file(path, path.relative_to(folder.parent))
+            with (
+                path.open("rb") as source,
+                packed.open(info, "w", force_zip64=True) as into,
+            ):
+                while chunk := source.read(CHUNK):
+                    into.write(chunk)
+                    done += len(chunk)
+                    progress("Packing, MB", done // 10**6, max(1, total // 10**6))
     return archive
 
 

@@ -144,7 +144,12 @@ def show_saved(of: experiments.Experiment, saved: Saved) -> None:
         help=f"Writes {archive} on the machine that runs the app, to download it.",
     ):
         folder, title = saved.folder, f"Packing {saved.folder.name}"
-        jobs.start("pack", title, lambda _: export.zipped(folder), key=folder)
+        jobs.start(
+            "pack",
+            title,
+            lambda job: export.zipped(folder, progress=job.progress),
+            key=folder,
+        )
 
 
 def show_recipe() -> None:

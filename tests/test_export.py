@@ -309,6 +309,17 @@ def test_a_zip_holds_the_folder(tmp_path, tiny):
     assert torch.equal(model(PROMPT).logits, pruned.model(PROMPT).logits)
 
 
+def test_packing_can_be_stopped_and_leaves_nothing(tmp_path, tiny):
+    save(tiny, tmp_path / "model")
+
+    def stop(*_):
+        raise llmrank.CancelledError
+
+    with pytest.raises(llmrank.CancelledError):
+        zipped(tmp_path / "model", progress=stop)
+    assert contents(tmp_path) == ["model"]
+
+
 def test_a_zip_that_is_there_is_not_overwritten(tmp_path, tiny):
     save(tiny, tmp_path / "model")
     (tmp_path / "model.zip").write_text("mine")

@@ -31,7 +31,8 @@ export function showNeuron(card, engine, settings, pin, at) {
     : "No neuron";
   const list = card.querySelector("dl");
   if (!at) {
-    list.replaceChildren(element("dd", "Point at one; click to hold it: everything known of it then stands below."));
+    const hint = "Point at one; click to hold it: all that is known of it stands below then.";
+    list.replaceChildren(element("dt", hint, { gridColumn: "1 / -1" }));
     card.querySelector(".terms").replaceChildren();
     card.querySelector(".legend").replaceChildren();
     return;

@@ -82,6 +82,7 @@ class Explorer {
   change(name, value, released) {
     if (SETTINGS.includes(name)) this.settings[name] = value;
     else this.view[name] = value;
+    if (!released && !this.pending) this.find(".key").lastElementChild?.replaceChildren();
     this.pending = !released;
     if (released) this.commit();
     this.request();
