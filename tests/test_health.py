@@ -114,6 +114,7 @@ def base(tiny_folder, tiny_text):
     )
 
 
+@pytest.mark.slow
 def test_measured_points_and_reports_are_compared_alike(base):
     """Points as `curve` measures them; the report's point is the curve's."""
     stages = Stages()

@@ -170,6 +170,7 @@ def test_a_held_neuron_that_the_model_has_not_is_one_sentence(opened):
     assert canvas(at)["planes"]
 
 
+@pytest.mark.slow
 def test_a_neuron_is_read_and_measured(opened):
     at = opened(view="explore.neuron.0-3")
     at.button(key="inspect").click().run()

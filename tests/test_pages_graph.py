@@ -13,6 +13,8 @@ from llmrank.ffn import ffns, projections
 from llmrank.pruning import PruningPlan
 from pages.shared import cached
 
+pytestmark = pytest.mark.slow  # some seconds each, together a minute
+
 APP = Path(__file__).parent.parent / "app.py"
 PAGE = "pages/graph.py"
 

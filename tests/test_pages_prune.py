@@ -18,6 +18,8 @@ from llmrank.models import ModelSpec
 from llmrank.stages import Stages
 from pages.shared import cached
 
+pytestmark = pytest.mark.slow  # some seconds each, together a minute
+
 APP = Path(__file__).parents[1] / "app.py"
 PROMPT = torch.arange(1, 40)[None]
 

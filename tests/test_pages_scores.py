@@ -15,6 +15,8 @@ from llmrank.criteria import Activation, LLMRank
 from llmrank.pruning import PruningPlan
 from pages.shared import cached
 
+pytestmark = pytest.mark.slow  # some seconds each, together a minute
+
 APP = Path(__file__).parent.parent / "app.py"
 PAGE = "pages/scores.py"
 
