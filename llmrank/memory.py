@@ -31,7 +31,7 @@ from llmrank.progress import Progress, silent
 POLL_S = 0.2
 STATUS = Path("/proc/self/status")
 SHARING = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads that wait sleep: two children on two cores took 31.7 s spinning, 9.9 so."""
+"""Threads that wait sleep: spinning, two children on two cores hold each other up."""
 
 
 @dataclass(frozen=True)

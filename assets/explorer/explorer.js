@@ -19,7 +19,6 @@ class Explorer {
     this.root = root;
     this.find = (selector) => root.querySelector(selector);
     this.serial = 0;
-    this.engines = new Map();
     this.hovered = null;
     this.frames = []; // how long the last frames took, in ms: for benchmarks
     this.strips = new Strips(this.find(".strips"));
@@ -57,21 +56,15 @@ class Explorer {
     const payload = take(this.data?.planes);
     this.say(payload ? null : (take("fault") ?? "Reading the scores …"));
     if (!payload) return;
-    this.engine = this.engineOf(payload);
-    this.payload = payload;
+    if (this.payload !== payload) {
+      this.payload = payload;
+      this.engine = new Engine(payload.widths, payload.planes, payload.exponents);
+    }
     this.view.to = Math.min(this.view.to || this.engine.widest, this.engine.widest);
     if (this.view.layer >= this.engine.widths.length) this.view.layer = null;
     if (this.view.from >= this.view.to) this.view.from = 0;
     if (!this.pin || this.pin.engine !== this.engine) this.setPin(this.data.pin);
     this.settle();
-  }
-
-  engineOf(payload) {
-    if (this.lastPayload !== payload) {
-      this.lastPayload = payload;
-      this.lastEngine = new Engine(payload.widths, payload.planes, payload.exponents);
-    }
-    return this.lastEngine;
   }
 
   get hasTheta() {
