@@ -9,6 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from safetensors.torch import save_file
 
@@ -22,9 +23,13 @@ from llmrank.folders import (
     written_file,
     written_whole,
 )
+from llmrank.hf import reported
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
 from llmrank.sources import RECIPE_FILE
+
+SHARD = "1GB"
+"""Larger checkpoints are written in parts of this size, and may stop between them."""
 
 CHUNK = 2**24
 """Bytes packed between two reports of progress."""
@@ -93,8 +98,9 @@ def save(
         progress: called per step.
 
     Raises:
-        LLMRankError: the folder is refused, the disk is full, or the reloaded model
-            does not compute the same; nothing is left then.
+        LLMRankError: the folder is refused, the disk is full, memory does not hold the
+            model once more to verify it, or the reloaded one does not compute the same.
+        CancelledError: from `progress`. Nothing is left then, nor after an error.
     """
     target = named_path(folder)
     check_export_target(target)
@@ -102,15 +108,13 @@ def save(
     own_widths = ffn.widths(lm.model)
     plain = len(set(own_widths)) == 1
     with written_whole(target) as beside:
-        progress("Writing the checkpoint", 0, 2)
-        lm.model.save_pretrained(beside)
+        with reported("Writing the checkpoint", progress):
+            lm.model.save_pretrained(beside, max_shard_size=SHARD)
         lm.tokenizer.save_pretrained(beside)
         content = {"widths": own_widths, "recipe": dict(recipe or {})}
         (beside / RECIPE_FILE).write_text(json.dumps(content, indent=1), "utf-8")
-        progress("Reloading it to verify", 1, 2)
-        difference = _verify(lm, beside)
+        difference = _verify(lm, beside, progress)
         size = sum(f.stat().st_size for f in beside.iterdir())
-    progress("Reloading it to verify", 2, 2)
     return Saved(target, size, plain, _loader(target, plain), difference)
 
 
@@ -178,10 +182,14 @@ def zipped(folder: Path, *, progress: Progress = silent) -> Path:
 
 
 @torch.inference_mode()
-def _verify(lm: LanguageModel, folder: Path) -> float:
+def _verify(lm: LanguageModel, folder: Path, progress: Progress) -> float:
     """Reload as a user would and compare the logits of one prompt."""
+
+    def verifying(_: str, done: int, total: int) -> None:
+        progress("Reloading it to verify", done, total)
+
     spec = models.ModelSpec(name=str(folder), dtype=lm.spec.dtype, device="cpu")
-    reloaded = models.load(spec)
+    reloaded = models.load(spec, progress=verifying)
     d_vocab = lm.config.vocab_size
     prompt = torch.arange(1, 33).remainder(d_vocab)[None]
     ours = lm.model(prompt.to(lm.device)).logits.float().cpu()
@@ -197,7 +205,15 @@ def _verify(lm: LanguageModel, folder: Path) -> float:
 
 
 def _check_space(lm: LanguageModel, target: Path) -> None:
+    """The disk must hold the checkpoint, the memory the copy that verifies it."""
     need = sum(p.nbytes for p in lm.model.parameters())
+    available = psutil.virtual_memory().available
+    if available < need:
+        raise LLMRankError(
+            f"verifying the export loads it once more, {need / 1e9:.2f} GB, and "
+            f"{available / 1e9:.2f} GB of memory are free; close what needs memory, "
+            "or choose a smaller model"
+        )
     there = next(p for p in (target, *target.parents) if p.exists())
     free = shutil.disk_usage(there).free
     if free < need * 1.05:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from llmrank.families import family_of
+from llmrank.progress import Progress, silent, track
 
 
 @dataclass(frozen=True)
@@ -86,16 +87,23 @@ def twin(model: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def cut(model: nn.Module, keep: Sequence[Int[Tensor, " _"]]) -> nn.Module:
+def cut(
+    model: nn.Module,
+    keep: Sequence[Int[Tensor, " _"]],
+    *,
+    progress: Progress = silent,
+) -> nn.Module:
     """Return a twin whose FFN layers have only the kept neurons.
 
     Args:
         model: left as it is; all weights that are not cut are shared with it, also
             those of layers that keep every neuron.
         keep: the kept neurons of each layer, ascending.
+        progress: called per layer.
     """
     pruned = twin(model)
-    for p, kept in zip(projections(pruned), keep, strict=True):
+    layers = tuple(zip(projections(pruned), keep, strict=True))
+    for p, kept in track(layers, "Cutting the layers", progress):
         if len(kept) == _rows(p.up).shape[0]:
             continue
         rows = kept.to(_rows(p.up).device)
@@ -110,14 +118,20 @@ def cut(model: nn.Module, keep: Sequence[Int[Tensor, " _"]]) -> nn.Module:
 
 
 @torch.no_grad()
-def reordered(model: nn.Module, orders: Sequence[Int[Tensor, " _"]]) -> nn.Module:
+def reordered(
+    model: nn.Module,
+    orders: Sequence[Int[Tensor, " _"]],
+    *,
+    progress: Progress = silent,
+) -> nn.Module:
     """Return a twin with the neurons of each layer in another order.
 
     It computes the same function; one copy of the FFN weights is made. They lie
     neuron after neuron in memory, whatever the family, so that a prefix is one piece.
     """
     other = twin(model)
-    for p, order in zip(projections(other), orders, strict=True):
+    layers = tuple(zip(projections(other), orders, strict=True))
+    for p, order in track(layers, "Sorting the layers", progress):
         neurons = order.to(_rows(p.up).device)
         for module in (p.gate, p.up):
             if module is not None:

@@ -30,6 +30,13 @@ def allowed_roots() -> tuple[Path, ...]:
     return tuple(Path(p).expanduser().resolve() for p in paths if p)
 
 
+def child_environment(**more: str) -> dict[str, str]:
+    """Return the environment of a process that runs a module of this package."""
+    package_parent = str(Path(__file__).parents[1])
+    paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | more | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
 def named_path(name: str | Path) -> Path:
     """Return the path a visitor named, `~` meaning the home folder.
 

@@ -1,7 +1,6 @@
 """Peak memory of one prefill and decode: CUDA's allocator, or a process of its own."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from llmrank.decoding import (
     too_large,
 )
 from llmrank.errors import LLMRankError
+from llmrank.folders import child_environment
 from llmrank.footprint import footprint
 from llmrank.models import LanguageModel, ModelSpec
 from llmrank.progress import Progress, silent
@@ -92,15 +92,13 @@ def _from_child(
 ) -> MemoryPeak:
     if inference_bytes(lm, spec) > psutil.virtual_memory().available:
         raise LLMRankError(too_large(lm, spec))
-    package_parent = str(Path(__file__).parents[1])
-    paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
     with subprocess.Popen(
         [sys.executable, "-m", "llmrank.memory"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | SHARING | {"PYTHONPATH": os.pathsep.join(paths)},
+        env=child_environment(**SHARING),
     ) as child:
         try:
             answer, complaint = _wait(child, _request(lm, spec), timeout_s, progress)

@@ -9,7 +9,7 @@ from torch import nn
 from llmrank import ffn, sources
 from llmrank.errors import LLMRankError
 from llmrank.families import family_of
-from llmrank.hf import BUILDING, transformers
+from llmrank.hf import building, transformers
 from llmrank.options import option, spec
 from llmrank.progress import Progress, silent
 
@@ -84,18 +84,23 @@ def load(
     """
     spec = ModelSpec(name=model) if isinstance(model, str) else model
     device = pick_device(spec.device)
-    progress(f"Loading {spec.name}", 0, 1)
+    what = f"Loading {spec.name}"
+    progress(what, 0, 1)
     source = sources.locate(spec.name, spec.revision, progress=progress)
     config = sources.read_config(source)
     family_of(config.model_type)
     tokenizer = sources.read_tokenizer(source)
+    progress(what, 0, 1)
     try:
-        loaded = sources.read_weights(source, config, getattr(torch, spec.dtype))
+        dtype = getattr(torch, spec.dtype)
+        loaded = sources.read_weights(
+            source, config, dtype, what=what, progress=progress
+        )
         loaded = loaded.to(device).eval().requires_grad_(False)
     except (torch.OutOfMemoryError, MemoryError) as error:
         need = shape(spec).weight_bytes
         raise LLMRankError(_too_little_memory(spec, need, device)) from error
-    progress(f"Loading {spec.name}", 1, 1)
+    progress(what, 1, 1)
     return LanguageModel(spec, loaded, tokenizer)
 
 
@@ -104,7 +109,7 @@ def _skeleton(
 ) -> nn.Module:
     """Build the model without weights."""
     try:
-        with BUILDING, torch.device("meta"):
+        with building(), torch.device("meta"):
             built = transformers().AutoModelForCausalLM.from_config(config)
         if widths:
             ffn.resize(built, widths)

@@ -10,6 +10,7 @@ from torch import Tensor
 from llmrank import ffn
 from llmrank.criteria import Scores
 from llmrank.models import LanguageModel
+from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningPlan, descending
 
 
@@ -31,7 +32,9 @@ class SortedModel:
         return tuple(len(p) for p in self.places)
 
 
-def sort_neurons(lm: LanguageModel, scores: Scores) -> SortedModel:
+def sort_neurons(
+    lm: LanguageModel, scores: Scores, *, progress: Progress = silent
+) -> SortedModel:
     """Sort the neurons of every layer by score; of equals the lower index first.
 
     Raises:
@@ -40,7 +43,7 @@ def sort_neurons(lm: LanguageModel, scores: Scores) -> SortedModel:
     if ffn.widths(lm.model) != tuple(len(s) for s in scores.layers):
         raise ValueError("the scores are of a model with other FFN widths")
     orders = tuple(descending(s).cpu() for s in scores.layers)
-    model = ffn.reordered(lm.model, orders)
+    model = ffn.reordered(lm.model, orders, progress=progress)
     places = tuple(torch.argsort(order) for order in orders)
     return SortedModel(dataclasses.replace(lm, model=model), places)
 

@@ -14,6 +14,7 @@ from llmrank import ffn
 from llmrank.criteria import Scores
 from llmrank.models import LanguageModel
 from llmrank.options import option, spec
+from llmrank.progress import Progress, silent
 
 
 @spec
@@ -94,7 +95,9 @@ def plan(
     return PruningPlan(keep, dense)
 
 
-def prune(lm: LanguageModel, by: PruningPlan) -> LanguageModel:
+def prune(
+    lm: LanguageModel, by: PruningPlan, *, progress: Progress = silent
+) -> LanguageModel:
     """Return a really smaller model; the dense one is untouched, the rest is shared.
 
     Raises:
@@ -102,7 +105,7 @@ def prune(lm: LanguageModel, by: PruningPlan) -> LanguageModel:
     """
     if ffn.widths(lm.model) != by.dense_widths:
         raise ValueError("the plan was made for a model with other FFN widths")
-    return dataclasses.replace(lm, model=ffn.cut(lm.model, by.keep))
+    return dataclasses.replace(lm, model=ffn.cut(lm.model, by.keep, progress=progress))
 
 
 def descending(scores: Float[Tensor, " n"]) -> Int[Tensor, " n"]:

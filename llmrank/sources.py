@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from llmrank import ffn
-from llmrank.errors import LLMRankError
+from llmrank import ffn, hub
+from llmrank.errors import CancelledError, LLMRankError
 from llmrank.families import family_of
 from llmrank.folders import cache_folder, named_path, written_whole
-from llmrank.hf import BUILDING, transformers
+from llmrank.hf import building, reported, transformers
 from llmrank.progress import Progress, silent
 
 DEMO_NAME = "SmolLM2-135M-Instruct"
@@ -22,12 +22,6 @@ RECIPE_FILE = "llmrank.json"
 """Beside our checkpoints: the widths of their layers and how they were made."""
 
 _SUFFIX = ".safetensors"
-
-_NO_TYPE = (ValueError, KeyError, TypeError)
-"""What a config.json that is no JSON, no object or names no type raises."""
-
-HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
-"""What is fetched from the hub: never a pickle, never code."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ def locate(
         return Source(path.parent, path.name)
     if path.is_dir():
         return Source(_checked_folder(path))
-    found = _from_hub(name, revision, weights=weights)
+    found = hub.fetch(name, revision, weights=weights, progress=progress)
     return Source(_checked_folder(found) if weights else found)
 
 
@@ -81,17 +75,18 @@ def demo_folder(*, progress: Progress = silent) -> Path:
         )
     folder = cache_folder() / f"{DEMO_NAME}-q4_1-f32"
     if not (folder / "config.json").exists():
-        progress("Converting the embedded model (once, about 30 s)", 0, 1)
         gguf = next(Path(found.origin).parent.glob("*.gguf"))
-        _convert_gguf(Source(gguf.parent, gguf.name), folder)
+        _convert_gguf(Source(gguf.parent, gguf.name), folder, progress)
     return folder
 
 
-def _convert_gguf(source: Source, folder: Path) -> None:
+def _convert_gguf(source: Source, folder: Path, progress: Progress) -> None:
+    what = "Converting the embedded model, once"
+    progress(what, 0, 1)
     config = read_config(source)
-    model = read_weights(source, config, torch.float32)
+    model = read_weights(source, config, torch.float32, what=what, progress=progress)
     try:
-        with written_whole(folder) as beside:
+        with written_whole(folder) as beside, reported(what, progress):
             model.save_pretrained(beside)
             read_tokenizer(source).save_pretrained(beside)
     except LLMRankError:
@@ -131,25 +126,6 @@ def _refuse_indexed_pickles(folder: Path) -> None:
             )
 
 
-def _from_hub(name: str, revision: str, *, weights: bool) -> Path:
-    from huggingface_hub import hf_hub_download, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        head = hf_hub_download(name, "config.json", revision=revision)
-        family_of(str(json.loads(Path(head).read_text("utf-8"))["model_type"]))
-        if not weights:
-            return Path(head).parent
-        folder = snapshot_download(name, revision=revision, allow_patterns=[*HUB_FILES])
-    except (OSError, HfHubHTTPError, HFValidationError, *_NO_TYPE) as error:
-        raise LLMRankError(
-            f"no model {name[:120]!r}: it is no folder or .gguf file here, and "
-            f"the Hugging Face hub did not give it ({type(error).__name__}); "
-            "check the name and the connection, or use demo"
-        ) from error
-    return Path(folder)
-
-
 def read_config(source: Source) -> Any:
     """Read the Hugging Face configuration.
 
@@ -181,25 +157,31 @@ def _refuse_unknown_type(source: Source, error: Exception) -> None:
     try:
         text = (source.folder / "config.json").read_text("utf-8")
         model_type = json.loads(text)["model_type"]
-    except _NO_TYPE:
+    except hub.BAD_CONFIG:
         return
     family_of(str(model_type))
 
 
-def read_weights(source: Source, config: Any, dtype: torch.dtype) -> nn.Module:
+def read_weights(
+    source: Source,
+    config: Any,
+    dtype: torch.dtype,
+    *,
+    what: str = "Loading",
+    progress: Progress = silent,
+) -> nn.Module:
     """Read the weights; layers of different widths are opened from our exports.
 
     Raises:
         LLMRankError: the weights are damaged or incomplete.
         MemoryError: they do not fit.
+        CancelledError: from `progress`, called with `what` per tensor.
     """
     own_widths = recorded_widths(source)
     try:
-        with BUILDING:
+        with building(what, progress):
             return _read(source, config, own_widths, dtype)
-    except LLMRankError:
-        raise
-    except (torch.OutOfMemoryError, MemoryError):
+    except (LLMRankError, CancelledError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
         if "allocate memory" in str(error):

@@ -179,7 +179,8 @@ class Stages:
 
         def make() -> SortedModel:
             scores = self.scores(model, calibration, criterion, progress=progress)
-            return sort_neurons(self.model(model, progress=progress), scores)
+            dense = self.model(model, progress=progress)
+            return sort_neurons(dense, scores, progress=progress)
 
         kept = self.plan(model, calibration, criterion, pruning, progress=progress)
         return prefix(self._sorted.get((model, calibration, criterion), make), kept)
@@ -255,7 +256,8 @@ class Stages:
 
     def _cut(self, specs: StageSpecs, progress: Progress) -> LanguageModel:
         kept = self.plan(*specs, progress=progress)
-        return prune(self.model(specs[0], progress=progress), kept)
+        dense = self.model(specs[0], progress=progress)
+        return prune(dense, kept, progress=progress)
 
     def _note_pace(self, model: ModelSpec, n_tokens: int, start: float) -> None:
         self._tokens_per_s[model] = n_tokens / (time.perf_counter() - start)

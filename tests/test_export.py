@@ -8,6 +8,7 @@ import sys
 import zipfile
 from contextlib import contextmanager
 
+import psutil
 import pytest
 import torch
 from conftest import tiny_model
@@ -185,14 +186,20 @@ def test_a_free_folder_is_not_there_yet(tmp_path):
     assert free_folder(wanted) == tmp_path / "smaller-3"
 
 
-def test_progress_is_told(tmp_path, tiny):
+def test_progress_is_told_by_part_and_by_tensor(tmp_path, tiny, monkeypatch):
+    monkeypatch.setattr(export, "SHARD", "10KB")
     told = []
-    save(tiny, tmp_path / "model", progress=lambda *step: told.append(step))
-    assert told == [
-        ("Writing the checkpoint", 0, 2),
-        ("Reloading it to verify", 1, 2),
-        ("Reloading it to verify", 2, 2),
-    ]
+    saved = save(tiny, tmp_path / "model", progress=lambda *step: told.append(step))
+    n_parts = len(list(saved.folder.glob("*.safetensors")))
+    assert n_parts > 2
+    writing = [(d, n) for what, d, n in told if what == "Writing the checkpoint"]
+    assert writing == [(done, n_parts) for done in range(n_parts + 1)]
+    n_tensors = len(tiny.model.state_dict())
+    reloading = [(d, n) for what, d, n in told if what == "Reloading it to verify"]
+    assert {(done, n_tensors) for done in range(n_tensors + 1)} <= set(reloading)
+    assert len(told) == len(writing) + len(reloading)
+    model = AutoModelForCausalLM.from_pretrained(saved.folder)
+    assert torch.equal(model(PROMPT).logits, tiny.model(PROMPT).logits)
 
 
 # Whole or not at all
@@ -231,13 +238,24 @@ def test_a_model_that_does_not_verify_is_not_kept(tmp_path, tiny, amount):
     assert contents(tmp_path) == []
 
 
-def test_stopping_an_export_leaves_nothing(tmp_path, tiny):
-    def stop(what, *_):
-        if what.startswith("Reloading"):
+@pytest.mark.parametrize("where", ["Writing", "Reloading"])
+def test_stopping_an_export_leaves_nothing(tmp_path, tiny, monkeypatch, where):
+    monkeypatch.setattr(export, "SHARD", "10KB")
+
+    def stop(what, done, _):
+        if what.startswith(where) and done == 2:
             raise llmrank.CancelledError
 
     with pytest.raises(llmrank.CancelledError):
         save(tiny, tmp_path / "model", progress=stop)
+    assert contents(tmp_path) == []
+
+
+def test_an_export_that_memory_cannot_verify_is_refused(tmp_path, tiny, monkeypatch):
+    little = psutil.virtual_memory()._replace(available=1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: little)
+    with pytest.raises(LLMRankError, match="verifying the export loads it once more"):
+        save(tiny, tmp_path / "model")
     assert contents(tmp_path) == []
 
 

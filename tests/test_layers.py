@@ -14,8 +14,8 @@ PACKAGE = Path(llmrank.__file__).parent
 MAX_LINES = 300
 
 ORDER = (
-    "errors", "progress", "options", "registry", "families", "folders", "hf", "memo",
-    "ffn",
+    "errors", "progress", "options", "registry", "families", "folders", "hub", "hf",
+    "memo", "ffn",
     "sources", "models", "corpora", "calibration", "graph", "centrality", "planes",
     "compressibility", "criteria", "pruning", "prefixes", "payload", "export",
     "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",

@@ -2,18 +2,23 @@
 
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import save_folder, tiny_model
+from transformers import PreTrainedModel
+from transformers.utils.logging import tqdm
 
 import llmrank
 from llmrank import ffn
-from llmrank.errors import LLMRankError, OptionError
+from llmrank.errors import CancelledError, LLMRankError, OptionError
 from llmrank.families import SUPPORTED
 from llmrank.footprint import footprint
+from llmrank.hf import building, reported, transformers
 from llmrank.models import ModelSpec, load, pick_device, shape
 from llmrank.pruning import PruningPlan
 
@@ -108,13 +113,6 @@ def test_the_shape_of_an_unsupported_type_is_refused(tmp_path):
         shape(ModelSpec(name=str(tmp_path)))
 
 
-def test_loading_reports_its_progress(tiny_folder):
-    told = []
-    load(str(tiny_folder), progress=lambda *step: told.append(step))
-    what = f"Loading {tiny_folder}"
-    assert told == [(what, 0, 1), (what, 1, 1)]
-
-
 OUT_OF_MEMORY = """
 import json, resource, struct, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -180,6 +178,64 @@ def test_models_read_by_several_threads_at_once_are_tied(tmp_path):
         found = list(pool.map(load, [spec] * 24))
     for one in found:
         assert one.model.lm_head.weight is one.model.model.embed_tokens.weight
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_reading_weights_reports_each_tensor_and_can_be_stopped(tiny, tmp_path, dtype):
+    """What transformers had patched for reading is as before, also after a stop."""
+    spec = ModelSpec(name=str(save_folder(tiny, tmp_path / "m")), device="cpu")
+    told, n_tensors = [], len(tiny.model.state_dict())
+    whole = load(spec, progress=lambda *report: told.append(report))
+    what = f"Loading {spec.name}"
+    assert [r for r in told if r[2] == n_tensors] == [
+        (what, done, n_tensors) for done in range(n_tensors + 1)
+    ]
+
+    def stop(_, done, total):
+        if total == n_tensors and done == 3:
+            raise CancelledError
+
+    before = PreTrainedModel.tie_weights
+    with pytest.raises(CancelledError):
+        load(replace(spec, dtype=dtype), progress=stop)
+    assert PreTrainedModel.tie_weights is before
+    assert torch.get_default_dtype() == torch.float32
+    again = load(spec)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], tensor)
+
+
+def test_waiting_for_another_model_can_be_stopped(tiny, tmp_path):
+    spec = ModelSpec(name=str(save_folder(tiny, tmp_path / "m")), device="cpu")
+
+    def stop(what, *_):
+        if "waiting for another model" in what:
+            raise CancelledError
+
+    with (
+        building(),
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(CancelledError),
+    ):
+        pool.submit(load, spec, progress=stop).result(timeout=60)
+
+
+def test_bars_of_one_thread_are_not_told_to_another():
+    transformers()
+    told = []
+
+    def read(name):
+        with reported(name, lambda *report: told.append(report)):
+            barrier.wait()
+            list(tqdm([1, 2], desc="Loading weights"))
+
+    barrier = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(read, ["a", "b"]))
+    list(tqdm([1, 2, 3]))  # nobody watches
+    for name in "ab":
+        assert [r for r in told if r[0] == name] == [(name, d, 2) for d in range(3)]
+    assert len(told) == 6
 
 
 def test_the_shape_of_an_uneven_export_is_its_own(tmp_path):

@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 
 import gguf
-import huggingface_hub.constants
 import pytest
 import torch
 from conftest import save_folder, tiny_model
@@ -397,8 +396,8 @@ def test_an_uneven_folder_that_lacks_a_tensor_is_refused(folder):
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """An empty hub cache; `HF_HUB_OFFLINE` is set for all tests."""
-    assert huggingface_hub.constants.HF_HUB_OFFLINE
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     return tmp_path
 
 
@@ -449,11 +448,6 @@ def test_a_hub_model_with_pickles_only_is_refused(hub, folder):
     assert "pytorch_model.bin is a pickle" in refusal(in_hub(hub, folder))
 
 
-def test_nothing_but_data_is_fetched_from_the_hub():
-    fetched = {pattern.split(".")[-1] for pattern in sources.HUB_FILES}
-    assert fetched == {"json", "safetensors", "model", "txt", "jinja"}
-
-
 # The embedded model, with the tiny GGUF in the place of the real one
 
 
@@ -473,11 +467,13 @@ def test_the_embedded_model_is_converted_once_into_the_cache(tiny, embedded):
     told = []
     folder = sources.demo_folder(progress=lambda what, *_: told.append(what))
     assert folder.parent == embedded
-    assert told == ["Converting the embedded model (once, about 30 s)"]
+    assert told[0] == "Converting the embedded model, once"
+    assert told[1] == "Converting the embedded model, once, dequantising"
+    n_told = len(told)
     before = {f.name: f.stat().st_mtime_ns for f in folder.iterdir()}
     loaded = load(ModelSpec(device="cpu"))
     assert sources.demo_folder(progress=lambda what, *_: told.append(what)) == folder
-    assert len(told) == 1
+    assert len(told) == n_told
     assert {f.name: f.stat().st_mtime_ns for f in folder.iterdir()} == before
     assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
     assert [f.name for f in embedded.iterdir()] == [folder.name]
@@ -506,7 +502,7 @@ def test_two_conversions_at_once_leave_one_whole_model(tiny, embedded):
 def test_a_conversion_that_comes_second_does_no_harm(embedded, tiny_gguf):
     folder = sources.demo_folder()
     (folder / "mark").touch()
-    sources._convert_gguf(Source(tiny_gguf.parent, tiny_gguf.name), folder)
+    sources._convert_gguf(Source(tiny_gguf.parent, tiny_gguf.name), folder, silent)
     assert (folder / "mark").exists()
     assert [f.name for f in embedded.iterdir()] == [folder.name]
 

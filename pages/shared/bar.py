@@ -2,11 +2,11 @@
 
 import streamlit as st
 
+from llmrank import ffn
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
 from llmrank.folders import named_path
 from llmrank.hf import BUILDING
-from llmrank.models import ModelShape
 from llmrank.options import described
 from llmrank.sources import DEMO_NAME
 from llmrank.summary import number, spread
@@ -25,8 +25,8 @@ def draw(e: Experiment) -> None:
 
 def _model(e: Experiment) -> str:
     name = DEMO_NAME if e.model.name == "demo" else plain(e.model.name, limit=60)
-    seen = _shape(e)
-    return f"**{name}**" if seen is None else f"**{name}** · {_size(seen.widths)}"
+    widths = _widths(e)
+    return f"**{name}**" if widths is None else f"**{name}** · {_size(widths)}"
 
 
 def _size(widths: tuple[int, ...]) -> str:
@@ -64,16 +64,20 @@ def _measured(e: Experiment) -> str:
     return " · ".join(said)
 
 
-def _shape(e: Experiment) -> ModelShape | None:
-    """Describe what is on this machine; a link never fetches anything."""
+def _widths(e: Experiment) -> tuple[int, ...] | None:
+    """Tell the widths of what is on this machine; a link never fetches anything."""
     try:
         if e.model.name != "demo" and not named_path(e.model.name).exists():
             return None
         access.check(e)
+        if cached.stages().has_model(e.model):
+            return ffn.widths(cached.stages().model(e.model).model)
+        if named_path(e.model.name).is_file():
+            return None  # the head of a .gguf takes seconds to read
         if not BUILDING.acquire(blocking=False):
             return None  # a model is being read; the page does not wait for its end
         try:
-            return cached.shape(e.model)
+            return cached.shape(e.model).widths
         finally:
             BUILDING.release()
     except LLMRankError as error:

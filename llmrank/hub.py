@@ -1,0 +1,174 @@
+"""Fetching a model from the Hugging Face hub: only data, watched, stoppable."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from llmrank.errors import LLMRankError
+from llmrank.families import family_of
+from llmrank.folders import child_environment
+from llmrank.progress import Progress, silent
+
+FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+"""What is fetched: never a pickle, never code."""
+
+CHUNK = 2**20
+"""Bytes after which the client writes to the disk: what is seen, and lost by a stop."""
+
+POLL_S = 0.1
+BAD_CONFIG = (ValueError, KeyError, TypeError)
+"""What a config.json that is no JSON, no object or names no type raises."""
+
+
+def fetch(
+    name: str, revision: str, *, weights: bool = True, progress: Progress = silent
+) -> Path:
+    """Return the folder of a hub model; without `weights` its configuration alone.
+
+    A process of its own asks and downloads: it can be stopped at any moment, also
+    while it waits for an answer. The files that are whole by then are kept.
+
+    Raises:
+        LLMRankError: no such model, no connection, or an unsupported type (refused
+            before its weights are fetched).
+        CancelledError: from `progress`.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise LLMRankError(_not_given(name, "no name of a model there")) from error
+    command = [sys.executable, "-m", "llmrank.hub", name, revision]
+    command += ["weights"] if weights else []
+    with tempfile.TemporaryDirectory() as folder:
+        heard = Path(folder) / "heard"
+        with (
+            heard.open("w") as stdout,
+            subprocess.Popen(
+                command,
+                stdout=stdout,
+                stderr=subprocess.DEVNULL,
+                env=child_environment(),
+            ) as child,
+        ):
+            try:
+                _watch(child, heard, name, progress)
+            except BaseException:
+                child.kill()
+                child.wait()
+                _tidy(_last(heard))
+                raise
+        answer = _last(heard)
+    if "folder" in answer:
+        return Path(answer["folder"])
+    why = answer.get("error", "its process ended without a word")
+    raise LLMRankError(answer.get("sentence") or _not_given(name, why))
+
+
+def _watch(
+    child: subprocess.Popen[bytes], heard: Path, name: str, progress: Progress
+) -> None:
+    """Report how much of the announced bytes lies on the disk until the child ends."""
+    before: int | None = None
+    while child.poll() is None:
+        plan = _last(heard)
+        if "missing" in plan:
+            stored, total = _stored(Path(plan["store"])), plan["missing"]
+            before = stored if before is None else before
+            done = min(total, stored - before)
+            progress(f"Downloading {name}, MB", done // 10**6, max(1, total // 10**6))
+        else:
+            progress(f"Asking the Hugging Face hub for {name}", 0, 1)
+        time.sleep(POLL_S)
+
+
+def _last(heard: Path) -> dict[str, Any]:
+    """Return the last whole line that the child has said."""
+    *lines, _ = heard.read_text("utf-8").split("\n")
+    return dict(json.loads(lines[-1])) if lines else {}
+
+
+def _tidy(plan: dict[str, Any]) -> None:
+    """Remove what a killed client has begun: it would never go on with it."""
+    for file in set(_begun(plan["store"])) - {*plan["begun"]} if plan else ():
+        Path(plan["store"], file).unlink(missing_ok=True)
+
+
+def _begun(store: str) -> list[str]:
+    return [file.name for file in Path(store).glob("*.incomplete")]
+
+
+def _stored(store: Path) -> int:
+    """Count the bytes on the disk, those of unfinished files too."""
+    n_bytes = 0
+    for file in store.glob("*"):
+        with suppress(FileNotFoundError):  # a finished file takes another name
+            n_bytes += file.stat().st_blocks * 512
+    return n_bytes
+
+
+def _not_given(name: str, why: str) -> str:
+    return (
+        f"no model {name[:120]!r}: it is no folder or .gguf file here, and the Hugging "
+        f"Face hub did not give it ({why}); check the name and the connection, or use "
+        "demo"
+    )
+
+
+def _answers(name: str, revision: str, *, weights: bool) -> Iterator[dict[str, Any]]:
+    """Fetch in the child: what is missing is announced first, then the folder."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        head = Path(hf_hub_download(name, "config.json", revision=revision))
+        family_of(str(json.loads(head.read_text("utf-8"))["model_type"]))
+        if weights:
+            yield from _weights(name, head.parent)
+        yield {"folder": str(head.parent)}
+    except LLMRankError as error:
+        yield {"sentence": str(error)}
+    except (OSError, HfHubHTTPError, *BAD_CONFIG) as error:
+        yield {"error": type(error).__name__}
+
+
+def _weights(name: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """Fetch what is missing of a snapshot, whose folder is named after its commit."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import DryRunError
+
+    commit, store = folder.name, str(folder.parents[1] / "blobs")
+    snapshot: Any = partial(
+        snapshot_download, name, revision=commit, allow_patterns=[*FILES]
+    )
+    try:
+        files = snapshot(dry_run=True)
+    except DryRunError:  # no connection: what is here must do, if it is whole
+        snapshot(local_files_only=True)
+        return
+    missing = sum(file.file_size for file in files if file.will_download)
+    if missing:
+        yield {"store": store, "missing": missing, "begun": _begun(store)}
+        snapshot()
+
+
+def _main(name: str, revision: str, *more: str) -> None:
+    from huggingface_hub import constants
+
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK
+    for answer in _answers(name, revision, weights="weights" in more):
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,199 @@
+"""Fetching from the hub, against a server on this machine that answers as it does."""
+
+import hashlib
+import http.server
+import json
+import threading
+import time
+
+import pytest
+import torch
+from conftest import save_folder, tiny_model
+
+from llmrank import hub
+from llmrank.errors import CancelledError, LLMRankError
+from llmrank.models import ModelSpec, load, shape
+
+pytestmark = pytest.mark.slow
+
+REPO = "someone/tiny"
+COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
+PROMPT = torch.arange(1, 40)[None]
+PIECE = 2**18
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """One model repository; counts what it sends of each file."""
+
+    daemon_threads = True
+
+    def __init__(self, folder):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files = {p.name: p.read_bytes() for p in folder.iterdir()}
+        self.sent = dict.fromkeys(self.files, 0)
+        self.pause_s = 0.0
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """What huggingface.co answers: the revision, its tree, the files."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_HEAD(self):
+        self.do_GET(body=False)
+
+    def do_GET(self, body=True):
+        path = self.path.split("?")[0]
+        if path == f"/api/models/{REPO}/revision/main":
+            self.answer({"id": REPO, "sha": COMMIT, "siblings": []})
+        elif path.startswith(f"/api/models/{REPO}/tree/"):
+            self.answer([self.entry(name) for name in self.server.files])
+        elif path.startswith(f"/{REPO}/resolve/"):
+            self.file(path.split("/")[-1], body)
+        else:
+            self.answer({"error": "Repository not found"}, 404)
+
+    def entry(self, name):
+        content = self.server.files[name]
+        return {"type": "file", "path": name, "size": len(content), "oid": tag(content)}
+
+    def answer(self, content, status=200):
+        plain = json.dumps(content).encode()
+        self.send_response(status)
+        if status == 404:
+            self.send_header("X-Error-Code", "RepoNotFound")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(plain)))
+        self.end_headers()
+        self.wfile.write(plain)
+
+    def file(self, name, body):
+        content = self.server.files[name]
+        start = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", f'"{tag(content)}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        for at in range(start, len(content) if body else start, PIECE):
+            piece = content[at : at + PIECE]
+            try:
+                self.wfile.write(piece)
+            except OSError:  # the client was stopped
+                self.close_connection = True
+                return
+            self.server.sent[name] += len(piece)
+            if name.endswith(".safetensors"):
+                time.sleep(self.server.pause_s)
+
+
+def tag(content):
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A hub with one model, and an empty cache; both for this process and children."""
+    lm = tiny_model()
+    lm.model.resize_token_embeddings(100_000, mean_resizing=False)  # 13 MB
+    folder = save_folder(lm, tmp_path / "upstream")
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    (folder / "modeling.py").write_text("raise SystemExit")
+    server = Server(folder)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_model_is_fetched_with_progress_and_then_from_the_cache(served):
+    served.pause_s = 0.03
+    seen = []
+    spec = ModelSpec(name=REPO, device="cpu")
+    loaded = load(spec, progress=lambda *report: seen.append(report))
+    assert loaded.model(PROMPT).logits.shape[-1] == 100_000
+    fetched = [(done, total) for what, done, total in seen if "Downloading" in what]
+    data = sum(len(c) for n, c in served.files.items() if n[-3:] not in (".py", "bin"))
+    config = len(served.files["config.json"])  # it came first, to be looked at
+    assert {total for _, total in fetched} == {(data - config) // 10**6}
+    done = [done for done, _ in fetched]
+    assert done == sorted(done)
+    assert len(set(done)) > 3
+    assert served.sent["pytorch_model.bin"] == served.sent["modeling.py"] == 0
+    before = dict(served.sent)
+    load(spec)
+    assert served.sent == before
+
+
+def test_a_download_can_be_stopped_and_leaves_nothing_half_written(served, tmp_path):
+    served.pause_s = 0.05
+    weights = "model.safetensors"
+
+    def impatient(what, done, total):
+        if "Downloading" in what and done > total / 4:
+            raise CancelledError
+
+    other = tmp_path / "hub" / f"models--{REPO.replace('/', '--')}" / "blobs"
+    other.mkdir(parents=True)
+    (other / "of-another.incomplete").touch()
+    with pytest.raises(CancelledError):
+        load(ModelSpec(name=REPO, device="cpu"), progress=impatient)
+    time.sleep(0.5)  # what was on its way arrives nowhere
+    assert served.sent[weights] < len(served.files[weights])
+    begun = [p.name for p in tmp_path.rglob("*.incomplete")]
+    assert begun == ["of-another.incomplete"]
+    assert not list(tmp_path.glob("hub/**/*.safetensors"))
+    sent, served.pause_s = served.sent["tokenizer.json"], 0.0
+    load(ModelSpec(name=REPO, device="cpu"))
+    assert served.sent["tokenizer.json"] == sent  # the whole files are kept
+
+
+@pytest.mark.usefixtures("served")
+def test_a_hub_that_does_not_answer_can_be_left(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # refused, and tried again
+    asked = []
+
+    def impatient(*report):
+        asked.append(report)
+        if len(asked) == 5:
+            raise CancelledError
+
+    start = time.monotonic()
+    with pytest.raises(CancelledError):
+        load(ModelSpec(name=REPO, device="cpu"), progress=impatient)
+    assert time.monotonic() - start < 10
+    assert any("Asking the Hugging Face hub" in what for what, _, _ in asked)
+
+
+def test_a_model_is_described_before_its_weights_are_fetched(served):
+    assert shape(ModelSpec(name=REPO)).d_vocab == 100_000
+    assert served.sent["model.safetensors"] == 0
+
+
+@pytest.mark.usefixtures("served")
+def test_a_model_that_the_hub_does_not_have_is_refused():
+    with pytest.raises(LLMRankError, match=r"no model 'someone/else'.*RepositoryNot"):
+        load(ModelSpec(name="someone/else", device="cpu"))
+
+
+def test_an_unsupported_type_is_refused_before_its_weights_are_fetched(served):
+    config = json.loads(served.files["config.json"]) | {"model_type": "bert"}
+    served.files["config.json"] = json.dumps(config).encode()
+    with pytest.raises(LLMRankError, match="type 'bert' are not supported"):
+        load(ModelSpec(name=REPO, device="cpu"))
+    assert served.sent["model.safetensors"] == 0
+
+
+def test_nothing_but_data_is_fetched():
+    fetched = {pattern.split(".")[-1] for pattern in hub.FILES}
+    assert fetched == {"json", "safetensors", "model", "txt", "jinja"}
