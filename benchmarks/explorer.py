@@ -44,12 +44,12 @@ COMMIT = """async () => {
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """Run the benchmark's page until the block ends; give its address."""
+def served(script: str) -> Iterator[str]:
+    """Run a page until the block ends; give its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "benchmarks/explorer_page.py"]
+    command = [sys.executable, "-m", "streamlit", "run", script]
     with subprocess.Popen(
         [*command, f"--server.port={port}"],
         cwd=ROOT,
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     print("shape          neurons  payload   drag frame   p95   first picture   commit")
-    with served() as url, sync_playwright() as playwright:
+    with served("benchmarks/explorer_page.py") as url, sync_playwright() as playwright:
         browser = shots.launch(playwright.chromium)
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in SHAPES}
         for _ in range(options.rounds):

@@ -207,6 +207,18 @@ def test_a_point_is_measured_and_joins_the_others(opened, tiny_text):
     assert not other.button(key="measure_here").disabled
 
 
+def test_a_shape_is_timed_once_for_every_criterion_that_leaves_it(opened):
+    more = {"prompt_tokens": "8", "new_tokens": "2", "repeats": "3"}
+    at = opened(sparsity="0.4", **more)
+    at.button(key="time_here").click().run()
+    at = finished(at, "timing")
+    assert not at.exception
+    assert any("its arithmetic allows" in m.value for m in at.markdown)
+    assert at.button(key="time_here").disabled
+    assert opened(sparsity="0.4", criterion="l1", **more).button("time_here").disabled
+    assert not opened(sparsity="0.2", **more).button(key="time_here").disabled
+
+
 def test_halves_of_the_calibration_answer_for_every_setting(opened):
     at = opened(samples="4")
     at.button(key="steady").click().run()

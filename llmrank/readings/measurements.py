@@ -1,13 +1,17 @@
 """What measurements say, what they were taken on, and the tables behind charts."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
+from llmrank import speeds
 from llmrank.comparison import Comparison
 from llmrank.evaluation import WINDOW
 from llmrank.experiment import Experiment, Report
 from llmrank.memory import MemoryPeak
 from llmrank.readings.lines import Phase, timing_of
 from llmrank.readings.scores import share
+from llmrank.speeds import SpeedPoint
 from llmrank.summary import number
 from llmrank.timing import Latency
 
@@ -50,6 +54,21 @@ def of_text(e: Experiment, found: Comparison) -> str:
         f"paired by window. Scores from {seen.samples} × {seen.seq_len} calibration "
         f"tokens, seed {seen.seed}."
     )
+
+
+def of_speeds(points: Sequence[SpeedPoint], removed: float) -> str:
+    """Say how much faster the shape nearest to a share removed is, and why no more."""
+    found = speeds.nearest(points, removed)
+    said = f"With {share(found.removed)} of the neurons removed "
+    if abs(found.removed - removed) > 0.005:
+        said = f"{share(removed)} is not timed; with {share(found.removed)} removed "
+    both = " and ".join(
+        f"{name} is ×{number(r.measured)} [{number(r.low)}, {number(r.high)}] as fast "
+        f"(its arithmetic allows ×{number(r.ideal)})"
+        for name in speeds.PHASES
+        for r in [speeds.phase(found, name)]
+    )
+    return f"{said}{both}. {' '.join(found.speedup.reasons)}".strip()
 
 
 def of_tasks(e: Experiment) -> str:

@@ -9,6 +9,7 @@ from llmrank.ffn import ffns
 from llmrank.jobs import Worker
 from llmrank.memo import Memo
 from llmrank.models import ModelShape, ModelSpec
+from llmrank.speeds import SpeedPoint
 from llmrank.stages import Stages
 
 
@@ -33,6 +34,12 @@ def kinds() -> Memo[str]:
 @st.cache_resource(show_spinner=False)
 def reports() -> Memo[Report]:
     """What was measured last, by experiment; each carries its time and machine."""
+    return Memo(64)
+
+
+@st.cache_resource(show_spinner=False)
+def speeds() -> Memo[SpeedPoint]:
+    """What was timed, by model, benchmark and widths."""
     return Memo(64)
 
 

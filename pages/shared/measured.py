@@ -1,19 +1,22 @@
-"""Measured on the spot: one point of accuracy, refining itself, on all the others."""
+"""Measured on the spot: points of accuracy, refining themselves, and of speed."""
 
 from dataclasses import dataclass
 
 import streamlit as st
 
-from llmrank import charts, curve
+from llmrank import charts, curve, speeds
 from llmrank.evaluation import TextEvaluation, perplexity_ratio, top1_retention
 from llmrank.experiment import Experiment
 from llmrank.jobs import Job, JobView
 from llmrank.readings import curves
+from llmrank.readings import measurements as readings
+from llmrank.speeds import SpeedPoint
 from llmrank.summary import spread
 from pages.shared import access, cached, jobs, panels
 from pages.shared.words import plain
 
 KIND = "probe"
+TIMING = "timing"
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Probe:
 
 
 def show(e: Experiment, *, committed: bool) -> None:
-    """Offer a measurement of this setting, and draw all that were made."""
+    """Offer measurements of this setting, and draw all that were made."""
+    known = e.stage_specs in cached.stages().known_pruned_texts(e.model, e.evaluation)
     with st.container(horizontal=True, vertical_alignment="center"):
         follow = st.toggle(
             "Measure on release",
@@ -35,18 +39,29 @@ def show(e: Experiment, *, committed: bool) -> None:
             help="Each time a slider is let go, the pruned model reads the held-out "
             "text; the next move stops it.",
         )
-        known = e.stage_specs in cached.stages().known_pruned_texts(
-            e.model, e.evaluation
-        )
         asked = st.button(
-            "Measure here", disabled=known or jobs.active(KIND), key="measure_here"
+            "Measure here",
+            disabled=known or jobs.active(KIND),
+            key="measure_here",
+            help="Reads the held-out text with the pruned model of this setting",
         )
+        if st.button(
+            "Time it here",
+            disabled=_timed(e) is not None or jobs.active(TIMING),
+            key="time_here",
+            help="Cuts this model and times it against the dense one, in turns",
+        ):
+            time_here(e)
     if asked or (follow and committed and not known):
         start(e)
-    if jobs.active(KIND):
-        jobs.live(KIND, lambda seen: _draw(e, seen))
-    else:
-        _draw(e, None)
+    worth, speed = st.columns(2, gap="medium")
+    with worth:
+        if jobs.active(KIND):
+            jobs.live(KIND, lambda seen: _draw(e, seen))
+        else:
+            _draw(e, None)
+    with speed:
+        _draw_speeds(e)
 
 
 def start(e: Experiment) -> None:
@@ -71,6 +86,52 @@ def start(e: Experiment) -> None:
 
     title = f"Measuring {e.pruning.sparsity:.0%} by {e.criterion.name} on text"
     jobs.start(KIND, title, work, key=e)
+
+
+def time_here(e: Experiment) -> None:
+    """Time this setting's shape against the dense model."""
+    access.check(e)
+    stages, points = cached.stages(), cached.speeds()
+
+    def work(job: Job) -> SpeedPoint:
+        dense = stages.model(e.model, progress=job.progress)
+        pruned = stages.pruned(*e.stage_specs, progress=job.progress)
+        found = speeds.time_pair(dense, pruned, e.benchmark, progress=job.progress)
+        points.put((e.model, e.benchmark, found.widths), found)
+        return found
+
+    jobs.start(TIMING, f"Timing {e.pruning.sparsity:.0%} against dense", work, key=e)
+
+
+def _timed(e: Experiment) -> SpeedPoint | None:
+    """Return what is known of the widths that this setting leaves."""
+    widths = cached.stages().plan(*e.stage_specs).widths
+    return cached.speeds().peek((e.model, e.benchmark, widths))
+
+
+def _draw_speeds(e: Experiment) -> None:
+    points = [
+        point
+        for (model, benchmark, _), point in cached.speeds().items()
+        if (model, benchmark) == (e.model, e.benchmark)
+    ]
+    if not points:
+        st.caption(
+            "Nothing is timed yet. How fast a pruned model is depends on how many "
+            "neurons its layers keep, not on which: one timing serves every criterion."
+        )
+        return
+    panels.chart(
+        charts.tradeoff(
+            speeds.chart_table(points),
+            metric="times as fast as dense",
+            dark=panels.is_dark(),
+        ),
+        readings.of_speeds(points, e.pruning.sparsity),
+        lambda: speeds.as_table(points),
+        key="speeds_chart",
+    )
+    st.caption(plain(readings.of_clock(points[-1].pruned)))
 
 
 def _draw(e: Experiment, seen: JobView | None) -> None:

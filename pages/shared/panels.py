@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from llmrank import charts
+from llmrank import charts, speeds
 from llmrank import experiment as experiments
 from llmrank.comparison import Comparison
 from llmrank.errors import LLMRankError
@@ -37,13 +37,16 @@ def measure(e: Experiment, label: str = "Measure it", *, primary: bool = True) -
     if not st.button(label, type=kind, disabled=busy, key=f"measure_{label}"):
         return
     access.check(e)
-    stages, reports = cached.stages(), cached.reports()
+    stages, reports, points = cached.stages(), cached.reports(), cached.speeds()
 
     def work(job: Job) -> Report:
         measured = experiments.run(
             e, stages=stages, progress=job.progress, publish=job.publish
         )
         reports.put(e, measured)
+        timed = speeds.of_comparison(measured.comparison)
+        if timed is not None:
+            points.put((e.model, e.benchmark, timed.widths), timed)
         return measured
 
     title = f"Measuring {e.pruning.sparsity:.0%} by {e.criterion.name}"

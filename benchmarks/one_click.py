@@ -1,0 +1,57 @@
+"""How long does a first visitor wait, from the one click to the measured result?"""
+
+import argparse
+import statistics
+import time
+
+from playwright.sync_api import Browser, sync_playwright
+
+from benchmarks.explorer import served
+from tests.browser import shots
+
+BUTTON, DONE = "Prune it and measure", "Measure again"
+
+
+def stages(browser: Browser, url: str) -> dict[str, float]:
+    """Click as a first visitor does; seconds until each stage was over."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    start = time.perf_counter()
+    page.goto(url)
+    button = page.get_by_role("button", name=BUTTON)
+    button.wait_for(timeout=120_000)
+    ends = {"first page": time.perf_counter() - start}
+    shots.settle(page)
+    start, seen = time.perf_counter(), ""
+    button.click()
+    while not page.get_by_role("button", name=DONE).count():
+        bars = page.get_by_test_id("stProgress").all_inner_texts()
+        what = bars[0].split(" · ")[1].rstrip("0123456789/, ") if bars else seen
+        if what != seen and seen:
+            ends[seen] = time.perf_counter() - start
+        seen = what
+        page.wait_for_timeout(100)
+    ends["the result"] = time.perf_counter() - start
+    page.close()
+    return ends
+
+
+def main() -> None:
+    """Start the app anew for each round; print when each stage was over."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    rounds = []
+    with sync_playwright() as playwright:
+        browser = shots.launch(playwright.chromium)
+        for _ in range(options.rounds):
+            with served("app.py") as url:
+                rounds.append(stages(browser, url))
+    print("until the end of                           seconds   (each round)")
+    for name in rounds[-1]:
+        times = [of[name] for of in rounds if name in of]
+        each = " ".join(f"{t:.1f}" for t in times)
+        print(f"{name:<42}{statistics.median(times):>8.1f}   ({each})")
+
+
+if __name__ == "__main__":
+    main()
