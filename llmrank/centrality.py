@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
@@ -110,24 +110,24 @@ def modified_pagerank(
 
 
 def isolated(
-    graphs: Sequence[FFNGraph], step: Step, site: Site
+    graphs: Iterable[FFNGraph], step: Step, site: Site
 ) -> tuple[Float[Tensor, " _"], ...]:
     """Score each layer by itself: one step from its measured inputs to its neurons."""
     return tuple(step(g.in_edges, g.stats.input_norm, g.prior(site)) for g in graphs)
 
 
 def chained(
-    graphs: Sequence[FFNGraph], step: Step, site: Site
+    graphs: Iterable[FFNGraph], step: Step, site: Site
 ) -> tuple[Float[Tensor, "*points _"], ...]:
     """Score all layers as one graph, without attention, as the paper does.
 
     The residual outputs of a block, with their measured norm as prior, are the inputs
     of the next; only the first block starts from its measured inputs.
     """
-    mass = graphs[0].stats.input_norm
-    scores = []
+    scores, mass = [], None
     for g in graphs:
-        neurons = step(g.in_edges, mass, g.prior(site))
+        before = g.stats.input_norm if mass is None else mass
+        neurons = step(g.in_edges, before, g.prior(site))
         mass = step(g.out_edges, neurons, g.stats.output_norm)
         scores.append(neurons)
     return tuple(scores)

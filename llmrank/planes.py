@@ -1,7 +1,7 @@
 """Response planes: fixed vectors per layer from which every θ and γ is one sum."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,7 +94,7 @@ class Planes:
 
 
 @torch.inference_mode()
-def planes(graphs: Sequence[FFNGraph], *, graph: Graph, site: Site) -> Planes:
+def planes(graphs: Iterable[FFNGraph], *, graph: Graph, site: Site) -> Planes:
     """Read the weights once and return what answers every θ and γ.
 
     Raises:

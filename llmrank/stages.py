@@ -14,7 +14,7 @@ from llmrank.memo import Memo
 from llmrank.models import LanguageModel, ModelSpec, load
 from llmrank.planes import Planes, planes
 from llmrank.prefixes import SortedModel, prefix, sort_neurons
-from llmrank.progress import Progress, silent
+from llmrank.progress import Progress, silent, track
 from llmrank.pruning import PruningPlan, PruningSpec, plan, prune
 
 StageSpecs = tuple[ModelSpec, CalibrationSpec, Criterion, PruningSpec]
@@ -68,6 +68,14 @@ class Stages:
         self._watch(calibration.calibration_text)
         return self._stats.peek((model, calibration)) is not None
 
+    def has_planes(self, *key: Hashable) -> bool:
+        """Whether the planes of (model, calibration, graph, site) are made."""
+        return self._planes.peek(key) is not None
+
+    def has_scores(self, *key: Hashable) -> bool:
+        """Whether (model, calibration, criterion) is scored."""
+        return self._scores.peek(key) is not None
+
     def tokens_per_s(self, model: ModelSpec) -> float | None:
         """How fast the model last read a text here: for estimates, not a result."""
         return self._tokens_per_s.get(model)
@@ -110,7 +118,8 @@ class Stages:
             stats = self.stats(model, calibration, progress=progress)
             dense = self.model(model, progress=progress)
             drawn = graphs(ffn.ffns(dense.model), stats)
-            return planes(drawn, graph=graph, site=site)
+            tracked = track(drawn, f"Building the {graph} planes", progress)
+            return planes(tracked, graph=graph, site=site)
 
         return self._planes.get((model, calibration, graph, site), make)
 
@@ -130,7 +139,8 @@ class Stages:
                 made = self.planes(model, calibration, *where, progress=progress)
                 return Scores(made.scores(criterion.theta, criterion.gamma))
             stats = self.stats(model, calibration, progress=progress)
-            return score(self.model(model, progress=progress), stats, criterion)
+            dense = self.model(model, progress=progress)
+            return score(dense, stats, criterion, progress=progress)
 
         return self._scores.get((model, calibration, criterion), make)
 

@@ -1,7 +1,7 @@
 """What a criterion is, what it gives, and how it is found by name."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from llmrank.errors import LLMRankError, OptionError
 from llmrank.graph import FFNGraph, Site, graphs
 from llmrank.models import LanguageModel
 from llmrank.options import described, options
+from llmrank.progress import Progress, silent, track
 from llmrank.registry import Registry
 
 SITE_HELP = (
@@ -44,7 +45,7 @@ class Criterion(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def layers(self, graphs: Sequence[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Return one non-negative vector per layer."""
 
     @property
@@ -77,15 +78,21 @@ def recipe(of: Criterion) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def score(lm: LanguageModel, stats: ActivationStats, by: Criterion) -> Scores:
+def score(
+    lm: LanguageModel,
+    stats: ActivationStats,
+    by: Criterion,
+    *,
+    progress: Progress = silent,
+) -> Scores:
     """Score every FFN neuron of a model.
 
     Raises:
         LLMRankError: weights or activations are not finite.
     """
-    layers = tuple(
-        s.cpu().double() for s in by.layers(graphs(ffn.ffns(lm.model), stats))
-    )
+    drawn = graphs(ffn.ffns(lm.model), stats)
+    tracked = track(drawn, f"Scoring by {by.name}", progress)
+    layers = tuple(s.cpu().double() for s in by.layers(tracked))
     for layer, scores in enumerate(layers):
         if not scores.isfinite().all():
             raise LLMRankError(

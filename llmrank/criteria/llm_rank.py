@@ -1,7 +1,7 @@
 """LLM-Rank: weighted PageRank on the FFN graph."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -47,7 +47,7 @@ class LLMRank(Criterion):
         help="weighted: the paper's Eq. 7; modified: edges times activation, no θ, γ",
     )
 
-    def layers(self, graphs: Sequence[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Score along the chosen graph."""
         if self.from_planes:
             made = planes(graphs, graph=self.graph, site=self.site)

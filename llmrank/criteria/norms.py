@@ -1,6 +1,6 @@
 """Criteria that are norms of activations, of weights, or of both."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
@@ -23,7 +23,7 @@ class Activation(Criterion):
     name: ClassVar[str] = "activation"
     site: Site = option(default="neuron", help=SITE_HELP)
 
-    def layers(self, graphs: Sequence[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Return the measured norms."""
         return tuple(g.prior(self.site) for g in graphs)
 
@@ -45,7 +45,7 @@ class Wanda(Criterion):
 
     name: ClassVar[str] = "wanda"
 
-    def layers(self, graphs: Sequence[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Multiply the two norms."""
         return tuple(
             g.stats.neuron_norm.to(g.out_edges.device)
@@ -70,7 +70,7 @@ class L1(Criterion):
 
     name: ClassVar[str] = "l1"
 
-    def layers(self, graphs: Sequence[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Sum absolute weights per row."""
         return tuple(g.in_edges.float().abs().sum(1) for g in graphs)
 
@@ -87,7 +87,7 @@ class L2(Criterion):
 
     name: ClassVar[str] = "l2"
 
-    def layers(self, graphs: Sequence[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Take the norm of each row."""
         return tuple(
             torch.linalg.vector_norm(g.in_edges.float(), dim=1) for g in graphs

@@ -1,6 +1,6 @@
 """Chance, which every criterion has to beat."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ class Random(Criterion):
         default=0, low=0, high=2**31, help="Which random numbers are drawn"
     )
 
-    def layers(self, graphs: Sequence[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Draw one number per neuron."""
         generator = torch.Generator().manual_seed(self.seed)
         draw = partial(torch.rand, generator=generator, dtype=torch.float32)
