@@ -3,10 +3,10 @@
 import dataclasses
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from visitor import finish, open_page
 
 from llmrank import settings
 from llmrank.benchmark import Ratio, Speedup
@@ -23,7 +23,6 @@ from llmrank.summary import number
 from llmrank.timing import Latency, Timing
 from pages.shared import cached
 
-APP = Path(__file__).parents[1] / "app.py"
 RATIO = Ratio(1.2, 1.1, 1.3, ideal=1.5, attainable=1.3, n_rounds=2)
 
 
@@ -49,15 +48,10 @@ def asked(tiny_folder, tiny_text):
 def opened(asked):
     """A function that opens a page by its link, as the first of all."""
 
-    def open_page(page: str = "pages/compare.py", **more: str) -> AppTest:
-        at = AppTest.from_file(str(APP), default_timeout=60)
-        if page != "app.py":
-            at.switch_page(page)
-        for name, value in (asked | more).items():
-            at.query_params[name] = value
-        return at.run()
+    def by_link(page: str = "pages/compare.py", **more: str) -> AppTest:
+        return open_page(page, **(asked | more))
 
-    return open_page
+    return by_link
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +121,6 @@ def until(true) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("still not so after a minute")
-
-
-def finish(at: AppTest, kind: str) -> AppTest:
-    job_id = at.session_state["jobs"][kind]
-    until(lambda: cached.worker().snapshot(job_id).finished)
-    return at.run()
 
 
 def table(at: AppTest):

@@ -1,31 +1,21 @@
 """The Graph page: the model's own edges, by its link, after others, at its limits."""
 
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import save_folder, tiny_model
 from streamlit.testing.v1 import AppTest
+from visitor import open_page, read, said
 
 import llmrank
 from llmrank.ffn import ffns, projections
 from llmrank.pruning import PruningPlan
-from pages.shared import cached
 
 pytestmark = pytest.mark.slow  # some seconds each, together a minute
 
-APP = Path(__file__).parent.parent / "app.py"
 PAGE = "pages/graph.py"
-
-
-def opened(folder: Path, text: Path, **more: str) -> AppTest:
-    """The page as the first of all, on a tiny model."""
-    at = AppTest.from_file(str(APP), default_timeout=60)
-    asked = {"model": str(folder), "calibration_text": str(text)}
-    for name, value in (asked | {"samples": "2", "seq_len": "32"} | more).items():
-        at.query_params[name] = value
-    return at.switch_page(PAGE).run()
+SMALL = {"samples": "2", "seq_len": "32"}
 
 
 @pytest.fixture
@@ -33,7 +23,8 @@ def graph_page(tiny_folder, tiny_text):
     """A function that opens the page with further settings."""
 
     def with_settings(**more: str) -> AppTest:
-        return opened(tiny_folder, tiny_text, **more)
+        texts = {"model": tiny_folder, "calibration_text": tiny_text}
+        return open_page(PAGE, **(texts | SMALL | more))
 
     return with_settings
 
@@ -41,24 +32,8 @@ def graph_page(tiny_folder, tiny_text):
 @pytest.fixture(scope="module")
 def ready(tiny_folder, tiny_text):
     """The page with its defaults, once read: not to be changed."""
-    return read(opened(tiny_folder, tiny_text))
-
-
-def read(at: AppTest) -> AppTest:
-    """Read the model, if it has not been, as the page's one button does."""
-    if not [b for b in at.main.button if b.key == "read"]:
-        return at
-    at.main.button(key="read").click().run()
-    job_id = at.session_state["jobs"]["read"]
-    for _ in range(600):
-        if cached.worker().snapshot(job_id).finished:
-            return at.run()
-        time.sleep(0.1)
-    raise AssertionError(f"still running: {cached.worker().snapshot(job_id)}")
-
-
-def said(at: AppTest) -> str:
-    return "\n".join(m.value for m in at.main.markdown)
+    texts = {"model": tiny_folder, "calibration_text": tiny_text}
+    return read(open_page(PAGE, **texts, **SMALL))
 
 
 def page_of(at: AppTest) -> str:

@@ -1,15 +1,11 @@
 """Overview: from first visit to a measured result, alone and beside others."""
 
-import time
-from pathlib import Path
-
 import pytest
 from streamlit.testing.v1 import AppTest
+from visitor import finish, open_page, said
 
 from llmrank.experiment import Report
 from pages.shared import cached
-
-APP = Path(__file__).parent.parent / "app.py"
 
 
 @pytest.fixture
@@ -17,7 +13,6 @@ def overview(tiny_folder, tiny_text):
     """The page on a tiny model, small enough to be measured in a second or two."""
 
     def opened(**more: str) -> AppTest:
-        at = AppTest.from_file(str(APP), default_timeout=60)
         asked = {
             "model": str(tiny_folder),
             "calibration_text": str(tiny_text),
@@ -29,25 +24,9 @@ def overview(tiny_folder, tiny_text):
             "new_tokens": "2",
             "repeats": "2",
         }
-        for name, value in (asked | more).items():
-            at.query_params[name] = value
-        return at.run()
+        return open_page("app.py", **(asked | more))
 
     return opened
-
-
-def finish(at: AppTest) -> AppTest:
-    """Wait for the page's job, then run the page as its fragment would."""
-    job_id = at.session_state["jobs"]["measure"]
-    for _ in range(600):
-        if cached.worker().snapshot(job_id).finished:
-            return at.run()
-        time.sleep(0.1)
-    raise AssertionError(f"still running: {cached.worker().snapshot(job_id)}")
-
-
-def said(at: AppTest) -> str:
-    return "\n".join(m.value for m in at.markdown)
 
 
 def test_first_visit_offers_one_click_and_starts_nothing(overview):
@@ -61,7 +40,7 @@ def test_first_visit_offers_one_click_and_starts_nothing(overview):
 def test_one_click_leads_to_the_verdict(overview):
     at = overview(sparsity="0.5", seed="7")
     at.main.button[0].click().run()
-    at = finish(at)
+    at = finish(at, "measure")
     assert not at.exception
     view = cached.worker().snapshot(at.session_state["jobs"]["measure"])
     assert view.state == "done", view.error
@@ -92,7 +71,7 @@ def test_a_link_to_an_unknown_model_starts_nothing_and_says_how(overview):
     assert not at.exception
     assert not at.session_state["jobs"]
     at.main.button[0].click().run()
-    at = finish(at)
+    at = finish(at, "measure")
     assert "no model" in at.error[0].value
     assert "![x](" not in at.error[0].value
 

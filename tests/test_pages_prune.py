@@ -1,7 +1,6 @@
 """Prune: what is left as it is counted, and the export in every way it can end."""
 
 import json
-import time
 import zipfile
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 from transformers import AutoModelForCausalLM
+from visitor import finish, open_page, read
 
 import llmrank
 from llmrank import ffn
@@ -16,11 +16,9 @@ from llmrank.experiment import Experiment
 from llmrank.footprint import footprint
 from llmrank.models import ModelSpec
 from llmrank.stages import Stages
-from pages.shared import cached
 
 pytestmark = pytest.mark.slow  # some seconds each, together a minute
 
-APP = Path(__file__).parents[1] / "app.py"
 PROMPT = torch.arange(1, 40)[None]
 
 
@@ -28,10 +26,7 @@ PROMPT = torch.arange(1, 40)[None]
 def opened(tiny_folder, tiny_text):
     """A function that opens a page by its link, as the first of all."""
 
-    def open_page(page: str = "pages/prune.py", **more: str) -> AppTest:
-        at = AppTest.from_file(str(APP), default_timeout=60)
-        if page != "app.py":
-            at.switch_page(page)
+    def by_link(page: str = "pages/prune.py", **more: str) -> AppTest:
         asked = {
             "model": str(tiny_folder),
             "calibration_text": str(tiny_text),
@@ -39,27 +34,9 @@ def opened(tiny_folder, tiny_text):
             "samples": "2",
             "seq_len": "64",
         }
-        for name, value in (asked | more).items():
-            at.query_params[name] = value
-        return at.run()
+        return open_page(page, **(asked | more))
 
-    return open_page
-
-
-def finish(at: AppTest, kind: str) -> AppTest:
-    """Wait for the page's job of a kind, then run the page as its fragment would."""
-    job_id = at.session_state["jobs"][kind]
-    for _ in range(600):
-        if cached.worker().snapshot(job_id).finished:
-            return at.run()
-        time.sleep(0.1)
-    raise AssertionError(f"still running: {cached.worker().snapshot(job_id)}")
-
-
-def read(at: AppTest) -> AppTest:
-    """Have the model read, unless another test had it read already."""
-    buttons = [b for b in at.main.button if b.key == "read"]
-    return finish(buttons[0].click().run(), "read") if buttons else at
+    return by_link
 
 
 def export_to(at: AppTest, folder: Path | str) -> AppTest:

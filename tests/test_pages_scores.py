@@ -1,13 +1,12 @@
 """The Scores page: what it draws is true, by its link, after others, at its edges."""
 
 import json
-import time
-from pathlib import Path
 
 import pytest
 import torch
 from conftest import save_folder, tiny_model
 from streamlit.testing.v1 import AppTest
+from visitor import open_page, read, said
 
 import llmrank
 from llmrank.agreement import agreement
@@ -17,8 +16,8 @@ from pages.shared import cached
 
 pytestmark = pytest.mark.slow  # some seconds each, together a minute
 
-APP = Path(__file__).parent.parent / "app.py"
 PAGE = "pages/scores.py"
+SMALL = {"samples": "2", "seq_len": "32"}
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +38,13 @@ def one_layer_folder(tmp_path_factory):
     return save_folder(lm, tmp_path_factory.mktemp("models") / "one")
 
 
-def opened(folder: Path, text: Path, **more: str) -> AppTest:
-    """The page as the first of all, on a tiny model."""
-    at = AppTest.from_file(str(APP), default_timeout=60)
-    asked = {"model": str(folder), "calibration_text": str(text)}
-    for name, value in (asked | {"samples": "2", "seq_len": "32"} | more).items():
-        at.query_params[name] = value
-    return at.switch_page(PAGE).run()
-
-
 @pytest.fixture
 def scores_page(tiny_folder, tiny_text):
     """A function that opens the page with further settings."""
 
     def with_settings(**more: str) -> AppTest:
-        return opened(tiny_folder, tiny_text, **more)
+        texts = {"model": tiny_folder, "calibration_text": tiny_text}
+        return open_page(PAGE, **(texts | SMALL | more))
 
     return with_settings
 
@@ -61,20 +52,8 @@ def scores_page(tiny_folder, tiny_text):
 @pytest.fixture(scope="module")
 def ready(tiny_folder, tiny_text):
     """The page with its defaults, once read: not to be changed."""
-    return read(opened(tiny_folder, tiny_text))
-
-
-def read(at: AppTest) -> AppTest:
-    """Read the model, if it has not been, as the page's one button does."""
-    if not [b for b in at.main.button if b.key == "read"]:
-        return at
-    at.main.button(key="read").click().run()
-    job_id = at.session_state["jobs"]["read"]
-    for _ in range(600):
-        if cached.worker().snapshot(job_id).finished:
-            return at.run()
-        time.sleep(0.1)
-    raise AssertionError(f"still running: {cached.worker().snapshot(job_id)}")
+    texts = {"model": tiny_folder, "calibration_text": tiny_text}
+    return read(open_page(PAGE, **texts, **SMALL))
 
 
 def scored(at: AppTest, criterion=None):
@@ -88,10 +67,6 @@ def scored(at: AppTest, criterion=None):
     pruning = llmrank.PruningSpec(sparsity=e.get("sparsity", 0.3))
     scores = cached.stages().scores(model, calibration, by).normalised
     return scores, cached.stages().plan(model, calibration, by, pruning)
-
-
-def said(at: AppTest) -> str:
-    return "\n".join(m.value for m in at.main.markdown)
 
 
 def figures(at: AppTest) -> list[dict]:

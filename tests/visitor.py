@@ -1,0 +1,43 @@
+"""What a visitor does on any page: open it by its link, wait, have the model read."""
+
+import time
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+from pages.shared import cached
+
+APP = Path(__file__).parents[1] / "app.py"
+
+
+def open_page(page: str, **asked: object) -> AppTest:
+    """Open a page by its link, as the first of all."""
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    if page != APP.name:
+        at.switch_page(page)
+    for name, value in asked.items():
+        at.query_params[name] = str(value)
+    return at.run()
+
+
+def finish(at: AppTest, kind: str, *, state: str | None = None) -> AppTest:
+    """Wait for the page's job of a kind, then run the page as its fragment would."""
+    job_id = at.session_state["jobs"][kind]
+    for _ in range(600):
+        seen = cached.worker().snapshot(job_id)
+        if seen.finished:
+            assert state in (seen.state, None), seen.error
+            return at.run()
+        time.sleep(0.1)
+    raise AssertionError(f"still running: {seen}")
+
+
+def read(at: AppTest) -> AppTest:
+    """Have the model read as the page's one button does, unless it has been."""
+    buttons = [b for b in at.main.button if b.key == "read"]
+    return finish(buttons[0].click().run(), "read") if buttons else at
+
+
+def said(at: AppTest) -> str:
+    """Return what the page says in markdown."""
+    return "\n".join(m.value for m in at.main.markdown)
