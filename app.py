@@ -11,6 +11,12 @@ from llmrank.jobs import JobView
 from llmrank.summary import verdict
 from pages.shared import cached, jobs, panels
 
+NEXT = {
+    "pages/explore.py": "Explore: move θ, γ and the sparsity, and every neuron answers",
+    "pages/prune.py": "Prune: take the smaller model with you",
+    "pages/compare.py": "Compare: everything it costs, and the curve over sparsity",
+}
+
 
 def show(report: Report) -> None:
     """Show the verdict in words, then the four numbers."""
@@ -25,17 +31,15 @@ def show_running(seen: JobView) -> None:
     """Show the numbers as they come in."""
     if isinstance(seen.partial, Report):
         show(seen.partial)
-    else:
+    elif seen.state == "running":
         st.caption("Loading the model and measuring its activations first.")
 
 
 def show_next(of: Experiment) -> None:
     """Offer the next step."""
-    st.markdown(
-        "**Next** &ensp; move θ, γ and the sparsity on *Explore* and see every neuron "
-        "answer, take the smaller model with you on *Prune*, or see what it costs in "
-        "full on *Compare*."
-    )
+    st.markdown("**Next**")
+    for path, label in NEXT.items():
+        st.page_link(path, label=label, icon=":material/arrow_forward:")
     panels.measure(of, "Measure again", primary=False)
 
 

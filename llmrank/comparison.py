@@ -1,10 +1,10 @@
 """Dense and pruned, measured side by side on the same text, tasks and prompts."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import psutil
 
@@ -152,7 +152,7 @@ def compare(
     pruned: LanguageModel,
     measures: Measures = Measures(),
     *,
-    dense_text: TextEvaluation | None = None,
+    texts: Mapping[str, TextEvaluation] | None = None,
     progress: Progress = silent,
     publish: Callable[[Comparison], None] = lambda _: None,
 ) -> Comparison:
@@ -162,7 +162,7 @@ def compare(
         dense: the model before the cut.
         pruned: the model after it.
         measures: text, tasks and benchmark.
-        dense_text: the dense model's evaluation, where it is known already.
+        texts: what is known already of either side's text.
         progress: called per window, item and timed step.
         publish: given the comparison so far, whenever it grows.
 
@@ -171,7 +171,8 @@ def compare(
     """
     names = measures.tasks.names
     board = _Board(dense, pruned, publish)
-    board.texts(measures.evaluation, dense_text, progress)
+    for side in get_args(SideName):
+        board.text(side, measures.evaluation, (texts or {}).get(side), progress)
     for name in names:
         board.task(name, measures.tasks, progress)
     board.speed(measures.benchmark, progress)
@@ -192,14 +193,20 @@ class _Board:
         self.comparison = Comparison(Side(footprint(dense)), Side(footprint(pruned)))
         publish(self.comparison)
 
-    def texts(
-        self, spec: EvaluationSpec, known: TextEvaluation | None, progress: Progress
+    def text(
+        self,
+        side: "SideName",
+        spec: EvaluationSpec,
+        known: TextEvaluation | None,
+        progress: Progress,
     ) -> None:
+        def show(text: TextEvaluation) -> None:
+            self._show(side, text=text)
+
         if known is not None:
-            self._show("dense", text=known)
-        for side, lm in self._models.items():
-            if side == "pruned" or known is None:
-                evaluate(lm, spec, progress=progress, publish=self._text_of(side))
+            show(known)
+        else:
+            evaluate(self._models[side], spec, progress=progress, publish=show)
 
     def task(self, name: str, spec: TaskSpec, progress: Progress) -> None:
         for side, lm in self._models.items():
@@ -229,9 +236,6 @@ class _Board:
             ]
             for side, peak in zip(self._models, peaks, strict=True):
                 self._show(side, memory=peak.result())
-
-    def _text_of(self, side: "SideName") -> Callable[[TextEvaluation], None]:
-        return lambda text: self._show(side, text=text)
 
     def _side(self, side: "SideName") -> Side:
         return self.comparison.dense if side == "dense" else self.comparison.pruned

@@ -13,11 +13,14 @@ from jaxtyping import Int
 from torch import Tensor
 
 from llmrank.errors import LLMRankError
-from llmrank.folders import named_path
+from llmrank.folders import named_path, texts_folder, written_file
 from llmrank.models import LanguageModel
 
 Split = Literal["calibration", "evaluation", "questions"]
 EMBEDDED = "embedded"
+UPLOADED = "upload:"
+"""Before the hash under which the app keeps a text: links name no folder."""
+
 MAX_TEXT_BYTES = 50_000_000
 
 
@@ -43,7 +46,7 @@ def text(source: str, split: Split) -> Text:
         content = "\n\n".join(p for p in passages() if split_of(p) == split)
         source = f"embedded BoolQ Wikipedia passages, {split} split"
     else:
-        content = _read(named_path(source))
+        content = decoded(_bytes(_path(source)), source)
     return Text(source, content, hashlib.sha256(content.encode()).hexdigest())
 
 
@@ -52,10 +55,43 @@ def state_of(source: str) -> tuple[int, int] | None:
     if source == EMBEDDED:
         return None
     try:
-        found = named_path(source).stat()
+        found = _path(source).stat()
     except (OSError, LLMRankError):
         return None
     return found.st_mtime_ns, found.st_size
+
+
+def keep(content: bytes, name: str) -> str:
+    """Keep an uploaded text and return the source that names it.
+
+    Raises:
+        LLMRankError: not UTF-8, empty, or the disk refuses.
+    """
+    decoded(content, name)
+    digest = hashlib.sha256(content).hexdigest()
+    path = texts_folder() / f"{digest}.txt"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_file(path) as part:
+            part.write_bytes(content)
+    return UPLOADED + digest
+
+
+def decoded(content: bytes, name: str) -> str:
+    """Return the text of a file.
+
+    Raises:
+        LLMRankError: not UTF-8, or empty.
+    """
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise LLMRankError(
+            f"{name} is not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error
+    if not text.strip():
+        raise LLMRankError(f"{name} is empty; give a UTF-8 text file with some pages")
+    return text
 
 
 def split_of(passage: str) -> Split:
@@ -141,7 +177,20 @@ def _token_ids(lm: LanguageModel, content: str) -> list[int]:
     return lm.tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
 
 
-def _read(path: Path) -> str:
+def _path(source: str) -> Path:
+    """Return the file of a source; an upload is named by its hash."""
+    if not source.startswith(UPLOADED):
+        return named_path(source)
+    path = texts_folder() / f"{Path(source.removeprefix(UPLOADED)).name}.txt"
+    if not path.is_file():
+        raise LLMRankError(
+            f"the text {source[:20]} was uploaded to another machine or is gone; "
+            f"upload it again, or use {EMBEDDED}"
+        )
+    return path
+
+
+def _bytes(path: Path) -> bytes:
     if path.exists() and not path.is_file():
         raise LLMRankError(f"{path} is no file; give a UTF-8 text file, or {EMBEDDED}")
     try:
@@ -150,19 +199,12 @@ def _read(path: Path) -> str:
                 f"{path} is larger than {MAX_TEXT_BYTES // 1_000_000} MB; "
                 "an excerpt is enough"
             )
-        content = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise LLMRankError(
-            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8"
-        ) from error
+        return path.read_bytes()
     except OSError as error:
         raise LLMRankError(
             f"{path} cannot be read ({error.strerror}); give a UTF-8 text file, "
             f"or {EMBEDDED}"
         ) from error
-    if not content.strip():
-        raise LLMRankError(f"{path} is empty; give a UTF-8 text file with some pages")
-    return content
 
 
 def _rows(path: Path) -> Iterator[dict[str, object]]:

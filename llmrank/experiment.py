@@ -122,10 +122,22 @@ def run(
         return Report(experiment, where, stats.text_sha256, comparison)
 
     text = known.dense_text(experiment.model, experiment.evaluation, progress=progress)
+    specs, evaluation = experiment.stage_specs, experiment.evaluation
+    texts = {"dense": text}
+    found = known.known_pruned_text(specs, evaluation)
+    if found is not None:
+        texts["pruned"] = found[1]
     comparison = compare(
-        dense, pruned, experiment.measures, dense_text=text, progress=progress,
+        dense,
+        pruned,
+        experiment.measures,
+        texts=texts,
+        progress=progress,
         publish=lambda c: publish(report(c)),
-    )  # fmt: skip
+    )
+    side = comparison.pruned
+    if side.text is not None:
+        known.keep_pruned_text(specs, evaluation, (side.footprint, side.text))
     return report(comparison)
 
 

@@ -19,6 +19,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("LLMRANK_CACHE", "~/.cache/llmrank")).expanduser()
 
 
+def texts_folder() -> Path:
+    """Return where uploaded texts are kept, each under the hash of its content."""
+    return cache_folder() / "texts"
+
+
 def allowed_roots() -> tuple[Path, ...]:
     """Return the folders a visitor of the app may read models from and export to.
 

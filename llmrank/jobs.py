@@ -31,7 +31,7 @@ class JobView:
     """A job at one moment.
 
     `elapsed_s` counts from the start of the work. `remaining_s` is of the current stage
-    alone, from its mean pace so far, and None while too little of it was seen.
+    alone (when queued: of the running job's), and None while too little was seen.
     `position` is the place in the queue (1 starts next), None when not queued.
     `stopping` says that a running job was cancelled and has not yet noticed.
     """
@@ -200,7 +200,11 @@ class Worker:
             if job is None:
                 return None
             view = job._view_at(self._clock())
-            return replace(view, position=self._position(job))
+            if view.state != "queued":
+                return view
+            running = next(iter(self._turns.values()))[0]
+            ahead = running._view_at(self._clock()).remaining_s
+            return replace(view, position=self._position(job), remaining_s=ahead)
 
     def cancel(self, job_id: str, owner: str) -> bool:
         """Cancel a queued job at once, a running one at its next report.
@@ -255,9 +259,7 @@ class Worker:
         if rest:
             self._turns[owner] = rest
 
-    def _position(self, job: Job) -> int | None:
-        if job._view.state != "queued":
-            return None
+    def _position(self, job: Job) -> int:
         turns = zip_longest(*self._turns.values())
         jobs = (other for turn in turns for other in turn if other is not None)
         queued = (other for other in jobs if other._view.state == "queued")

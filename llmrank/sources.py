@@ -57,8 +57,24 @@ def locate(
         return Source(path.parent, path.name)
     if path.is_dir():
         return Source(_checked_folder(path))
+    check_there(name)
     found = hub.fetch(name, revision, weights=weights, progress=progress)
     return Source(_checked_folder(found) if weights else found)
+
+
+def check_there(name: str) -> None:
+    """Refuse what is written as a path and leads nowhere: the hub need not be asked.
+
+    Raises:
+        LLMRankError: saying what is allowed.
+    """
+    path = named_path(name)
+    written = name.startswith(("/", ".", "~")) or path.suffix.lower() == ".gguf"
+    if name != "demo" and written and not path.exists():
+        raise LLMRankError(
+            f"there is no {name[:120]}; give a folder with config.json and "
+            "*.safetensors, a .gguf file, a hub id such as owner/name, or demo"
+        )
 
 
 def demo_folder(*, progress: Progress = silent) -> Path:

@@ -249,6 +249,15 @@ class Stages:
         """Return what a pruned model measured if it is there; never wait."""
         return self._pruned_text.peek((specs, evaluation))
 
+    def keep_pruned_text(
+        self,
+        specs: StageSpecs,
+        evaluation: EvaluationSpec,
+        found: tuple[Footprint, TextEvaluation],
+    ) -> None:
+        """Remember what was measured elsewhere, so that nobody measures it again."""
+        self._pruned_text.put((specs, evaluation), found)
+
     def known_pruned_texts(
         self, model: ModelSpec, evaluation: EvaluationSpec
     ) -> dict[StageSpecs, tuple[Footprint, TextEvaluation]]:

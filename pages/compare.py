@@ -190,6 +190,7 @@ def show_prompt() -> None:
         asked = st.button("Continue it", disabled=busy, key="continue")
     if asked:
         start_prompt(prompt, new_tokens)
+    jobs.here("prompt")
     seen = jobs.view("prompt")
     if jobs.active("prompt"):
         jobs.live("prompt", show_continuations)
@@ -254,6 +255,7 @@ def show_curve() -> None:
         st.caption(curves.of_cost(missing, len(known), seconds))
     if asked:
         start_curve(criteria, sparsities)
+    jobs.here("curve")
 
     def draw(_: JobView | None = None) -> None:
         points = curve.known_points(e, criteria, sparsities, cached.stages())

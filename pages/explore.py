@@ -116,7 +116,8 @@ def show_beside(*, committed: bool) -> None:
     found = steady.known(e)
     steady.warn(e, found)
     inspect, measure, stable = st.tabs(
-        ["The neuron held", "Measured here", "Does the calibration suffice?"]
+        ["The neuron held", "Measured here", "Does the calibration suffice?"],
+        key="beside",
     )
     with inspect, panels.panel():
         show_held()

@@ -192,3 +192,32 @@ def test_windows_longer_than_the_models_positions_are_refused():
 def test_no_token_is_put_before_the_text(tiny):
     windows = all_windows(tiny, of("abcd"), seq_len=4, at_least=1)
     assert tiny.tokenizer.decode(windows[0]) == "abcd"
+
+
+def test_an_upload_is_named_by_its_hash_and_found_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
+    source = corpora.keep("Ein Fluß.".encode(), "mine.txt")
+    assert source == corpora.keep("Ein Fluß.".encode(), "other.txt")
+    assert source.startswith(corpora.UPLOADED)
+    assert str(tmp_path) not in source
+    assert corpora.text(source, "evaluation").content == "Ein Fluß."
+    assert corpora.state_of(source) is not None
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "", "../../secret", "/etc/passwd"])
+def test_an_upload_that_is_not_here_is_one_sentence(tmp_path, monkeypatch, digest):
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "secret.txt").write_text("not yours")
+    with pytest.raises(LLMRankError, match="was uploaded to another machine or is"):
+        corpora.text(corpora.UPLOADED + digest, "evaluation")
+    assert corpora.state_of(corpora.UPLOADED + digest) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"caf\xe9", "mine.txt is not UTF-8"), (b" ", "is empty")]
+)
+def test_an_upload_that_is_no_text_is_not_kept(tmp_path, monkeypatch, content, said):
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
+    with pytest.raises(LLMRankError, match=said):
+        corpora.keep(content, "mine.txt")
+    assert not list(tmp_path.rglob("*.txt"))

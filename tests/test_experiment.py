@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from llmrank import evaluation
+from llmrank import comparison, curve, evaluation
 from llmrank.calibration import BATCH_TOKENS, CalibrationSpec
 from llmrank.comparison import TaskSpec
 from llmrank.criteria import L1, LLMRank, Random, Wanda
@@ -193,8 +193,25 @@ def test_a_text_that_is_not_there_is_refused_before_any_work(small, part):
 
 def test_an_unknown_model_is_refused_before_any_work(small):
     e = dataclasses.replace(small, model=ModelSpec(name="/nonexistent"))
-    with pytest.raises(LLMRankError, match="no model '/nonexistent'"):
+    with pytest.raises(LLMRankError, match="there is no /nonexistent"):
         run(e)
+
+
+def test_what_a_run_measured_is_a_point_and_is_not_measured_again(small, monkeypatch):
+    stages = Stages()
+    report = run(small, stages=stages)
+    (point,) = curve.measured_points(small, stages)
+    assert point.sparsity == small.pruning.sparsity
+    assert point.pruned is report.comparison.pruned.text
+    assert point.n_params == report.comparison.pruned.footprint.n_params
+
+    def refuse(*_, **__):
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(comparison, "evaluate", refuse)
+    again = run(small, stages=stages)
+    assert again.comparison.pruned.text is point.pruned
+    assert again.comparison.pruned.latency is not report.comparison.pruned.latency
 
 
 # Reported
@@ -230,8 +247,9 @@ def test_a_run_reports_what_the_stages_measure(small):
     assert seen[-1].comparison == found
     assert seen[0].comparison.pruned.text is None
     steps = list(dict.fromkeys(told))
-    assert steps[:3] == [
-        f"Loading {small.model.name}", "Calibrating", "Reading held-out text",
+    assert steps[:5] == [
+        f"Loading {small.model.name}", "Calibrating", "Building the isolated planes",
+        "Cutting the layers", "Reading held-out text",
     ]  # fmt: skip
     plain = json.loads(json.dumps(report.to_json()))
     assert plain["calibration"]["text_sha256"] == found.dense.text.text_sha256

@@ -488,6 +488,22 @@ def test_remaining_time_counts_down_between_reports_by_one_step_at_most():
     assert finished(worker, job).remaining_s is None
 
 
+def test_who_waits_sees_how_long_the_running_step_still_takes():
+    clock = Clock()
+    worker, steps = jobs.Worker(clock=clock), Steps()
+    running = worker.submit("ann", "t", steps)
+    waiting = worker.submit("bob", "t", lambda _: None)
+    steps.tell("Layers", 0, 5)
+    assert worker.snapshot(waiting.id).remaining_s is None
+    clock.now += 10
+    steps.tell("Layers", 1, 5)
+    assert worker.snapshot(waiting.id).remaining_s == 40
+    assert worker.snapshot(waiting.id).position == 1
+    steps.end()
+    finished(worker, waiting)
+    assert worker.snapshot(running.id).remaining_s is None
+
+
 def test_another_stage_starts_its_own_estimate():
     clock = Clock()
     worker, steps = jobs.Worker(clock=clock), Steps()

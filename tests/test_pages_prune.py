@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from visitor import finish, open_page, read
 
 import llmrank
-from llmrank import ffn
+from llmrank import corpora, ffn
 from llmrank.experiment import Experiment
 from llmrank.footprint import footprint
 from llmrank.models import ModelSpec
@@ -196,10 +196,12 @@ def test_a_shared_server_writes_to_its_own_folders_only(
     opened, tmp_path, tiny_folder, tiny_text, monkeypatch
 ):
     monkeypatch.setattr("pages.shared.access.is_shared", lambda: True)
-    monkeypatch.setattr("pages.shared.access.texts_folder", lambda: tiny_text.parent)
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
+    source = corpora.keep(tiny_text.read_bytes(), "mine.txt")
     allowed = [str(tiny_folder), str(tmp_path / "allowed")]
     monkeypatch.setenv("LLMRANK_MODEL_DIRS", ":".join(allowed))
-    at = export_to(opened(), tmp_path / "elsewhere")
+    texts = {"calibration_text": source, "eval_text": source}
+    at = export_to(opened(**texts), tmp_path / "elsewhere")
     assert "lies outside the allowed folders" in at.error[0].value.replace("\\", "")
     assert "export" not in at.session_state["jobs"]
     at = finish(export_to(at, tmp_path / "allowed" / "smaller"), "export")
@@ -216,7 +218,7 @@ def test_a_shared_server_reads_no_texts_but_uploads(opened, monkeypatch):
 
 
 def test_an_export_that_fails_says_why_and_the_page_lives(opened, tmp_path):
-    at = opened(model=str(tmp_path / "gone"))
+    at = opened(model="nobody/nothing")
     at = finish(export_to(at, tmp_path / "smaller"), "export")
     assert not at.exception
     assert any("no model" in e.value for e in at.error)

@@ -263,8 +263,14 @@ def test_code_that_comes_with_a_model_is_neither_run_nor_offered(
 
 @pytest.mark.parametrize(
     "name",
-    ["/nonexistent/folder", "a b", "nobody/nothing", "http://x/y", "x" * 200],
+    ["/nonexistent/folder", "./nofolder", "../x", "~/nothing-there", "a/b/c.gguf"],
 )
+def test_a_path_that_leads_nowhere_is_refused_without_asking_the_hub(name, monkeypatch):
+    monkeypatch.setattr(sources.hub, "fetch", None)
+    assert refusal(name).startswith(f"there is no {name}; give a folder with config")
+
+
+@pytest.mark.parametrize("name", ["a b", "nobody/nothing", "http://x/y", "x" * 200])
 def test_a_name_that_leads_nowhere_is_refused(name):
     said = refusal(name)
     assert said.startswith(f"no model {name[:120]!r}: it is no folder or .gguf file")

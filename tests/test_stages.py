@@ -371,5 +371,5 @@ def test_a_refusal_is_refused_again(specs):
     stages = Stages()
     model = ModelSpec(name="/nonexistent", device="cpu")
     for _ in range(2):
-        with pytest.raises(LLMRankError, match="no model '/nonexistent'"):
+        with pytest.raises(LLMRankError, match="there is no /nonexistent"):
             stages.stats(model, specs[1])

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from llmrank.corpora import EMBEDDED
+from llmrank.corpora import EMBEDDED, UPLOADED
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
-from llmrank.folders import cache_folder, check_allowed, named_path
+from llmrank.folders import check_allowed, named_path
+from llmrank.sources import check_there
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -23,12 +24,13 @@ def is_shared() -> bool:
 
 
 def check(e: Experiment) -> None:
-    """Refuse models and texts that a visitor of a shared server may not name.
+    """Refuse what leads nowhere, or what a visitor of a shared server may not name.
 
     Raises:
         LLMRankError: saying what is allowed.
     """
     if not is_shared():
+        check_there(e.model.name)
         return
     name = e.model.name
     if name != "demo" and named_path(name).exists():
@@ -39,14 +41,8 @@ def check(e: Experiment) -> None:
             "folder of the server (whoever runs it can set LLMRANK_HUB=1)"
         )
     for path in (e.calibration.calibration_text, e.evaluation.eval_text):
-        inside = Path(path).resolve().is_relative_to(texts_folder().resolve())
-        if path != EMBEDDED and not inside:
+        if path != EMBEDDED and not path.startswith(UPLOADED):
             raise LLMRankError(
                 "this server is shared and reads no text files of its own; upload the "
                 f"text, or use {EMBEDDED}"
             )
-
-
-def texts_folder() -> Path:
-    """Return where uploaded texts are kept, each under the hash of its content."""
-    return cache_folder() / "texts"

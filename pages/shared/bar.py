@@ -7,10 +7,11 @@ from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
 from llmrank.folders import named_path
 from llmrank.hf import BUILDING
+from llmrank.models import shape
 from llmrank.options import described
 from llmrank.sources import DEMO_NAME
 from llmrank.summary import number, spread
-from pages.shared import access, cached
+from pages.shared import access, cached, jobs
 from pages.shared.words import plain
 
 LETTERS = {"theta": "θ", "gamma": "γ"}
@@ -51,6 +52,8 @@ def _parameter(name: str, value: object) -> str:
 
 def _measured(e: Experiment) -> str:
     report = cached.reports().peek(e)
+    if report is None and jobs.active("measure"):
+        return "being measured: the numbers come in below"
     if report is None or report.comparison.pruned.text is None:
         return "not measured yet with these settings"
     found = report.comparison
@@ -67,17 +70,20 @@ def _measured(e: Experiment) -> str:
 def _widths(e: Experiment) -> tuple[int, ...] | None:
     """Tell the widths of what is on this machine; a link never fetches anything."""
     try:
+        access.check(e)
         if e.model.name != "demo" and not named_path(e.model.name).exists():
             return None
-        access.check(e)
         if cached.stages().has_model(e.model):
             return ffn.widths(cached.stages().model(e.model).model)
+        known = cached.shapes().peek(e.model)
+        if known is not None:
+            return known.widths
         if named_path(e.model.name).is_file():
             return None  # the head of a .gguf takes seconds to read
         if not BUILDING.acquire(blocking=False):
             return None  # a model is being read; the page does not wait for its end
         try:
-            return cached.shape(e.model).widths
+            return cached.shapes().get(e.model, lambda: shape(e.model)).widths
         finally:
             BUILDING.release()
     except LLMRankError as error:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from llmrank import models, readings
+from llmrank import readings
 from llmrank.calibration import ActivationStats
 from llmrank.experiment import Report
 from llmrank.ffn import ffns
@@ -43,10 +43,10 @@ def speeds() -> Memo[SpeedPoint]:
     return Memo(64)
 
 
-@st.cache_data(show_spinner="Reading the model's configuration", max_entries=32)
-def shape(model: ModelSpec) -> ModelShape:
-    """Describe a model that lies on this machine, from its configuration."""
-    return models.shape(model)
+@st.cache_resource(show_spinner=False)
+def shapes() -> Memo[ModelShape]:
+    """What configurations say of the models on this machine."""
+    return Memo(32)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

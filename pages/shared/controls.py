@@ -1,18 +1,17 @@
 """Specs as widgets: one control per declared setting, drawn in the sidebar."""
 
-import hashlib
 from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
 
-from llmrank.corpora import EMBEDDED
+from llmrank import corpora
 from llmrank.criteria import CRITERIA
-from llmrank.folders import cache_folder, written_file
+from llmrank.errors import LLMRankError
 from llmrank.options import Option, options
 from llmrank.settings import declared
 from llmrank.tasks import TASKS
-from pages.shared import access, state
+from pages.shared import state
 from pages.shared.words import plain
 
 LABELS = {
@@ -111,17 +110,22 @@ def _text(name: str, label: str) -> None:
         label, type=["txt", "md"], help=declared()[name].help, key=f"control_{name}"
     )
     if uploaded is not None:
-        content = uploaded.getvalue()
-        path = access.texts_folder() / f"{hashlib.sha256(content).hexdigest()}.txt"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with written_file(path) as part:
-                part.write_bytes(content)
-        state.choose(name, str(path))
+        try:
+            state.choose(name, corpora.keep(uploaded.getvalue(), uploaded.name))
+        except LLMRankError as error:
+            st.error(plain(str(error)))
+            return
     source = state.value(name)
-    if source != EMBEDDED:
-        shown = uploaded.name if uploaded is not None else source
-        st.caption(f"Using {plain(shown.replace(str(cache_folder()), '…'), limit=200)}")
+    if source != corpora.EMBEDDED:
+        st.caption(f"Using {plain(_shown(source, uploaded), limit=200)}")
         if uploaded is None and st.button("Use the embedded text", key=f"reset_{name}"):
-            state.choose(name, EMBEDDED)
+            state.choose(name, corpora.EMBEDDED)
             st.rerun()
+
+
+def _shown(source: str, uploaded: Any) -> str:
+    if uploaded is not None:
+        return str(uploaded.name)
+    if source.startswith(corpora.UPLOADED):
+        return f"the uploaded text {source.removeprefix(corpora.UPLOADED)[:8]}"
+    return source

@@ -77,6 +77,12 @@ def strip() -> None:
             st.fragment(_running, run_every=TICK_S)(kind)
 
 
+def here(kind: str) -> None:
+    """Show a running job beside what started it too: the strip may be out of sight."""
+    if active(kind):
+        st.fragment(_running, run_every=TICK_S)(kind, place="here")
+
+
 def live(kind: str, draw: Callable[[JobView], None]) -> None:
     """Draw a job's partial result again and again while it runs."""
     if not active(kind):
@@ -90,14 +96,16 @@ def live(kind: str, draw: Callable[[JobView], None]) -> None:
     st.fragment(again, run_every=TICK_S)()
 
 
-def _running(kind: str) -> None:
+def _running(kind: str, place: str = "strip") -> None:
     seen = view(kind)
     if seen is None or seen.finished:
         st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center", key=f"job_{kind}"):
+    with st.container(
+        horizontal=True, vertical_alignment="center", key=f"{place}_{kind}"
+    ):
         share = seen.done / seen.total if seen.total else 0.0
         st.progress(min(share, 1.0), text=f"**{plain(seen.title)}** · {_said(seen)}")
-        if st.button("Stop", key=f"stop_{kind}", disabled=seen.stopping):
+        if st.button("Stop", key=f"stop_{kind}_{place}", disabled=seen.stopping):
             _stop(seen)
 
 
@@ -108,12 +116,26 @@ def _stop(seen: JobView) -> None:
 
 def _said(seen: JobView) -> str:
     if seen.state == "queued":
-        return f"waiting, place {seen.position} in the queue"
+        return _waiting(seen)
     if seen.stopping:
         return "stopping"
-    left = "" if seen.remaining_s is None else f", about {seen.remaining_s:.0f} s left"
+    left = (
+        ""
+        if seen.remaining_s is None
+        else f", about {seen.remaining_s:.0f} s left in this step"
+    )
     steps = f" {seen.done}/{seen.total}" if seen.total > 1 else ""
     return f"{plain(seen.what or 'starting')}{steps} · {seen.elapsed_s:.0f} s{left}"
+
+
+def _waiting(seen: JobView) -> str:
+    """Say what is before it; another visitor's work is not named."""
+    before = seen.position or 1
+    jobs = "another job" if before == 1 else f"{before} other jobs"
+    said = f"waits for {jobs} to end, its own or others'"
+    if seen.remaining_s is None:
+        return said
+    return f"{said}; the one running needs at least {seen.remaining_s:.0f} s more"
 
 
 def _ended(kind: str, seen: JobView) -> None:

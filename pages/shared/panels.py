@@ -111,9 +111,8 @@ def current_report(e: Experiment) -> Report | None:
 
 def numbers(found: Comparison, origin: dict[str, str]) -> None:
     """Show the four numbers of a comparison, dense → pruned, with their intervals."""
-    columns = st.columns(4)
     dense, pruned = found.dense, found.pruned
-    with columns[0]:
+    with st.container(horizontal=True, gap="large"):
         share = 1 - pruned.footprint.n_params / dense.footprint.n_params
         st.metric(
             "Parameters",
@@ -121,18 +120,17 @@ def numbers(found: Comparison, origin: dict[str, str]) -> None:
             f"{-share:.1%} of {dense.footprint.n_params / 1e6:,.1f} M",
             delta_color="off",
             help="Really cut: fewer rows and columns, not zeros.",
+            width="content",
         )
-    with columns[1]:
         _perplexity(found)
-    for column, phase in zip(columns[2:], ("prefill", "decode"), strict=True):
-        with column:
+        for phase in ("prefill", "decode"):
             _speed(found, phase, origin)
 
 
 def _perplexity(found: Comparison) -> None:
     text, ratio = found.pruned.text, found.perplexity_ratio
     if text is None or found.dense.text is None:
-        st.metric("Perplexity", "…", help="Measured on held-out text.")
+        st.metric("Perplexity", "…", help="Measured on held-out text.", width="content")
         return
     dense = found.dense.text
     st.metric(
@@ -143,13 +141,14 @@ def _perplexity(found: Comparison) -> None:
         delta_arrow="off",
         help=f"{text.n_tokens:,} tokens of {plain(text.text_source)}; 95 % interval of "
         "the ratio, paired by window of 512 tokens. Lower is better.",
+        width="content",
     )
 
 
 def _speed(found: Comparison, phase: str, origin: dict[str, str]) -> None:
     label = "Prefill" if phase == "prefill" else "Decode, per token"
     if found.dense.latency is None or found.pruned.latency is None:
-        st.metric(label, "…", help="Timed after the text is read.")
+        st.metric(label, "…", help="Timed after the text is read.", width="content")
         return
     dense = getattr(found.dense.latency, phase).median
     pruned = getattr(found.pruned.latency, phase).median
@@ -166,6 +165,7 @@ def _speed(found: Comparison, phase: str, origin: dict[str, str]) -> None:
         delta_arrow="off",
         help=f"Median; {origin['device']}, {origin['n_threads']} threads, "
         f"{origin['dtype']}, {origin['measured_at']}.",
+        width="content",
     )
 
 

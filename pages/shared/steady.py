@@ -69,6 +69,16 @@ def warn(e: Experiment, found: Stability | None) -> None:
             stability=found,
         )
     )
-    for symptom in seen:
-        box = {"error": st.error, "warning": st.warning, "info": st.info}[symptom.level]
-        box(plain(f"{symptom.sentence} {symptom.remedy}"))
+    if not seen:
+        return
+    named = "1 warning" if len(seen) == 1 else f"{len(seen)} warnings"
+    with st.expander(
+        f"{named} about this setting: {plain(seen[0].sentence.split(':')[0])}",
+        icon=":material/warning:",
+        expanded=seen[0].level == "error",
+        key="warnings",
+    ):
+        for symptom in seen:
+            box = {"error": st.error, "warning": st.warning, "info": st.info}
+            said = f"{symptom.sentence} {symptom.remedy}"
+            box[symptom.level](plain(said, limit=2000))
