@@ -29,9 +29,11 @@ LABELS = {
 
 
 def sidebar(without: Collection[str] = ()) -> None:
-    """Draw the experiment's settings, but those that the page itself sets."""
+    """Draw the experiment's settings, but those that the page itself sets.
+
+    The frame has drawn the heading of the first group.
+    """
     with st.sidebar:
-        st.subheader("Model")
         _setting("model")
         with st.expander("Precision and device"):
             for name in ("dtype", "device", "revision"):

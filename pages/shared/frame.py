@@ -34,6 +34,7 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
     st.logo("assets/logo.svg", size="large")
     _links()
     st.header(question, anchor=False)
+    st.sidebar.subheader("Model")  # it stands from the first, so that nothing jumps
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
         from pages.shared import bar, controls, jobs, panels, state, words
 
