@@ -72,8 +72,8 @@ def listed(found):
     return list(zip(*(c.tolist() for c in columns), strict=True))
 
 
-def expected(layers, selected, among, n):
-    """The n strongest by plain loops over all flows."""
+def assert_strongest(found, layers, selected, among, n):
+    """Compare with plain loops; paths equal up to rounding may change places."""
 
     def inside(layer, neuron, of):
         return of is None or neuron in of.get(layer, torch.empty(0)).tolist()
@@ -84,7 +84,12 @@ def expected(layers, selected, among, n):
         if (inside(layer, j, selected) or inside(layer + 1, k, selected))
         and inside(layer, j, among) and inside(layer + 1, k, among)
     }  # fmt: skip
-    return sorted(wanted, key=lambda at: (-wanted[at], at))[:n], wanted
+    ours = listed(found)
+    assert len(set(ours)) == len(ours) == min(n, len(wanted))
+    assert found.flow.tolist() == pytest.approx([wanted[at] for at in ours])
+    assert found.flow.tolist() == sorted(found.flow.tolist(), reverse=True)
+    others = [flow for at, flow in wanted.items() if at not in set(ours)]
+    assert max(others, default=0) <= float(found.flow[-1]) * (1 + 1e-5)
 
 
 FIVES = {1: torch.arange(5), 2: torch.arange(5)}
@@ -106,9 +111,7 @@ def test_the_strongest_paths_are_those_of_the_pageranks_own_steps(
 ):
     layers = layers_of(spread=spread)
     found = paths(layers, selected, n, among=among)
-    order, wanted = expected(layers, selected, among, n)
-    assert listed(found) == order
-    assert found.flow.tolist() == pytest.approx([wanted[at] for at in order])
+    assert_strongest(found, layers, selected, among, n)
 
 
 @given(st.integers(0, 2**31), st.integers(1, 60), st.floats(0, 4))
@@ -118,8 +121,7 @@ def test_leaving_out_short_pairs_leaves_out_no_strong_path(seed, n, spread):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(strongest, "BLOCK", 3)
         found = paths(layers, {0: torch.arange(17)}, n)
-    order, _ = expected(layers, None, None, n)
-    assert listed(found) == order
+    assert_strongest(found, layers, None, None, n)
 
 
 @pytest.mark.usefixtures("small_blocks")

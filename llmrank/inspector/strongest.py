@@ -142,14 +142,16 @@ def _offer_all(
     arriving = _column_sums(after)
 
     def leaving(neurons: Tensor) -> Tensor:
-        size = here.down[:, neurons.to(here.down.device)].float().abs().T
+        size = _rows(here.down.T, neurons)
         return _divided(_divided(size, size.sum(1, keepdim=True)), arriving)
 
     def received(neurons: Tensor) -> Tensor:
-        return after.up[neurons.to(after.up.device)].float().abs()
+        return _rows(after.up, neurons)
 
-    sources, lengths = _longest_first(sources, leaving)
-    targets, reach = _longest_first(targets, received)
+    lengths, reach = (torch.full((len(x),), torch.inf) for x in (sources, targets))
+    if min(len(sources), len(targets)) > BLOCK:  # else there is little to leave out
+        sources, lengths = _longest_first(sources, leaving)
+        targets, reach = _longest_first(targets, received)
     for i in range(0, len(sources), BLOCK):
         some = leaving(sources[i : i + BLOCK])
         for k in range(0, len(targets), BLOCK):
@@ -160,12 +162,19 @@ def _offer_all(
             best.offer(here.layer, sources[i : i + BLOCK], others, flow)
 
 
+def _rows(weights: Tensor, neurons: Tensor) -> Float[Tensor, "n d_model"]:
+    """Return absolute weights; a piece that lies together is not gathered first."""
+    if bool((neurons.diff() == 1).all()):
+        rows = weights[int(neurons[0]) : int(neurons[-1]) + 1]
+    else:
+        rows = weights[neurons.to(weights.device)]
+    return rows.float().abs()
+
+
 def _longest_first(
     neurons: Tensor, vectors: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Sort neurons by the length of their vectors; return the lengths as well."""
-    if len(neurons) <= BLOCK:  # one block: there is nothing to leave out
-        return neurons, torch.full((len(neurons),), torch.inf)
     lengths = torch.cat([vectors(n).norm(dim=1).cpu() for n in neurons.split(BLOCK)])
     order = lengths.argsort(descending=True, stable=True)
     return neurons[order], lengths[order]
