@@ -202,7 +202,7 @@ def by_rank(layer):
         (View(brush=BRUSH), {1: sorted(by_rank(1)[20:80])}, "the 60 neurons"),
         (View(brush=BRUSH, by_rank=False), {1: list(range(20, 80))}, "the 60 neurons"),
         (View(brush=BRUSH, held=Neuron(0, 7)), {0: [7]}, "the neuron held"),
-        (View(layer=2, brush=Range(0, 1, 9)), {2: list(range(300))}, "layer 2's 300"),
+        (View(layer=2, brush=Range(0, 1, 9)), {2: list(range(300))}, "layer 2's 300 n"),
         (View(layer=1, brush=BRUSH, first=50, end=400),
          {1: sorted(by_rank(1)[50:80])}, "30 of the 60 neurons brushed in layer 1"),
         (View(held=Neuron(9, 0)), None, None),
@@ -239,7 +239,7 @@ def test_paths_of_a_view_stay_in_it():
 def test_of_very_many_the_highest_are_taken():
     found = selection(SCORES, View(layer=1), d_model=10**6)
     assert found.selected[1].tolist() == sorted(by_rank(1)[:64])
-    assert found.said == "64 of layer 1's 500"
+    assert found.said == "64 of layer 1's 500 neurons"
 
 
 def test_a_range_keeps_its_order():

@@ -86,6 +86,12 @@ export class Controls {
   }
 }
 
+// A button that stands alone switches between two values.
+function asked(button) {
+  const pressed = button.getAttribute("aria-pressed") === "true";
+  return pressed && button.dataset.off ? button.dataset.off : button.value;
+}
+
 function numeric(text) {
   return text !== "" && Number.isFinite(+text) ? +text : text;
 }

@@ -6,12 +6,16 @@ import * as charts from "./charts.js";
 import { pixel } from "./colours.js";
 import { Controls } from "./controls.js";
 import { Engine } from "./engine.js";
-import { Pointer } from "./pointer.js";
-import { crc32 } from "./payload.js";
 import { Atlas, overlaps, Player } from "./extras.js";
+import { glide, laid, layersOf } from "./layout.js";
+import { Links } from "./links.js";
+import { Overlay } from "./overlay.js";
+import { crc32 } from "./payload.js";
+import { Pointer } from "./pointer.js";
 import { onArrival, take } from "./shelf.js";
 import { GUTTER, scaleOf, Strips } from "./strips.js";
 
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 const SETTINGS = ["theta", "gamma", "sparsity", "graph", "scope", "multipleOf"];
 
 class Explorer {
@@ -23,11 +27,14 @@ class Explorer {
     this.frames = []; // how long the last frames took, in ms: for benchmarks
     this.strips = new Strips(this.find(".strips"));
     this.controls = new Controls(this.find(".explorer"), (...change) => this.change(...change));
+    this.links = new Links(this);
+    this.overlay = new Overlay(this);
     this.pointer = new Pointer(this);
     this.player = new Player(this);
     this.atlas = new Atlas(() => this.drawMap());
     this.find(".pin").addEventListener("click", () => this.pinHere());
     this.find(".whole").addEventListener("click", () => this.zoom(null));
+    this.find(".closer").addEventListener("click", () => this.zoomToRange());
     this.find(".map").addEventListener("click", (event) => this.goTo(event));
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(this.find(".stage"));
@@ -47,7 +54,9 @@ class Explorer {
       this.serial = data.serial;
     } else if (data.serial >= this.serial && !this.pending) {
       this.settings = { ...data.settings };
+      const another = JSON.stringify(this.chosen) !== JSON.stringify(data.chosen);
       this.chosen = data.chosen;
+      if (another && this.engine && this.chosen) this.reveal(this.chosen);
     }
     this.arrived();
   }
@@ -63,6 +72,7 @@ class Explorer {
     this.view.to = Math.min(this.view.to || this.engine.widest, this.engine.widest);
     if (this.view.layer >= this.engine.widths.length) this.view.layer = null;
     if (this.view.from >= this.view.to) this.view.from = 0;
+    if (!(this.view.brush?.from < this.engine.widths[this.view.brush?.layer])) this.view.brush = null;
     if (!this.pin || this.pin.engine !== this.engine) this.setPin(this.data.pin);
     this.settle();
   }
@@ -75,6 +85,7 @@ class Explorer {
   change(name, value, released) {
     if (SETTINGS.includes(name)) this.settings[name] = value;
     else this.view[name] = value;
+    if (name === "sort") this.view.brush = null; // its places would be others
     if (!released && !this.pending) this.find(".key").lastElementChild?.replaceChildren();
     this.pending = !released;
     if (released) this.commit();
@@ -96,12 +107,29 @@ class Explorer {
     this.look = null;
     this.engine.update(this.settings);
     this.scale ??= scaleOf(this.engine);
+    this.lay();
     this.strips.draw(this.engine, this.view, this.scale, this.pin, this.theme().background);
     this.controls.show(this.settings, this.view, { hasTheta: this.hasTheta });
-    this.pointer.draw();
+    this.overlay.draw();
     this.describe();
     this.frames.push(performance.now() - start);
     if (this.frames.length > 600) this.frames.shift();
+  }
+
+  // Give the rows their places; on their way there they glide.
+  lay() {
+    const { engine, view, strips, links } = this;
+    const layers = layersOf(engine, view);
+    const target = laid(layers, strips.canvas.height, strips.ratio, links.focus);
+    const { rows, arrived } = still.matches ? { rows: target, arrived: true } : glide(strips.rows, target);
+    strips.rows = rows;
+    this.gliding = !arrived;
+    if (this.gliding) this.request();
+    this.find(".stage").classList.toggle("discrete", links.discrete);
+  }
+
+  get moving() {
+    return Boolean(this.pending || this.gliding || this.pointer.moving);
   }
 
   // What moves with the canvas: the sentence, the neuron, the churn, the charts.
@@ -117,6 +145,8 @@ class Explorer {
     this.caption(".distribution", this.distributionReading(shown));
     this.drawOverlap(theme);
     this.drawMap();
+    this.links.describe(this.find(".level"));
+    this.find(".closer").hidden = !this.view.brush;
     this.find(".whole").hidden =
       this.view.layer === null && this.view.from === 0 && this.view.to === engine.widest;
   }
@@ -256,9 +286,43 @@ class Explorer {
     this.request();
   }
 
-  choose(at) {
-    this.chosen = at && { layer: at.layer, neuron: at.neuron };
+  zoomToRange() {
+    const { from, to } = this.view.brush;
+    this.pointer.show(from, to);
     this.commit();
+  }
+
+  // Hold a neuron; the one that is held already, or none, is let go.
+  choose(at) {
+    const same = at?.layer === this.chosen?.layer && at?.neuron === this.chosen?.neuron;
+    this.chosen = at && !same ? { layer: at.layer, neuron: at.neuron } : null;
+    this.commit();
+    this.request();
+  }
+
+  // Select places { layer, from, to } of one layer; null selects none.
+  brush(range) {
+    this.view.brush = range;
+    this.commit();
+    this.request();
+  }
+
+  // Undo one thing at a time: the neuron held, the range, the zoom.
+  letGo() {
+    if (this.chosen) this.choose(null);
+    else if (this.view.brush) this.brush(null);
+    else this.zoom(null);
+  }
+
+  // Move the view so far that a neuron is in it.
+  reveal({ layer, neuron }) {
+    const { engine, view, pointer } = this;
+    if (layer >= engine.widths.length || neuron >= engine.widths[layer]) return;
+    if (!layersOf(engine, view).includes(layer)) view.layer = layer;
+    const place = view.sort === "rank" ? engine.rank[engine.starts[layer] + neuron] : neuron;
+    const span = view.to - view.from;
+    if (place < view.from) pointer.show(place, place + span);
+    else if (place >= view.to) pointer.show(place + 1 - span, place + 1);
     this.request();
   }
 

@@ -97,7 +97,7 @@ def _chosen(scores: Sequence[Tensor], view: View) -> list[tuple[int, Tensor, str
         found.append((view.brush.layer, neurons, said))
     if view.layer is not None and view.layer < len(scores):
         n = len(scores[view.layer])
-        found.append((view.layer, torch.arange(n), f"layer {view.layer}'s {n:,}"))
+        found.append((view.layer, torch.arange(n), f"layer {view.layer}'s {n:,} neurons"))
     return found
 
 
