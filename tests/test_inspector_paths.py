@@ -206,6 +206,7 @@ def by_rank(layer):
         (View(layer=1, brush=BRUSH, first=50, end=400),
          {1: sorted(by_rank(1)[50:80])}, "30 of the 60 neurons brushed in layer 1"),
         (View(held=Neuron(9, 0)), None, None),
+        (View(layer=9), None, None),
         (View(layer=1, end=200, held=Neuron(1, 499), by_rank=False),
          {1: list(range(200))}, "200 of layer 1's 500"),
     ],

@@ -35,7 +35,7 @@ export class Controls {
     const buttons = [...group.querySelectorAll("button")];
     for (const button of buttons) {
       button.addEventListener("click", () =>
-        this.on(group.dataset.choice, button.value, true),
+        this.on(group.dataset.choice, asked(button), true),
       );
     }
     group.addEventListener("keydown", (event) => {

@@ -1,16 +1,15 @@
 // The canvas of all neurons: settings move, every neuron answers, the server hears of it
 // on release. Planes come from the shelf; nothing is sent while dragging.
 
-import * as card from "./card.js";
-import * as charts from "./charts.js";
+import { Beside } from "./beside.js";
+import { MAP_MARGIN } from "./charts.js";
 import { pixel } from "./colours.js";
 import { Controls } from "./controls.js";
 import { Engine } from "./engine.js";
-import { Atlas, overlaps, Player } from "./extras.js";
+import { Atlas, Player } from "./extras.js";
 import { glide, laid, layersOf } from "./layout.js";
 import { Links } from "./links.js";
 import { Overlay } from "./overlay.js";
-import { crc32 } from "./payload.js";
 import { Pointer } from "./pointer.js";
 import { onArrival, take } from "./shelf.js";
 import { GUTTER, scaleOf, Strips } from "./strips.js";
@@ -28,10 +27,11 @@ class Explorer {
     this.strips = new Strips(this.find(".strips"));
     this.controls = new Controls(this.find(".explorer"), (...change) => this.change(...change));
     this.links = new Links(this);
+    this.beside = new Beside(this);
     this.overlay = new Overlay(this);
     this.pointer = new Pointer(this);
     this.player = new Player(this);
-    this.atlas = new Atlas(() => this.drawMap());
+    this.atlas = new Atlas(() => this.beside.drawMap());
     this.find(".pin").addEventListener("click", () => this.pinHere());
     this.find(".whole").addEventListener("click", () => this.zoom(null));
     this.find(".closer").addEventListener("click", () => this.zoomToRange());
@@ -111,7 +111,7 @@ class Explorer {
     this.strips.draw(this.engine, this.view, this.scale, this.pin, this.theme().background);
     this.controls.show(this.settings, this.view, { hasTheta: this.hasTheta });
     this.overlay.draw();
-    this.describe();
+    this.beside.describe();
     this.frames.push(performance.now() - start);
     if (this.frames.length > 600) this.frames.shift();
   }
@@ -132,123 +132,15 @@ class Explorer {
     return Boolean(this.pending || this.gliding || this.pointer.moving);
   }
 
-  // What moves with the canvas: the sentence, the neuron, the churn, the charts.
-  describe() {
-    const { engine, pin } = this;
-    const shown = this.layers();
-    const every = [...engine.widths.keys()];
-    this.find(".reading").textContent = this.reading(card.churn(engine, pin, every));
-    this.showCard();
-    card.showChurn(this.find(".churn"), card.churn(engine, pin, shown), shown);
-    const theme = this.theme();
-    charts.distribution(this.find(".distribution"), engine, shown, theme);
-    this.caption(".distribution", this.distributionReading(shown));
-    this.drawOverlap(theme);
-    this.drawMap();
-    this.links.describe(this.find(".level"));
-    this.find(".closer").hidden = !this.view.brush;
-    this.find(".whole").hidden =
-      this.view.layer === null && this.view.from === 0 && this.view.to === engine.widest;
-  }
-
-  showCard() {
-    const at = this.hovered ?? this.chosen;
-    card.showNeuron(this.find(".card"), this.engine, this.settings, this.pin, at);
-  }
-
-  reading({ lost, saved }) {
-    const { engine, settings } = this;
-    const gone = engine.nDropped();
-    const rho = (settings.gamma * settings.theta) / (1 - settings.gamma);
-    const point = this.hasTheta
-      ? `At θ ${settings.theta.toFixed(2)} and γ ${settings.gamma.toFixed(2)} (ρ = γθ/(1 − γ) = ${
-          Number.isFinite(rho) ? card.three(rho) : "∞"
-        }), `
-      : "";
-    const cut = `${card.count(gone)} of ${card.count(engine.n)} neurons are cut (${card.percent(
-      gone / engine.n,
-    )})`;
-    const widths = [...engine.kept];
-    const [least, most] = [Math.min(...widths), Math.max(...widths)].map(card.count);
-    const kept = least === most ? `every layer keeps ${most}` : `layers keep ${least} to ${most}`;
-    const moved =
-      lost + saved === 0
-        ? "the same as at the pin."
-        : `${card.count(lost + saved)} change sides against the pin.`;
-    const said = `${point}${cut}; ${kept}; ${moved}`;
-    return said.charAt(0).toUpperCase() + said.slice(1);
-  }
-
-  distributionReading(shown) {
-    const { engine } = this;
-    let [effective, pq] = [0, 0];
-    for (const l of shown) {
-      const spread = engine.spread(l);
-      effective += spread.effective / engine.widths[l] / shown.length;
-      pq += spread.pq / shown.length;
-    }
-    const of = shown.length === 1 ? `layer ${shown[0]}` : "all layers";
-    return (
-      `Scores of ${of}, against their layer's average; left of the band is cut. ` +
-      `Effective number of neurons 1/Σs²: ${card.percent(effective)} of all; PQ index ` +
-      `${card.three(pq)}. A hint, not measured: cut ` +
-      `up to ${card.percent(1 - effective)}.`
-    );
-  }
-
-  drawOverlap(theme) {
-    const compared = take(this.data.compared);
-    const canvas = this.find(".overlap");
-    canvas.parentElement.hidden = !compared;
-    if (!compared) return;
-    const costly = this.engine.n * compared.names.length > 400_000;
-    if (!costly || this.resting) {
-      this.shares = overlaps(this.engine, compared, this.settings, this.layers());
-    }
-    if (!this.shares) return;
-    charts.overlap(canvas, this.shares, theme);
-    this.caption(".overlap", `Of what is cut ${this.view.layer === null ? "here" : `in layer ${this.view.layer}`}, the share that other criteria would cut too.`);
-  }
-
-  drawMap() {
-    const canvas = this.find(".map");
-    canvas.parentElement.hidden = !this.hasTheta;
-    if (!this.hasTheta || !this.engine) return;
-    const { grid, size } = this.atlas;
-    charts.map(canvas, grid, size, this.settings, this.pin.settings, this.theme());
-    const left = grid.reduce((n, x) => n + Number.isNaN(x), 0);
-    const how = left ? `computing, ${left} points left` : "yellow: all of it, purple: none";
-    this.caption(".map", `How much of the pin's cut each θ, γ still cuts (${how}). Click to go there.`);
-  }
-
-  caption(of, text) {
-    this.find(of).previousElementSibling.textContent = text;
-    this.find(of).setAttribute("aria-label", text);
-  }
-
   // At rest: colours rescaled, the dear things computed, the exact scores shown.
   settle() {
     this.scale = null;
     this.resting = true;
-    this.showKey();
+    this.beside.showKey();
     this.frame();
-    this.showKey();
+    this.beside.showKey();
     this.resting = false;
     if (this.hasTheta) this.atlas.start(this.payload, this.settings, this.pin);
-  }
-
-  showKey() {
-    const { agreed } = this.data;
-    let said = "";
-    if (this.engine && this.scale && agreed?.serial === this.serial) {
-      const same = crc32(this.engine.droppedSet()) === agreed.crc;
-      said = same
-        ? `✓ the server cuts the same ${card.count(agreed.nDropped)} neurons`
-        : `the exact recursion cuts ${card.count(agreed.nDropped)}, not quite the same ones`;
-    }
-    const error = this.payload?.error;
-    if (error > 0) said += ` (chained while dragging: off by up to ${error.toExponential(1)} of a layer's 1 at the 12 points tried)`;
-    if (this.scale) card.showKey(this.find(".key"), this.view.colour, this.scale, said);
   }
 
   commit() {
@@ -261,7 +153,7 @@ class Explorer {
       pin: this.pin?.settings ?? null,
       chosen: this.chosen,
     });
-    this.showKey();
+    this.beside.showKey();
     clearTimeout(this.settling);
     this.settling = setTimeout(() => this.settle(), 80);
   }
@@ -328,7 +220,7 @@ class Explorer {
 
   goTo(event) {
     const box = event.target.getBoundingClientRect();
-    const { left, bottom } = charts.MAP_MARGIN;
+    const { left, bottom } = MAP_MARGIN;
     const x = (event.clientX - box.left - left) / (box.width - left);
     const y = 1 - (event.clientY - box.top) / (box.height - bottom);
     const step = this.atlas.size - 1;

@@ -1,11 +1,11 @@
 // Draws a layered graph of any kind; knows nothing of models, canvases or settings.
-// A scene is { layers: [{ name?, y? }], nodes: [{ layer, x, y, r, half, colour, gone, label? }],
+// A scene is { layers: [{ name?, y? }], nodes: [{ layer, x, y, r, half, colour, gone, label?, beside? }],
 // edges: [{ from, to, weight, gone, strong?, label? }] }: `from` and `to` are places in
 // nodes, weights run from 0 to 1, the strongest first; a node with r = 0 only holds edges,
 // which begin and end `half` below and above its middle.
 
 const STEPS = 8; // of width and opacity: few changes of style
-const FADED = 0.45; // of the opacity, for edges of what is gone
+const FADED = 0.6; // of the opacity, for edges of what is gone
 
 // Give the nodes of each layer a place, one layer below the other; sizes are in [0, 1].
 export function arranged({ layers, nodes, edges }, { width, height }, largest = 18) {
@@ -18,7 +18,8 @@ export function arranged({ layers, nodes, edges }, { width, height }, largest = 
     const mates = members[node.layer];
     const share = (mates.indexOf(node) + 0.5) / mates.length;
     const r = radius * Math.sqrt(node.size ?? 1);
-    return { ...node, x: left + share * (width - left), y: (node.layer + 0.5) * row, r, half: r };
+    const x = left + share * (width - left);
+    return { ...node, x, y: (node.layer + 0.5) * row, r, half: r, beside: true };
   });
   return { layers: layers.map((l, i) => ({ ...l, y: (i + 0.5) * row })), nodes: placed, edges };
 }
@@ -30,9 +31,9 @@ export function draw(c, { layers, nodes, edges }, look) {
   c.save();
   c.lineCap = "round";
   const plain = edges.filter((edge) => !edge.strong);
-  curves(c, nodes, plain.filter((edge) => edge.gone), look.neutral, FADED * density, 0);
-  curves(c, nodes, plain.filter((edge) => !edge.gone), look.accent, density, 0);
-  curves(c, nodes, strong, look.text, 1, 0.6);
+  curves(c, nodes, plain.filter((edge) => edge.gone), look.neutral, FADED * density);
+  curves(c, nodes, plain.filter((edge) => !edge.gone), look.accent, density);
+  curves(c, nodes, strong, look.text, 1, { faintest: 0.7, thinnest: 1.2 });
   c.globalAlpha = 1;
   c.setLineDash([]);
   const circles = nodes.filter((node) => node.r > 0);
@@ -43,7 +44,7 @@ export function draw(c, { layers, nodes, edges }, look) {
 }
 
 // The weakest first, so that the strongest lie above; dashed where an end is cut.
-function curves(c, nodes, edges, colour, density, more) {
+function curves(c, nodes, edges, colour, density, { faintest = 0.3, thinnest = 0.6 } = {}) {
   c.strokeStyle = colour;
   let [step, gone] = [-1, null];
   for (let k = edges.length - 1; k >= 0; k--) {
@@ -51,8 +52,8 @@ function curves(c, nodes, edges, colour, density, more) {
     const s = Math.round(STEPS * edge.weight);
     if (s !== step) {
       step = s;
-      c.globalAlpha = density * (0.25 + 0.75 * (s / STEPS) ** 1.5);
-      c.lineWidth = 0.6 + more + (2.2 * s) / STEPS;
+      c.globalAlpha = density * (faintest + (1 - faintest) * (s / STEPS) ** 1.5);
+      c.lineWidth = thinnest + (2.2 * s) / STEPS;
     }
     if (edge.gone !== gone) {
       gone = edge.gone;
@@ -111,10 +112,14 @@ function labels(c, layers, nodes, edges, look) {
   c.strokeStyle = look.background;
   c.fillStyle = look.text;
   for (const { name, y } of layers) if (name) write(name, 4, y, "left");
-  for (const node of nodes) if (node.label) write(node.label, node.x, node.y + node.r + 9, "center");
+  for (const { label, beside, x, y, r } of nodes) {
+    if (label && beside) write(label, x + r + 5, y, "left");
+    else if (label) write(label, x, y + r + 9, "center");
+  }
   for (const { label, from, to } of edges) {
     if (!label) continue;
     const [a, b] = [nodes[from], nodes[to]];
-    write(label, a.x + 0.38 * (b.x - a.x), a.y + 0.44 * (b.y - a.y), "center");
+    const [y0, y1] = [a.y + a.half, b.y - b.half]; // on the curve, at three tenths of it
+    write(label, a.x + 0.216 * (b.x - a.x), y0 + 0.342 * (y1 - y0), "center");
   }
 }

@@ -118,7 +118,7 @@ export class Pointer {
     if (before?.neuron === at?.neuron && before?.layer === at?.layer) return;
     explorer.hovered = at;
     if (!explorer.engine) return;
-    explorer.showCard();
+    explorer.beside.showCard();
     explorer.overlay.draw();
   }
 

@@ -97,12 +97,14 @@ def _chosen(scores: Sequence[Tensor], view: View) -> list[tuple[int, Tensor, str
         found.append((view.brush.layer, neurons, said))
     if view.layer is not None and view.layer < len(scores):
         n = len(scores[view.layer])
-        found.append((view.layer, torch.arange(n), f"layer {view.layer}'s {n:,} neurons"))
+        found.append(
+            (view.layer, torch.arange(n), f"layer {view.layer}'s {n:,} neurons")
+        )
     return found
 
 
 def _layers(scores: Sequence[Tensor], view: View) -> range:
-    if view.layer is None:
+    if view.layer is None or view.layer >= len(scores):
         return range(len(scores))
     return range(max(0, view.layer - 1), min(len(scores), view.layer + 2))
 

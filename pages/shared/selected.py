@@ -56,9 +56,7 @@ def links(e: Experiment) -> tuple[dict[str, str], Selection] | None:
     found = selection(stages.scores(*e.stage_specs[:3]).layers, view, d_model=d_model)
     if found is None:
         return None
-    parts = [e.model, *(_listed(part) for part in (found.selected, found.among))]
-    name = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-    return {"name": name, "said": found.said}, found
+    return {"name": _name(e, found), "said": found.said}, found
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -141,5 +139,12 @@ def _about(table: pd.DataFrame, brush: Range, by_rank: bool) -> str:
     )
 
 
-def _listed(neurons: dict[int, Any]) -> list[tuple[int, list[int]]]:
-    return [(layer, chosen.tolist()) for layer, chosen in neurons.items()]
+def _name(e: Experiment, of: Selection) -> str:
+    """Name the edges of a selection by all that decides them."""
+    about = hashlib.sha256(repr(e.model).encode())
+    for part in (of.selected, of.among):
+        for layer, neurons in part.items():
+            about.update(f"{layer}, {len(neurons)}:".encode())
+            about.update(neurons.numpy().tobytes())
+        about.update(b"among")
+    return about.hexdigest()[:16]

@@ -11,6 +11,11 @@ from browser.test_engine import url
 from browser.test_explore import agreed, ask, drag, opened, slider
 
 SHOWN = "x.links.shown"
+CHOSEN = """(row) => {
+    const table = document.querySelector('[data-testid="stDataFrame"] table');
+    const chosen = [...table.querySelectorAll('tr[aria-selected="true"]')];
+    return chosen.length === 1 && chosen[0].getAttribute("aria-rowindex") === row;
+}"""  # the header is the first row
 
 
 def with_edges(page: Page, more: str = "") -> None:
@@ -47,6 +52,17 @@ def brush(page: Page, layer: int, first: float, last: float, *, let_go=True) -> 
     page.mouse.move(row["x"] + last * row["width"], row["y"], steps=5)
     if let_go:
         page.mouse.up()
+
+
+def choose_row(page: Page, n: int) -> None:
+    """Tick the n-th row of the first table, as it is drawn on its canvas."""
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table).to_be_visible(timeout=60_000)
+    settle(page)
+    table.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + 16, box["y"] + 35 * n + 17)
 
 
 def test_a_brushed_range_has_its_edges_and_its_table(page):
@@ -101,8 +117,8 @@ def test_close_up_every_neuron_is_a_circle(page):
     assert ask(page, SHOWN)["level"] == "strips"
     expect(page.locator(".level")).to_contain_text("960 neurons as strips")
     page.get_by_role("button", name="edges").click()
-    assert ask(page, "x.strips.rows.map((r) => r.layer)") == [12]
     expect(page.locator(".level")).to_be_hidden()
+    assert ask(page, "x.strips.rows.map((r) => r.layer)") == [12]
 
 
 def test_all_layers_close_up_make_room_around_the_neuron_held(page):
@@ -134,10 +150,7 @@ def test_a_link_reopens_the_same_graph(page):
 
 def test_a_row_chosen_is_held_and_what_is_held_is_chosen(page):
     opened(page, "&view=explore.brush.3-0-40")
-    table = page.get_by_test_id("stDataFrame").first
-    expect(table).to_be_visible()
-    box = table.bounding_box()
-    page.mouse.click(box["x"] + 16, box["y"] + 35 + 2.5 * 35)  # the third row's box
+    choose_row(page, 3)
     page.wait_for_function("() => llmrankExplorer.chosen !== null")
     third = ask(page, "x.engine.order[x.engine.starts[3] + 2]")
     assert ask(page, "x.chosen") == {"layer": 3, "neuron": third}
@@ -146,22 +159,18 @@ def test_a_row_chosen_is_held_and_what_is_held_is_chosen(page):
     expect(page.get_by_role("heading", name=title).last).to_be_visible()
     settle(page)
     agreed(page)
+    page.locator("canvas.overlay").scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
     row = row_of(page, 3)
     page.mouse.click(row["x"] + row["width"] * 7.5 / 1536, row["y"])
     held = ask(page, "x.chosen")["neuron"]
     rank = ask(page, f"x.engine.rank[x.engine.starts[3] + {held}]")
     assert rank < 40
-    settle(page)
-    chosen = page.evaluate(
-        """() => [...document.querySelectorAll('[data-testid="stDataFrame"] table tr')]
-            .filter((row) => row.getAttribute("aria-selected") === "true")
-            .map((row) => row.getAttribute("aria-rowindex"))"""
-    )
-    assert chosen == [str(rank + 2)]  # the header is the first
+    page.wait_for_function(CHOSEN, arg=str(rank + 2), timeout=60_000)
 
 
 def test_keys_select_a_range_and_let_go(page):
-    opened(page)
+    opened(page, "&view=explore.sort.index")
     page.locator("canvas.overlay").focus()
     for key in ("ArrowDown", "ArrowRight", "Enter", "Shift+ArrowRight", "ArrowRight"):
         page.keyboard.press(key)
@@ -181,15 +190,10 @@ def test_keys_select_a_range_and_let_go(page):
 def test_an_extreme_of_the_scores_is_held_in_explore(page):
     opened(page)
     page.get_by_role("link", name="Scores").click()
-    table = page.get_by_test_id("stDataFrame").first
-    expect(table).to_be_visible(timeout=60_000)
-    settle(page)
-    table.scroll_into_view_if_needed()
-    box = table.bounding_box()
-    page.mouse.click(box["x"] + 16, box["y"] + 35 + 17)
+    choose_row(page, 1)
     way = page.get_by_role("link", name=re.compile(r"Layer \d+, neuron [\d,]+ in Expl"))
     expect(way).to_be_visible()
-    layer, neuron = re.findall(r"[\d,]+", way.inner_text())
+    layer, neuron = re.findall(r"\d[\d,]*\b", way.inner_text())
     way.click()
     agreed(page)
     held = {"layer": int(layer), "neuron": int(neuron.replace(",", ""))}
