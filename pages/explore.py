@@ -11,14 +11,11 @@ e = frame(
 
 import hashlib
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 
 from llmrank.criteria import CRITERIA, LLMRank
-from llmrank.errors import OptionError
 from llmrank.experiment import Experiment
-from llmrank.inspector import Neuron, edges
 from llmrank.payload import pack
 from pages.shared import (
     access,
@@ -28,12 +25,10 @@ from pages.shared import (
     measured,
     neuron,
     panels,
+    selected,
     state,
     steady,
 )
-
-N_PATHS = 12
-"""Paths drawn to either side of the held neuron."""
 
 MAX_COMPARED = 100_000
 """Neurons up to which other criteria are compared without being asked."""
@@ -58,23 +53,6 @@ def compared_payload(name: str, _e: Experiment) -> bytes:
     return pack(name, {n: s.layers for n, s in found.items()})
 
 
-def paths(of: Experiment) -> dict[str, Any] | None:
-    """Return where the held neuron's strongest paths lead in the chained graph."""
-    held = explorer.chosen()
-    if held is None:
-        return None
-    at = Neuron(held["layer"], held["neuron"])
-    try:
-        found = edges(cached.stages().model(of.model), at, N_PATHS)
-    except OptionError:
-        return None  # the inspector below says why
-    ends = [
-        {"layer": p.neuron.layer, "neuron": p.neuron.index, "flow": p.flow}
-        for p in (*found.preceding, *found.following)
-    ]
-    return {**held, "ends": ends}
-
-
 @st.fragment
 def show_canvas() -> None:
     """Draw every neuron, live; a commit is confirmed before the page follows."""
@@ -88,18 +66,20 @@ def show_canvas() -> None:
         help="Sends their scores to the browser: five numbers per neuron",
     )
     compared = named(e, "compared") if asked else None
-    explorer.mount(name, plan, compared, paths(e))
+    links = selected.links(e)
+    explorer.mount(name, plan, compared, links and links[0])
     explorer.send(explorer.planes_payload(name, e), key="planes")
     if compared is not None:
         explorer.send(compared_payload(compared, e), key="compared")
+    if links is not None:
+        explorer.send(selected.payload(links[0]["name"], e, links[1]), key="links")
     if explorer.just_committed():
         st.rerun()
 
 
 def show_held() -> None:
     """Show all that is known of the held neuron; let another be typed."""
-    found = explorer.chosen()
-    held = None if found is None else Neuron(found["layer"], found["neuron"])
+    held = selected.held()
     widths = cached.stages().plan(*e.stage_specs).dense_widths
     wanted = neuron.choose(held, widths)
     if wanted != held and wanted is not None:
@@ -133,6 +113,9 @@ with panels.panel():
     ready = panels.has_scores(e)
     if ready:
         show_canvas()
+if ready:
+    with panels.panel():
+        selected.show_range(e)
 with panels.panel():
     jobs.strip()
     if ready:

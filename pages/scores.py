@@ -15,9 +15,10 @@ from torch import Tensor
 from llmrank import charts, readings
 from llmrank.agreement import Agreement, agreement, extremes
 from llmrank.criteria import CRITERIA, Criterion, LLMRank, criterion
+from llmrank.inspector import Neuron
 from llmrank.options import Option, described, options
 from llmrank.pruning import PruningPlan
-from pages.shared import access, cached, looks, panels
+from pages.shared import access, cached, looks, panels, selected
 
 AUTHORS = LLMRank(gamma=0.0, site="up")
 """The authors' code: activation at `up`'s output, and γ = 0 unless it is set."""
@@ -107,19 +108,31 @@ def show_extremes(scores: Scored) -> None:
     st.markdown(readings.of_extremes(table))
     for column, end in zip(st.columns(2), ("highest", "lowest"), strict=True):
         column.markdown(f"**{end.capitalize()}**")
-        column.dataframe(
-            table[table["extreme"] == end],
-            hide_index=True,
-            column_order=["layer", "neuron", "score", "times_uniform", "rank"],
-            column_config={
-                "score": st.column_config.NumberColumn(format="%.3g"),
-                "times_uniform": st.column_config.NumberColumn(
-                    "× mean", format="%.3g", help="Of its layer"
-                ),
-                "rank": st.column_config.NumberColumn(help="In its layer, from 1"),
-            },
-            key=f"extremes_{end}",
-        )
+        rows = table[table["extreme"] == end]
+        with column:
+            selected.choosable(
+                rows,
+                [Neuron(*at) for at in rows[["layer", "neuron"]].to_numpy().tolist()],
+                key=f"extremes_{end}",
+                column_order=["layer", "neuron", "score", "times_uniform", "rank"],
+                column_config={
+                    "score": st.column_config.NumberColumn(format="%.3g"),
+                    "times_uniform": st.column_config.NumberColumn(
+                        "× mean", format="%.3g", help="Of its layer"
+                    ),
+                    "rank": st.column_config.NumberColumn(help="In its layer, from 1"),
+                },
+            )
+    show_way(selected.held())
+
+
+def show_way(held: Neuron | None) -> None:
+    """Lead to the neuron that is held, in the canvas."""
+    if held is None:
+        st.caption("Choose a row to hold that neuron, here and in Explore.")
+        return
+    words = f"Layer {held.layer}, neuron {held.index:,} in Explore"
+    st.page_link("pages/explore.py", label=words, icon=":material/arrow_forward:")
 
 
 @st.fragment

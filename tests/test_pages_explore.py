@@ -131,7 +131,8 @@ def test_a_link_reopens_the_view(opened):
     at = opened(view=f"{LINK},{pin}")
     given = canvas(at)
     assert given["view"] == {
-        "sort": "index", "colour": "score", "layer": 1, "from": 2, "to": 20
+        "sort": "index", "colour": "score", "edges": "off", "layer": 1, "from": 2,
+        "to": 20, "brush": None,
     }  # fmt: skip
     assert given["chosen"] == {"layer": 1, "neuron": 5}
     assert given["pin"]["theta"] == 0.1

@@ -35,7 +35,7 @@ export class Controls {
     const buttons = [...group.querySelectorAll("button")];
     for (const button of buttons) {
       button.addEventListener("click", () =>
-        this.on(group.dataset.choice, button.value, true),
+        this.on(group.dataset.choice, asked(button), true),
       );
     }
     group.addEventListener("keydown", (event) => {
@@ -84,6 +84,12 @@ export class Controls {
       select.value = `${all[select.dataset.setting]}`;
     }
   }
+}
+
+// A button that stands alone switches between two values.
+function asked(button) {
+  const pressed = button.getAttribute("aria-pressed") === "true";
+  return pressed && button.dataset.off ? button.dataset.off : button.value;
 }
 
 function numeric(text) {

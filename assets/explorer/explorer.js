@@ -1,17 +1,20 @@
 // The canvas of all neurons: settings move, every neuron answers, the server hears of it
 // on release. Planes come from the shelf; nothing is sent while dragging.
 
-import * as card from "./card.js";
-import * as charts from "./charts.js";
+import { Beside } from "./beside.js";
+import { MAP_MARGIN } from "./charts.js";
 import { pixel } from "./colours.js";
 import { Controls } from "./controls.js";
 import { Engine } from "./engine.js";
+import { Atlas, Player } from "./extras.js";
+import { glide, laid, layersOf } from "./layout.js";
+import { Links } from "./links.js";
+import { Overlay } from "./overlay.js";
 import { Pointer } from "./pointer.js";
-import { crc32 } from "./payload.js";
-import { Atlas, overlaps, Player } from "./extras.js";
 import { onArrival, take } from "./shelf.js";
 import { GUTTER, scaleOf, Strips } from "./strips.js";
 
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 const SETTINGS = ["theta", "gamma", "sparsity", "graph", "scope", "multipleOf"];
 
 class Explorer {
@@ -23,11 +26,15 @@ class Explorer {
     this.frames = []; // how long the last frames took, in ms: for benchmarks
     this.strips = new Strips(this.find(".strips"));
     this.controls = new Controls(this.find(".explorer"), (...change) => this.change(...change));
+    this.links = new Links(this);
+    this.beside = new Beside(this);
+    this.overlay = new Overlay(this);
     this.pointer = new Pointer(this);
     this.player = new Player(this);
-    this.atlas = new Atlas(() => this.drawMap());
+    this.atlas = new Atlas(() => this.beside.drawMap());
     this.find(".pin").addEventListener("click", () => this.pinHere());
     this.find(".whole").addEventListener("click", () => this.zoom(null));
+    this.find(".closer").addEventListener("click", () => this.zoomToRange());
     this.find(".map").addEventListener("click", (event) => this.goTo(event));
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(this.find(".stage"));
@@ -47,7 +54,9 @@ class Explorer {
       this.serial = data.serial;
     } else if (data.serial >= this.serial && !this.pending) {
       this.settings = { ...data.settings };
+      const another = JSON.stringify(this.chosen) !== JSON.stringify(data.chosen);
       this.chosen = data.chosen;
+      if (another && this.engine && this.chosen) this.reveal(this.chosen);
     }
     this.arrived();
   }
@@ -63,6 +72,7 @@ class Explorer {
     this.view.to = Math.min(this.view.to || this.engine.widest, this.engine.widest);
     if (this.view.layer >= this.engine.widths.length) this.view.layer = null;
     if (this.view.from >= this.view.to) this.view.from = 0;
+    if (!(this.view.brush?.from < this.engine.widths[this.view.brush?.layer])) this.view.brush = null;
     if (!this.pin || this.pin.engine !== this.engine) this.setPin(this.data.pin);
     this.settle();
   }
@@ -75,6 +85,7 @@ class Explorer {
   change(name, value, released) {
     if (SETTINGS.includes(name)) this.settings[name] = value;
     else this.view[name] = value;
+    if (name === "sort") this.view.brush = null; // its places would be others
     if (!released && !this.pending) this.find(".key").lastElementChild?.replaceChildren();
     this.pending = !released;
     if (released) this.commit();
@@ -96,129 +107,40 @@ class Explorer {
     this.look = null;
     this.engine.update(this.settings);
     this.scale ??= scaleOf(this.engine);
+    this.lay();
     this.strips.draw(this.engine, this.view, this.scale, this.pin, this.theme().background);
     this.controls.show(this.settings, this.view, { hasTheta: this.hasTheta });
-    this.pointer.draw();
-    this.describe();
+    this.overlay.draw();
+    this.beside.describe();
     this.frames.push(performance.now() - start);
     if (this.frames.length > 600) this.frames.shift();
   }
 
-  // What moves with the canvas: the sentence, the neuron, the churn, the charts.
-  describe() {
-    const { engine, pin } = this;
-    const shown = this.layers();
-    const every = [...engine.widths.keys()];
-    this.find(".reading").textContent = this.reading(card.churn(engine, pin, every));
-    this.showCard();
-    card.showChurn(this.find(".churn"), card.churn(engine, pin, shown), shown);
-    const theme = this.theme();
-    charts.distribution(this.find(".distribution"), engine, shown, theme);
-    this.caption(".distribution", this.distributionReading(shown));
-    this.drawOverlap(theme);
-    this.drawMap();
-    this.find(".whole").hidden =
-      this.view.layer === null && this.view.from === 0 && this.view.to === engine.widest;
+  // Give the rows their places; on their way there they glide.
+  lay() {
+    const { engine, view, strips, links } = this;
+    const layers = layersOf(engine, view);
+    const target = laid(layers, strips.canvas.height, strips.ratio, links.focus);
+    const { rows, arrived } = still.matches ? { rows: target, arrived: true } : glide(strips.rows, target);
+    strips.rows = rows;
+    this.gliding = !arrived;
+    if (this.gliding) this.request();
+    this.find(".stage").classList.toggle("discrete", links.discrete);
   }
 
-  showCard() {
-    const at = this.hovered ?? this.chosen;
-    card.showNeuron(this.find(".card"), this.engine, this.settings, this.pin, at);
-  }
-
-  reading({ lost, saved }) {
-    const { engine, settings } = this;
-    const gone = engine.nDropped();
-    const rho = (settings.gamma * settings.theta) / (1 - settings.gamma);
-    const point = this.hasTheta
-      ? `At θ ${settings.theta.toFixed(2)} and γ ${settings.gamma.toFixed(2)} (ρ = γθ/(1 − γ) = ${
-          Number.isFinite(rho) ? card.three(rho) : "∞"
-        }), `
-      : "";
-    const cut = `${card.count(gone)} of ${card.count(engine.n)} neurons are cut (${card.percent(
-      gone / engine.n,
-    )})`;
-    const widths = [...engine.kept];
-    const [least, most] = [Math.min(...widths), Math.max(...widths)].map(card.count);
-    const kept = least === most ? `every layer keeps ${most}` : `layers keep ${least} to ${most}`;
-    const moved =
-      lost + saved === 0
-        ? "the same as at the pin."
-        : `${card.count(lost + saved)} change sides against the pin.`;
-    const said = `${point}${cut}; ${kept}; ${moved}`;
-    return said.charAt(0).toUpperCase() + said.slice(1);
-  }
-
-  distributionReading(shown) {
-    const { engine } = this;
-    let [effective, pq] = [0, 0];
-    for (const l of shown) {
-      const spread = engine.spread(l);
-      effective += spread.effective / engine.widths[l] / shown.length;
-      pq += spread.pq / shown.length;
-    }
-    const of = shown.length === 1 ? `layer ${shown[0]}` : "all layers";
-    return (
-      `Scores of ${of}, against their layer's average; left of the band is cut. ` +
-      `Effective number of neurons 1/Σs²: ${card.percent(effective)} of all; PQ index ` +
-      `${card.three(pq)}. A hint, not measured: cut ` +
-      `up to ${card.percent(1 - effective)}.`
-    );
-  }
-
-  drawOverlap(theme) {
-    const compared = take(this.data.compared);
-    const canvas = this.find(".overlap");
-    canvas.parentElement.hidden = !compared;
-    if (!compared) return;
-    const costly = this.engine.n * compared.names.length > 400_000;
-    if (!costly || this.resting) {
-      this.shares = overlaps(this.engine, compared, this.settings, this.layers());
-    }
-    if (!this.shares) return;
-    charts.overlap(canvas, this.shares, theme);
-    this.caption(".overlap", `Of what is cut ${this.view.layer === null ? "here" : `in layer ${this.view.layer}`}, the share that other criteria would cut too.`);
-  }
-
-  drawMap() {
-    const canvas = this.find(".map");
-    canvas.parentElement.hidden = !this.hasTheta;
-    if (!this.hasTheta || !this.engine) return;
-    const { grid, size } = this.atlas;
-    charts.map(canvas, grid, size, this.settings, this.pin.settings, this.theme());
-    const left = grid.reduce((n, x) => n + Number.isNaN(x), 0);
-    const how = left ? `computing, ${left} points left` : "yellow: all of it, purple: none";
-    this.caption(".map", `How much of the pin's cut each θ, γ still cuts (${how}). Click to go there.`);
-  }
-
-  caption(of, text) {
-    this.find(of).previousElementSibling.textContent = text;
-    this.find(of).setAttribute("aria-label", text);
+  get moving() {
+    return Boolean(this.pending || this.gliding || this.pointer.moving);
   }
 
   // At rest: colours rescaled, the dear things computed, the exact scores shown.
   settle() {
     this.scale = null;
     this.resting = true;
-    this.showKey();
+    this.beside.showKey();
     this.frame();
-    this.showKey();
+    this.beside.showKey();
     this.resting = false;
     if (this.hasTheta) this.atlas.start(this.payload, this.settings, this.pin);
-  }
-
-  showKey() {
-    const { agreed } = this.data;
-    let said = "";
-    if (this.engine && this.scale && agreed?.serial === this.serial) {
-      const same = crc32(this.engine.droppedSet()) === agreed.crc;
-      said = same
-        ? `✓ the server cuts the same ${card.count(agreed.nDropped)} neurons`
-        : `the exact recursion cuts ${card.count(agreed.nDropped)}, not quite the same ones`;
-    }
-    const error = this.payload?.error;
-    if (error > 0) said += ` (chained while dragging: off by up to ${error.toExponential(1)} of a layer's 1 at the 12 points tried)`;
-    if (this.scale) card.showKey(this.find(".key"), this.view.colour, this.scale, said);
   }
 
   commit() {
@@ -231,7 +153,7 @@ class Explorer {
       pin: this.pin?.settings ?? null,
       chosen: this.chosen,
     });
-    this.showKey();
+    this.beside.showKey();
     clearTimeout(this.settling);
     this.settling = setTimeout(() => this.settle(), 80);
   }
@@ -256,15 +178,49 @@ class Explorer {
     this.request();
   }
 
-  choose(at) {
-    this.chosen = at && { layer: at.layer, neuron: at.neuron };
+  zoomToRange() {
+    const { from, to } = this.view.brush;
+    this.pointer.show(from, to);
     this.commit();
+  }
+
+  // Hold a neuron; the one that is held already, or none, is let go.
+  choose(at) {
+    const same = at?.layer === this.chosen?.layer && at?.neuron === this.chosen?.neuron;
+    this.chosen = at && !same ? { layer: at.layer, neuron: at.neuron } : null;
+    this.commit();
+    this.request();
+  }
+
+  // Select places { layer, from, to } of one layer; null selects none.
+  brush(range) {
+    this.view.brush = range;
+    this.commit();
+    this.request();
+  }
+
+  // Undo one thing at a time: the neuron held, the range, the zoom.
+  letGo() {
+    if (this.chosen) this.choose(null);
+    else if (this.view.brush) this.brush(null);
+    else this.zoom(null);
+  }
+
+  // Move the view so far that a neuron is in it.
+  reveal({ layer, neuron }) {
+    const { engine, view, pointer } = this;
+    if (layer >= engine.widths.length || neuron >= engine.widths[layer]) return;
+    if (!layersOf(engine, view).includes(layer)) view.layer = layer;
+    const place = view.sort === "rank" ? engine.rank[engine.starts[layer] + neuron] : neuron;
+    const span = view.to - view.from;
+    if (place < view.from) pointer.show(place, place + span);
+    else if (place >= view.to) pointer.show(place + 1 - span, place + 1);
     this.request();
   }
 
   goTo(event) {
     const box = event.target.getBoundingClientRect();
-    const { left, bottom } = charts.MAP_MARGIN;
+    const { left, bottom } = MAP_MARGIN;
     const x = (event.clientX - box.left - left) / (box.width - left);
     const y = 1 - (event.clientY - box.top) / (box.height - bottom);
     const step = this.atlas.size - 1;

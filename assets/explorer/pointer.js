@@ -1,11 +1,11 @@
-// Pointer, wheel, touch and keys on the canvas, and what is drawn above the strips:
-// the layers' names, the axis, the cursor, the brush.
+// Pointer, wheel, touch and keys on the canvas: point, hold, brush, zoom, pan.
 
-import { count } from "./card.js";
-import { fit, sizeOf } from "./size.js";
+import { sizeOf } from "./size.js";
 import { GUTTER } from "./strips.js";
 
 const CLICK = 4; // pixels that a pointer may move and still click
+const ZOOM = { "+": 0.5, "=": 0.5, "-": 2 };
+const CLOSEST = 4; // columns in view
 
 export class Pointer {
   constructor(explorer) {
@@ -46,7 +46,8 @@ export class Pointer {
     this.touches.set(event.pointerId, at);
     if (this.touches.size === 2) this.pinch = this.spread();
     const { from, to } = this.explorer.view;
-    this.start = { ...at, from, to, pan: event.shiftKey, moved: false };
+    const layer = this.layerAt(at.y);
+    this.start = { ...at, from, to, layer, pan: event.shiftKey, moved: false };
   }
 
   move(event) {
@@ -61,29 +62,38 @@ export class Pointer {
   }
 
   drag(at) {
-    const { start } = this;
+    const { start, explorer } = this;
     if (Math.hypot(at.x - start.x, at.y - start.y) > CLICK) start.moved = true;
     if (!start.moved) return;
     if (start.pan) {
       const shift = ((start.x - at.x) / this.width) * (start.to - start.from);
       this.show(start.from + shift, start.to + shift);
-    } else this.brush = [start.x, at.x].sort((a, b) => a - b);
-    this.explorer.request();
+    } else if (start.layer !== null) explorer.overlay.brushing = this.range(start, at);
+    explorer.request();
+  }
+
+  // The places of a layer between two points, at least one.
+  range({ layer, x }, to) {
+    const { view, engine } = this.explorer;
+    const place = (at) => view.from + (Math.max(0, Math.min(at, this.width)) / this.width) * (view.to - view.from);
+    const [a, b] = [place(x), place(to.x)].sort((p, q) => p - q);
+    const from = Math.min(Math.floor(a), engine.widths[layer] - 1);
+    return { layer, from, to: Math.max(from + 1, Math.min(Math.ceil(b), engine.widths[layer])) };
+  }
+
+  get moving() {
+    return Boolean(this.zooming || this.pinch || this.start?.moved);
   }
 
   up(event) {
     this.touches.delete(event.pointerId);
-    const { explorer, start, brush } = this;
+    const { explorer, start, pinch } = this;
     if (this.touches.size > 0 || start === null) return;
-    if (this.pinch || start.pan) explorer.commit();
-    else if (brush) {
-      const { from, to } = explorer.view;
-      const neuron = (x) => from + (Math.max(0, Math.min(x, this.width)) / this.width) * (to - from);
-      const [a, b] = brush.map(neuron);
-      this.show(Math.floor(a), Math.ceil(b));
-      explorer.commit();
-    } else if (!start.moved && event.type === "pointerup") this.click(this.at(event));
-    this.start = this.brush = this.pinch = null;
+    const { brushing } = explorer.overlay;
+    this.start = this.pinch = explorer.overlay.brushing = null;
+    if (pinch || (start.pan && start.moved)) explorer.commit();
+    else if (brushing) explorer.brush(brushing);
+    else if (!start.moved && event.type === "pointerup") this.click(this.at(event));
     explorer.request();
   }
 
@@ -97,10 +107,8 @@ export class Pointer {
   }
 
   layerAt(y) {
-    const { strips, engine, view } = this.explorer;
-    const row = strips
-      .rows(engine, view)
-      .find((r) => y * strips.ratio < r.top + r.height + 1);
+    const { strips } = this.explorer;
+    const row = strips.rows.find((r) => y * strips.ratio < r.top + r.height + 1);
     return row ? row.layer : null;
   }
 
@@ -110,8 +118,8 @@ export class Pointer {
     if (before?.neuron === at?.neuron && before?.layer === at?.layer) return;
     explorer.hovered = at;
     if (!explorer.engine) return;
-    explorer.showCard();
-    this.draw();
+    explorer.beside.showCard();
+    explorer.overlay.draw();
   }
 
   wheel(event) {
@@ -121,8 +129,16 @@ export class Pointer {
     const at = view.from + (this.at(event).x / this.width) * (view.to - view.from);
     const factor = Math.exp(Math.max(-60, Math.min(60, event.deltaY)) / 200);
     this.scale(at, event.deltaX ? 1 : factor, (event.deltaX / this.width) * (view.to - view.from));
-    clearTimeout(this.wheeling);
-    this.wheeling = setTimeout(() => this.explorer.commit(), 300);
+    this.rest();
+  }
+
+  // Zooming by wheel or keys has no end of its own: a pause is one.
+  rest() {
+    clearTimeout(this.zooming);
+    this.zooming = setTimeout(() => {
+      this.zooming = null;
+      this.explorer.commit();
+    }, 300);
   }
 
   scale(at, factor, shift = 0) {
@@ -145,11 +161,11 @@ export class Pointer {
     this.pinch = now;
   }
 
-  // Show a range of columns, at least 16 of them, within what there is.
+  // Show a range of columns, a few at least, within what there is.
   show(from, to) {
     const { view, engine } = this.explorer;
     const widest = engine.widest;
-    const span = Math.max(Math.min(16, widest), Math.min(widest, to - from));
+    const span = Math.max(Math.min(CLOSEST, widest), Math.min(widest, to - from));
     view.from = Math.max(0, Math.min(widest - span, from));
     view.to = view.from + span;
     this.explorer.request();
@@ -164,10 +180,12 @@ export class Pointer {
     };
     const middle = (view.from + view.to) / 2;
     if (event.key in steps) this.step(...steps[event.key], event.shiftKey ? 10 : 1);
+    else if (event.key === "Enter" && event.shiftKey) this.reach();
     else if (event.key === "Enter" || event.key === " ") explorer.choose(explorer.hovered ?? explorer.chosen);
-    else if (event.key === "+" || event.key === "=") this.scale(middle, 0.5);
-    else if (event.key === "-") this.scale(middle, 2);
-    else if (event.key === "Escape") explorer.zoom(null);
+    else if (event.key in ZOOM) {
+      this.scale(middle, ZOOM[event.key]);
+      this.rest();
+    } else if (event.key === "Escape") explorer.letGo();
     else return;
     event.preventDefault();
   }
@@ -181,103 +199,16 @@ export class Pointer {
     const place = view.sort === "rank" ? engine.rank[engine.starts[now.layer] + now.neuron] : now.neuron;
     const position = Math.max(0, Math.min(engine.widths[layer] - 1, place + columns * by));
     const neuron = view.sort === "rank" ? engine.order[engine.starts[layer] + position] : position;
-    if (view.layer !== null) view.layer = layer;
-    if (position < view.from) this.show(position, position + view.to - view.from);
-    if (position >= view.to) this.show(position + 1 - view.to + view.from, position + 1);
+    explorer.reveal({ layer, neuron });
     this.point({ layer, neuron, position });
-    if (view.layer !== null) explorer.request();
   }
 
-  draw() {
-    const { explorer, canvas } = this;
-    const { engine, view, strips } = explorer;
-    const ratio = strips.ratio;
-    const { width, height } = fit(canvas, ratio);
-    const c = canvas.getContext("2d");
-    c.setTransform(ratio, 0, 0, ratio, 0, 0);
-    c.clearRect(0, 0, width, height);
-    c.font = "12px sans-serif";
-    c.fillStyle = explorer.theme().text;
-    const rows = strips.rows(engine, view);
-    this.names(c, rows, ratio);
-    this.axis(c, width, height);
-    this.paths(c, rows, ratio);
-    for (const at of [explorer.chosen, explorer.hovered]) if (at) this.mark(c, rows, at, ratio);
-    if (this.brush) {
-      c.globalAlpha = 0.25;
-      c.fillRect(GUTTER + this.brush[0], 0, this.brush[1] - this.brush[0], height - 18);
-      c.globalAlpha = 1;
-    }
-  }
-
-  names(c, rows, ratio) {
-    c.textAlign = "right";
-    c.textBaseline = "middle";
-    const every = Math.ceil((13 * ratio) / (rows[0].height + 1));
-    rows.forEach((row, i) => {
-      if (i % every === 0) c.fillText(`L${row.layer}`, GUTTER - 6, (row.top + row.height / 2) / ratio);
-    });
-  }
-
-  axis(c, width, height) {
-    const { view } = this.explorer;
-    const first = view.sort === "rank" ? 1 : 0;
-    const name = view.sort === "rank" ? "rank" : "index";
-    c.textBaseline = "alphabetic";
-    for (let i = 0; i <= 4; i++) {
-      const at = Math.round(view.from + (i / 4) * (view.to - view.from - 1)) + first;
-      c.textAlign = i === 0 ? "left" : i === 4 ? "right" : "center";
-      const text = i === 0 ? `${name} ${count(at)}` : count(at);
-      c.fillText(text, GUTTER + (i / 4) * (width - GUTTER), height - 4);
-    }
-  }
-
-  // Where a neuron is drawn, or null: its left edge, its width, its row.
-  place(rows, at) {
-    const { engine, view } = this.explorer;
-    const row = rows.find((r) => r.layer === at.layer);
-    if (!row || at.neuron >= engine.widths[at.layer]) return null;
-    const i = engine.starts[at.layer] + at.neuron;
-    const position = view.sort === "rank" ? engine.rank[i] : at.neuron;
-    if (position < view.from || position >= view.to) return null;
-    const per = this.width / (view.to - view.from);
-    return { x: GUTTER + (position - view.from) * per, per, row };
-  }
-
-  // The strongest paths of the held neuron to its neighbours in the chained graph.
-  paths(c, rows, ratio) {
-    const { explorer } = this;
-    const { paths } = explorer.data;
-    const held = explorer.chosen;
-    if (!held || !paths || paths.layer !== held.layer || paths.neuron !== held.neuron) return;
-    const from = this.place(rows, held);
-    if (!from) return;
-    const most = Math.max(...paths.ends.map((end) => end.flow));
-    for (const end of paths.ends.slice(0, explorer.pending ? 300 : 2000)) {
-      const to = this.place(rows, end);
-      if (!to) continue;
-      const middle = ({ row }) => (row.top + row.height / 2) / ratio;
-      for (const [style, width] of [["#000", 4], ["#fff", 2]]) {
-        c.strokeStyle = style;
-        c.lineWidth = (width * (0.4 + end.flow / most)) / 1.4;
-        c.beginPath();
-        c.moveTo(from.x + from.per / 2, middle(from));
-        c.lineTo(to.x + to.per / 2, middle(to));
-        c.stroke();
-      }
-      this.mark(c, rows, end, ratio);
-    }
-  }
-
-  mark(c, rows, at, ratio) {
-    const place = this.place(rows, at);
-    if (!place) return;
-    const { x, per, row } = place;
-    c.lineWidth = 3;
-    c.strokeStyle = "#000";
-    c.strokeRect(x - 2, row.top / ratio - 1, Math.max(4, per + 2), row.height / ratio + 2);
-    c.lineWidth = 1.5;
-    c.strokeStyle = "#fff";
-    c.strokeRect(x - 2, row.top / ratio - 1, Math.max(4, per + 2), row.height / ratio + 2);
+  // The range from the neuron held to the cursor, in the layer of both.
+  reach() {
+    const { hovered, chosen, links } = this.explorer;
+    if (hovered === null || hovered.layer !== chosen?.layer) return;
+    const [a, b] = [hovered, chosen].map((at) => links.position(at.layer, at.neuron));
+    if (a === null || b === null) return;
+    this.explorer.brush({ layer: chosen.layer, from: Math.min(a, b), to: Math.max(a, b) + 1 });
   }
 }

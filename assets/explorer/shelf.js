@@ -5,8 +5,14 @@ import { PayloadError, unpack } from "./payload.js";
 const SHELF = (globalThis.llmrankShelf ??= new Map());
 const ARRIVED = "llmrank-arrived";
 
+// What is taken stays: the shelf holds a few, and lets go what was not asked for longest.
 export function take(name) {
-  return name ? SHELF.get(name) : undefined;
+  const found = name ? SHELF.get(name) : undefined;
+  if (found) {
+    SHELF.delete(name);
+    SHELF.set(name, found);
+  }
+  return found;
 }
 
 export function onArrival(listener) {

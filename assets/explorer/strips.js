@@ -1,6 +1,6 @@
 // Draws one strip per layer, one column per neuron or per group of neurons.
 
-import { DIFFERENCES, NEWLY_DROPPED, NEWLY_KEPT, SCORES } from "./colours.js";
+import { css, DIFFERENCES, NEWLY_DROPPED, NEWLY_KEPT, SCORES } from "./colours.js";
 
 const OF = { score: 0, percentile: 1, change: 2 };
 const HATCH = 8; // period of the stripes on dropped neurons, in device pixels
@@ -9,6 +9,7 @@ export const GUTTER = 44; // room for the layers' names, in CSS pixels
 export class Strips {
   constructor(canvas) {
     this.canvas = canvas;
+    this.rows = []; // where the layers in view lie: [{ layer, top, height }] in device pixels
     this.context = canvas.getContext("2d", { alpha: false });
     this.resize(300, 150, 1);
   }
@@ -24,23 +25,10 @@ export class Strips {
     this.line = new Uint32Array(this.canvas.width);
   }
 
-  // Which layers are in view, and where: [{ layer, top, height }] in device pixels.
-  rows(engine, view) {
-    const n = engine.widths.length;
-    const shown = view.layer === null ? [...Array(n).keys()] : [view.layer];
-    const height = this.canvas.height / shown.length;
-    const gap = height >= 6 * this.ratio ? Math.round(this.ratio) : 0;
-    return shown.map((layer, i) => {
-      const top = Math.round(i * height);
-      const bottom = Math.round((i + 1) * height);
-      return { layer, top, height: Math.max(1, bottom - top - gap) };
-    });
-  }
-
   // `background` is a pixel; `pinned` may be null: {dropped, rank} of another setting.
   draw(engine, view, scale, pinned, background) {
     this.pixels.fill(background);
-    for (const row of this.rows(engine, view)) {
+    for (const row of this.rows) {
       this.solid.fill(background);
       this.striped.fill(background);
       this.columns(engine, view, scale, pinned, background, row.layer);
@@ -100,7 +88,7 @@ export class Strips {
 
   // The layer and the position under a point (CSS pixels), or null.
   at(engine, view, x, y) {
-    const row = this.rows(engine, view).find(
+    const row = this.rows.find(
       (r) => y * this.ratio >= r.top && y * this.ratio < r.top + r.height + 1,
     );
     if (row === undefined || x < 0) return null;
@@ -111,6 +99,20 @@ export class Strips {
     const neuron = view.sort === "rank" ? engine.order[start + position] : position;
     return { layer: row.layer, position, neuron };
   }
+}
+
+// The colour that a neuron's own column would have, as CSS; before: the setting pinned.
+export function neuronColour(engine, view, scale, pinned, layer) {
+  const of = OF[view.colour];
+  const paint = painter(of, engine, layer, scale);
+  const width = engine.widths[layer];
+  return (i) => {
+    const r = engine.rank[i];
+    const changed = pinned ? (r >= engine.kept[layer] ? 1 : 0) - pinned.dropped[i] : 0;
+    if (changed) return css(changed > 0 ? NEWLY_DROPPED : NEWLY_KEPT);
+    const before = pinned ? pinned.rank[i] : r;
+    return css(paint([engine.scores[i], width - r, before - r][of]));
+  };
 }
 
 // Turns a column's mean into its colour.

@@ -30,7 +30,11 @@ NAMES = {
 }
 """What the canvas calls the settings that it alone writes."""
 
-CHOICES = {"sort": ("rank", "index"), "colour": ("score", "percentile", "change")}
+CHOICES = {
+    "sort": ("rank", "index"),
+    "colour": ("score", "percentile", "change"),
+    "edges": ("off", "on"),
+}
 PAGE = "explore"
 
 
@@ -64,9 +68,9 @@ def mount(
     planes: str,
     plan: PruningPlan,
     compared: str | None,
-    paths: dict[str, Any] | None = None,
+    links: dict[str, str] | None = None,
 ) -> None:
-    """Draw the canvas; `planes` and `compared` name payloads that are sent as well."""
+    """Draw the canvas; `planes`, `compared` and links' `name` are payloads sent too."""
     canvas, _ = components()
     found = st.session_state.get(KEY) or {}
     serial = (found.get("commit") or {}).get("serial", 0)
@@ -75,11 +79,11 @@ def mount(
         data={
             "planes": planes,
             "compared": compared,
-            "paths": paths,
+            "links": links,
             "serial": serial,
             "settings": {js: state.value(own) for js, own in NAMES.items()},
             "defaults": {js: declared()[own].default for js, own in NAMES.items()},
-            "view": _view(),
+            "view": view(),
             "pin": _pin(),
             "chosen": chosen(),
             "agreed": {
@@ -134,6 +138,9 @@ def take() -> None:
     _note("zoom", _joined(view.get("layer"), view.get("from"), view.get("to")))
     pin = found.get("pin") or {}
     _note("pin", "_".join(str(pin.get(js)) for js in NAMES) if pin else None)
+    brush = view.get("brush") or {}
+    places = (brush.get("layer"), brush.get("from"), brush.get("to"))
+    _note("brush", _joined(*places) if brush else None)
     at = found.get("chosen") or {}
     _note("neuron", _joined(at.get("layer"), at.get("neuron")) if at else None)
 
@@ -149,24 +156,33 @@ def hold(layer: int, index: int) -> None:
     _note("neuron", _joined(layer, index))
 
 
+def view() -> dict[str, Any]:
+    """Return what the canvas shows: its order, colours, edges, zoom and range."""
+    found: dict[str, Any] = {"layer": None, "from": 0, "to": 0, "brush": None}
+    for name, choices in CHOICES.items():
+        text = state.views().get(f"{PAGE}.{name}")
+        found[name] = text if text in choices else choices[0]
+    brush = _numbers("brush", 3)
+    if brush is not None and brush[1] < brush[2]:
+        found["brush"] = dict(zip(("layer", "from", "to"), brush, strict=True))
+    zoom = state.views().get(f"{PAGE}.zoom", "").split("-")
+    if len(zoom) == 3 and all(part.isdecimal() or part == "all" for part in zoom):
+        found["layer"] = None if zoom[0] == "all" else int(zoom[0][:9])
+        found["from"], found["to"] = (
+            int(part[:9]) if part != "all" else 0 for part in zoom[1:]
+        )
+    return found
+
+
+def let_go() -> None:
+    """Hold no neuron."""
+    _note("neuron", None)
+
+
 def _take_setting(name: str, value: Any) -> None:
     """Set it, unless the page's own canvas could not have sent it."""
     with suppress(LLMRankError):
         state.choose(name, declared()[name].parse(str(value)))
-
-
-def _view() -> dict[str, Any]:
-    view: dict[str, Any] = {"layer": None, "from": 0, "to": 0}
-    for name, choices in CHOICES.items():
-        text = state.views().get(f"{PAGE}.{name}")
-        view[name] = text if text in choices else choices[0]
-    zoom = state.views().get(f"{PAGE}.zoom", "").split("-")
-    if len(zoom) == 3 and all(part.isdecimal() or part == "all" for part in zoom):
-        view["layer"] = None if zoom[0] == "all" else int(zoom[0][:9])
-        view["from"], view["to"] = (
-            int(part[:9]) if part != "all" else 0 for part in zoom[1:]
-        )
-    return view
 
 
 def _pin() -> dict[str, Any] | None:

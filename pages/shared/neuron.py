@@ -13,7 +13,7 @@ from llmrank.experiment import Experiment
 from llmrank.inspector import SMALL, Effect, Firing, LossChange, Neuron, TokenLogit
 from llmrank.jobs import Job
 from llmrank.summary import number
-from pages.shared import cached, jobs, panels
+from pages.shared import cached, jobs, panels, selected
 from pages.shared.words import plain
 
 N_SHOWN = 8
@@ -122,11 +122,15 @@ def show_edges(found: inspector.Edges) -> None:
         help="Share of the mass that reaches the other end along the weights, against "
         "an even split. Attention is no part of the graph.",
     )
-    st.dataframe(
+    selected.choosable(
         pd.DataFrame(rows),
-        hide_index=True,
-        column_config={"flow": flow},
+        [
+            p.neuron
+            for paths in (found.preceding, found.following)
+            for p in paths[: N_SHOWN // 2]
+        ],
         key="inspector-paths",
+        column_config={"flow": flow},
     )
 
 

@@ -1,0 +1,125 @@
+// What stands beside the canvas and moves with it: sentences, cards, charts, the legend.
+
+import * as card from "./card.js";
+import * as charts from "./charts.js";
+import { overlaps } from "./extras.js";
+import { crc32 } from "./payload.js";
+import { take } from "./shelf.js";
+
+export class Beside {
+  constructor(explorer) {
+    this.explorer = explorer;
+  }
+
+  // What moves with the canvas: the sentence, the neuron, the churn, the charts.
+  describe() {
+    const x = this.explorer;
+    const { engine, pin } = x;
+    const shown = x.layers();
+    const every = [...engine.widths.keys()];
+    x.find(".reading").textContent = reading(x, card.churn(engine, pin, every));
+    this.showCard();
+    card.showChurn(x.find(".churn"), card.churn(engine, pin, shown), shown);
+    const theme = x.theme();
+    charts.distribution(x.find(".distribution"), engine, shown, theme);
+    this.caption(".distribution", distributionReading(x.engine, shown));
+    this.drawOverlap(theme);
+    this.drawMap();
+    x.links.describe(x.find(".level"));
+    x.find(".closer").hidden = !x.view.brush;
+    x.find(".whole").hidden =
+      x.view.layer === null && x.view.from === 0 && x.view.to === engine.widest;
+  }
+
+  showCard() {
+    const x = this.explorer;
+    const at = x.hovered ?? x.chosen;
+    card.showNeuron(x.find(".card"), x.engine, x.settings, x.pin, at);
+  }
+
+  drawOverlap(theme) {
+    const x = this.explorer;
+    const compared = take(x.data.compared);
+    const canvas = x.find(".overlap");
+    canvas.parentElement.hidden = !compared;
+    if (!compared) return;
+    const costly = x.engine.n * compared.names.length > 400_000;
+    if (!costly || x.resting) {
+      this.shares = overlaps(x.engine, compared, x.settings, x.layers());
+    }
+    if (!this.shares) return;
+    charts.overlap(canvas, this.shares, theme);
+    this.caption(".overlap", `Of what is cut ${x.view.layer === null ? "here" : `in layer ${x.view.layer}`}, the share that other criteria would cut too.`);
+  }
+
+  drawMap() {
+    const x = this.explorer;
+    const canvas = x.find(".map");
+    canvas.parentElement.hidden = !x.hasTheta;
+    if (!x.hasTheta || !x.engine) return;
+    const { grid, size } = x.atlas;
+    charts.map(canvas, grid, size, x.settings, x.pin.settings, x.theme());
+    const left = grid.reduce((n, x) => n + Number.isNaN(x), 0);
+    const how = left ? `computing, ${left} points left` : "yellow: all of it, purple: none";
+    this.caption(".map", `How much of the pin's cut each θ, γ still cuts (${how}). Click to go there.`);
+  }
+
+  caption(of, text) {
+    const x = this.explorer;
+    x.find(of).previousElementSibling.textContent = text;
+    x.find(of).setAttribute("aria-label", text);
+  }
+
+  showKey() {
+    const x = this.explorer;
+    const { agreed } = x.data;
+    let said = "";
+    if (x.engine && x.scale && agreed?.serial === x.serial) {
+      const same = crc32(x.engine.droppedSet()) === agreed.crc;
+      said = same
+        ? `✓ the server cuts the same ${card.count(agreed.nDropped)} neurons`
+        : `the exact recursion cuts ${card.count(agreed.nDropped)}, not quite the same ones`;
+    }
+    const error = x.payload?.error;
+    if (error > 0) said += ` (chained while dragging: off by up to ${error.toExponential(1)} of a layer's 1 at the 12 points tried)`;
+    if (x.scale) card.showKey(x.find(".key"), x.view.colour, x.scale, said);
+  }
+}
+
+function reading({ engine, settings, hasTheta }, { lost, saved }) {
+  const gone = engine.nDropped();
+  const rho = (settings.gamma * settings.theta) / (1 - settings.gamma);
+  const point = hasTheta
+    ? `At θ ${settings.theta.toFixed(2)} and γ ${settings.gamma.toFixed(2)} (ρ = γθ/(1 − γ) = ${
+        Number.isFinite(rho) ? card.three(rho) : "∞"
+      }), `
+    : "";
+  const cut = `${card.count(gone)} of ${card.count(engine.n)} neurons are cut (${card.percent(
+    gone / engine.n,
+  )})`;
+  const widths = [...engine.kept];
+  const [least, most] = [Math.min(...widths), Math.max(...widths)].map(card.count);
+  const kept = least === most ? `every layer keeps ${most}` : `layers keep ${least} to ${most}`;
+  const moved =
+    lost + saved === 0
+      ? "the same as at the pin."
+      : `${card.count(lost + saved)} change sides against the pin.`;
+  const said = `${point}${cut}; ${kept}; ${moved}`;
+  return said.charAt(0).toUpperCase() + said.slice(1);
+}
+
+function distributionReading(engine, shown) {
+  let [effective, pq] = [0, 0];
+  for (const l of shown) {
+    const spread = engine.spread(l);
+    effective += spread.effective / engine.widths[l] / shown.length;
+    pq += spread.pq / shown.length;
+  }
+  const of = shown.length === 1 ? `layer ${shown[0]}` : "all layers";
+  return (
+    `Scores of ${of}, against their layer's average; left of the band is cut. ` +
+    `Effective number of neurons 1/Σs²: ${card.percent(effective)} of all; PQ index ` +
+    `${card.three(pq)}. A hint, not measured: cut ` +
+    `up to ${card.percent(1 - effective)}.`
+  );
+}

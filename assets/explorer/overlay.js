@@ -1,0 +1,96 @@
+// What lies above the strips: the layers' names, the axis, the graph, cursor and brush.
+
+import { count } from "./card.js";
+import { fit } from "./size.js";
+import { GUTTER } from "./strips.js";
+
+const LINE = 13; // pixels that a layer's name needs
+
+export class Overlay {
+  constructor(explorer) {
+    this.explorer = explorer;
+    this.canvas = explorer.find(".overlay");
+    this.brushing = null; // { layer, from, to } while a range is being drawn
+  }
+
+  draw() {
+    const { explorer, canvas } = this;
+    const { strips, view, chosen, hovered, links } = explorer;
+    const { ratio, rows } = strips;
+    const { width, height } = fit(canvas, ratio);
+    const c = canvas.getContext("2d");
+    c.setTransform(ratio, 0, 0, ratio, 0, 0);
+    c.clearRect(0, 0, width, height);
+    c.font = "12px sans-serif";
+    this.width = width - GUTTER;
+    links.draw(c, this.width, height - 18);
+    c.fillStyle = explorer.theme().text;
+    this.names(c, rows, ratio);
+    this.axis(c, width, height);
+    const range = this.brushing ?? view.brush;
+    if (range) this.range(c, rows, range, ratio);
+    for (const at of [chosen, hovered]) if (at) this.mark(c, rows, at, ratio);
+  }
+
+  // Tall rows first; the others where there is room.
+  names(c, rows, ratio) {
+    c.textAlign = "right";
+    c.textBaseline = "middle";
+    const written = [];
+    for (const row of [...rows].sort((a, b) => b.height - a.height)) {
+      const y = Math.max(LINE / 2, (row.top + row.height / 2) / ratio);
+      if (written.some((other) => Math.abs(other - y) < LINE)) continue;
+      written.push(y);
+      c.fillText(`L${row.layer}`, GUTTER - 6, y);
+    }
+  }
+
+  axis(c, width, height) {
+    const { view } = this.explorer;
+    const first = view.sort === "rank" ? 1 : 0;
+    const name = view.sort === "rank" ? "rank" : "index";
+    c.textBaseline = "alphabetic";
+    for (let i = 0; i <= 4; i++) {
+      const at = Math.round(view.from + (i / 4) * (view.to - view.from - 1)) + first;
+      c.textAlign = i === 0 ? "left" : i === 4 ? "right" : "center";
+      const text = i === 0 ? `${name} ${count(at)}` : count(at);
+      c.fillText(text, GUTTER + (i / 4) * (width - GUTTER), height - 4);
+    }
+  }
+
+  // A frame around places of one layer: those brushed, or one neuron's.
+  frame(c, row, from, to, ratio) {
+    const { view } = this.explorer;
+    const per = this.width / (view.to - view.from);
+    const x = GUTTER + Math.max(0, (from - view.from) * per);
+    const end = GUTTER + Math.min(this.width, (to - view.from) * per);
+    if (end < GUTTER || x > GUTTER + this.width) return;
+    const box = [x - 2, row.top / ratio - 1, Math.max(4, end - x + 2), row.height / ratio + 2];
+    for (const [style, width] of [["#000", 3], ["#fff", 1.5]]) {
+      c.strokeStyle = style;
+      c.lineWidth = width;
+      c.strokeRect(...box);
+    }
+  }
+
+  range(c, rows, { layer, from, to }, ratio) {
+    const row = rows.find((r) => r.layer === layer);
+    if (row) this.frame(c, row, from, to, ratio);
+  }
+
+  mark(c, rows, { layer, neuron }, ratio) {
+    const { links } = this.explorer;
+    const row = rows.find((r) => r.layer === layer);
+    const at = links.position(layer, neuron);
+    if (!row || at === null) return;
+    if (!links.discrete) return this.frame(c, row, at, at + 1, ratio);
+    const { x, y, half } = links.node(row, at, this.width);
+    for (const [style, width] of [["#000", 4], ["#fff", 2]]) {
+      c.strokeStyle = style;
+      c.lineWidth = width;
+      c.beginPath();
+      c.arc(x, y, Math.max(5, Math.min(19, half + 3)), 0, 2 * Math.PI);
+      c.stroke();
+    }
+  }
+}

@@ -1,0 +1,292 @@
+"""The graph over the canvas: levels of detail, edges, and what is selected where."""
+
+import itertools
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from browser.shots import settle
+from browser.test_engine import url
+from browser.test_explore import agreed, ask, drag, opened, slider
+
+SHOWN = "x.links.shown"
+CHOSEN = """(row) => {
+    const table = document.querySelector('[data-testid="stDataFrame"] table');
+    const chosen = [...table.querySelectorAll('tr[aria-selected="true"]')];
+    return chosen.length === 1 && chosen[0].getAttribute("aria-rowindex") === row;
+}"""  # the header is the first row
+
+
+def with_edges(page: Page, more: str = "") -> None:
+    """Open the page with edges on; wait until those asked for have come."""
+    opened(page, f"&view=explore.edges.on{more}")
+    arrived(page)
+
+
+def arrived(page: Page) -> None:
+    page.wait_for_function(
+        "() => { const x = llmrankExplorer; return !x.moving && x.links.shown.asked > 0"
+        " && llmrankShelf.has(x.data.links?.name); }",
+        timeout=60_000,
+    )
+
+
+def row_of(page: Page, layer: int) -> dict:
+    """Where a layer lies, in the window's pixels."""
+    box = page.locator("canvas.overlay").bounding_box()
+    row = ask(page, f"x.strips.rows.find((r) => r.layer === {layer})")
+    ratio = ask(page, "x.strips.ratio")
+    return {
+        "x": box["x"] + 44,
+        "width": box["width"] - 44,
+        "y": box["y"] + (row["top"] + row["height"] / 2) / ratio,
+    }
+
+
+def brush(page: Page, layer: int, first: float, last: float, *, let_go=True) -> None:
+    """Draw over a share of a layer's strip."""
+    row = row_of(page, layer)
+    page.mouse.move(row["x"] + first * row["width"], row["y"])
+    page.mouse.down()
+    page.mouse.move(row["x"] + last * row["width"], row["y"], steps=5)
+    if let_go:
+        page.mouse.up()
+
+
+def choose_row(page: Page, n: int) -> None:
+    """Tick the n-th row of the first table, as it is drawn on its canvas."""
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table).to_be_visible(timeout=60_000)
+    settle(page)
+    table.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + 16, box["y"] + 35 * n + 17)
+
+
+def test_a_brushed_range_has_its_edges_and_its_table(page):
+    opened(page)
+    page.get_by_role("button", name="edges").click()
+    expect(page.locator(".level")).to_contain_text("hold a neuron, brush a range")
+    assert ask(page, SHOWN)["edges"] == 0
+    brush(page, 12, 0.1, 0.2)
+    arrived(page)
+    range_ = ask(page, "x.view.brush")
+    n = range_["to"] - range_["from"]
+    assert range_["layer"] == 12
+    assert 140 < n < 170
+    shown = ask(page, SHOWN)
+    assert shown["level"] == "strips"
+    assert shown["edges"] == shown["asked"] == 2000
+    said = f"the 2,000 strongest of the {n} neurons brushed in layer 12"
+    expect(page.locator(".level")).to_contain_text(said)
+    expect(page.get_by_text(f"{n} neurons of layer 12")).to_be_visible()
+    expect(page).to_have_url(re.compile(rf"brush\.12-{range_['from']}-{range_['to']}"))
+    ends = ask(page, "[...new Set(llmrankShelf.get(x.data.links.name).planes[0])]")
+    assert sorted(ends) == [11, 12]
+
+
+def test_while_dragging_few_edges_follow_and_nothing_is_sent(page):
+    sent: list = []
+    page.on("websocket", lambda s: s.on("framesent", lambda f: sent.append(f)))
+    with_edges(page, ",explore.brush.12-700-1100")
+    before, n_sent = ask(page, SHOWN), len(sent)
+    drag(page, "sparsity", 0.6)
+    dragged = ask(page, SHOWN)
+    assert dragged["edges"] == 300
+    assert dragged["gone"] > before["gone"] * 300 / 2000
+    expect(page.locator(".level")).to_contain_text("300 of the 2,000 strongest")
+    assert len(sent) == n_sent
+    page.mouse.up()
+    agreed(page)
+    arrived(page)
+    assert ask(page, SHOWN)["edges"] == 2000
+
+
+def test_close_up_every_neuron_is_a_circle(page):
+    with_edges(page, ",explore.zoom.12-1050-1090,explore.neuron.12-3")
+    assert ask(page, SHOWN)["level"] == "nodes"
+    assert ask(page, SHOWN)["nodes"] == 120
+    assert ask(page, SHOWN)["edges"] == 2000
+    expect(page.locator(".level")).to_contain_text("120 neurons as circles")
+    assert ask(page, "x.strips.rows.map((r) => r.layer)") == [11, 12, 13]
+    page.locator("canvas.overlay").focus()
+    for _ in range(3):
+        page.keyboard.press("-")
+    assert ask(page, SHOWN)["level"] == "strips"
+    expect(page.locator(".level")).to_contain_text("960 neurons as strips")
+    page.get_by_role("button", name="edges").click()
+    expect(page.locator(".level")).to_be_hidden()
+    assert ask(page, "x.strips.rows.map((r) => r.layer)") == [12]
+
+
+def test_all_layers_close_up_make_room_around_the_neuron_held(page):
+    with_edges(page, ",explore.zoom.all-500-508")
+    assert ask(page, SHOWN)["nodes"] == 240
+    assert ask(page, SHOWN)["edges"] == 0  # rows too close for edges to be followed
+    row = row_of(page, 7)
+    page.mouse.click(row["x"] + 0.3 * row["width"], row["y"])
+    page.wait_for_function("() => llmrankExplorer.links.shown.edges > 0")
+    held = ask(page, "x.chosen")
+    assert held["layer"] == 7
+    rows = ask(page, "x.strips.rows")
+    assert [r["layer"] for r in rows] == list(range(30))
+    tall = {r["layer"] for r in rows if r["height"] > 25}
+    assert tall == {6, 7, 8}
+    assert ask(page, "x.strips.canvas.height") >= rows[-1]["top"] + rows[-1]["height"]
+
+
+def test_a_link_reopens_the_same_graph(page):
+    with_edges(page, ",explore.brush.5-20-90,explore.zoom.5-0-400")
+    view, shown = ask(page, "x.view"), ask(page, SHOWN)
+    assert shown["edges"] > 0
+    page.reload()
+    agreed(page)
+    arrived(page)
+    assert ask(page, "x.view") == view
+    assert ask(page, SHOWN) == shown
+
+
+def test_a_row_chosen_is_held_and_what_is_held_is_chosen(page):
+    opened(page, "&view=explore.brush.3-0-40")
+    choose_row(page, 3)
+    page.wait_for_function("() => llmrankExplorer.chosen !== null")
+    third = ask(page, "x.engine.order[x.engine.starts[3] + 2]")
+    assert ask(page, "x.chosen") == {"layer": 3, "neuron": third}
+    title = f"Layer 3, neuron {third:,}"
+    expect(page.locator(".card h4")).to_have_text(title)
+    expect(page.get_by_role("heading", name=title).last).to_be_visible()
+    settle(page)
+    agreed(page)
+    page.locator("canvas.overlay").scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    row = row_of(page, 3)
+    page.mouse.click(row["x"] + row["width"] * 7.5 / 1536, row["y"])
+    held = ask(page, "x.chosen")["neuron"]
+    rank = ask(page, f"x.engine.rank[x.engine.starts[3] + {held}]")
+    assert rank < 40
+    page.wait_for_function(CHOSEN, arg=str(rank + 2), timeout=60_000)
+
+
+def test_keys_select_a_range_and_let_go(page):
+    opened(page, "&view=explore.sort.index")
+    page.locator("canvas.overlay").focus()
+    for key in ("ArrowDown", "ArrowRight", "Enter", "Shift+ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    page.keyboard.press("Shift+Enter")
+    assert ask(page, "x.view.brush") == {"layer": 1, "from": 1, "to": 13}
+    page.get_by_role("button", name="Zoom to the range").click()
+    assert ask(page, "[x.view.from, x.view.to]") == [1, 13]
+    page.locator("canvas.overlay").focus()
+    page.keyboard.press("Escape")
+    assert ask(page, "x.chosen") is None
+    page.keyboard.press("Escape")
+    assert ask(page, "x.view.brush") is None
+    page.keyboard.press("Escape")
+    assert ask(page, "x.view.to") == 1536
+
+
+def test_an_extreme_of_the_scores_is_held_in_explore(page):
+    opened(page)
+    page.get_by_role("link", name="Scores").click()
+    choose_row(page, 1)
+    way = page.get_by_role("link", name=re.compile(r"Layer \d+, neuron [\d,]+ in Expl"))
+    expect(way).to_be_visible()
+    layer, neuron = re.findall(r"\d[\d,]*\b", way.inner_text())
+    way.click()
+    agreed(page)
+    held = {"layer": int(layer), "neuron": int(neuron.replace(",", ""))}
+    assert ask(page, "x.chosen") == held
+
+
+def test_edges_that_arrive_damaged_leave_the_canvas_alive(page):
+    with_edges(page, ",explore.brush.12-700-720")
+    page.evaluate("() => llmrankShelf.delete(llmrankExplorer.data.links.name)")
+    slider(page, "gamma").fill("0.4")
+    expect(page.locator(".reading")).to_contain_text("γ 0.40")
+    assert ask(page, SHOWN)["edges"] == 0
+
+
+# The drawing by itself
+
+MLP = """async ([url, look]) => {
+    const { arranged, draw } = await import(url);
+    const sizes = [3, 4, 3, 2];
+    const layers = ["input", "hidden 1", "hidden 2", "output"].map((name) =>
+        ({ name }));
+    const nodes = sizes.flatMap((n, layer) => Array.from({ length: n }, (_, i) => (
+        { layer, colour: "rgb(0 114 178)", gone: layer === 1 && i === 2, size: 1,
+          label: `${"xhky"[layer]}${i + 1}` })));
+    const starts = [0, 3, 7, 10];
+    const edges = [];
+    for (let l = 0; l < 3; l++)
+        for (let a = 0; a < sizes[l]; a++)
+            for (let b = 0; b < sizes[l + 1]; b++) {
+                const [from, to] = [starts[l] + a, starts[l + 1] + b];
+                const weight = ((7 * from + 3 * to) % 10) / 9;
+                edges.push({ from, to, weight, gone: from === 5 || to === 5,
+                             strong: from === 0 && to === 4,
+                             label: l === 2 ? weight.toFixed(1) : undefined });
+            }
+    edges.sort((a, b) => b.weight - a.weight);
+    document.body.innerHTML = `<canvas width=640 height=420 style="background:
+        ${look.background}"></canvas>`;
+    const canvas = document.querySelector("canvas");
+    const c = canvas.getContext("2d");
+    c.fillStyle = look.background;
+    c.fillRect(0, 0, 640, 420);
+    c.font = "12px sans-serif";
+    const scene = arranged({ layers, nodes, edges }, { width: 640, height: 420 });
+    const drawn = draw(c, scene, look);
+    const at = (x, y) => [...c.getImageData(Math.round(x), Math.round(y), 1, 1).data];
+    return { drawn, beside: scene.nodes.map((n) => at(n.x + 0.75 * n.r, n.y)),
+             nodes: scene.nodes, alpha: c.globalAlpha };
+}"""
+LIGHT = {
+    "text": "#1f2430", "accent": "#0072b2", "neutral": "#6b7280",
+    "background": "#ffffff",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def blank(browser):
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
+def test_a_small_network_is_drawn_from_its_plain_description(blank):
+    found = blank.evaluate(MLP, [url("graph.js"), LIGHT])
+    assert found["drawn"] == {"nodes": 12, "edges": 30, "gone": 6}
+    assert found["alpha"] == 1  # the context is left as it was
+    for place, pixel in enumerate(found["beside"]):
+        blue = pixel[:3] == [0, 114, 178]
+        assert blue == (place != 5), place  # the one that is gone is hollow
+    tops = [node["y"] - node["r"] for node in found["nodes"]]
+    assert tops == sorted(tops)
+    assert (
+        min(node["x"] - node["r"] for node in found["nodes"]) > 60
+    )  # beside the names
+    assert max(node["x"] + node["r"] for node in found["nodes"]) < 640
+
+
+LAID = "async ([url, ...of]) => (await import(url)).laid(...of)"
+
+
+@pytest.mark.parametrize("focus", [None, 0, 7, 29])
+@pytest.mark.parametrize("n", [1, 2, 3, 30, 80])
+def test_rows_lie_one_below_the_other_within_the_canvas(blank, n, focus):
+    layers = list(range(n))
+    focus = focus if focus is None or focus < n else None
+    rows = blank.evaluate(LAID, [url("layout.js"), layers, 400, 1, focus])
+    assert [r["layer"] for r in rows] == layers
+    for one, other in itertools.pairwise(rows):
+        assert one["top"] + one["height"] <= other["top"] + (n > 60)
+    assert rows[0]["top"] >= 0
+    assert rows[-1]["top"] + rows[-1]["height"] <= 400 + (n > 60)
+    if focus is not None and n > 2:
+        near = [r for r in rows if abs(r["layer"] - focus) <= 1]
+        assert all(r["height"] >= 14 for r in near)
+        gaps = [b["top"] - a["top"] - a["height"] for a, b in itertools.pairwise(near)]
+        assert min(gaps) >= 40
