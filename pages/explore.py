@@ -14,8 +14,10 @@ from dataclasses import replace
 
 import streamlit as st
 
-from llmrank.criteria import CRITERIA, LLMRank
+from llmrank import ffn
+from llmrank.criteria import CRITERIA, Criterion, LLMRank
 from llmrank.experiment import Experiment
+from llmrank.jobs import Job
 from llmrank.payload import pack
 from pages.shared import (
     access,
@@ -30,49 +32,98 @@ from pages.shared import (
     steady,
 )
 
-MAX_COMPARED = 100_000
-"""Neurons up to which other criteria are compared without being asked."""
-
 
 def named(of: Experiment, *more: str) -> str:
     """Name a payload by all that decides it."""
     by = of.criterion
-    if isinstance(by, LLMRank) and by.variant == "weighted":
+    if explorer.has_planes(by):
         by = replace(by, theta=0.5, gamma=0.5)  # planes are the same for all
     about = repr((of.model, of.calibration, by, more))
     return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
+def others_of(of: Experiment) -> list[Criterion]:
+    """Return the criteria that the one in hand is compared with."""
+    return [CRITERIA[name]() for name in CRITERIA if name != of.criterion.name]
+
+
 @st.cache_data(show_spinner=False, max_entries=4)
 def compared_payload(name: str, _e: Experiment) -> bytes:
     """Pack the scores of the other criteria with their defaults."""
-    others = [CRITERIA[n]() for n in CRITERIA if n != _e.criterion.name]
-    found = {
-        o.name: cached.stages().scores(_e.model, _e.calibration, o) for o in others
-    }
+    stages = cached.stages()
+    found = {o.name: stages.scores(_e.model, _e.calibration, o) for o in others_of(_e)}
     return pack(name, {n: s.layers for n, s in found.items()})
+
+
+def is_large(of: Experiment) -> bool:
+    """Whether the model's scores take so long that a job makes them."""
+    return sum(ffn.widths(cached.stages().model(of.model).model)) > explorer.MAX_AT_ONCE
+
+
+def compares(of: Experiment) -> bool:
+    """Whether the other criteria are wanted beside the canvas."""
+    return not is_large(of) or bool(st.session_state.get("compare_others"))
+
+
+def at_hand(of: Experiment) -> bool:
+    """Whether drawing needs no more than what is in memory, or soon is."""
+    if not is_large(of):
+        return True
+    stages, known = cached.stages(), (of.model, of.calibration)
+    by, wanted = of.criterion, others_of(of) if compares(of) else []
+    if not (isinstance(by, LLMRank) and by.from_planes):
+        wanted = [by, *wanted]
+    if explorer.has_planes(by) and not stages.has_planes(*known, by.graph, by.site):
+        return False
+    return all(stages.has_scores(*known, criterion) for criterion in wanted)
+
+
+def prepare(of: Experiment) -> None:
+    """Make the scores of a large model in the worker; once for each that is wanted."""
+    name = named(of, str(compares(of)), str(of.criterion))
+    if jobs.active("planes"):
+        return
+    if st.session_state.get("prepared") == name and not st.button(
+        "Compute its scores", key="prepare"
+    ):
+        return  # it was stopped, or failed: not again without being asked
+    st.session_state["prepared"] = name
+    stages, wanted = cached.stages(), others_of(of) if compares(of) else []
+
+    def work(job: Job) -> None:
+        if explorer.has_planes(of.criterion):
+            where = (of.criterion.graph, of.criterion.site)
+            stages.planes(of.model, of.calibration, *where, progress=job.progress)
+        for criterion in (of.criterion, *wanted):
+            stages.scores(of.model, of.calibration, criterion, progress=job.progress)
+
+    jobs.start("planes", f"Scoring every neuron of {of.model.name}", work, key=name)
 
 
 @st.fragment
 def show_canvas() -> None:
     """Draw every neuron, live; a commit is confirmed before the page follows."""
     e = state.current()
-    plan = cached.stages().plan(*e.stage_specs)
+    if is_large(e):
+        st.toggle(
+            "Compare with other criteria",
+            key="compare_others",
+            help="Scores by each of them and sends these: five numbers per neuron",
+        )
     name = named(e)
-    few = sum(plan.dense_widths) <= MAX_COMPARED
-    asked = few or st.toggle(
-        "Compare with other criteria",
-        key="compare_others",
-        help="Sends their scores to the browser: five numbers per neuron",
-    )
-    compared = named(e, "compared") if asked else None
-    links = selected.links(e)
-    explorer.mount(name, plan, compared, links and links[0])
-    explorer.send(explorer.planes_payload(name, e), key="planes")
-    if compared is not None:
-        explorer.send(compared_payload(compared, e), key="compared")
-    if links is not None:
-        explorer.send(selected.payload(links[0]["name"], e, links[1]), key="links")
+    compared = named(e, "compared") if compares(e) else None
+    if at_hand(e):
+        links = selected.links(e)
+        plan = cached.stages().plan(*e.stage_specs)
+        explorer.mount(name, plan, compared, links and links[0])
+        explorer.send(explorer.planes_payload(name, e), key="planes")
+        if compared is not None:
+            explorer.send(compared_payload(compared, e), key="compared")
+        if links is not None:
+            explorer.send(selected.payload(links[0]["name"], e, links[1]), key="links")
+    else:
+        explorer.mount(name, None, None)
+        prepare(e)
     if explorer.just_committed():
         st.rerun()
 
@@ -110,9 +161,9 @@ def show_beside(*, committed: bool) -> None:
 ready = False
 with panels.panel():
     access.check(e)
-    ready = panels.has_scores(e)
-    if ready:
+    if panels.has_scores(e):
         show_canvas()
+        ready = at_hand(e)
 if ready:
     with panels.panel():
         selected.show_range(e)

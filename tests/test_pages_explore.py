@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from test_payload import unpacked
 
 from llmrank import settings
+from llmrank.errors import CancelledError
 from llmrank.payload import cut_crc
 from llmrank.stages import Stages
 from pages.shared import cached, explorer
@@ -182,13 +184,13 @@ def test_a_neuron_is_read_and_measured(opened):
     assert "nats per token" in said
 
 
-def finished(at: AppTest, kind: str):
+def finished(at: AppTest, kind: str, state: str = "done"):
     """Wait for a job of a kind; return the page after it, and the job."""
     job_id = at.session_state["jobs"][kind]
     for _ in range(600):
         seen = cached.worker().snapshot(job_id)
         if seen.finished:
-            assert seen.state == "done", seen.error
+            assert seen.state == state, seen.error
             return at.run()
         time.sleep(0.1)
     raise AssertionError(f"still running: {seen}")
@@ -228,6 +230,56 @@ def test_halves_of_the_calibration_answer_for_every_setting(opened):
     assert any("halves" in m.value for m in at.markdown)
     other = opened(samples="4", gamma="0.9", sparsity="0.6")
     assert any("halves" in m.value for m in other.markdown)
+
+
+def test_a_large_models_scores_are_made_by_a_job(opened, monkeypatch):
+    """The canvas stands meanwhile, and is told when the server has its own."""
+    monkeypatch.setattr(explorer, "MAX_AT_ONCE", 10)
+    gate, made = threading.Event(), Stages.planes
+
+    def slow(*given, **more):
+        assert gate.wait(60)
+        return made(*given, **more)
+
+    monkeypatch.setattr(Stages, "planes", slow)
+    at = opened(samples="9", graph="chained")  # no other test has read so many
+    waiting = canvas(at)
+    assert waiting["agreed"] is None
+    assert waiting["settings"]["graph"] == "chained"
+    assert "llmrank_payload" not in components(at)
+    assert not at.tabs
+    gate.set()
+    at = finished(at, "planes")
+    assert not at.exception
+    assert canvas(at)["planes"] == waiting["planes"]
+    assert (
+        canvas(at)["agreed"]["nDropped"]
+        == Stages().plan(*experiment(at).stage_specs).n_dropped
+    )
+    assert canvas(at)["compared"] is None
+    assert len(components(at)["llmrank_payload"]) == 1
+    at.toggle(key="compare_others").set_value(True).run()
+    at = finished(at, "planes")
+    assert canvas(at)["compared"]
+    assert len(components(at)["llmrank_payload"]) == 2
+
+
+def test_a_job_that_was_stopped_is_not_begun_again_unasked(opened, monkeypatch):
+    monkeypatch.setattr(explorer, "MAX_AT_ONCE", 10)
+
+    def stopped(*_, **__):
+        raise CancelledError
+
+    made = Stages.planes
+    monkeypatch.setattr(Stages, "planes", stopped)
+    at = opened(samples="11", graph="chained")
+    at = finished(at, "planes", "cancelled").run()
+    assert [b.label for b in at.main.button if b.key == "prepare"]
+    first = at.session_state["jobs"]["planes"]
+    assert at.run().session_state["jobs"]["planes"] == first
+    monkeypatch.setattr(Stages, "planes", made)
+    at = finished(at.button(key="prepare").click().run(), "planes")
+    assert canvas(at)["agreed"]
 
 
 def test_what_makes_a_setting_doubtful_is_said(opened):

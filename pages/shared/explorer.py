@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import streamlit as st
 
-from llmrank.criteria import LLMRank
+from llmrank.criteria import Criterion, LLMRank
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
 from llmrank.payload import cut_crc, of_planes, pack
@@ -36,6 +36,9 @@ CHOICES = {
     "edges": ("off", "on"),
 }
 PAGE = "explore"
+
+MAX_AT_ONCE = 100_000
+"""Neurons up to which every criterion's scores are made while the page is drawn."""
 
 
 @cache
@@ -66,11 +69,14 @@ def components() -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 def mount(
     planes: str,
-    plan: PruningPlan,
+    plan: PruningPlan | None,
     compared: str | None,
     links: dict[str, str] | None = None,
 ) -> None:
-    """Draw the canvas; `planes`, `compared` and links' `name` are payloads sent too."""
+    """Draw the canvas; `planes`, `compared` and links' `name` are payloads sent too.
+
+    Without a `plan` the server is still at it: the canvas keeps what it shows.
+    """
     canvas, _ = components()
     found = st.session_state.get(KEY) or {}
     serial = (found.get("commit") or {}).get("serial", 0)
@@ -86,7 +92,8 @@ def mount(
             "view": view(),
             "pin": _pin(),
             "chosen": chosen(),
-            "agreed": {
+            "agreed": plan
+            and {
                 "serial": serial,
                 "crc": cut_crc(plan),
                 "nDropped": plan.n_dropped,
@@ -106,11 +113,16 @@ def send(payload: bytes, *, key: str) -> None:
 def planes_payload(name: str, _e: Experiment) -> bytes:
     """Pack what the canvas needs of the experiment's criterion; the name is the key."""
     stages, by = cached.stages(), _e.criterion
-    if isinstance(by, LLMRank) and by.variant == "weighted":
+    if has_planes(by):
         made = stages.planes(_e.model, _e.calibration, by.graph, by.site)
         return of_planes(name, made)
     found = stages.scores(_e.model, _e.calibration, by)
     return pack(name, {by.name: found.layers})
+
+
+def has_planes(by: Criterion) -> TypeGuard[LLMRank]:
+    """Whether a criterion's scores come from planes, for every θ and γ."""
+    return isinstance(by, LLMRank) and by.variant == "weighted"
 
 
 def just_committed() -> bool:
