@@ -260,6 +260,7 @@ class Explorer {
     const text = getComputedStyle(this.find(".explorer")).color;
     const [r, g, b] = (text.match(/[\d.]+/g) ?? [0, 0, 0]).map(Number);
     const dark = r + g + b > 380; // light text
+    this.find(".explorer").style.colorScheme = dark ? "dark" : "light"; // native tracks
     this.look = {
       dark,
       text,

@@ -106,8 +106,7 @@ export class Player {
   }
 
   play() {
-    this.button.textContent = "⏸";
-    this.button.setAttribute("aria-label", "Pause");
+    this.button.textContent = "Pause";
     let before = performance.now();
     const tick = (now) => {
       this.move((now - before) / 1000 / SWEEP_S);
@@ -121,8 +120,7 @@ export class Player {
     if (!this.timer) return;
     cancelAnimationFrame(this.timer);
     this.timer = null;
-    this.button.textContent = "▶";
-    this.button.setAttribute("aria-label", "Play");
+    this.button.textContent = "Play";
     const { explorer } = this;
     const name = explorer.find(".sweep").value;
     explorer.settings[name] = Math.round(100 * explorer.settings[name]) / 100;
