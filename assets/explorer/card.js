@@ -90,19 +90,13 @@ function fate(gone, before) {
 
 // How many neurons of some layers changed sides against the pin.
 export function churn(engine, pin, layers) {
-  const { rank, starts, widths } = engine;
-  const { dropped } = pin;
   let both = 0;
   let before = 0;
   let now = 0;
   for (const l of layers) {
-    const kept = engine.kept[l];
-    now += widths[l] - kept;
-    for (let i = starts[l], end = starts[l + 1]; i < end; i++) {
-      const was = dropped[i];
-      before += was;
-      both += was & (rank[i] >= kept);
-    }
+    now += engine.widths[l] - engine.kept[l];
+    before += pin.nDropped[l];
+    both += engine.countDropped(l, pin.dropped);
   }
   return { lost: now - both, saved: before - both, both, before };
 }

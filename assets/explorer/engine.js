@@ -28,7 +28,8 @@ export class Engine {
     this.widest = Math.max(...widths);
     this.scores = new Float64Array(this.n);
     this.order = new Int32Array(this.n); // rank → neuron, within its layer
-    this.rank = new Int32Array(this.n); // neuron → rank, 0 = highest
+    this.ranks = new Int32Array(this.n);
+    this.ranked = false;
     this.totals = new Float64Array(widths.length);
     this.kept = new Int32Array(widths.length);
     this.sorter = new Sorter(this.widest);
@@ -64,13 +65,27 @@ export class Engine {
   }
 
   sort() {
+    this.ranked = false;
     for (let l = 0; l < this.widths.length; l++) {
       const from = this.starts[l];
       const to = this.starts[l + 1];
       const order = this.order.subarray(from, to);
       this.sorter.descending(this.scores.subarray(from, to), order);
-      for (let r = 0; r < order.length; r++) this.rank[from + order[r]] = r;
     }
+  }
+
+  // Neuron → rank within its layer, 0 = highest; made when somebody asks: a view in the
+  // order of ranks does not.
+  get rank() {
+    if (!this.ranked) {
+      const { order, ranks, starts } = this;
+      for (let l = 0; l < this.widths.length; l++) {
+        const from = starts[l];
+        for (let r = from; r < starts[l + 1]; r++) ranks[from + order[r]] = r - from;
+      }
+      this.ranked = true;
+    }
+    return this.ranks;
   }
 
   // How many neurons each layer keeps.
@@ -184,6 +199,15 @@ export class Engine {
     };
   }
 
+  // How many of the neurons dropped in a layer are marked: one byte each, all layers.
+  countDropped(l, marks) {
+    const { order } = this;
+    const start = this.starts[l];
+    let n = 0;
+    for (let r = start + this.kept[l]; r < this.starts[l + 1]; r++) n += marks[start + order[r]];
+    return n;
+  }
+
   nDropped() {
     return this.n - this.kept.reduce((a, b) => a + b, 0);
   }
@@ -208,14 +232,15 @@ function rounded(width, dense, multipleOf) {
   return Math.max(1, Math.min(dense, Math.ceil(width / multipleOf) * multipleOf));
 }
 
-const DIGIT_BITS = 13; // two passes over the upper 26 bits of a float32
+const DIGIT_BITS = 11; // two passes over the upper 26 bits of a float32
 const DIGITS = 1 << DIGIT_BITS;
 const KEY_MASK = DIGITS * DIGITS - 1;
 const LONG_RUN = 64;
+const SIGN = 2 ** 31;
 
-// Sorts doubles descending: a radix sort on the upper bits of their float32 image, the
-// same again within long runs of equal images, an insertion sort within short ones.
-// Stable: equals keep their order.
+// Sorts doubles descending: a radix sort on their float32 images, of which as many bits
+// count as two digits hold, the same again within long runs of equal keys, an insertion
+// sort within short ones. Stable: equals keep their order.
 class Sorter {
   constructor(widest) {
     this.keys = new Uint32Array(widest);
@@ -229,15 +254,23 @@ class Sorter {
     const n = scores.length;
     const { keys } = this;
     this.floats.set(scores);
+    let least = SIGN - 1;
+    let most = 0;
     for (let i = 0; i < n; i++) {
-      keys[i] = (~keys[i] >>> 5) & KEY_MASK; // non-negative floats sort like their bits
+      const bits = keys[i] & (SIGN - 1); // non-negative floats sort like their bits
+      if (bits < least) least = bits;
+      if (bits > most) most = bits;
+    }
+    const shift = Math.max(0, 32 - Math.clz32(most - least) - 2 * DIGIT_BITS);
+    for (let i = 0; i < n; i++) {
+      keys[i] = (most - (keys[i] & (SIGN - 1))) >>> shift;
       order[i] = i;
     }
     this.radix(order, 0, n);
     this.mend(scores, order, 0, n);
   }
 
-  // Sort order[from, to) by keys of 26 bits at the same places.
+  // Sort order[from, to) by keys of two digits at the same places.
   radix(order, from, to) {
     const { keys, spareKeys, spareOrder } = this;
     const [low, high] = this.counts.map((c) => c.fill(0));

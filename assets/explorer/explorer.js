@@ -162,7 +162,13 @@ class Explorer {
     const pin = { ...this.settings, ...settings };
     this.engine.update(pin);
     const { engine } = this;
-    this.pin = { settings: pin, engine, dropped: engine.droppedSet(), rank: engine.rank.slice() };
+    this.pin = {
+      settings: pin,
+      engine,
+      dropped: engine.droppedSet(),
+      nDropped: engine.widths.map((w, l) => w - engine.kept[l]),
+      rank: engine.rank.slice(),
+    };
   }
 
   pinHere() {

@@ -20,9 +20,9 @@ export function overlaps(engine, compared, settings, layers) {
     other.kept.set(other.keep(settings.sparsity, settings.scope, settings.multipleOf));
     let both = 0;
     for (const l of layers) {
-      const [kept, kept2] = [engine.kept[l], other.kept[l]];
-      for (let i = engine.starts[l]; i < engine.starts[l + 1]; i++) {
-        both += engine.rank[i] >= kept && other.rank[i] >= kept2;
+      const [rank, kept, start] = [other.rank, other.kept[l], engine.starts[l]];
+      for (let r = start + engine.kept[l]; r < engine.starts[l + 1]; r++) {
+        both += rank[start + engine.order[r]] >= kept;
       }
     }
     found[compared.names[k]] = gone > 0 ? both / gone : 1;
@@ -80,11 +80,7 @@ export class Atlas {
     this.engine.update({ ...this.settings, theta, gamma });
     const { engine, pinned } = this;
     let both = 0;
-    for (let l = 0; l < engine.widths.length; l++) {
-      for (let i = engine.starts[l]; i < engine.starts[l + 1]; i++) {
-        both += pinned[i] && engine.rank[i] >= engine.kept[l];
-      }
-    }
+    for (let l = 0; l < engine.widths.length; l++) both += engine.countDropped(l, pinned);
     this.grid[place] = this.total > 0 ? both / this.total : 1;
   }
 }

@@ -41,7 +41,7 @@ export class Strips {
   columns(engine, view, scale, pinned, background, layer) {
     const width = engine.widths[layer];
     const start = engine.starts[layer];
-    const { order, rank, scores } = engine;
+    const { order, scores } = engine;
     const kept = engine.kept[layer];
     const { solid, striped } = this;
     const { from } = view;
@@ -49,7 +49,8 @@ export class Strips {
     const byRank = view.sort === "rank";
     const of = OF[view.colour];
     const before = pinned === null ? null : pinned.dropped;
-    const rankBefore = pinned === null ? rank : pinned.rank;
+    const rank = byRank ? null : engine.rank; // by rank, the place is the rank
+    const rankBefore = pinned === null || of !== OF.change ? null : pinned.rank;
     const paint = painter(of, engine, layer, scale);
     for (let x = 0; x < solid.length; x++) {
       const first = Math.floor(from + x * per);
@@ -60,11 +61,11 @@ export class Strips {
       let changed = 0;
       for (let at = first; at < last; at++) {
         const i = start + (byRank ? order[start + at] : at);
-        const r = rank[i];
+        const r = byRank ? at : rank[i];
         const gone = r >= kept ? 1 : 0;
         nGone += gone;
         if (before !== null) changed += gone - before[i];
-        sum += of === OF.score ? scores[i] : of === OF.percentile ? width - r : rankBefore[i] - r;
+        sum += of === OF.score ? scores[i] : of === OF.percentile ? width - r : rankBefore ? rankBefore[i] - r : 0;
       }
       const n = last - first;
       let colour = paint(sum / n);
