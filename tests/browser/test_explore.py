@@ -226,3 +226,43 @@ def test_numbers_that_arrive_damaged_are_said_and_the_page_lives(page):
     expect(page.locator(".message")).to_have_text(fault)
     settle(page)
     expect(page.get_by_role("link", name="Overview")).to_be_visible()
+
+
+class Fingers:
+    """Touches the page as a phone's screen does, through Chromium's own protocol."""
+
+    def __init__(self, page: Page):
+        self.session = page.context.new_cdp_session(page)
+        self.session.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+
+    def touch(self, kind: str, *points: tuple[float, float]) -> None:
+        at = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        given = {"type": f"touch{kind}", "touchPoints": at}
+        self.session.send("Input.dispatchTouchEvent", given)
+
+
+def test_fingers_hold_a_neuron_brush_a_range_and_pinch_closer(page):
+    opened(page)
+    box = page.locator("canvas.overlay").bounding_box()
+    x, y, fingers = box["x"] + 400, box["y"] + 150, Fingers(page)
+    fingers.touch("Start", (x, y))
+    fingers.touch("End")
+    page.wait_for_function("() => llmrankExplorer.chosen !== null")
+    layer = ask(page, "x.chosen.layer")
+    fingers.touch("Start", (x, y))
+    for step in range(1, 6):
+        fingers.touch("Move", (x + 20 * step, y))
+    fingers.touch("End")
+    page.wait_for_function("() => llmrankExplorer.view.brush !== null")
+    brush = ask(page, "x.view.brush")
+    assert brush["layer"] == layer
+    assert 100 < brush["to"] - brush["from"] < 250  # 100 of 900 pixels, 1,536 neurons
+    fingers.touch("Start", (x - 20, y), (x + 20, y))
+    for step in range(1, 6):
+        fingers.touch("Move", (x - 20 - 20 * step, y), (x + 20 + 20 * step, y))
+    fingers.touch("End")
+    page.wait_for_function("() => llmrankExplorer.view.to < 1200")
+    view = ask(page, "x.view")
+    assert 0 < view["from"] < view["to"]
+    agreed(page)
+    expect(page).to_have_url(re.compile(rf"explore.zoom.\w+-{round(view['from'])}-"))
