@@ -11,6 +11,7 @@ from streamlit.web.server.starlette.starlette_app_utils import (
 
 from llmrank.errors import LLMRankError
 from llmrank.jobs import Job, JobView
+from llmrank.spelling import duration
 from pages.shared import cached
 from pages.shared.words import plain
 
@@ -111,7 +112,7 @@ def _said(seen: JobView) -> str:
         return f"waiting, place {seen.position} in the queue"
     if seen.stopping:
         return "stopping"
-    left = "" if seen.remaining_s is None else f", about {seen.remaining_s:.0f} s left"
+    left = "" if seen.remaining_s is None else f", {duration(seen.remaining_s)} left"
     steps = f" {seen.done}/{seen.total}" if seen.total > 1 else ""
     return f"{plain(seen.what or 'starting')}{steps} · {seen.elapsed_s:.0f} s{left}"
 
