@@ -68,7 +68,13 @@ WRITERS = [
     *sorted((ROOT / "pages").rglob("*.py")),
     ROOT / "app.py",
 ]
-OTHERWISE = re.compile(r":[.0-9]*%\}(?!\}|<)|\}×(?! )|\{[^{}]*share\([^{}]*\)\}%")
+DRAWN = [
+    p
+    for folder in ("assets", "llmrank")
+    for end in ("js", "html")
+    for p in sorted((ROOT / folder).rglob(f"*.{end}"))
+]
+OTHERWISE = re.compile(r":[.0-9]*%\}(?!\}|<)|\}×|\{[^{}]*share\([^{}]*\)\}%")
 """A Python per cent format, or a multiple with its sign behind."""
 
 
@@ -85,7 +91,7 @@ UNIT = re.compile(r"× (average|uniform)|layer's average|average score", re.IGNO
 
 @pytest.mark.parametrize(
     "path",
-    [*WRITERS, *(p for end in ("js", "html") for p in ROOT.glob(f"*/**/*.{end}"))],
+    [*WRITERS, *DRAWN],
     ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_the_unit_of_a_score_has_one_name(path):
