@@ -20,11 +20,10 @@ NEXT = {
 
 def show(report: Report) -> None:
     """Show the verdict in words, then the four numbers."""
-    said = verdict(report.comparison)
-    for word in ("smaller", "worse", "faster"):
-        if word in said:
-            st.markdown(f"**{word.capitalize()}** &ensp; {said[word]}")
+    for heading, said in verdict(report.comparison).items():
+        st.markdown(f"**{heading}** &ensp; {said}")
     panels.numbers(report.comparison, report.environment)
+    st.caption("In brackets: 95 % intervals.")
 
 
 def show_running(seen: JobView) -> None:

@@ -10,7 +10,8 @@ from llmrank.curve import Point, as_table, curve, label
 from llmrank.evaluation import EvaluationSpec, perplexity_ratio
 from llmrank.experiment import Experiment
 from llmrank.models import ModelSpec
-from llmrank.summary import number, spread
+from llmrank.spelling import number
+from llmrank.summary import share_spread, spread, times_spread
 
 CRITERIA: tuple[Criterion, ...] = (
     LLMRank(),
@@ -55,7 +56,8 @@ def print_table(points: tuple[Point, ...], sparsities: list[float]) -> None:
     """Print perplexity, its paired ratio to dense with interval, and top-1."""
     dense = points[0].dense
     print(f"{dense.n_tokens:,} tokens of {dense.text_source}")
-    print(f"dense: perplexity {spread(dense.perplexity)}, top-1 {spread(dense.top1)}")
+    perplexity, top1 = spread(dense.perplexity), share_spread(dense.top1)
+    print(f"dense: perplexity {perplexity}, top-1 {top1}")
     head = "".join(f" {s:.0%} removed |" for s in sparsities)
     print(f"| criterion |{head}\n|---|" + "---|" * len(sparsities))
     for criterion in CRITERIA:
@@ -65,7 +67,7 @@ def print_table(points: tuple[Point, ...], sparsities: list[float]) -> None:
 
 def cell(p: Point) -> str:
     """Write perplexity, ratio to dense [95 %], top-1."""
-    ratio = spread(perplexity_ratio(p.dense, p.pruned), "×")
+    ratio = times_spread(perplexity_ratio(p.dense, p.pruned))
     perplexity = number(p.pruned.perplexity.value)
     return f"{perplexity} = {ratio}, {p.pruned.top1.value:.3f}"
 

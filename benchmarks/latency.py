@@ -49,7 +49,7 @@ def main() -> None:
 def cell(ratio: Ratio) -> str:
     """Write a measured speed-up with its interval beside the ideal one."""
     interval = f"[{ratio.low:.2f}, {ratio.high:.2f}]"
-    return f"{ratio.measured:.2f}× {interval} / {ratio.ideal:.2f}×"
+    return f"×{ratio.measured:.2f} {interval} / ×{ratio.ideal:.2f}"
 
 
 if __name__ == "__main__":

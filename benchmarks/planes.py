@@ -43,7 +43,7 @@ def main() -> None:
         print(
             ROW.format(
                 graph, f"{build:.0f} ms", f"{fast:.2f} ms", f"{step:.0f} ms",
-                f"{slow:.0f} ms", f"{ratio:.0f}×", f"{max(made.errors):.1e}",
+                f"{slow:.0f} ms", f"×{ratio:.0f}", f"{max(made.errors):.1e}",
                 differing(made, drawn),
             )
         )  # fmt: skip

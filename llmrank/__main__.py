@@ -16,6 +16,11 @@ from llmrank.folders import (
     written_file,
 )
 
+AS_IS = ("model", "evaluation", "tasks")
+EVERY = ("criterion", "model", "calibration", "pruning", *AS_IS[1:], "benchmark")
+SETTINGS = {"run": EVERY, "score": EVERY, "evaluate": AS_IS}
+"""Which sections of an experiment a command takes its settings from."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a visitor's mistake is one sentence and exit status 2."""
@@ -160,13 +165,13 @@ class CommandParser(argparse.ArgumentParser):
     Declaring them imports torch, which takes seconds that other help need not wait.
     """
 
-    takes_settings = False
+    takes_settings: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Declare the settings, then parse."""
-        if self.takes_settings:
-            self.takes_settings = False
-            _add_experiment_options(self)
+        sections, self.takes_settings = self.takes_settings, ()
+        if sections:
+            _add_experiment_options(self, sections)
         return super().parse_known_args(args, namespace)
 
 
@@ -191,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
             name, help=summary, description=summary, allow_abbrev=False
         )
         command.set_defaults(command=function)
-        command.takes_settings = name in ("run", "score", "evaluate")
+        command.takes_settings = SETTINGS.get(name, ())
         if name in ("run", "evaluate"):
             command.add_argument("--json", metavar="FILE|-", help="Write JSON there")
         if name == "run":
@@ -203,12 +208,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_experiment_options(command: argparse.ArgumentParser) -> None:
+def _add_experiment_options(
+    command: argparse.ArgumentParser, sections: Sequence[str]
+) -> None:
     """One option per setting; the specs themselves check the values."""
     from llmrank.settings import declared
 
     group = command.add_argument_group("experiment")
-    for name, o in declared().items():
+    for name, o in declared(sections).items():
         limits = f"one of {', '.join(o.choices)}; " if o.choices else ""
         text = f"{o.help} ({limits}default {o.default!r})".replace("%", "%%")
         metavar = o.kind.__name__.upper()
@@ -227,7 +234,7 @@ def _described(options: argparse.Namespace) -> Any:
     from llmrank.settings import declared, experiment
 
     given = vars(options)
-    return experiment({n: given[n] for n in declared() if given[n] is not None})
+    return experiment({n: given[n] for n in declared() if given.get(n) is not None})
 
 
 def _announce(needed: Any) -> None:

@@ -12,6 +12,7 @@ from llmrank.decoding import BenchmarkSpec, memory_guard
 from llmrank.footprint import Footprint, footprint
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
+from llmrank.spelling import counted, interval, share, times
 from llmrank.timing import (
     FFNTime,
     Latency,
@@ -23,6 +24,7 @@ from llmrank.timing import (
 )
 
 Phase = Literal["prefill", "decode"]
+Outcome = Literal["faster", "not measurably faster", "slower"]
 
 MEDIAN_ERROR = math.sqrt(math.pi / 2)
 """Standard error of a median over that of a mean, for many normal samples (1.25)."""
@@ -58,6 +60,13 @@ class Ratio:
     ideal: float
     attainable: float
     n_rounds: int
+
+    @property
+    def outcome(self) -> Outcome:
+        """What may be claimed: a change only where the interval leaves out none."""
+        if self.low <= 1 <= self.high:
+            return "not measurably faster"
+        return "faster" if self.low > 1 else "slower"
 
 
 @dataclass(frozen=True)
@@ -158,10 +167,10 @@ def _macs(cost: Cost, phase: Phase) -> int:
 
 def _reasons(dense: Cost, pruned: Cost, ratios: dict[Phase, Ratio]) -> Iterator[str]:
     for phase, ratio in ratios.items():
-        if ratio.low <= 1 <= ratio.high:
+        if ratio.outcome == "not measurably faster":
             yield (
-                f"{phase.capitalize()}: {_interval(ratio)} is not distinguishable from "
-                f"no change in {ratio.n_rounds} rounds."
+                f"{phase.capitalize()}: {_measured(ratio)} is not distinguishable from "
+                f"no change in {counted(ratio.n_rounds, 'round')}."
             )
         if _falls_short(ratio):
             yield from _shortfall(dense, pruned, phase, ratio)
@@ -175,30 +184,31 @@ def _falls_short(ratio: Ratio) -> bool:
     return ratio.measured < ratio.ideal and ratio.ideal > 1
 
 
-def _interval(ratio: Ratio) -> str:
-    return f"{ratio.measured:.2f}× (95 %: {ratio.low:.2f} to {ratio.high:.2f})"
+def _measured(ratio: Ratio) -> str:
+    return f"{times(ratio.measured)} {interval(ratio.low, ratio.high)}"
 
 
 def _shortfall(dense: Cost, pruned: Cost, phase: Phase, ratio: Ratio) -> Iterator[str]:
     name, sizes = phase.capitalize(), (dense.footprint, pruned.footprint)
     if ratio.ideal <= ratio.high:
         yield (
-            f"{name}: the ideal {ratio.ideal:.2f}× lies within {_interval(ratio)}; "
+            f"{name}: the ideal {times(ratio.ideal)} lies within {_measured(ratio)}; "
             f"{ratio.n_rounds} rounds do not establish that it is missed."
         )
     if ratio.attainable < ratio.ideal:
+        outside = 1 - _ffn_share(dense, phase)
         yield (
-            f"{name}: {1 - _ffn_share(dense, phase):.0%} of the dense model's time is "
-            f"spent outside the FFN layers, with {_macs_outside(dense, phase):.0%} of "
-            f"the MACs; so {ratio.attainable:.2f}× is attainable, not the ideal "
-            f"{ratio.ideal:.2f}×."
+            f"{name}: {share(outside)} of the dense model's time is "
+            f"spent outside the FFN layers, with {share(_macs_outside(dense, phase))} "
+            f"of the MACs; so {times(ratio.attainable)} is attainable, not the ideal "
+            f"{times(ratio.ideal)}."
         )
     allowed = sizes[0].ffn_macs_per_token / sizes[1].ffn_macs_per_token
     before, after = (_timing(c.ffn_time, phase).median for c in (dense, pruned))
     if before / after < (1 - NOTICEABLE) * allowed:
         yield (
             f"{name}: the FFN layers themselves went from {before:.4g} to {after:.4g} "
-            f"ms, {before / after:.2f}×, where their MACs allow {allowed:.2f}×."
+            f"ms, {times(before / after)}, where their MACs allow {times(allowed)}."
         )
 
 
@@ -220,8 +230,8 @@ def _odd_widths(pruned: Cost) -> Iterator[str]:
     )
     yield (
         f"{len(odd)} of {len(widths)} layers keep a width that is no multiple of 8; "
-        f"measured, the bare products of width {odd[0]} take {ratio:.2f}× as long as "
-        f"those of {rounded}: {verdict}."
+        f"measured, the bare products of width {odd[0]:,} take {times(ratio)} as long "
+        f"as those of {rounded:,}: {verdict}."
     )
 
 
@@ -240,7 +250,7 @@ def _slow_arithmetic(dense: Cost, pruned: Cost) -> Iterator[str]:
     if rate > stream / 2:
         yield (
             f"{rates}: bytes bound it, not MACs ({before:.4g} MB a token dense, "
-            f"{after:.4g} MB pruned: {before / after:.2f}×)."
+            f"{after:.4g} MB pruned: {times(before / after)})."
         )
     else:
         yield (

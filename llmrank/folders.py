@@ -140,8 +140,8 @@ def written_whole(folder: Path) -> Iterator[Path]:
     with _reported(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
         with _beside(target) as beside:
-            beside.chmod(0o755)
             yield beside
+            _open_up(beside)
             beside.replace(target)
 
 
@@ -157,17 +157,29 @@ def written_file(path: Path) -> Iterator[Path]:
     target = named_path(path).resolve()
     with _reported(path), _beside(target) as folder:
         yield folder / target.name
+        _open_up(folder)
         (folder / target.name).replace(target)
 
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """Give a new folder on the same disk; what is left in it goes."""
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
+    """Give a new folder on the same disk; what is left in it goes.
+
+    It lies in one that nobody else may open, and is itself as open as the umask says.
+    """
+    closed = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
     try:
-        yield folder
+        (closed / "new").mkdir()
+        yield closed / "new"
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(closed, ignore_errors=True)
+
+
+def _open_up(folder: Path) -> None:
+    """Give all files in a folder the folder's rights: safetensors writes 0600."""
+    mode = folder.stat().st_mode & 0o777
+    for path in folder.rglob("*"):
+        path.chmod(mode if path.is_dir() else mode & 0o666)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from llmrank.curve import Point, label
 from llmrank.evaluation import perplexity_ratio
 from llmrank.experiment import MemoryEstimate, Report
 from llmrank.pruning import PruningPlan
-from llmrank.readings import share
+from llmrank.spelling import share, times
 from llmrank.stability import Stability
-from llmrank.summary import number, spread
+from llmrank.summary import as_fast, times_spread
 
 Level = Literal["error", "warning", "info"]
 """error: do not go on like this; warning: look at it; info: know it."""
@@ -125,7 +125,7 @@ def no_speedup(found: Speedup) -> tuple[Symptom, ...]:
     return tuple(
         _not_faster(phase, ratio, found.reasons)
         for phase, ratio in phases.items()
-        if ratio.ideal > 1 and ratio.low <= 1
+        if ratio.ideal > 1 and ratio.outcome != "faster"
     )
 
 
@@ -208,17 +208,19 @@ def _worse(point: Point, baseline: Point) -> Iterator[Symptom]:
     ratio = perplexity_ratio(baseline.pruned, point.pruned)
     ours, theirs = label(point.criterion), label(baseline.criterion)
     where = f"At {share(point.sparsity)} removed {ours}"
-    times = f"{spread(ratio, '×')} its perplexity on the same {ratio.n_windows} windows"
+    worse = (
+        f"{times_spread(ratio)} its perplexity on the same {ratio.n_windows:,} windows"
+    )
     if ratio.low > 1:
         yield Symptom(
             "error",
-            f"{where} is worse than {theirs}: {times}.",
+            f"{where} is worse than {theirs}: {worse}.",
             "Choose another criterion or other parameters, or remove less.",
         )
     elif ratio.value > 1:
         yield Symptom(
             "warning",
-            f"{where} looks worse than {theirs}, which is not settled: {times}.",
+            f"{where} looks worse than {theirs}, which is not settled: {worse}.",
             "Measure on more text (eval_tokens) before you trust this setting.",
         )
 
@@ -227,12 +229,12 @@ def _not_faster(phase: Phase, ratio: Ratio, reasons: Iterable[str]) -> Symptom:
     what = "Reading the prompt" if phase == "prefill" else "Writing a token"
     other = "Decode" if phase == "prefill" else "Prefill"
     why = " ".join(r for r in reasons if not r.startswith(other))
-    times = f"{number(ratio.measured)}× [{number(ratio.low)}, {number(ratio.high)}]"
-    slower = ratio.high < 1
+    slower = ratio.outcome == "slower"
     verdict = "got slower" if slower else "did not get measurably faster"
     return Symptom(
         "error" if slower else "warning",
-        f"{what} {verdict}: {times}, {number(ratio.ideal)}× by arithmetic. {why}",
+        f"{what} {verdict}: {as_fast(ratio)} as dense, {times(ratio.ideal)} by "
+        f"arithmetic. {why}",
         "Measure again with more repeats on a quiet machine; if it stays, remove more, "
         "or use a larger batch, where arithmetic counts for more.",
     )

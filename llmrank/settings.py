@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,18 @@ _FLAT_NAMES = {"name": "model", "items_seed": "seed"}
 """`seed` sets every seed; a model's name is the setting `model`."""
 
 
-def declared() -> dict[str, Option]:
-    """Return every setting by its flat name, the criteria's parameters last."""
-    kinds = [spec_kinds()[s] for s in SECTIONS] + [CRITERIA[n] for n in CRITERIA]
-    criterion = Option(
-        "criterion", str, "llm-rank", "How neurons are scored", choices=tuple(CRITERIA)
-    )
-    found = {"criterion": criterion}
+def declared(sections: Sequence[str] = ("criterion", *SECTIONS)) -> dict[str, Option]:
+    """Return the settings of some sections, or of all, by their flat names.
+
+    The criterion comes first, the parameters of every criterion last.
+    """
+    kinds = [spec_kinds()[s] for s in sections if s != "criterion"]
+    found: dict[str, Option] = {}
+    if "criterion" in sections:
+        names = tuple(CRITERIA)
+        kinds += [CRITERIA[n] for n in names]
+        help = "How neurons are scored"
+        found["criterion"] = Option("criterion", str, "llm-rank", help, choices=names)
     for o in (o for kind in kinds for o in options(kind)):
         name = _FLAT_NAMES.get(o.name, o.name)
         found.setdefault(name, replace(o, name=name))

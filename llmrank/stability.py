@@ -14,15 +14,12 @@ from llmrank.calibration import (
     calibrate_parts,
     combined,
 )
-from llmrank.criteria import L1, L2, Criterion, Random, Scores, score
+from llmrank.criteria import Criterion, Scores, score
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel, ModelSpec
 from llmrank.progress import Progress, silent, track
 from llmrank.pruning import PruningPlan, PruningSpec, plan
-from llmrank.readings import share
-
-BLIND = (L1, L2, Random)
-"""Criteria that look at no data."""
+from llmrank.spelling import share
 
 DIVISORS = (8, 4, 2)
 """The sizes compared with all the calibration text: an eighth, a quarter, a half."""
@@ -147,7 +144,7 @@ def stability(
         CancelledError: from `progress`.
     """
     specs = (lm.spec, calibration, criterion, pruning)
-    if isinstance(criterion, BLIND):
+    if not criterion.reads_activations:
         return Stability(*specs, text_sha256=None, halves=None, sizes=())
     read = parts or nested_parts(lm, calibration, progress=progress)
     _check_parts(read, calibration)
@@ -185,6 +182,13 @@ def as_table(found: Stability) -> pd.DataFrame:
     halves = [] if found.halves is None else [("halves", found.halves)]
     rows = [*halves, *(("sizes", m) for m in found.sizes)]
     return pd.DataFrame([_row(compared, m) for compared, m in rows])
+
+
+def shown_table(found: Stability) -> pd.DataFrame:
+    """Return the same rows to be read, their numbers written as in the sentence."""
+    halves = [] if found.halves is None else [("Two halves", found.halves)]
+    rows = [*halves, *(("All against less", m) for m in found.sizes)]
+    return pd.DataFrame([_shown(compared, m) for compared, m in rows])
 
 
 _Scored = tuple[int, Scores, PruningPlan]
@@ -272,3 +276,21 @@ def _row(compared: str, found: Match) -> dict[str, object]:
         "worst_spearman": found.worst_spearman,
         "worst_layer": found.worst_layer,
     }
+
+
+def _shown(compared: str, found: Match) -> dict[str, str]:
+    mean, worst = found.mean_spearman, found.worst_spearman
+    at_worst = f"{worst or 0:.3f} (layer {found.worst_layer})"
+    return {
+        "Compared": compared,
+        "Tokens read": " and ".join(f"{n:,}" for n in found.n_tokens),
+        "Dropped by both": _known(found.dropped_by_both),
+        "The same by chance": _known(found.by_chance),
+        "Moved (chance: 100 %)": _known(found.moved),
+        "Rank correlation, mean": "–" if mean is None else f"{mean:.3f}",
+        "At worst": "–" if worst is None else at_worst,
+    }
+
+
+def _known(ratio: float | None) -> str:
+    return "–" if ratio is None else share(ratio)

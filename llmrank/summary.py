@@ -1,30 +1,29 @@
 """Results in words: the verdict of a comparison, and the command line's tables."""
 
+import math
+
 from llmrank.benchmark import Ratio
 from llmrank.comparison import Comparison, Side
 from llmrank.evaluation import Estimate
+from llmrank.spelling import interval, number, share, times
+
+PAIRED = (
+    "How many times as fast is the median of the rounds' ratios, dense and pruned "
+    "paired round by round; it may differ from the ratio of the two medians."
+)
+"""Goes wherever such a ratio stands beside the two medians."""
+
+BEYOND = "Peak memory is what one run takes beyond an empty process."
 
 
 def verdict(found: Comparison) -> dict[str, str]:
     """Say how much smaller, worse and faster the pruned model is, as measured so far.
 
     Returns:
-        One sentence each under `smaller`, `worse` and `faster`; what is not measured
-        yet is not there.
+        One sentence under each heading. A heading claims a difference only where the
+        95 % interval leaves out none; what is not measured yet is not there.
     """
-    said = {"smaller": _smaller(found)}
-    ratio, kept = found.perplexity_ratio, found.top1_retention
-    if ratio is not None and kept is not None:
-        said["worse"] = (
-            f"Perplexity {spread(ratio, '×')} of dense; it keeps "
-            f"{spread(kept)} of the dense model's right first guesses."
-        )
-    if found.speedup is not None:
-        said["faster"] = (
-            f"Prefill {_faster(found.speedup.prefill)}, "
-            f"decoding {_faster(found.speedup.decode)}."
-        )
-    return said
+    return {**_smaller(found), **_worse(found), **_faster(found)}
 
 
 def table(found: Comparison) -> str:
@@ -33,8 +32,9 @@ def table(found: Comparison) -> str:
     rows = [f"{name:<22}{left:>30}{right:>30}" for (name, left), (_, right) in pairs]
     head = f"{'':<22}{'dense':>30}{'pruned':>30}"
     reasons = () if found.speedup is None else found.speedup.reasons
-    said = (*verdict(found).values(), *(f"- {r}" for r in reasons))
-    return "\n".join([head, *rows, "", *said])
+    said = (f"{heading}: {what}" for heading, what in verdict(found).items())
+    why = (f"- {reason}" for reason in reasons)
+    return "\n".join([head, *rows, "", *said, *why, *_footnotes(found)])
 
 
 def side_lines(side: Side) -> list[str]:
@@ -42,34 +42,76 @@ def side_lines(side: Side) -> list[str]:
     return [f"{name:<22}{value:>30}" for name, value in _rows(side)]
 
 
-def spread(estimate: Estimate, unit: str = "") -> str:
-    """Write a value with its 95 % interval, three significant digits."""
-    low, high = number(estimate.low), number(estimate.high)
-    return f"{number(estimate.value)}{unit} [{low}, {high}]"
+def spread(estimate: Estimate) -> str:
+    """Write a value with its 95 % interval: 27.1 [25.0, 29.4]."""
+    return f"{number(estimate.value)}{_ends(estimate)}"
 
 
-def number(value: float) -> str:
-    """Write three significant digits, thousands separated."""
-    decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
-    return f"{value:,.{decimals if abs(value) >= 1 else 3}f}"
+def times_spread(estimate: Estimate) -> str:
+    """Write a multiple with its 95 % interval: ×2.26 [1.98, 2.57]."""
+    return f"{times(estimate.value)}{_ends(estimate)}"
 
 
-def _smaller(found: Comparison) -> str:
+def share_spread(estimate: Estimate) -> str:
+    """Write a share with its 95 % interval, both in per cent: 72 % [69, 74.5]."""
+    ends = f" [{100 * estimate.low:.3g}, {100 * estimate.high:.3g}]"
+    return f"{share(estimate.value)}{ends if math.isfinite(estimate.high) else ''}"
+
+
+def as_fast(ratio: Ratio) -> str:
+    """Write a speed-up with its 95 % interval: ×1.18 [1.10, 1.26] as fast."""
+    return f"{times(ratio.measured)} {interval(ratio.low, ratio.high)} as fast"
+
+
+def _ends(estimate: Estimate) -> str:
+    """One window alone has no interval."""
+    bounded = math.isfinite(estimate.high)
+    return f" {interval(estimate.low, estimate.high)}" if bounded else ""
+
+
+def _smaller(found: Comparison) -> dict[str, str]:
     dense, pruned = found.dense.footprint, found.pruned.footprint
     dropped = 1 - pruned.n_ffn_neurons / dense.n_ffn_neurons
-    return (
-        f"{dropped:.1%} of the FFN neurons are gone: {pruned.n_params / 1e6:,.1f} M "
+    said = (
+        f"{share(dropped)} of the FFN neurons are gone: {pruned.n_params / 1e6:,.1f} M "
         f"parameters instead of {dense.n_params / 1e6:,.1f} M "
-        f"({1 - pruned.n_params / dense.n_params:.1%} fewer)."
+        f"({share(1 - pruned.n_params / dense.n_params)} fewer)."
     )
+    return {"Smaller" if dropped else "Not smaller": said}
 
 
-def _faster(ratio: Ratio) -> str:
-    return (
-        f"{number(ratio.measured)}× as fast as dense "
-        f"[{number(ratio.low)}, {number(ratio.high)}], "
-        f"{number(ratio.ideal)}× by arithmetic"
+def _worse(found: Comparison) -> dict[str, str]:
+    ratio, kept = found.perplexity_ratio, found.top1_retention
+    if ratio is None or kept is None:
+        return {}
+    heading = "Not measurably worse"
+    if ratio.low > 1 or ratio.high < 1:
+        heading = "Worse" if ratio.low > 1 else "Better"
+    said = (
+        f"Perplexity {times_spread(ratio)} of dense; it keeps {share_spread(kept)} of "
+        "the dense model's right first guesses."
     )
+    return {heading: said}
+
+
+def _faster(found: Comparison) -> dict[str, str]:
+    """Judge each phase; those that are judged alike share a heading."""
+    if found.speedup is None:
+        return {}
+    by_heading: dict[str, list[str]] = {}
+    phases = {"prefill": found.speedup.prefill, "decoding": found.speedup.decode}
+    for name, ratio in phases.items():
+        said = f"{name} {as_fast(ratio)} as dense, {times(ratio.ideal)} by arithmetic"
+        by_heading.setdefault(ratio.outcome.capitalize(), []).append(said)
+    sentences = {h: "; ".join(said) for h, said in by_heading.items()}
+    return {h: f"{s[0].upper()}{s[1:]}." for h, s in sentences.items()}
+
+
+def _footnotes(found: Comparison) -> list[str]:
+    notes = [] if found.speedup is None else [PAIRED]
+    notes += [BEYOND] if found.dense.memory is not None else []
+    said = " ".join(["In brackets: 95 % intervals.", *notes])
+    return ["", said] if found.dense.text is not None else []
 
 
 def _rows(side: Side) -> list[tuple[str, str]]:
@@ -83,10 +125,10 @@ def _rows(side: Side) -> list[tuple[str, str]]:
     if side.text is not None:
         rows += [
             (f"perplexity ({side.text.n_tokens:,} tok)", spread(side.text.perplexity)),
-            ("top-1 accuracy", spread(side.text.top1)),
+            ("top-1 accuracy", share_spread(side.text.top1)),
         ]
     rows += [
-        (f"{t.name} acc ({t.n_items})", f"{t.acc:.3f} ± {t.stderr:.3f}")
+        (f"{t.name} acc ({t.n_items:,})", f"{share(t.acc)} ± {100 * t.stderr:.2g}")
         for t in side.tasks
     ]
     if side.latency is not None:
@@ -94,7 +136,7 @@ def _rows(side: Side) -> list[tuple[str, str]]:
             "prefill, ms": side.latency.prefill,
             "decode, ms a token": side.latency.decode,
         }.items():
-            rows.append((name, f"{timing.median:.1f} (p90 {timing.p90:.1f})"))
+            rows.append((name, f"{number(timing.median)} (p90 {number(timing.p90)})"))
     if side.memory is not None:
-        rows.append(("peak memory, MB", f"{side.memory.peak_bytes / 1e6:,.0f}"))
+        rows.append(("peak memory, MB", number(side.memory.used_bytes / 1e6)))
     return rows

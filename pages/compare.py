@@ -18,10 +18,11 @@ from llmrank.experiment import Experiment, Report
 from llmrank.generation import Continuations, continuations
 from llmrank.jobs import Job, JobView
 from llmrank.options import Option
-from llmrank.readings import curves, share
+from llmrank.readings import curves
 from llmrank.readings import lines as tables
 from llmrank.readings import measurements as readings
 from llmrank.settings import export_name
+from llmrank.spelling import share
 from llmrank.summary import verdict
 from pages.shared import access, cached, jobs, looks, panels, state, words
 
@@ -93,8 +94,8 @@ def show_unfinished() -> None:
 def show_report(report: Report) -> None:
     """Show the verdict, every number dense beside pruned, and where it comes from."""
     found = report.comparison
-    for word, said in verdict(found).items():
-        st.markdown(f"**{word.capitalize()}** &ensp; {said}")
+    for heading, said in verdict(found).items():
+        st.markdown(f"**{heading}** &ensp; {said}")
     show_lines(tables.lines(found))
     if found.dense.tasks:
         show_lines(tables.task_lines(found))
@@ -156,6 +157,7 @@ def show_timings(found: Comparison, phase: tables.Phase) -> None:
             by_side.get_group("dense").tolist(),
             by_side.get_group("pruned").tolist(),
             f"{phase}, {unit}",
+            getattr(found.speedup, phase),
             dark=panels.is_dark(),
         ),
         readings.of_latency(found, phase),

@@ -102,13 +102,13 @@ def show_edges(graph: nx.DiGraph) -> None:
         st.subheader("The strongest edges", anchor=False)
         panels.csv(lambda: table, key="graph-edges")
     st.dataframe(
-        table,
+        table.assign(share=100 * table["share"]),
         hide_index=True,
         column_config={
             "weight": st.column_config.NumberColumn("|weight|", format="%.3g"),
             "signed": st.column_config.NumberColumn("weight", format="%.3g"),
             "share": st.column_config.NumberColumn(
-                format="percent", help="Of all weight that leaves the source"
+                format="%.3g %%", help="Of all weight that leaves the source"
             ),
         },
         key="edges",

@@ -17,8 +17,8 @@ from llmrank.footprint import Footprint, footprint, planned
 from llmrank.jobs import Job
 from llmrank.pruning import PruningPlan
 from llmrank.readings import pruned as readings
-from llmrank.readings import share
 from llmrank.settings import command_line, export_name, snippet
+from llmrank.spelling import share
 from pages.shared import access, cached, jobs, panels
 
 ORIGIN = "Counted from the shapes of the weights; nothing is timed for this."

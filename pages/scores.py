@@ -118,9 +118,12 @@ def show_extremes(scores: Scored) -> None:
                 column_config={
                     "score": st.column_config.NumberColumn(format="%.3g"),
                     "times_uniform": st.column_config.NumberColumn(
-                        "× mean", format="%.3g", help="Of its layer"
+                        "× mean", format="%.3g", help="Times its layer's mean"
                     ),
-                    "rank": st.column_config.NumberColumn(help="In its layer, from 1"),
+                    "neuron": st.column_config.NumberColumn(format="%,d"),
+                    "rank": st.column_config.NumberColumn(
+                        format="%,d", help="In its layer, from 1"
+                    ),
                 },
             )
     show_way(selected.held())

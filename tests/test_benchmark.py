@@ -10,7 +10,7 @@ import torch
 from conftest import tiny_model
 
 from llmrank import ffn
-from llmrank.benchmark import Cost, measure, speedup
+from llmrank.benchmark import Cost, Ratio, measure, speedup
 from llmrank.decoding import BenchmarkSpec
 from llmrank.errors import CancelledError, LLMRankError
 from llmrank.footprint import Footprint
@@ -279,6 +279,15 @@ def test_measured_ratio_is_the_median_of_the_paired_rounds():
     assert speedup(dense, pruned).prefill.measured == pytest.approx(1.25)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [(1.01, 1.2, "faster"), (1.0, 1.2, "not measurably faster"),
+     (0.8, 1.0, "not measurably faster"), (0.8, 0.99, "slower")],
+)  # fmt: skip
+def test_no_change_is_claimed_that_the_interval_leaves_open(low, high, outcome):
+    assert Ratio(1.0, low, high, 1.5, 1.3, 5).outcome == outcome
+
+
 def test_no_reasons_when_the_ideal_is_reached():
     assert reasons(prefill=IDEAL_PREFILL + 0.1, decode=1.6, share=0.3) == ""
 
@@ -292,7 +301,7 @@ def test_no_reasons_when_nothing_was_pruned():
 def test_no_change_is_said_with_the_rounds():
     noisy = (0.6, 1.4, 1.0, 0.7, 1.3)
     text = reasons(prefill=1.05, decode=1.05, noise=noisy)
-    assert "Prefill: 1.05×" in text
+    assert "Prefill: ×1.05 [" in text
     assert text.count("is not distinguishable from no change in 5 rounds") == 2
     assert text.count("5 rounds do not establish that it is missed") == 2
     steady = reasons(prefill=1.05, decode=1.05)
@@ -303,16 +312,16 @@ def test_no_change_is_said_with_the_rounds():
 def test_time_outside_the_ffn_layers_is_a_reason_only_beyond_its_macs():
     text = reasons(share=0.5)
     assert (
-        "Decode: 50% of the dense model's time is spent outside the FFN layers, with "
-        "33% of the MACs; so 1.33× is attainable, not the ideal 1.50×."
+        "Decode: 50 % of the dense model's time is spent outside the FFN layers, with "
+        "33.3 % of the MACs; so ×1.33 is attainable, not the ideal ×1.50."
     ) in text
-    assert "Prefill: 50% of" in text
+    assert "Prefill: 50 % of" in text
     assert "outside" not in reasons(share=0.9)
 
 
 def test_slow_ffn_layers_are_a_reason():
     text = reasons(ffn=1.6)
-    assert "went from 4 to 2.5 ms, 1.60×, where their MACs allow 2.00×" in text
+    assert "went from 4 to 2.5 ms, ×1.60, where their MACs allow ×2.00" in text
     assert "themselves" not in reasons(ffn=2.0)
 
 
@@ -320,7 +329,7 @@ def test_widths_that_are_no_multiple_of_8_are_counted_and_judged():
     odd = replace(PRUNED, widths=(800, 807))
     text = reasons(pruned=odd, odd=1.25)
     assert "1 of 2 layers keep a width that is no multiple of 8" in text
-    assert "width 807 take 1.25× as long as those of 808" in text
+    assert "width 807 take ×1.25 as long as those of 808" in text
     assert "(multiple_of 8) would help" in text
     assert "would not help here" in reasons(pruned=odd, odd=0.99)
     assert "multiple" not in reasons()
@@ -332,7 +341,7 @@ def test_decode_bound_by_bytes_or_overhead_or_neither():
     text = reasons(decode_ms=1.2, stream=5.0)
     assert "Decode at batch 1 does 1 GMAC/s, the prefill 10" in text
     assert "at 4 GB/s, a bare matrix-vector product at 5: bytes bound it" in text
-    assert "4.8 MB a token dense, 3.2 MB pruned: 1.50×" in text
+    assert "4.8 MB a token dense, 3.2 MB pruned: ×1.50" in text
     assert "neither MACs nor bytes bound it" in reasons(decode_ms=1.2, stream=9.0)
     assert "GMAC/s" not in reasons(decode_ms=0.2, stream=9.0)
     assert "GMAC/s" not in reasons(decode=1.6, decode_ms=1.2, stream=5.0)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from llmrank import charts
+from llmrank.benchmark import Ratio
 from llmrank.charts.theme import DARK, LIGHT, plain
 
 NASTY = "<script>alert(1)</script> & שלום"
@@ -313,16 +314,20 @@ def test_tradeoff_leaves_out_what_was_not_measured():
     assert len(charts.tradeoff(rows.head(0)).data) == 0
 
 
-def test_latency_puts_dense_left_and_neutral_and_compares_medians():
-    fig = charts.latency_chart([60.0, 90.0, 61.0], [50.0, 49.0, 80.0], "ms")
+def test_latency_puts_dense_left_and_neutral_and_says_the_measured_ratio():
+    """The medians' ratio is 1.22, the rounds' was 1.18."""
+    measured = Ratio(1.18, 1.1, 1.26, ideal=1.5, attainable=1.3, n_rounds=3)
+    samples = ([60.0, 90.0, 61.0], [50.0, 49.0, 80.0])
+    fig = charts.latency_chart(*samples, "ms", measured)
     dense, pruned = fig.data
     assert (dense.name, pruned.name) == ("dense (median 61)", "pruned (median 50)")
     assert dense.y == (60, 90, 61)
     assert dense.marker.color == LIGHT.neutral
     assert pruned.marker.color == LIGHT.accent
-    assert fig.layout.title.text == "Median: 1.22× faster than dense"
-    slower = charts.latency_chart([50.0], [100.0], "ms").layout.title.text
-    assert slower == "Median: 2.00× slower than dense"
+    assert fig.layout.title.text == (
+        "×1.18 [1.10, 1.26] as fast as dense, paired by round"
+    )
+    assert not charts.latency_chart(*samples, "ms").layout.title.text
 
 
 def test_tasks_stand_dense_beside_pruned_with_chance():

@@ -59,6 +59,17 @@ def test_a_uniform_model_opens_in_plain_transformers(tmp_path, family):
     assert tokenizer(text)["input_ids"] == lm.tokenizer(text)["input_ids"]
 
 
+def test_all_files_may_be_read_by_whom_the_umask_lets(tmp_path, tiny):
+    before = os.umask(0o022)
+    try:
+        save(tiny, tmp_path / "model")
+    finally:
+        os.umask(before)
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "model").iterdir()}
+    assert modes["model.safetensors"] == 0o644
+    assert set(modes.values()) == {0o644}
+
+
 def test_a_plain_model_is_smaller_on_disk(tmp_path, tiny):
     dense, pruned = save(tiny, tmp_path / "a"), save(cut(tiny, 9, 9), tmp_path / "b")
     gone = 2 * 15 * 3 * 16 * 4  # layers, neurons, matrices, d_model, bytes

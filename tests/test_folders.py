@@ -174,7 +174,38 @@ def test_a_folder_appears_only_when_all_is_written(tmp_path):
         assert not target.exists()
         (beside / "config").write_text("2")
     assert contents(tmp_path) == ["a", "a/model", "a/model/config", "a/model/weights"]
-    assert target.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.fixture
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077], indirect=True)
+def test_what_is_written_is_as_open_as_the_umask_says(tmp_path, umask):
+    """Some writers, safetensors for one, make files that only their owner reads."""
+
+    def closed(path):
+        path.write_text("1")
+        path.chmod(0o600)
+
+    with written_whole(tmp_path / "model") as beside:
+        (beside / "inner").mkdir(mode=0o700)
+        closed(beside / "weights")
+        closed(beside / "inner" / "more")
+    with written_file(tmp_path / "scores") as path:
+        closed(path)
+    modes = {n: (tmp_path / n).stat().st_mode & 0o777 for n in contents(tmp_path)}
+    folders, files = 0o777 & ~umask, 0o666 & ~umask
+    assert modes == {
+        "model": folders,
+        "model/inner": folders,
+        "model/inner/more": files,
+        "model/weights": files,
+        "scores": files,
+    }
 
 
 def test_an_empty_folder_is_filled_and_a_link_is_followed(tmp_path):

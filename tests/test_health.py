@@ -72,7 +72,7 @@ def test_worse_than_a_baseline_on_every_window_is_an_error(baseline):
     assert found.level == "error"
     name = "random seed=4" if baseline.name == "random" else "l1"
     assert found.sentence.startswith(
-        f"At 30 % removed llm-rank is worse than {name}: 1.88× [1.63, 2.17] its "
+        f"At 30 % removed llm-rank is worse than {name}: ×1.88 [1.63, 2.17] its "
     )
     assert found.sentence.endswith("perplexity on the same 3 windows.")
     assert "remove less" in found.remedy
@@ -166,8 +166,8 @@ def test_no_faster_says_why_for_its_phase():
     (found,) = no_speedup(Speedup(ratio(0.97, 1.01, 1.05), FASTER, REASONS))
     assert found.level == "warning"
     assert found.sentence == (
-        "Reading the prompt did not get measurably faster: 1.01× [0.970, 1.05], 1.30× "
-        f"by arithmetic. {REASONS[0]} {REASONS[2]}"
+        "Reading the prompt did not get measurably faster: ×1.01 [0.970, 1.05] as "
+        f"fast as dense, ×1.30 by arithmetic. {REASONS[0]} {REASONS[2]}"
     )
     assert "repeats" in found.remedy
 
@@ -175,7 +175,7 @@ def test_no_faster_says_why_for_its_phase():
 def test_slower_is_an_error():
     (found,) = no_speedup(Speedup(FASTER, ratio(0.8, 0.9, 0.95), REASONS))
     assert found.level == "error"
-    assert found.sentence.startswith("Writing a token got slower: 0.900× [0.800, 0.95")
+    assert found.sentence.startswith("Writing a token got slower: ×0.900 [0.800, 0.95")
     assert REASONS[0] not in found.sentence
     assert found.sentence.endswith(f"{REASONS[1]} {REASONS[2]}")
 

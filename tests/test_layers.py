@@ -14,8 +14,8 @@ PACKAGE = Path(llmrank.__file__).parent
 MAX_LINES = 300
 
 ORDER = (
-    "errors", "progress", "options", "registry", "families", "folders", "hub", "hf",
-    "memo", "ffn",
+    "errors", "progress", "spelling", "options", "registry", "families", "folders",
+    "hub", "hf", "memo", "ffn",
     "sources", "models", "corpora", "calibration", "graph", "centrality", "planes",
     "compressibility", "criteria", "pruning", "prefixes", "payload", "export",
     "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",
@@ -25,7 +25,10 @@ ORDER = (
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 
-LIGHT = ("errors", "progress", "options", "registry", "families", "folders", "jobs")
+LIGHT = (
+    "errors", "progress", "spelling", "options", "registry", "families", "folders",
+    "jobs",
+)  # fmt: skip
 """What a page may import before it draws: none of these loads torch."""
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from llmrank.evaluation import EvaluationSpec, evaluate
 from llmrank.experiment import Experiment
 from llmrank.models import ModelSpec
 from llmrank.options import options
+from llmrank.spelling import number, times
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,6 +62,15 @@ def small(tiny_folder, texts):
     return [
         *("--model", tiny_folder, "--device", "cpu", *texts),
         *("--samples", 4, "--seq-len", 64, "--eval-tokens", 1024),
+    ]
+
+
+@pytest.fixture(scope="module")
+def as_it_is(tiny_folder, tiny_text):
+    """Arguments of an evaluation that takes seconds."""
+    return [
+        *("--model", tiny_folder, "--device", "cpu"),
+        *("--eval-text", tiny_text, "--eval-tokens", 1024),
     ]
 
 
@@ -170,6 +181,15 @@ def test_run_prints_a_table_beside_a_json_file(small, tmp_path):
     table = ran.out.splitlines()
     assert table[0].split() == ["dense", "pruned"]
     assert any(line.split() == ["FFN", "neurons", "48", "34"] for line in table)
+    measured = json.loads(target.read_text("utf-8"))
+    (peaks,) = [line.split()[-2:] for line in table if line.startswith("peak memory")]
+    assert peaks == [
+        number((m["peak_bytes"] - m["baseline_bytes"]) / 1e6)
+        for m in (measured[side]["peak_memory"] for side in ("dense", "pruned"))
+    ]
+    faster = measured["ratios"]["speedup"]["prefill"]["measured"]
+    assert f"refill {times(faster)} [" in ran.out
+    assert "differ from the ratio of the two medians" in table[-1]
 
 
 # score
@@ -209,24 +229,39 @@ def test_score_overwrites_nothing(small, tmp_path):
 # evaluate
 
 
-def test_evaluate_measures_the_model_as_it_is(small, tmp_path):
+def test_evaluate_measures_the_model_as_it_is(as_it_is, tmp_path):
     target = tmp_path / "dense.json"
     asked = ("--tasks", "arc_easy,piqa", "--items", 3, "--json", target)
-    ran = command("evaluate", *small, *asked)
+    ran = command("evaluate", *as_it_is, *asked)
     assert ran.status == 0, ran.err
     plain = json.loads(target.read_text("utf-8"))
     assert plain["n_params"] == 12144
     assert list(plain["tasks"]) == ["arc_easy", "piqa"]
     assert plain["perplexity"]["n_tokens"] == 1024
-    assert plain["model"]["name"] == str(small[1])
+    assert plain["model"]["name"] == str(as_it_is[1])
     assert "prefill_ms" not in plain
     printed = dict(line.rsplit(None, 1) for line in ran.out.splitlines())
     assert printed["parameters"] == "12,144"
 
 
-def test_evaluate_can_print_json(small):
-    ran = command("evaluate", *small, "--json", "-")
+def test_evaluate_can_print_json(as_it_is):
+    ran = command("evaluate", *as_it_is, "--json", "-")
     assert json.loads(ran.out)["widths"] == [24, 24]
+
+
+USED = {
+    "help", "json", "model", "dtype", "device", "revision", "eval-text", "eval-tokens",
+    "tasks", "items", "seed",
+}  # fmt: skip
+
+
+def test_evaluate_lists_and_takes_only_what_it_uses(as_it_is, capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    listed = re.findall(r"^ +(?:-h, )?--([a-z-]+)", capsys.readouterr().out, re.M)
+    assert set(listed) == USED
+    with pytest.raises(SystemExit):
+        command("evaluate", *as_it_is, "--theta", 0.5)
 
 
 # criteria, help
@@ -286,11 +321,26 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("words", "said"), REFUSED)
-@pytest.mark.parametrize("name", ["run", "evaluate"])
-def test_a_bad_argument_is_one_sentence_before_any_work(small, name, words, said):
+FOREIGN = ("theta", "gamma", "sparsity", "graph", "scope", "criterion", "batch")
+"""What evaluating a model as it is has no use for."""
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        *(("run", *refused) for refused in REFUSED),
+        *(
+            ("evaluate", *refused)
+            for refused in REFUSED
+            if not re.match(f"--({'|'.join(FOREIGN)}|calibration)", refused[0][0])
+        ),
+    ],
+)
+def test_a_bad_argument_is_one_sentence_before_any_work(
+    small, as_it_is, name, words, said
+):
     """Later arguments win over earlier ones, so each is put last."""
-    ran = command(name, *small, *words)
+    ran = command(name, *(small if name == "run" else as_it_is), *words)
     assert ran.status == 2
     assert ran.out == ""
     assert ran.err.startswith(f"error: {said}")

@@ -1,6 +1,7 @@
 """Compare: the table while it fills, two continuations, and the growing curve."""
 
 import dataclasses
+import json
 import threading
 import time
 
@@ -23,7 +24,8 @@ from llmrank.summary import number
 from llmrank.timing import Latency, Timing
 from pages.shared import cached
 
-RATIO = Ratio(1.2, 1.1, 1.3, ideal=1.5, attainable=1.3, n_rounds=2)
+PREFILL = Ratio(1.16, 1.05, 1.28, ideal=1.5, attainable=1.3, n_rounds=2)
+DECODE = Ratio(1.1, 0.95, 1.27, ideal=1.5, attainable=1.3, n_rounds=2)
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +80,17 @@ def report(asked):
         memory = MemoryPeak(0, peak, "child process")
         return Side(footprint(lm), text, (), times, memory)
 
-    faster = Speedup(RATIO, RATIO, ("Decode: bytes bound it.",))
+    faster = Speedup(PREFILL, DECODE, ("Decode: bytes bound it.",))
     found = Comparison(
         side(dense, 12.0, 9_000_000), side(pruned, 10.0, 7_000_000), faster
     )
-    return Report(e, {"device": "cpu"}, "x", found)
+    where = {
+        "device": "cpu",
+        "n_threads": "1",
+        "dtype": "float32",
+        "measured_at": "now",
+    }
+    return Report(e, where, "x", found)
 
 
 @pytest.fixture
@@ -160,7 +168,7 @@ def test_what_was_measured_stands_dense_beside_pruned(opened, measured):
     assert row["Pruned"].startswith(f":primary[**{number(pruned.value)}**]")
     assert number(found.perplexity_ratio.value) in row["Pruned against dense"]
     assert table(at).loc["FFN neurons"]["Pruned against dense"] == "−50 %"
-    assert "ideal 1.50×" in table(at).loc["Writing a token (decode)"].iloc[-1]
+    assert "ideal ×1.50" in table(at).loc["Writing a token (decode)"].iloc[-1]
     assert "- Decode: bytes bound it." in texts(at.markdown)
     origin = texts(at.caption).replace("\\", "")
     assert "1,024 tokens of" in origin
@@ -168,6 +176,41 @@ def test_what_was_measured_stands_dense_beside_pruned(opened, measured):
     assert "\\*Abacus\\*" in texts(at.caption)  # a name from outside is no markdown
     assert len(at.get("plotly_chart")) == 2
     assert "Measure again" in labels(at)
+
+
+@pytest.mark.usefixtures("measured")
+def test_every_speed_up_of_a_measurement_is_one_figure(opened):
+    """The rounds' is 1.16, where the medians, 132 and 110 ms, have 1.20."""
+    measured = "×1.16 [1.05, 1.28]"
+    at = opened()
+    assert table(at).loc["Reading the prompt (prefill)"].iloc[-1].startswith("×1.16")
+    titles = [
+        json.loads(c.proto.spec)["layout"]["title"]["text"]
+        for c in at.get("plotly_chart")
+    ]
+    assert titles[0] == f"{measured} as fast as dense, paired by round"
+    assert f"Prefill {measured} as fast as dense" in texts(at.markdown)
+    assert "prefill ×1.16 as fast" in texts(at.caption)
+    assert "differ from the ratio of the two medians" in texts(at.caption)
+    overview = opened("app.py")
+    (prefill,) = [m for m in overview.metric if m.label == "Prefill"]
+    assert prefill.delta == f"{measured} as fast"
+    assert "differ from the ratio of the two medians" in prefill.proto.help
+
+
+@pytest.mark.usefixtures("measured")
+def test_faster_is_not_claimed_where_the_interval_holds_one(opened):
+    for page in ("app.py", "pages/compare.py"):
+        said = texts(opened(page).markdown)
+        assert "**Faster** &ensp; Prefill" in said
+        assert "**Not measurably faster** &ensp; Decoding ×1.10 [0.950, 1.27]" in said
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_brackets_are_explained_once_below_the_numbers(opened):
+    at = opened("app.py")
+    said = [c.value for c in at.main.caption]
+    assert said.count("In brackets: 95 % intervals.") == 1
 
 
 @pytest.mark.usefixtures("measured")

@@ -4,22 +4,20 @@ import base64
 import json
 import re
 import threading
-import time
-from pathlib import Path
 
 import pytest
 import torch
 from conftest import tiny_model
 from streamlit.testing.v1 import AppTest
 from test_payload import unpacked
+from visitor import finish, open_page, read, said
 
 from llmrank import settings
 from llmrank.errors import CancelledError
 from llmrank.payload import cut_crc
 from llmrank.stages import Stages
-from pages.shared import cached, explorer
+from pages.shared import explorer
 
-APP = Path(__file__).parent.parent / "app.py"
 PAGE = "pages/explore.py"
 
 
@@ -28,26 +26,11 @@ def opened(tiny_folder, tiny_text):
     """A function that opens the page on a tiny model that has been read."""
 
     def with_settings(**more: str) -> AppTest:
-        at = AppTest.from_file(str(APP), default_timeout=60)
         asked = {"model": str(tiny_folder), "calibration_text": str(tiny_text)}
-        for name, value in (asked | {"samples": "2", "seq_len": "32"} | more).items():
-            at.query_params[name] = value
-        return read(at.switch_page(PAGE).run())
+        asked |= {"samples": "2", "seq_len": "32"}
+        return read(open_page(PAGE, **(asked | more)))
 
     return with_settings
-
-
-def read(at: AppTest) -> AppTest:
-    """Read the model, if it has not been, as the page's one button does."""
-    if not [b for b in at.main.button if b.key == "read"]:
-        return at
-    at.main.button(key="read").click().run()
-    job_id = at.session_state["jobs"]["read"]
-    for _ in range(600):
-        if cached.worker().snapshot(job_id).finished:
-            return at.run()
-        time.sleep(0.1)
-    raise AssertionError(f"still running: {cached.worker().snapshot(job_id)}")
 
 
 def components(at: AppTest) -> dict:
@@ -177,23 +160,10 @@ def test_a_held_neuron_that_the_model_has_not_is_one_sentence(opened):
 def test_a_neuron_is_read_and_measured(opened):
     at = opened(view="explore.neuron.0-3")
     at.button(key="inspect").click().run()
-    at = finished(at, "inspect")
+    at = finish(at, "inspect", state="done")
     assert not at.exception
-    said = "\n".join(m.value for m in at.markdown)
-    assert "What it is worth" in said
-    assert "nats per token" in said
-
-
-def finished(at: AppTest, kind: str, state: str = "done"):
-    """Wait for a job of a kind; return the page after it, and the job."""
-    job_id = at.session_state["jobs"][kind]
-    for _ in range(600):
-        seen = cached.worker().snapshot(job_id)
-        if seen.finished:
-            assert seen.state == state, seen.error
-            return at.run()
-        time.sleep(0.1)
-    raise AssertionError(f"still running: {seen}")
+    assert "What it is worth" in said(at)
+    assert "nats per token" in said(at)
 
 
 def test_a_point_is_measured_and_joins_the_others(opened, tiny_text):
@@ -201,7 +171,7 @@ def test_a_point_is_measured_and_joins_the_others(opened, tiny_text):
     at = opened(sparsity="0.45", **more)
     assert not at.get("plotly_chart")
     at.button(key="measure_here").click().run()
-    at = finished(at, "probe")
+    at = finish(at, "probe", state="done")
     assert not at.exception
     assert len(at.get("plotly_chart")) == 1
     assert at.button(key="measure_here").disabled
@@ -214,7 +184,7 @@ def test_a_shape_is_timed_once_for_every_criterion_that_leaves_it(opened):
     more = {"prompt_tokens": "8", "new_tokens": "2", "repeats": "3"}
     at = opened(sparsity="0.4", **more)
     at.button(key="time_here").click().run()
-    at = finished(at, "timing")
+    at = finish(at, "timing", state="done")
     assert not at.exception
     assert any("its arithmetic allows" in m.value for m in at.markdown)
     assert at.button(key="time_here").disabled
@@ -225,9 +195,14 @@ def test_a_shape_is_timed_once_for_every_criterion_that_leaves_it(opened):
 def test_halves_of_the_calibration_answer_for_every_setting(opened):
     at = opened(samples="4")
     at.button(key="steady").click().run()
-    at = finished(at, "steady")
+    at = finish(at, "steady", state="done")
     assert not at.exception
-    assert any("halves" in m.value for m in at.markdown)
+    assert "halves" in said(at)
+    shown = at.dataframe[-1].value
+    assert not [name for name in shown.columns if "_" in name]
+    assert shown["Compared"].tolist()[0] == "Two halves"
+    for name in ("Dropped by both", "Rank correlation, mean"):
+        assert shown[name].iloc[0] in said(at)
     other = opened(samples="4", gamma="0.9", sparsity="0.6")
     assert any("halves" in m.value for m in other.markdown)
 
@@ -249,7 +224,7 @@ def test_a_large_models_scores_are_made_by_a_job(opened, monkeypatch):
     assert "llmrank_payload" not in components(at)
     assert not at.tabs
     gate.set()
-    at = finished(at, "planes")
+    at = finish(at, "planes", state="done")
     assert not at.exception
     assert canvas(at)["planes"] == waiting["planes"]
     assert (
@@ -259,7 +234,7 @@ def test_a_large_models_scores_are_made_by_a_job(opened, monkeypatch):
     assert canvas(at)["compared"] is None
     assert len(components(at)["llmrank_payload"]) == 1
     at.toggle(key="compare_others").set_value(True).run()
-    at = finished(at, "planes")
+    at = finish(at, "planes", state="done")
     assert canvas(at)["compared"]
     assert len(components(at)["llmrank_payload"]) == 2
 
@@ -273,12 +248,12 @@ def test_a_job_that_was_stopped_is_not_begun_again_unasked(opened, monkeypatch):
     made = Stages.planes
     monkeypatch.setattr(Stages, "planes", stopped)
     at = opened(samples="11", graph="chained")
-    at = finished(at, "planes", "cancelled").run()
+    at = finish(at, "planes", state="cancelled").run()
     assert [b.label for b in at.main.button if b.key == "prepare"]
     first = at.session_state["jobs"]["planes"]
     assert at.run().session_state["jobs"]["planes"] == first
     monkeypatch.setattr(Stages, "planes", made)
-    at = finished(at.button(key="prepare").click().run(), "planes")
+    at = finish(at.button(key="prepare").click().run(), "planes", state="done")
     assert canvas(at)["agreed"]
 
 
@@ -303,11 +278,8 @@ def test_a_model_with_uneven_layers_is_drawn(tmp_path, tiny_text):
     llmrank.save(
         llmrank.prune(tiny_model(), PruningPlan(keep, (24, 24))), tmp_path / "m"
     )
-    at = AppTest.from_file(str(APP), default_timeout=60)
     asked = {"model": tmp_path / "m", "calibration_text": tiny_text, "samples": 2}
-    for name, value in (asked | {"seq_len": 32}).items():
-        at.query_params[name] = str(value)
-    at = read(at.switch_page(PAGE).run())
+    at = read(open_page(PAGE, **asked, seq_len=32))
     assert not at.exception
     header, _ = unpacked(components(at)["llmrank_payload"][0])
     assert header["widths"] == [24, 7]

@@ -48,12 +48,33 @@ def test_one_click_leads_to_the_verdict(overview):
     dense, pruned = view.result.comparison.dense, view.result.comparison.pruned
     assert pruned.footprint.widths == (12, 12)
     text = said(at)
-    for word in ("**Smaller**", "**Worse**", "**Faster**"):
-        assert word in text
-    assert "50.0% of the FFN neurons are gone" in text
+    assert "**Smaller** &ensp; 50 % of the FFN neurons are gone" in text
+    ratios = view.result.comparison.speedup
+    for ratio in (ratios.prefill, ratios.decode):
+        claimed = "**Faster**" if ratio.low > 1 else "**Not measurably faster**"
+        assert ("**Slower**" if ratio.high < 1 else claimed) in text
     shown = {m.label: m.value for m in at.metric}
     expected = dense.text.perplexity.value
     assert shown["Perplexity"].startswith(f"{expected:,.0f} →")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "llm-rank θ 0.50 γ 0.50 &emsp;"),
+        (
+            {"graph": "chained", "site": "up"},
+            "llm-rank θ 0.50 γ 0.50, chained graph, site up &emsp;",
+        ),
+        ({"variant": "modified"}, "llm-rank θ 0.50 γ 0.50, modified variant &emsp;"),
+        ({"criterion": "l1"}, "&emsp; l1 &emsp;"),
+        ({"criterion": "random", "seed": "2000"}, "random seed 2,000 &emsp;"),
+    ],
+)
+def test_the_bar_names_the_method_so_that_a_newcomer_understands(overview, asked, said):
+    bar = overview(**asked).main.markdown[0].value
+    assert said in bar
+    assert "weighted" not in bar
 
 
 def test_what_a_link_asks_wrongly_is_said_and_the_rest_is_kept(overview):

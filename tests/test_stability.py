@@ -21,11 +21,11 @@ from llmrank.errors import CancelledError, LLMRankError
 from llmrank.models import LanguageModel, ModelSpec
 from llmrank.pruning import PruningSpec, plan
 from llmrank.stability import (
-    BLIND,
     ENOUGH,
     Match,
     as_table,
     nested_parts,
+    shown_table,
     stability,
 )
 
@@ -208,11 +208,11 @@ def test_a_global_threshold_counts_chance_by_layer(tiny, calibration, parts):
 
 @pytest.mark.parametrize("name", list(CRITERIA))
 def test_exactly_the_criteria_that_look_at_no_data_are_called_blind(tiny, parts, name):
-    """A new criterion that looks at no data has to be named among the blind."""
+    """A new criterion that looks at no data has to say so."""
     by = CRITERIA[name]()
     a, b = (score(tiny, p, by).layers for p in (parts[0], parts[-1]))
     same = all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-    assert same == isinstance(by, BLIND)
+    assert same == (not by.reads_activations)
 
 
 @pytest.mark.parametrize("by", [L1(), Random(seed=7)])
@@ -300,6 +300,27 @@ def test_the_table_has_a_row_for_each_comparison(found):
         *(m.dropped_by_both for m in found.sizes),
     ]
     assert table["moved"].iloc[0] == found.halves.moved
+
+
+def test_the_table_that_is_read_spells_numbers_as_the_sentence_does(found):
+    made = dataclasses.replace(found, halves=match(94, tokens=(1024, 1024)), sizes=())
+    (row,) = shown_table(made).to_dict("records")
+    assert row == {
+        "Compared": "Two halves",
+        "Tokens read": "1,024 and 1,024",
+        "Dropped by both": "94 %",
+        "The same by chance": "25 %",
+        "Moved (chance: 100 %)": "8 %",
+        "Rank correlation, mean": "0.850",
+        "At worst": "0.800 (layer 1)",
+    }
+    assert len(shown_table(found)) == len(as_table(found))
+
+
+def test_the_table_that_is_read_says_nothing_where_nothing_is_known(found):
+    ties = dataclasses.replace(found, halves=match(0, n=0, rho=(None, None)), sizes=())
+    (row,) = shown_table(ties).to_dict("records")
+    assert list(row.values())[2:] == ["–"] * 5
 
 
 def test_the_same_text_over_and_over_is_enough(tiny, tmp_path):

@@ -1,9 +1,11 @@
-"""Names and messages from outside are shown as text."""
+"""Names and messages from outside are shown as text; time left is said roughly."""
 
 import re
 
 import pytest
 
+from llmrank.jobs import JobView
+from pages.shared import jobs
 from pages.shared.words import plain
 
 
@@ -26,3 +28,11 @@ def test_every_markdown_sign_is_escaped(text):
 def test_long_text_keeps_its_ends():
     assert len(plain("x" * 10_000, limit=60)) < 70
     assert plain("a\nb") == "a b"
+
+
+def test_the_time_left_is_said_as_everywhere():
+    seen = JobView(
+        "1", "me", "Measuring", "running", "Timing", 2, 10, elapsed_s=104.5,
+        remaining_s=418.0,
+    )  # fmt: skip
+    assert ", about 7 min left" in jobs._said(seen)

@@ -117,7 +117,7 @@ function distributionReading(engine, shown) {
   }
   const of = shown.length === 1 ? `layer ${shown[0]}` : "all layers";
   return (
-    `Scores of ${of}, against their layer's average; left of the band is cut. ` +
+    `Scores of ${of}, in times their layer's mean; left of the band is cut. ` +
     `Effective number of neurons 1/Σs²: ${card.percent(effective)} of all; PQ index ` +
     `${card.three(pq)}. A hint, not measured: cut ` +
     `up to ${card.percent(1 - effective)}.`

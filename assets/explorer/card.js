@@ -42,7 +42,7 @@ export function showNeuron(card, engine, settings, pin, at) {
   const relative = engine.normalised(at.layer, at.neuron) * width;
   const rows = [
     ["rank", `${count(engine.rank[i] + 1)} of ${count(width)}`],
-    ["score", `${three(relative)} × average`],
+    ["score", `${three(relative)} × mean`],
     ["fate", fate(engine.isDropped(at.layer, at.neuron), pin && pin.dropped[i])],
   ];
   if (pin) rows.push(["rank at the pin", count(pin.rank[i] + 1)]);
@@ -112,7 +112,7 @@ export function showChurn(box, { lost, saved, both, before }, layers) {
 // What the colours mean; the range of the scores is written at its ends.
 export function showKey(key, colour, scale, agreed) {
   const ramps = {
-    score: [SCORES, `${three(2 ** scale.low)}×`, `${three(2 ** scale.high)}× average score`],
+    score: [SCORES, `${three(2 ** scale.low)}`, `${three(2 ** scale.high)} × mean`],
     percentile: [SCORES, "lowest rank", "highest"],
     change: [DIFFERENCES, "rank lost", "rank won against the pin"],
   };

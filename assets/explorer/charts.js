@@ -75,7 +75,7 @@ export function distribution(canvas, engine, layers, theme) {
   context.fillStyle = theme.text;
   context.textAlign = "center";
   for (const octave of [-2, -1, 0, 1, 2, 3]) {
-    context.fillText(`${three(2 ** octave)}×`, x(octave), height - 4);
+    context.fillText(`${three(2 ** octave)} ×`, x(octave), height - 4);
   }
   threshold(context, engine, layers, x, base, theme);
 }

@@ -6,6 +6,7 @@ from statistics import median
 import pandas as pd
 import plotly.graph_objects as go
 
+from llmrank.benchmark import Ratio
 from llmrank.charts.theme import (
     DASHES,
     SYMBOLS,
@@ -16,6 +17,7 @@ from llmrank.charts.theme import (
     plain,
     segments,
 )
+from llmrank.summary import as_fast
 
 WIDE_RANGE = 10
 """Highest over lowest value from which the axis is logarithmic."""
@@ -73,22 +75,24 @@ def latency_chart(
     dense_samples: Sequence[float],
     pruned_samples: Sequence[float],
     unit: str,
+    ratio: Ratio | None = None,
     *,
     dark: bool = False,
 ) -> go.Figure:
-    """Draw every timing, dense left and pruned right; the title compares the medians.
+    """Draw every timing, dense left and pruned right; the title says the speed-up.
 
     Args:
         dense_samples: at least one.
         pruned_samples: at least one.
         unit: what one sample is, such as "decode, ms per token".
+        ratio: the speed-up of these timings; None leaves the title out.
         dark: draw for the dark theme.
     """
     colours = palette(dark)
     fig = figure(dark=dark, height=320, x="", y=plain(unit))
     fig.add_trace(_timings("dense", dense_samples, colours.neutral))
     fig.add_trace(_timings("pruned", pruned_samples, colours.accent))
-    text = _speed_up(median(dense_samples), median(pruned_samples))
+    text = "" if ratio is None else f"{as_fast(ratio)} as dense, paired by round"
     fig.update_layout(showlegend=False, title={"text": text})
     fig.update_yaxes(rangemode="tozero")
     return fig
@@ -184,15 +188,6 @@ def _timings(side: str, samples: Sequence[float], colour: str) -> go.Box:
         line={"width": 1.5},
         hovertemplate="%{y:.3g}<extra></extra>",
     )
-
-
-def _speed_up(dense: float, pruned: float) -> str:
-    if not dense > 0 or not pruned > 0:
-        return ""
-    ratio = dense / pruned
-    if ratio >= 1:
-        return f"Median: {ratio:.2f}× faster than dense"
-    return f"Median: {1 / ratio:.2f}× slower than dense"
 
 
 def _task_bars(

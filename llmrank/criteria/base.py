@@ -43,6 +43,8 @@ class Criterion(ABC):
     """A way to score neurons; its fields are its parameters."""
 
     name: ClassVar[str]
+    reads_activations: ClassVar[bool] = True
+    """False where the scores are the same whatever the calibration text."""
 
     @abstractmethod
     def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:

@@ -69,6 +69,7 @@ class L1(Criterion):
     """
 
     name: ClassVar[str] = "l1"
+    reads_activations: ClassVar[bool] = False
 
     def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Sum absolute weights per row."""
@@ -86,6 +87,7 @@ class L2(Criterion):
     """The L2 norm of a neuron's incoming weights (its row of `up`)."""
 
     name: ClassVar[str] = "l2"
+    reads_activations: ClassVar[bool] = False
 
     def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Take the norm of each row."""

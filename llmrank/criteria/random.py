@@ -19,6 +19,7 @@ class Random(Criterion):
     """Seeded uniform random scores: what any criterion has to beat."""
 
     name: ClassVar[str] = "random"
+    reads_activations: ClassVar[bool] = False
     seed: int = option(
         default=0, low=0, high=2**31, help="Which random numbers are drawn"
     )

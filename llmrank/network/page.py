@@ -12,6 +12,7 @@ from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
 
 from llmrank.charts.theme import SCORES, Palette, faded, palette
 from llmrank.network.graph import HEIGHT, WIDTH
+from llmrank.spelling import share
 
 WIDE_RANGE = 10
 """Highest over lowest score from which the colours are logarithmic."""
@@ -68,11 +69,11 @@ def html(graph: nx.DiGraph, *, title: str, theme: Literal["light", "dark"]) -> s
 
 
 class _ScoreScale:
-    """Scores of the drawn neurons, in units of the uniform score, as colours."""
+    """Scores of the drawn neurons, in times their layer's mean, as colours."""
 
     def __init__(self, graph: nx.DiGraph) -> None:
         neurons = [n for _, n in graph.nodes(data=True) if n["kind"] == "neuron"]
-        values = [_times_uniform(n) for n in neurons]
+        values = [_times_mean(n) for n in neurons]
         self.low, self.high = min(values), max(values)
         self.is_log = self.low > 0 and self.high >= WIDE_RANGE * self.low
 
@@ -82,11 +83,11 @@ class _ScoreScale:
         low, high = self.low, self.high
         if self.is_log:
             low, high, value = math.log(low), math.log(high), math.log(value)
-        share = (value - low) / (high - low)
-        return sample_colorscale(SCORES, min(max(share, 0.0), 1.0))[0]
+        place = (value - low) / (high - low)
+        return sample_colorscale(SCORES, min(max(place, 0.0), 1.0))[0]
 
 
-def _times_uniform(node: dict[str, Any]) -> float:
+def _times_mean(node: dict[str, Any]) -> float:
     return float(node["score"]) * int(node["size"])
 
 
@@ -99,7 +100,7 @@ def _pyvis(
     for name, node in graph.nodes(data=True):
         room = HEIGHT / crowd[node["x"]]
         is_neuron = node["kind"] == "neuron"
-        fill = scale.colour(_times_uniform(node)) if is_neuron else colours.neutral
+        fill = scale.colour(_times_mean(node)) if is_neuron else colours.neutral
         net.add_node(
             name, label=str(node["label"]), title=_node_text(node), shape="custom",
             x=node["x"], y=node["y"], kind=node["kind"], dropped=node["dropped"],
@@ -133,7 +134,7 @@ def _crowd(graph: nx.DiGraph) -> dict[float, int]:
 def _node_text(node: dict[str, Any]) -> str:
     """Text, not markup: vis-network shows it as it is."""
     place = f"rank {node['rank']:,} of {node['size']:,}"
-    score = f"{node['score']:.3g} ({_times_uniform(node):.3g} × uniform)"
+    score = f"{node['score']:.3g} ({_times_mean(node):.3g} × mean)"
     strength = f"strength {node['strength']:.3g} (sum of its |weights|)"
     if node["kind"] == "residual":
         return f"{node['label']}\nmass {score}\n{place}\n{strength}"
@@ -144,8 +145,8 @@ def _node_text(node: dict[str, Any]) -> str:
 def _edge_text(graph: nx.DiGraph, source: str, target: str) -> str:
     edge = graph.edges[source, target]
     ends = f"{graph.nodes[source]['label']} → {graph.nodes[target]['label']}"
-    share = f"{edge['share']:.2%} of all that leaves {graph.nodes[source]['label']}"
-    return f"{ends}\nweight {edge['signed']:.3g}\n{share}"
+    part = f"{share(edge['share'])} of all that leaves {graph.nodes[source]['label']}"
+    return f"{ends}\nweight {edge['signed']:.3g}\n{part}"
 
 
 def _ink(fill: str) -> str:

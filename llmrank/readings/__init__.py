@@ -12,7 +12,6 @@ from llmrank.readings.scores import (
     of_percentiles,
     of_ranks,
     of_rho,
-    share,
     zero_share,
 )
 from llmrank.readings.tables import (
@@ -38,6 +37,5 @@ __all__ = [
     "of_ranks",
     "of_rho",
     "pair_table",
-    "share",
     "zero_share",
 ]

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from llmrank.criteria import Criterion
 from llmrank.curve import Metric, Point, Standing, label, standing
-from llmrank.evaluation import Estimate, perplexity_ratio, top1_retention
-from llmrank.readings.scores import share
-from llmrank.summary import number, spread
+from llmrank.evaluation import perplexity_ratio, top1_retention
+from llmrank.spelling import counted, duration, number, share
+from llmrank.summary import share_spread, times_spread
 
 BETTER = {"perplexity": "the lowest perplexity", "top1": "the most right first guesses"}
 
@@ -46,8 +46,8 @@ def of_points(points: Sequence[Point]) -> str:
 
 def of_cost(n_points: int, n_known: int, seconds: float | None) -> str:
     """Say what measuring a curve will take."""
-    known = f"; {n_known} are measured already" if n_known else ""
-    points = "1 point" if n_points == 1 else f"{n_points} points"
+    known = f"; {n_known:,} are measured already" if n_known else ""
+    points = counted(n_points, "point")
     if not n_points and not n_known:
         return "Choose a sparsity above 0."
     if not n_points:
@@ -59,28 +59,26 @@ def of_cost(n_points: int, n_known: int, seconds: float | None) -> str:
     )
 
 
-def duration(seconds: int | float) -> str:
-    """Write a rough time."""
-    if seconds < 90:
-        return f"about {max(seconds, 1):.0f} s"
-    minutes = seconds / 60
-    return f"about {minutes:.0f} min" if minutes < 90 else f"about {minutes / 60:.1f} h"
-
-
 def _ahead(found: Standing, metric: Metric) -> str:
     best = found.best
     said = f"{label(best.criterion)} has {BETTER[metric]}, {_value(best, metric)}"
-    n_windows = len(best.pruned.nll)
+    windows = counted(len(best.pruned.nll), "window")
     if found.tied:
         names = _listed(
             [f"{label(p.criterion)} ({_value(p, metric)})" for p in found.tied]
         )
-        said += f"; {n_windows} windows cannot tell {names} from it"
+        said += f"; {windows} cannot tell {names} from it"
     elif found.behind:
-        said += (
-            f", ahead of every other by more than {n_windows} windows leave to chance"
-        )
+        beaten = _beaten(found.behind)
+        said += f", ahead of {beaten} by more than {windows} leave to chance"
     return said
+
+
+def _beaten(behind: Sequence[Point]) -> str:
+    """Name the one, or say how many there are: the curve may still be growing."""
+    if len(behind) == 1:
+        return label(behind[0].criterion)
+    return f"all {len(behind)} others measured here"
 
 
 def _own(found: Standing, metric: Metric, in_hand: Criterion) -> str:
@@ -95,18 +93,14 @@ def _own(found: Standing, metric: Metric, in_hand: Criterion) -> str:
 
 def _against(point: Point, best: Point, metric: Metric) -> str:
     if metric == "perplexity":
-        return spread(perplexity_ratio(best.pruned, point.pruned), "×")
-    return _percent(top1_retention(best.pruned, point.pruned))
+        return times_spread(perplexity_ratio(best.pruned, point.pruned))
+    return f"{share_spread(top1_retention(best.pruned, point.pruned))} of"
 
 
 def _value(point: Point, metric: Metric) -> str:
     if metric == "perplexity":
         return number(point.pruned.perplexity.value)
     return share(point.pruned.top1.value)
-
-
-def _percent(ratio: Estimate) -> str:
-    return f"{share(ratio.value)} [{100 * ratio.low:.3g}, {100 * ratio.high:.3g}] of"
 
 
 def _listed(names: Sequence[str]) -> str:

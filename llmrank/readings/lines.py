@@ -1,7 +1,7 @@
 """Dense beside pruned, line by line: each value with its uncertainty, as text."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,8 +9,7 @@ from llmrank.benchmark import Ratio
 from llmrank.comparison import Comparison, Side
 from llmrank.evaluation import Estimate
 from llmrank.readings.pruned import change, size, sizes
-from llmrank.readings.scores import share
-from llmrank.summary import number
+from llmrank.spelling import interval, number, share, times
 from llmrank.tasks import Retained, TaskResult, retention
 from llmrank.timing import Timing
 
@@ -82,7 +81,7 @@ def _perplexity(found: Comparison) -> Line:
     texts = (found.dense.text, found.pruned.text)
     dense, pruned = (_cell(t.perplexity) if t else Cell() for t in texts)
     ratio = found.perplexity_ratio
-    return Line("Perplexity", dense, pruned, _cell(ratio, "×") if ratio else Cell())
+    return Line("Perplexity", dense, pruned, _cell(ratio, times) if ratio else Cell())
 
 
 def _top1(found: Comparison) -> Line:
@@ -140,9 +139,9 @@ def _time(found: Comparison, phase: Phase) -> Line:
 
 
 def _faster(ratio: Ratio) -> Cell:
-    spread = f"[{number(ratio.low)}, {number(ratio.high)}]"
-    ideal = f"ideal {number(ratio.ideal)}×"
-    return Cell(f"{number(ratio.measured)}× as fast", f"{spread}; {ideal}")
+    spread = interval(ratio.low, ratio.high)
+    ideal = f"ideal {times(ratio.ideal)}"
+    return Cell(f"{times(ratio.measured)} as fast", f"{spread}; {ideal}")
 
 
 def _memory(found: Comparison) -> Line:
@@ -158,11 +157,10 @@ def _ms(timing: Timing) -> Cell:
     return Cell(f"{number(timing.median)} ms", f"({number(timing.p90)})")
 
 
-def _cell(estimate: Estimate, before: str = "") -> Cell:
-    low, high = number(estimate.low), number(estimate.high)
-    bounded = math.isfinite(estimate.high)
+def _cell(estimate: Estimate, write: Callable[[float], str] = number) -> Cell:
+    low, high = estimate.low, estimate.high
     return Cell(
-        f"{before}{number(estimate.value)}", f"[{low}, {high}]" if bounded else ""
+        write(estimate.value), interval(low, high) if math.isfinite(high) else ""
     )
 
 

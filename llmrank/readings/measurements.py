@@ -10,9 +10,9 @@ from llmrank.evaluation import WINDOW
 from llmrank.experiment import Experiment, Report
 from llmrank.memory import MemoryPeak
 from llmrank.readings.lines import Phase, timing_of
-from llmrank.readings.scores import share
 from llmrank.speeds import SpeedPoint
-from llmrank.summary import number
+from llmrank.spelling import counted, number, share, times
+from llmrank.summary import PAIRED, as_fast
 from llmrank.timing import Latency
 
 GLOSSARY = """\
@@ -38,6 +38,8 @@ def origins(report: Report) -> list[str]:
     said.append(of_sizes(e))
     if found.dense.latency is not None:
         said.append(of_clock(found.dense.latency))
+    if found.speedup is not None:
+        said.append(PAIRED)
     if found.dense.memory is not None:
         said.append(of_memory(found.dense.memory))
     return said
@@ -51,8 +53,8 @@ def of_text(e: Experiment, found: Comparison) -> str:
         read = f"{text.n_tokens:,} tokens of {text.text_source}"
     return (
         f"Text: {read}, in windows of {WINDOW}; 95 % t-intervals over windows, ratios "
-        f"paired by window. Scores from {seen.samples} × {seen.seq_len} calibration "
-        f"tokens, seed {seen.seed}."
+        f"paired by window. Scores from {seen.samples:,} × {seen.seq_len:,} "
+        f"calibration tokens, seed {seen.seed}."
     )
 
 
@@ -63,8 +65,7 @@ def of_speeds(points: Sequence[SpeedPoint], removed: float) -> str:
     if abs(found.removed - removed) > 0.005:
         said = f"{share(removed)} is not timed; with {share(found.removed)} removed "
     both = " and ".join(
-        f"{name} is ×{number(r.measured)} [{number(r.low)}, {number(r.high)}] as fast "
-        f"(its arithmetic allows ×{number(r.ideal)})"
+        f"{name} is {as_fast(r)} (its arithmetic allows {times(r.ideal)})"
         for name in speeds.PHASES
         for r in [speeds.phase(found, name)]
     )
@@ -94,10 +95,11 @@ def of_clock(timed: Latency) -> str:
     """Say on what and how the times were taken."""
     where = timed.processor or timed.device
     return (
-        f"Times: {where} ({timed.device}, {timed.n_threads} threads, {timed.dtype}, "
-        f"torch {timed.torch_version}); batch {timed.batch}, {timed.prompt_tokens} "
-        f"tokens read, {timed.new_tokens} written; median (p90) of "
-        f"{timed.prefill.n_rounds} rounds, dense and pruned in turns; "
+        f"Times: {where} ({timed.device}, {counted(timed.n_threads, 'thread')}, "
+        f"{timed.dtype}, torch {timed.torch_version}); batch {timed.batch:,}, "
+        f"{counted(timed.prompt_tokens, 'token')} read, {timed.new_tokens:,} written; "
+        f"median (p90) of {counted(timed.prefill.n_rounds, 'round')}, dense and pruned "
+        "in turns; "
         f"{timed.measured_at}."
     )
 

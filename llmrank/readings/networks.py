@@ -6,7 +6,7 @@ import networkx as nx
 import torch
 
 from llmrank.ffn import FFN
-from llmrank.summary import number
+from llmrank.spelling import number
 
 
 def of_network(graph: nx.DiGraph, ffns: Sequence[FFN]) -> str:

@@ -4,8 +4,7 @@ import pandas as pd
 
 from llmrank.footprint import Footprint
 from llmrank.pruning import PruningPlan, PruningSpec
-from llmrank.readings.scores import share
-from llmrank.summary import number
+from llmrank.spelling import number, share
 
 
 def sizes(dense: Footprint, pruned: Footprint) -> dict[str, tuple[str, str, str]]:

@@ -12,7 +12,7 @@ from llmrank.criteria import Criterion, LLMRank
 from llmrank.ffn import FFN
 from llmrank.options import described, options
 from llmrank.readings.tables import CLOSE
-from llmrank.summary import number
+from llmrank.spelling import number, share
 
 LETTERS = {"theta": "θ", "gamma": "γ"}
 
@@ -177,11 +177,6 @@ def zero_share(ffns: Sequence[FFN]) -> float:
     """Return the share of incoming weights that are exactly zero: absent edges."""
     zeros = sum(int((f.up == 0).sum()) for f in ffns)
     return zeros / sum(f.up.numel() for f in ffns)
-
-
-def share(ratio: float) -> str:
-    """Write a ratio in per cent with three significant digits."""
-    return f"{100 * ratio:.3g} %"
 
 
 def names(first: Criterion, second: Criterion) -> tuple[str, str]:

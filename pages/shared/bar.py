@@ -3,18 +3,21 @@
 import streamlit as st
 
 from llmrank import ffn
+from llmrank.criteria import Criterion
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
 from llmrank.folders import named_path
 from llmrank.hf import BUILDING
 from llmrank.models import shape
-from llmrank.options import described
+from llmrank.options import described, options
 from llmrank.sources import DEMO_NAME
-from llmrank.summary import number, spread
+from llmrank.spelling import number, share, times
+from llmrank.summary import spread
 from pages.shared import access, cached, jobs
 from pages.shared.words import plain
 
 LETTERS = {"theta": "θ", "gamma": "γ"}
+IN_WORDS = {"graph": "{} graph", "site": "site {}", "variant": "{} variant"}
 
 
 def draw(e: Experiment) -> None:
@@ -39,15 +42,26 @@ def _size(widths: tuple[int, ...]) -> str:
 
 def _method(e: Experiment) -> str:
     scope = "" if e.pruning.scope == "layer" else ", one threshold over all layers"
-    values = " ".join(_parameter(n, v) for n, v in described(e.criterion).items())
-    removed = f"**{100 * e.pruning.sparsity:.3g} % removed**{scope}"
-    return f"{e.criterion.name} {values} &emsp; {removed}"
+    removed = f"**{share(e.pruning.sparsity)} removed**{scope}"
+    return f"{_criterion(e.criterion)} &emsp; {removed}"
 
 
-def _parameter(name: str, value: object) -> str:
-    if isinstance(value, float):
-        return f"{LETTERS.get(name, name)} {value:.2f}"
-    return f"{name} {value}" if isinstance(value, int) else str(value)
+def _criterion(of: Criterion) -> str:
+    """Name it with its numbers; of its choices only those that are not the usual."""
+    usual = {o.name: o.default for o in options(type(of))}
+    values = described(of)
+    numbers = [_number(n, v) for n, v in values.items() if not isinstance(v, str)]
+    chosen = [
+        IN_WORDS.get(name, name + " {}").format(value)
+        for name, value in values.items()
+        if isinstance(value, str) and value != usual[name]
+    ]
+    return ", ".join([" ".join([of.name, *numbers]), *chosen])
+
+
+def _number(name: str, value: float | int) -> str:
+    shown = f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
+    return f"{LETTERS.get(name, name)} {shown}"
 
 
 def _measured(e: Experiment) -> str:
@@ -60,8 +74,8 @@ def _measured(e: Experiment) -> str:
     dense = number(found.dense.text.perplexity.value)
     said = [f"perplexity {dense} → {spread(found.pruned.text.perplexity)}"]
     if found.speedup is not None:
-        said.append(f"prefill ×{number(found.speedup.prefill.measured)} as fast")
-        said.append(f"decode ×{number(found.speedup.decode.measured)} as fast")
+        said.append(f"prefill {times(found.speedup.prefill.measured)} as fast")
+        said.append(f"decode {times(found.speedup.decode.measured)} as fast")
     if not found.pruned.tasks:
         said.append("not measured: tasks")
     return " · ".join(said)

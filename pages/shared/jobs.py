@@ -11,6 +11,7 @@ from streamlit.web.server.starlette.starlette_app_utils import (
 
 from llmrank.errors import LLMRankError
 from llmrank.jobs import Job, JobView
+from llmrank.spelling import duration
 from pages.shared import cached
 from pages.shared.words import plain
 
@@ -119,11 +120,9 @@ def _said(seen: JobView) -> str:
         return _waiting(seen)
     if seen.stopping:
         return "stopping"
-    left = (
-        ""
-        if seen.remaining_s is None
-        else f", about {seen.remaining_s:.0f} s left in this step"
-    )
+    left = ""
+    if seen.remaining_s is not None:
+        left = f", {duration(seen.remaining_s)} left in this step"
     steps = f" {seen.done}/{seen.total}" if seen.total > 1 else ""
     return f"{plain(seen.what or 'starting')}{steps} · {seen.elapsed_s:.0f} s{left}"
 
@@ -135,7 +134,7 @@ def _waiting(seen: JobView) -> str:
     said = f"waits for {jobs} to end, its own or others'"
     if seen.remaining_s is None:
         return said
-    return f"{said}; the one running needs at least {seen.remaining_s:.0f} s more"
+    return f"{said}; the one running needs {duration(seen.remaining_s)} more at least"
 
 
 def _ended(kind: str, seen: JobView) -> None:

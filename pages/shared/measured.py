@@ -11,7 +11,8 @@ from llmrank.jobs import Job, JobView
 from llmrank.readings import curves
 from llmrank.readings import measurements as readings
 from llmrank.speeds import SpeedPoint
-from llmrank.summary import spread
+from llmrank.spelling import counted, share
+from llmrank.summary import share_spread, times_spread
 from pages.shared import access, cached, jobs, panels
 from pages.shared.words import plain
 
@@ -84,7 +85,7 @@ def start(e: Experiment) -> None:
         )
         return Probe(e, dense, pruned)
 
-    title = f"Measuring {e.pruning.sparsity:.0%} by {e.criterion.name} on text"
+    title = f"Measuring {share(e.pruning.sparsity)} by {e.criterion.name} on text"
     jobs.start(KIND, title, work, key=e)
 
 
@@ -100,7 +101,8 @@ def time_here(e: Experiment) -> None:
         points.put((e.model, e.benchmark, found.widths), found)
         return found
 
-    jobs.start(TIMING, f"Timing {e.pruning.sparsity:.0%} against dense", work, key=e)
+    title = f"Timing {share(e.pruning.sparsity)} against dense"
+    jobs.start(TIMING, title, work, key=e)
 
 
 def _timed(e: Experiment) -> SpeedPoint | None:
@@ -166,7 +168,7 @@ def _so_far(found: Probe) -> str:
     ratio = perplexity_ratio(dense, found.pruned)
     kept = top1_retention(dense, found.pruned)
     return (
-        f"After {n} of {len(found.dense.nll)} windows: perplexity "
-        f"**{spread(ratio, '×')}** of dense, {spread(kept)} of its right first guesses "
-        "kept (95 % intervals, paired by window)."
+        f"After {n} of {counted(len(found.dense.nll), 'window')}: perplexity "
+        f"**{times_spread(ratio)}** of dense, {share_spread(kept)} of its right first "
+        "guesses kept (95 % intervals, paired by window)."
     )

@@ -12,7 +12,7 @@ from llmrank.criteria import CRITERIA
 from llmrank.experiment import Experiment
 from llmrank.inspector import SMALL, Effect, Firing, LossChange, Neuron, TokenLogit
 from llmrank.jobs import Job
-from llmrank.summary import number
+from llmrank.spelling import number, share
 from pages.shared import cached, jobs, panels, selected
 from pages.shared.words import plain
 
@@ -81,7 +81,14 @@ def show_ranks(e: Experiment, at: Neuron) -> None:
         }
         for r in found
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, key="inspector-ranks")
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        column_config=dict.fromkeys(
+            ("in layer", "in model"), st.column_config.NumberColumn(format="%,d")
+        ),
+        key="inspector-ranks",
+    )
     n_cut = sum(r.dropped for r in found)
     st.caption(
         f"{n_cut} of {len(found)} criteria cut it. Rank 1 is the highest score; the "
@@ -93,14 +100,19 @@ def show_edges(found: inspector.Edges) -> None:
     """List its strongest edges, and where they lead in the chained graph."""
     st.markdown("**Its strongest edges**, in and out of the residual stream")
     rows = [
-        {"edge": way, "residual": e.residual, "weight": e.weight, "share": e.share}
+        {
+            "edge": way,
+            "residual": e.residual,
+            "weight": e.weight,
+            "share": 100 * e.share,
+        }
         for way, edges in (("in", found.incoming), ("out", found.outgoing))
         for e in edges[: N_SHOWN // 2]
     ]
     shares = {
         "weight": st.column_config.NumberColumn(format="%.3g"),
         "share": st.column_config.NumberColumn(
-            format="percent", help="Of all its absolute weights on that side"
+            format="%.3g %%", help="Of all its absolute weights on that side"
         ),
     }
     st.dataframe(
@@ -130,7 +142,10 @@ def show_edges(found: inspector.Edges) -> None:
             for p in paths[: N_SHOWN // 2]
         ],
         key="inspector-paths",
-        column_config={"flow": flow},
+        column_config={
+            "flow": flow,
+            "neuron": st.column_config.NumberColumn(format="%,d"),
+        },
     )
 
 
@@ -191,7 +206,7 @@ def start(e: Experiment, at: Neuron) -> None:
         )
         return Found(e, fires, worth)
 
-    title = f"Inspecting layer {at.layer}, neuron {at.index}"
+    title = f"Inspecting layer {at.layer}, neuron {at.index:,}"
     jobs.start("inspect", title, work, key=(e, at))
 
 
@@ -215,7 +230,7 @@ def _show_firing(found: Firing) -> None:
         st.html(f"<p>{''.join(_token(*pair) for pair in _scaled(context))}</p>")
     st.caption(
         f"Strongest {number(found.contexts[0].activation)}; mean {number(found.mean)}; "
-        f"at least a tenth of the strongest on {found.active_share:.1%} of "
+        f"at least a tenth of the strongest on {share(found.active_share)} of "
         f"{found.n_tokens:,} tokens of {plain(found.text_source)}. Blue: positive, "
         "orange: negative, as deep as the activation is large."
         if found.contexts

@@ -11,12 +11,12 @@ from llmrank import charts, speeds
 from llmrank import experiment as experiments
 from llmrank.comparison import Comparison
 from llmrank.errors import LLMRankError
-from llmrank.evaluation import Estimate
 from llmrank.experiment import Experiment, Report
 from llmrank.folders import named_path
 from llmrank.jobs import Job
 from llmrank.settings import command_line
-from llmrank.summary import number
+from llmrank.spelling import counted, number, share
+from llmrank.summary import PAIRED, as_fast, times_spread
 from pages.shared import access, cached, jobs
 from pages.shared.words import plain
 
@@ -49,7 +49,7 @@ def measure(e: Experiment, label: str = "Measure it", *, primary: bool = True) -
             points.put((e.model, e.benchmark, timed.widths), timed)
         return measured
 
-    title = f"Measuring {e.pruning.sparsity:.0%} by {e.criterion.name}"
+    title = f"Measuring {share(e.pruning.sparsity)} by {e.criterion.name}"
     jobs.start("measure", title, work, key=e)
 
 
@@ -113,11 +113,11 @@ def numbers(found: Comparison, origin: dict[str, str]) -> None:
     """Show the four numbers of a comparison, dense → pruned, with their intervals."""
     dense, pruned = found.dense, found.pruned
     with st.container(horizontal=True, gap="large"):
-        share = 1 - pruned.footprint.n_params / dense.footprint.n_params
+        less = 1 - pruned.footprint.n_params / dense.footprint.n_params
         st.metric(
             "Parameters",
             f"{pruned.footprint.n_params / 1e6:,.1f} M",
-            f"{-share:.1%} of {dense.footprint.n_params / 1e6:,.1f} M",
+            f"−{share(less)} of {dense.footprint.n_params / 1e6:,.1f} M",
             delta_color="off",
             help="Really cut: fewer rows and columns, not zeros.",
             width="content",
@@ -136,7 +136,7 @@ def _perplexity(found: Comparison) -> None:
     st.metric(
         "Perplexity",
         f"{number(dense.perplexity.value)} → {number(text.perplexity.value)}",
-        None if ratio is None else f"×{number(ratio.value)} {interval(ratio)}",
+        None if ratio is None else times_spread(ratio),
         delta_color="off",
         delta_arrow="off",
         help=f"{text.n_tokens:,} tokens of {plain(text.text_source)}; 95 % interval of "
@@ -154,24 +154,18 @@ def _speed(found: Comparison, phase: str, origin: dict[str, str]) -> None:
     pruned = getattr(found.pruned.latency, phase).median
     said = None
     if found.speedup is not None:
-        ratio = getattr(found.speedup, phase)
-        said = f"×{number(ratio.measured)} as fast [{number(ratio.low)}, "
-        said += f"{number(ratio.high)}]"
+        said = as_fast(getattr(found.speedup, phase))
     st.metric(
         label,
         f"{number(dense)} → {number(pruned)} ms",
         said,
         delta_color="off",
         delta_arrow="off",
-        help=f"Median; {origin['device']}, {origin['n_threads']} threads, "
-        f"{origin['dtype']}, {origin['measured_at']}.",
+        help=f"Median; {origin['device']}, "
+        f"{counted(int(origin['n_threads']), 'thread')}, {origin['dtype']}, "
+        f"{origin['measured_at']}. {PAIRED}",
         width="content",
     )
-
-
-def interval(estimate: Estimate) -> str:
-    """Write a 95 % interval."""
-    return f"[{number(estimate.low)}, {number(estimate.high)}]"
 
 
 def is_dark() -> bool:

@@ -92,7 +92,7 @@ def show_range(e: Experiment) -> None:
         height=min(HEIGHT, 38 + 35 * len(table)),
         column_config={
             "times_uniform": st.column_config.NumberColumn(
-                "score, × average", format="%.3g", help="Of its layer"
+                "score, × mean", format="%.3g", help="Times its layer's mean"
             ),
             "rank": st.column_config.NumberColumn(help="In its layer, from 1"),
             "fate": st.column_config.TextColumn("at this sparsity"),

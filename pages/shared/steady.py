@@ -6,7 +6,13 @@ from llmrank import curve
 from llmrank.experiment import Experiment
 from llmrank.health import Known, symptoms
 from llmrank.jobs import Job
-from llmrank.stability import Stability, as_table, nested_parts, stability
+from llmrank.stability import (
+    Stability,
+    as_table,
+    nested_parts,
+    shown_table,
+    stability,
+)
 from pages.shared import access, cached, jobs, panels
 from pages.shared.words import plain
 
@@ -36,7 +42,7 @@ def show(e: Experiment, found: Stability | None) -> None:
     st.markdown(found.sentence)
     table = as_table(found)
     if not table.empty:
-        st.dataframe(table, hide_index=True, key="stability")
+        st.dataframe(shown_table(found), hide_index=True, key="stability")
         panels.csv(lambda: table, key="stability")
 
 

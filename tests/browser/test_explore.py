@@ -93,7 +93,7 @@ def test_dragging_moves_every_neuron_and_sends_nothing(page, served):
     assert len(sent) == n_sent
     assert ask(page, "x.pending")
     page.mouse.up()
-    expect(page.get_by_text(re.compile(r"γ 0\.[89]\d isolated"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"llm-rank θ .* γ 0\.[89]\d"))).to_be_visible()
     agreed(page)
     assert len(sent) > n_sent
     assert dropped(page) == while_dragging
@@ -140,6 +140,7 @@ def test_the_cursor_is_moved_by_keys_and_holds_a_neuron(page):
     assert held["layer"] == 2
     title = f"Layer 2, neuron {held['neuron']:,}"
     expect(page.locator(".card h4")).to_have_text(title)
+    expect(page.locator(".card dd").nth(1)).to_have_text(re.compile(r"\d × mean$"))
     expect(page.get_by_role("heading", name=title).last).to_be_visible()
     expect(page).to_have_url(re.compile(rf"neuron\.2-{held['neuron']}"))
 

@@ -1,0 +1,36 @@
+"""How numbers are written, the same on every page and on the command line."""
+
+
+def number(value: int | float) -> str:
+    """Write three significant digits, thousands separated."""
+    decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{decimals if abs(value) >= 1 else 3}f}"
+
+
+def share(ratio: int | float) -> str:
+    """Write a ratio in per cent with three significant digits: 30 %."""
+    percent = 100 * ratio
+    return f"{percent:.3g} %" if abs(percent) < 999.5 else f"{percent:,.0f} %"
+
+
+def times(ratio: int | float) -> str:
+    """Write a ratio as a multiple: ×2.26."""
+    return f"×{number(ratio)}"
+
+
+def interval(low: int | float, high: int | float) -> str:
+    """Write the ends of a 95 % interval: [1.98, 2.57]."""
+    return f"[{number(low)}, {number(high)}]"
+
+
+def counted(n: int, noun: str) -> str:
+    """Write a count and what is counted: 1 thread, 28,748 tokens."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def duration(seconds: int | float) -> str:
+    """Write a rough time."""
+    if seconds < 90:
+        return f"about {max(seconds, 1):.0f} s"
+    minutes = seconds / 60
+    return f"about {minutes:.0f} min" if minutes < 90 else f"about {minutes / 60:.1f} h"
