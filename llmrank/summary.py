@@ -8,8 +8,8 @@ from llmrank.evaluation import Estimate
 from llmrank.spelling import interval, number, share, times
 
 PAIRED = (
-    "How many times as fast is the median of the rounds' ratios, dense and pruned "
-    "paired round by round; it may differ from the ratio of the two medians."
+    "× as fast: the median of the rounds' ratios, dense and pruned paired round by "
+    "round, which may differ from the ratio of the two medians."
 )
 """Goes wherever such a ratio stands beside the two medians."""
 
