@@ -313,7 +313,7 @@ REFUSED = [
     (["--eval-tokens", "100"], "eval_tokens must be a whole number and lie in [1024"),
     (["--dtype", "int8"], "dtype must be one of float32, bfloat16, float16, got"),
     (["--tasks", "piqa,what"], "unknown task 'what'; there are: "),
-    (["--model", "/nonexistent"], "no model '/nonexistent': it is no folder or"),
+    (["--model", "/nonexistent"], "there is no /nonexistent; give a folder"),
     (["--eval-text", "/nonexistent"], "/nonexistent cannot be read (No such file"),
     (["--calibration-text", "/"], "/ is no file; give a UTF-8 text file, or emb"),
     (["--json", "/nonexistent/x"], "the folder of /nonexistent/x does not exist"),
