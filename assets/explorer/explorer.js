@@ -146,6 +146,8 @@ class Explorer {
   commit() {
     this.serial += 1;
     this.pending = false;
+    this.view.from = Math.round(this.view.from); // as the link holds it
+    this.view.to = Math.round(this.view.to);
     this.send("commit", {
       serial: this.serial,
       settings: this.settings,

@@ -10,8 +10,10 @@ import { GUTTER, neuronColour } from "./strips.js";
 const MAX_NODES = 300; // as in llmrank.inspector.views
 const MOVING = 300; // edges while anything moves
 const RESTING = 2000;
-const ROOM = 26; // pixels from layer to layer in which an edge can be followed
+const ROOM = 34; // pixels from layer to layer in which an edge can be followed
 const LABEL = 34; // pixels between neurons that leave room for their indices
+
+const middle = (row) => row.top + row.height / 2;
 
 export class Links {
   constructor(explorer) {
@@ -95,7 +97,13 @@ export class Links {
         nodes.push({ ...this.node(row, at, width), r, half: r, colour: colour(i), gone, label });
       }
     }
+    this.circles = nodes;
     return nodes;
+  }
+
+  // The circle of a neuron, while each has one.
+  circle(layer, neuron) {
+    return this.circles[this.places.get(this.explorer.engine.starts[layer] + neuron)];
   }
 
   // The strongest edges with both ends in view; on strips their ends join the nodes.
@@ -112,7 +120,7 @@ export class Links {
     const edges = [];
     for (let k = 0; k < links.n && edges.length < limit; k++) {
       const [a, b] = [this.end(rows, layers[k], sources[k]), this.end(rows, layers[k] + 1, targets[k])];
-      if (!a || !b || b.row.top - a.row.top < ROOM * strips.ratio) continue;
+      if (!a || !b || middle(b.row) - middle(a.row) < ROOM * strips.ratio) continue;
       const strong = a.i === near || b.i === near || a.i === held || b.i === held;
       if (!discrete) nodes.push(this.node(a.row, a.at, width), this.node(b.row, b.at, width));
       const [from, to] = discrete
@@ -140,18 +148,13 @@ export class Links {
     const n = inView(engine, view, strips.rows.map((r) => r.layer));
     const { edges, gone, asked, level } = this.shown;
     const links = take(data.links?.name);
-    const said = links
-      ? `${edges < asked ? `${count(edges)} of ` : ""}the ${count(asked)} strongest of ${data.links.said}`
-      : data.links
-        ? "being computed …"
-        : "hold a neuron, brush a range or zoom into a layer";
     const flow = (k) => three(links.planes[3][k] * engine.widths[links.planes[0][k] + 1]);
     const rows = {
       drawn:
         level === "nodes"
           ? `${count(n)} neurons as circles: large for high scores, hollow if cut`
           : `${count(n)} neurons as strips (circles up to ${MAX_NODES})`,
-      edges: said,
+      edges: this.said(links),
       dashed: links && `${count(gone)} at a neuron that is cut`,
       width: asked > 0 && `${flow(asked - 1)} to ${flow(0)} × an even split`,
     };
@@ -161,5 +164,14 @@ export class Links {
       dt.hidden = dd.hidden = !text;
       dd.textContent = text || "";
     }
+  }
+
+  said(links) {
+    const { said } = this.explorer.data.links ?? {};
+    const { edges, asked, level } = this.shown;
+    if (!said) return "hold a neuron, brush a range or zoom into a layer";
+    if (!links) return "being computed …";
+    if (!edges && asked && level === "nodes") return "hold a neuron or zoom into a layer: the rows are too close for edges";
+    return `${edges < asked ? `${count(edges)} of ` : ""}the ${count(asked)} strongest of ${said}`;
   }
 }

@@ -84,12 +84,12 @@ export class Overlay {
     const at = links.position(layer, neuron);
     if (!row || at === null) return;
     if (!links.discrete) return this.frame(c, row, at, at + 1, ratio);
-    const { x, y, half } = links.node(row, at, this.width);
+    const { x, y, r } = links.circle(layer, neuron);
     for (const [style, width] of [["#000", 4], ["#fff", 2]]) {
       c.strokeStyle = style;
       c.lineWidth = width;
       c.beginPath();
-      c.arc(x, y, Math.max(5, Math.min(19, half + 3)), 0, 2 * Math.PI);
+      c.arc(x, y, r + 3.5, 0, 2 * Math.PI);
       c.stroke();
     }
   }

@@ -119,7 +119,10 @@ export class Pointer {
     explorer.hovered = at;
     if (!explorer.engine) return;
     explorer.beside.showCard();
-    explorer.overlay.draw();
+    this.drawing ??= requestAnimationFrame(() => {
+      this.drawing = null;
+      if (explorer.engine) explorer.overlay.draw();
+    });
   }
 
   wheel(event) {

@@ -124,7 +124,8 @@ def test_close_up_every_neuron_is_a_circle(page):
 def test_all_layers_close_up_make_room_around_the_neuron_held(page):
     with_edges(page, ",explore.zoom.all-500-508")
     assert ask(page, SHOWN)["nodes"] == 240
-    assert ask(page, SHOWN)["edges"] == 0  # rows too close for edges to be followed
+    assert ask(page, SHOWN)["edges"] == 0
+    expect(page.locator(".level")).to_contain_text("the rows are too close for edges")
     row = row_of(page, 7)
     page.mouse.click(row["x"] + 0.3 * row["width"], row["y"])
     page.wait_for_function("() => llmrankExplorer.links.shown.edges > 0")
@@ -167,6 +168,19 @@ def test_a_row_chosen_is_held_and_what_is_held_is_chosen(page):
     rank = ask(page, f"x.engine.rank[x.engine.starts[3] + {held}]")
     assert rank < 40
     page.wait_for_function(CHOSEN, arg=str(rank + 2), timeout=60_000)
+
+
+def test_a_neuron_chosen_out_of_view_is_brought_into_it(page):
+    opened(page, "&view=explore.zoom.12-0-100,explore.brush.3-700-720")
+    choose_row(page, 2)
+    page.wait_for_function("() => llmrankExplorer.chosen?.layer === 3")
+    neuron = ask(page, "x.chosen.neuron")
+    assert ask(page, f"x.engine.rank[x.engine.starts[3] + {neuron}]") == 701
+    view = ask(page, "x.view")
+    assert view["layer"] == 3
+    assert view["from"] <= 701 < view["to"]
+    assert view["to"] - view["from"] == 100
+    assert ask(page, f"x.links.position(3, {neuron})") == 701
 
 
 def test_keys_select_a_range_and_let_go(page):
