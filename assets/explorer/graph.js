@@ -80,7 +80,7 @@ function circle(c, { x, y, r, colour, gone }, look) {
   c.fill();
   if (gone) {
     c.strokeStyle = colour;
-    c.lineWidth = Math.min(4, 1.5 + r / 4);
+    c.lineWidth = Math.min(4, 0.2 + 0.45 * r);
     c.stroke();
   }
   c.strokeStyle = look.text;
@@ -88,7 +88,7 @@ function circle(c, { x, y, r, colour, gone }, look) {
   c.lineWidth = 0.8;
   c.stroke();
   c.globalAlpha = 1;
-  if (!gone) return;
+  if (!gone || r < 4) return; // no room for a cross: hollow alone
   const d = 0.6 * r;
   c.lineWidth = 1;
   c.beginPath();

@@ -50,11 +50,13 @@ export class Overlay {
     const first = view.sort === "rank" ? 1 : 0;
     const name = view.sort === "rank" ? "rank" : "index";
     c.textBaseline = "alphabetic";
+    const per = (width - GUTTER) / (view.to - view.from);
     for (let i = 0; i <= 4; i++) {
-      const at = Math.round(view.from + (i / 4) * (view.to - view.from - 1)) + first;
-      c.textAlign = i === 0 ? "left" : i === 4 ? "right" : "center";
-      const text = i === 0 ? `${name} ${count(at)}` : count(at);
-      c.fillText(text, GUTTER + (i / 4) * (width - GUTTER), height - 4);
+      const at = Math.round(view.from + (i / 4) * (view.to - view.from - 1));
+      const middle = GUTTER + (at + 0.5 - view.from) * per; // below its neuron
+      c.textAlign = i === 0 ? "left" : i === 4 && per < 30 ? "right" : "center";
+      const x = i === 0 ? GUTTER : i === 4 && per < 30 ? width : middle;
+      c.fillText(i === 0 ? `${name} ${count(at + first)}` : count(at + first), x, height - 4);
     }
   }
 
