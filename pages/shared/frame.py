@@ -5,13 +5,12 @@ from collections.abc import Collection
 import streamlit as st
 
 PAGES = {
-    "Experiment": {
-        "Overview": "app.py",
-        "Explore": "pages/explore.py",
-        "Prune": "pages/prune.py",
-        "Compare": "pages/compare.py",
-    },
-    "Inspect": {"Scores": "pages/scores.py", "Graph": "pages/graph.py"},
+    "Overview": "app.py",
+    "Explore": "pages/explore.py",
+    "Prune": "pages/prune.py",
+    "Compare": "pages/compare.py",
+    "Scores": "pages/scores.py",
+    "Graph": "pages/graph.py",
 }
 
 
@@ -54,7 +53,5 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
 
 def _links() -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="pages"):
-        for group, pages in PAGES.items():
-            st.caption(group, width="content")
-            for label, path in pages.items():
-                st.page_link(path, label=label)
+        for label, path in PAGES.items():
+            st.page_link(path, label=label)

@@ -119,6 +119,7 @@ def numbers(found: Comparison, origin: dict[str, str]) -> None:
             f"{pruned.footprint.n_params / 1e6:,.1f} M",
             f"−{share(less)} of {dense.footprint.n_params / 1e6:,.1f} M",
             delta_color="off",
+            delta_arrow="off",
             help="Really cut: fewer rows and columns, not zeros.",
             width="content",
         )
