@@ -14,7 +14,6 @@ from dataclasses import replace
 
 import streamlit as st
 
-from llmrank import ffn
 from llmrank.criteria import CRITERIA, Criterion, LLMRank
 from llmrank.experiment import Experiment
 from llmrank.jobs import Job
@@ -55,19 +54,14 @@ def compared_payload(name: str, _e: Experiment) -> bytes:
     return pack(name, {n: s.layers for n, s in found.items()})
 
 
-def is_large(of: Experiment) -> bool:
-    """Whether the model's scores take so long that a job makes them."""
-    return sum(ffn.widths(cached.stages().model(of.model).model)) > explorer.MAX_AT_ONCE
-
-
 def compares(of: Experiment) -> bool:
     """Whether the other criteria are wanted beside the canvas."""
-    return not is_large(of) or bool(st.session_state.get("compare_others"))
+    return not explorer.is_large(of) or bool(st.session_state.get("compare_others"))
 
 
 def at_hand(of: Experiment) -> bool:
     """Whether drawing needs no more than what is in memory, or soon is."""
-    if not is_large(of):
+    if not explorer.is_large(of):
         return True
     stages, known = cached.stages(), (of.model, of.calibration)
     by, wanted = of.criterion, others_of(of) if compares(of) else []
@@ -104,7 +98,7 @@ def prepare(of: Experiment) -> None:
 def show_canvas() -> None:
     """Draw every neuron, live; a commit is confirmed before the page follows."""
     e = state.current()
-    if is_large(e):
+    if explorer.is_large(e):
         st.toggle(
             "Compare with other criteria",
             key="compare_others",

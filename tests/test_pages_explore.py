@@ -166,6 +166,21 @@ def test_a_neuron_is_read_and_measured(opened):
     assert "nats per token" in said(at)
 
 
+def test_what_a_text_holds_is_shown_as_text(opened, tmp_path):
+    hostile = "<script>alert(1)</script> <img src=x onerror=alert(2)> 'q' \u202e\u05d0 "
+    path = tmp_path / "hostile.txt"
+    path.write_text(hostile * 60)
+    at = opened(view="explore.neuron.1-2", calibration_text=str(path))
+    at = finish(at.button(key="inspect").click().run(), "inspect", state="done")
+    assert not at.exception
+    bodies = [html.proto.body for html in at.get("html")]
+    assert any("&lt;" in body and "background" in body for body in bodies)
+    for body in bodies:
+        tags = re.findall(r"<[^>]*>", body)
+        assert {re.match(r"</?(\w+)", tag)[1] for tag in tags} <= {"p", "span", "code"}
+        assert not any("src" in tag or " on" in tag for tag in tags)
+
+
 def test_a_point_is_measured_and_joins_the_others(opened, tiny_text):
     more = {"eval_text": str(tiny_text), "eval_tokens": "1024"}
     at = opened(sparsity="0.45", **more)

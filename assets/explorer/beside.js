@@ -9,6 +9,7 @@ import { take } from "./shelf.js";
 export class Beside {
   constructor(explorer) {
     this.explorer = explorer;
+    this.turn = 0;
   }
 
   // What moves with the canvas: the sentence, the neuron, the churn, the charts.
@@ -17,14 +18,21 @@ export class Beside {
     const { engine, pin } = x;
     const shown = x.layers();
     const every = [...engine.widths.keys()];
-    x.find(".reading").textContent = reading(x, card.churn(engine, pin, every));
+    const changed = card.churn(engine, pin, every);
+    const here = shown.length === every.length ? changed : card.churn(engine, pin, shown);
+    x.find(".reading").textContent = reading(x, changed);
     this.showCard();
-    card.showChurn(x.find(".churn"), card.churn(engine, pin, shown), shown);
+    card.showChurn(x.find(".churn"), here, shown);
+    // While anything moves these take turns, one in a frame: the canvas comes first.
     const theme = x.theme();
-    charts.distribution(x.find(".distribution"), engine, shown, theme);
-    this.caption(".distribution", distributionReading(x.engine, shown));
-    this.drawOverlap(theme);
-    this.drawMap();
+    const parts = [
+      () => charts.distribution(x.find(".distribution"), engine, shown, theme),
+      () => this.caption(".distribution", distributionReading(engine, shown)),
+      () => this.drawOverlap(theme),
+      () => this.drawMap(),
+    ];
+    if (x.moving) parts[this.turn++ % parts.length]();
+    else parts.forEach((draw) => draw());
     x.links.describe(x.find(".level"));
     x.find(".closer").hidden = !x.view.brush;
     x.find(".whole").hidden =

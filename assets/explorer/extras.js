@@ -103,6 +103,7 @@ export class Player {
 
   play() {
     this.button.textContent = "Pause";
+    this.button.setAttribute("aria-label", "Pause");
     let before = performance.now();
     const tick = (now) => {
       this.move((now - before) / 1000 / SWEEP_S);
@@ -117,6 +118,7 @@ export class Player {
     cancelAnimationFrame(this.timer);
     this.timer = null;
     this.button.textContent = "Play";
+    this.button.setAttribute("aria-label", "Play");
     const { explorer } = this;
     const name = explorer.find(".sweep").value;
     explorer.settings[name] = Math.round(100 * explorer.settings[name]) / 100;

@@ -56,18 +56,22 @@ export class Strips {
       const first = Math.floor(from + x * per);
       if (first >= width) break;
       const last = Math.min(width, Math.max(first + 1, Math.floor(from + (x + 1) * per)));
+      const n = last - first;
       let sum = 0;
-      let nGone = 0;
-      let changed = 0;
+      let nGone = byRank ? Math.min(n, Math.max(0, last - kept)) : 0;
+      let nBefore = 0;
       for (let at = first; at < last; at++) {
         const i = start + (byRank ? order[start + at] : at);
-        const r = byRank ? at : rank[i];
-        const gone = r >= kept ? 1 : 0;
-        nGone += gone;
-        if (before !== null) changed += gone - before[i];
-        sum += of === OF.score ? scores[i] : of === OF.percentile ? width - r : rankBefore ? rankBefore[i] - r : 0;
+        if (!byRank) nGone += rank[i] >= kept;
+        if (before !== null) nBefore += before[i];
+        if (of === OF.score) sum += scores[i];
+        else {
+          const r = byRank ? at : rank[i];
+          if (of === OF.percentile) sum += width - r;
+          else if (rankBefore) sum += rankBefore[i] - r;
+        }
       }
-      const n = last - first;
+      const changed = before === null ? 0 : nGone - nBefore;
       let colour = paint(sum / n);
       if (4 * changed >= n) colour = NEWLY_DROPPED;
       else if (-4 * changed >= n) colour = NEWLY_KEPT;

@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 
 import streamlit as st
 
+from llmrank import ffn
 from llmrank.criteria import Criterion, LLMRank
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
@@ -118,6 +119,11 @@ def planes_payload(name: str, _e: Experiment) -> bytes:
         return of_planes(name, made)
     found = stages.scores(_e.model, _e.calibration, by)
     return pack(name, {by.name: found.layers})
+
+
+def is_large(of: Experiment) -> bool:
+    """Whether the model's scores take so long that a job makes them."""
+    return sum(ffn.widths(cached.stages().model(of.model).model)) > MAX_AT_ONCE
 
 
 def has_planes(by: Criterion) -> TypeGuard[LLMRank]:

@@ -13,7 +13,7 @@ from llmrank.experiment import Experiment
 from llmrank.inspector import SMALL, Effect, Firing, LossChange, Neuron, TokenLogit
 from llmrank.jobs import Job
 from llmrank.spelling import number, share
-from pages.shared import cached, jobs, panels, selected
+from pages.shared import cached, explorer, jobs, panels, selected
 from pages.shared.words import plain
 
 N_SHOWN = 8
@@ -65,11 +65,11 @@ def show(e: Experiment, at: Neuron) -> None:
 
 def show_ranks(e: Experiment, at: Neuron) -> None:
     """List its rank under every criterion."""
+    stages, known = cached.stages(), (e.model, e.calibration)
     others = [CRITERIA[n]() for n in CRITERIA if n != e.criterion.name]
-    scores = {
-        by.name: cached.stages().scores(e.model, e.calibration, by)
-        for by in (e.criterion, *others)
-    }
+    if explorer.is_large(e):  # the canvas compares with the rest when it is asked to
+        others = [by for by in others if stages.has_scores(*known, by)]
+    scores = {by.name: stages.scores(*known, by) for by in (e.criterion, *others)}
     found = inspector.ranks(at, scores, e.pruning)
     st.markdown(f"**Its rank** among {found[0].n_layer:,} of its layer")
     rows = [
