@@ -144,6 +144,8 @@ class Comparison:
         dense, pruned = self.dense.text, self.pruned.text
         if dense is None or pruned is None or len(dense.nll) != len(pruned.nll):
             return None
+        if dense.text_sha256 != pruned.text_sha256:  # the file changed in between
+            return None
         return dense, pruned
 
 

@@ -71,7 +71,13 @@ def keep(content: bytes, name: str) -> str:
     digest = hashlib.sha256(content).hexdigest()
     path = texts_folder() / f"{digest}.txt"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LLMRankError(
+                f"{name} cannot be kept: {path.parent} cannot be made "
+                f"({error.strerror}); whoever runs the server can set LLMRANK_CACHE"
+            ) from error
         with written_file(path) as part:
             part.write_bytes(content)
     return UPLOADED + digest

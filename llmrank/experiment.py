@@ -110,7 +110,7 @@ def run(
     Raises:
         LLMRankError: whatever a stage refuses; names are checked before any work.
     """
-    known = stages or Stages()
+    known, read = stages or Stages(), texts_state(experiment)
     check_names(experiment)
     check_room(experiment, known)
     dense = known.model(experiment.model, progress=progress)
@@ -136,9 +136,15 @@ def run(
         publish=lambda c: publish(report(c)),
     )
     side = comparison.pruned
-    if side.text is not None:
+    if side.text is not None and texts_state(experiment) == read:
         known.keep_pruned_text(specs, evaluation, (side.footprint, side.text))
     return report(comparison)
+
+
+def texts_state(experiment: Experiment) -> tuple[tuple[int, int] | None, ...]:
+    """Return what changes when a file that the experiment reads does."""
+    texts = (experiment.calibration.calibration_text, experiment.evaluation.eval_text)
+    return tuple(corpora.state_of(source) for source in texts)
 
 
 def check_names(experiment: Experiment) -> None:

@@ -1,6 +1,7 @@
 """Fetching a model from the Hugging Face hub: only data, watched, stoppable."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from llmrank.errors import LLMRankError
 from llmrank.families import family_of
@@ -47,6 +50,8 @@ def fetch(
         validate_repo_id(name)
     except HFValidationError as error:
         raise LLMRankError(_not_given(name, "no name of a model there")) from error
+    if not revision.isprintable():
+        raise LLMRankError(_not_given(name, "no name of a revision"))
     command = [sys.executable, "-m", "llmrank.hub", name, revision]
     command += ["weights"] if weights else []
     with tempfile.TemporaryDirectory() as folder:
@@ -63,9 +68,7 @@ def fetch(
             try:
                 _watch(child, heard, name, progress)
             except BaseException:
-                child.kill()
-                child.wait()
-                _tidy(_last(heard))
+                _stop(child)
                 raise
         answer = _last(heard)
     if "folder" in answer:
@@ -97,14 +100,16 @@ def _last(heard: Path) -> dict[str, Any]:
     return dict(json.loads(lines[-1])) if lines else {}
 
 
-def _tidy(plan: dict[str, Any]) -> None:
-    """Remove what a killed client has begun: it would never go on with it."""
-    for file in set(_begun(plan["store"])) - {*plan["begun"]} if plan else ():
-        Path(plan["store"], file).unlink(missing_ok=True)
-
-
-def _begun(store: str) -> list[str]:
-    return [file.name for file in Path(store).glob("*.incomplete")]
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    """Kill the client and remove the files it has begun: it never goes on with them."""
+    begun = []
+    with suppress(psutil.Error):
+        begun = [file.path for file in psutil.Process(child.pid).open_files()]
+    child.kill()
+    child.wait()
+    for path in begun:
+        if path.endswith(".incomplete"):
+            Path(path).unlink(missing_ok=True)
 
 
 def _stored(store: Path) -> int:
@@ -138,7 +143,7 @@ def _answers(name: str, revision: str, *, weights: bool) -> Iterator[dict[str, A
     except LLMRankError as error:
         yield {"sentence": str(error)}
     except (OSError, HfHubHTTPError, *BAD_CONFIG) as error:
-        yield {"error": type(error).__name__}
+        yield {"error": getattr(error, "strerror", None) or type(error).__name__}
 
 
 def _weights(name: str, folder: Path) -> Iterator[dict[str, Any]]:
@@ -146,7 +151,7 @@ def _weights(name: str, folder: Path) -> Iterator[dict[str, Any]]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import DryRunError
 
-    commit, store = folder.name, str(folder.parents[1] / "blobs")
+    commit, store = folder.name, folder.parents[1] / "blobs"
     snapshot: Any = partial(
         snapshot_download, name, revision=commit, allow_patterns=[*FILES]
     )
@@ -157,8 +162,19 @@ def _weights(name: str, folder: Path) -> Iterator[dict[str, Any]]:
         return
     missing = sum(file.file_size for file in files if file.will_download)
     if missing:
-        yield {"store": store, "missing": missing, "begun": _begun(store)}
+        _check_room(name, store, missing)
+        yield {"store": str(store), "missing": missing}
         snapshot()
+
+
+def _check_room(name: str, store: Path, missing: int) -> None:
+    free = shutil.disk_usage(store).free
+    if free < missing:
+        raise LLMRankError(
+            f"{name[:120]} needs {missing / 1e9:.2f} GB more and {store} has "
+            f"{free / 1e9:.2f} GB free; free some space, or set HF_HUB_CACHE to a "
+            "folder on another disk"
+        )
 
 
 def _main(name: str, revision: str, *more: str) -> None:

@@ -71,9 +71,11 @@ def of_comparison(found: Comparison) -> SpeedPoint | None:
     )
 
 
-def nearest(points: Sequence[SpeedPoint], removed: float) -> SpeedPoint:
-    """Return the point timed closest to a share of neurons removed."""
-    return min(points, key=lambda p: abs(p.removed - removed))
+def nearest(
+    points: Sequence[SpeedPoint], removed: float, widths: tuple[int, ...]
+) -> SpeedPoint:
+    """Return the point of these widths, or the one closest in what was removed."""
+    return min(points, key=lambda p: (p.widths != widths, abs(p.removed - removed)))
 
 
 def chart_table(points: Sequence[SpeedPoint]) -> pd.DataFrame:

@@ -3,6 +3,8 @@
 
 def number(value: int | float) -> str:
     """Write three significant digits, thousands separated."""
+    if 0 < abs(value) < 0.1:
+        return f"{value:.3g}"
     decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{decimals if abs(value) >= 1 else 3}f}"
 

@@ -219,6 +219,7 @@ class Stages:
         self, model: ModelSpec, evaluation: EvaluationSpec
     ) -> TextEvaluation | None:
         """Return the dense model's evaluation if it is there; never wait."""
+        self._watch(evaluation.eval_text)
         return self._dense_text.peek((model, evaluation))
 
     def pruned_text(
@@ -247,6 +248,7 @@ class Stages:
         self, specs: StageSpecs, evaluation: EvaluationSpec
     ) -> tuple[Footprint, TextEvaluation] | None:
         """Return what a pruned model measured if it is there; never wait."""
+        self._watch(evaluation.eval_text)
         return self._pruned_text.peek((specs, evaluation))
 
     def keep_pruned_text(
@@ -262,6 +264,7 @@ class Stages:
         self, model: ModelSpec, evaluation: EvaluationSpec
     ) -> dict[StageSpecs, tuple[Footprint, TextEvaluation]]:
         """Return all that was measured of a model's pruned forms on a text."""
+        self._watch(evaluation.eval_text)
         return {
             specs: found
             for (specs, on), found in self._pruned_text.items()

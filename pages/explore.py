@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from llmrank import corpora
 from llmrank.criteria import CRITERIA, Criterion, LLMRank
 from llmrank.experiment import Experiment
 from llmrank.jobs import Job
@@ -37,7 +38,8 @@ def named(of: Experiment, *more: str) -> str:
     by = of.criterion
     if explorer.has_planes(by):
         by = replace(by, theta=0.5, gamma=0.5)  # planes are the same for all
-    about = repr((of.model, of.calibration, by, more))
+    text = corpora.state_of(of.calibration.calibration_text)
+    about = repr((of.model, of.calibration, text, by, more))
     return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 

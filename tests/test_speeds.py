@@ -1,5 +1,7 @@
 """Points of speed: what was timed, over the share of neurons removed."""
 
+from dataclasses import replace
+
 import torch
 
 from llmrank import speeds
@@ -80,11 +82,21 @@ def test_every_line_of_the_chart_starts_at_dense():
 
 def test_the_sentence_names_the_nearest_point_and_says_when_it_is_another():
     points = [point(0.5, 1.7, 1.3, ("Because.",)), point(0.2, 1.2, 1.1)]
-    at = readings.of_speeds(points, 0.5)
+    at = readings.of_speeds(points[0], 0.5, (1,))
     assert at.startswith(
         "With 50 % of the neurons removed prefill is ×1.70 [1.60, 1.80"
     )
     assert "decode is ×1.30 [1.10, 1.50] as fast (its arithmetic allows ×1.50)" in at
     assert at.endswith("Because.")
-    near = readings.of_speeds(points, 0.3)
-    assert near.startswith("30 % is not timed; with 20 % removed prefill is ×1.20")
+    near = readings.of_speeds(points[1], 0.3, (2,))
+    assert near.startswith("30 % with these widths is not timed; with 20 % removed pre")
+
+
+def test_the_point_of_the_same_widths_is_preferred_to_a_closer_share():
+    uneven = replace(point(0.3, 1.1, 1.1), widths=(3, 9))
+    even = replace(point(0.3, 1.5, 1.2), widths=(6, 6))
+    for points in ([uneven, even], [even, uneven]):
+        assert speeds.nearest(points, 0.3, (6, 6)) is even
+        assert speeds.nearest(points, 0.3, (3, 9)) is uneven
+    far = replace(point(0.6, 2.0, 1.2), widths=(4, 4))
+    assert speeds.nearest([far, even], 0.32, (5, 5)) is even

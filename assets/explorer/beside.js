@@ -31,7 +31,7 @@ export class Beside {
       () => this.drawOverlap(theme),
       () => this.drawMap(),
     ];
-    if (x.moving) parts[this.turn++ % parts.length]();
+    if (x.moving && !x.resting) parts[this.turn++ % parts.length]();
     else parts.forEach((draw) => draw());
     x.links.describe(x.find(".level"));
     x.find(".closer").hidden = !x.view.brush;

@@ -232,7 +232,7 @@ function rounded(width, dense, multipleOf) {
   return Math.max(1, Math.min(dense, Math.ceil(width / multipleOf) * multipleOf));
 }
 
-const DIGIT_BITS = 11; // two passes over the upper 26 bits of a float32
+const DIGIT_BITS = 11; // two passes over 22 bits of what lies between least and most
 const DIGITS = 1 << DIGIT_BITS;
 const KEY_MASK = DIGITS * DIGITS - 1;
 const LONG_RUN = 64;

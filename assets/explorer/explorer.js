@@ -68,7 +68,9 @@ class Explorer {
     if (this.payload !== payload) {
       this.payload = payload;
       this.engine = new Engine(payload.widths, payload.planes, payload.exponents);
+      this.hovered = null;
     }
+    if (!(this.chosen?.neuron < this.engine.widths[this.chosen?.layer])) this.chosen = null;
     this.view.to = Math.min(this.view.to || this.engine.widest, this.engine.widest);
     if (this.view.layer >= this.engine.widths.length) this.view.layer = null;
     if (this.view.from >= this.view.to) this.view.from = 0;

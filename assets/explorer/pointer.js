@@ -63,6 +63,7 @@ export class Pointer {
 
   drag(at) {
     const { start, explorer } = this;
+    if (this.pinch) return; // the finger that is left
     if (Math.hypot(at.x - start.x, at.y - start.y) > CLICK) start.moved = true;
     if (!start.moved) return;
     if (start.pan) {
@@ -92,7 +93,7 @@ export class Pointer {
     const { brushing } = explorer.overlay;
     this.start = this.pinch = explorer.overlay.brushing = null;
     if (pinch || (start.pan && start.moved)) explorer.commit();
-    else if (brushing) explorer.brush(brushing);
+    else if (brushing && event.type === "pointerup") explorer.brush(brushing);
     else if (!start.moved && event.type === "pointerup") this.click(this.at(event));
     explorer.request();
   }

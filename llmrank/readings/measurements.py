@@ -1,7 +1,5 @@
 """What measurements say, what they were taken on, and the tables behind charts."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from llmrank import speeds
@@ -58,12 +56,18 @@ def of_text(e: Experiment, found: Comparison) -> str:
     )
 
 
-def of_speeds(points: Sequence[SpeedPoint], removed: float) -> str:
-    """Say how much faster the shape nearest to a share removed is, and why no more."""
-    found = speeds.nearest(points, removed)
+def of_speeds(found: SpeedPoint, removed: float, widths: tuple[int, ...]) -> str:
+    """Say how much faster a shape is than dense, and why no more.
+
+    Args:
+        found: the point that is shown.
+        removed: the share of neurons that the setting in hand removes.
+        widths: what that setting leaves; other widths are named as such.
+    """
     said = f"With {share(found.removed)} of the neurons removed "
-    if abs(found.removed - removed) > 0.005:
-        said = f"{share(removed)} is not timed; with {share(found.removed)} removed "
+    if found.widths != widths:
+        said = f"{share(removed)} with these widths is not timed; with "
+        said += f"{share(found.removed)} removed "
     both = " and ".join(
         f"{name} is {as_fast(r)} (its arithmetic allows {times(r.ideal)})"
         for name in speeds.PHASES

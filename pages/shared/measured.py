@@ -107,8 +107,11 @@ def time_here(e: Experiment) -> None:
 
 def _timed(e: Experiment) -> SpeedPoint | None:
     """Return what is known of the widths that this setting leaves."""
-    widths = cached.stages().plan(*e.stage_specs).widths
-    return cached.speeds().peek((e.model, e.benchmark, widths))
+    return cached.speeds().peek((e.model, e.benchmark, _widths(e)))
+
+
+def _widths(e: Experiment) -> tuple[int, ...]:
+    return cached.stages().plan(*e.stage_specs).widths
 
 
 def _draw_speeds(e: Experiment) -> None:
@@ -123,17 +126,19 @@ def _draw_speeds(e: Experiment) -> None:
             "neurons its layers keep, not on which: one timing serves every criterion."
         )
         return
+    widths, removed = _widths(e), e.pruning.sparsity
+    found = speeds.nearest(points, removed, widths)
     panels.chart(
         charts.tradeoff(
             speeds.chart_table(points),
             metric="times as fast as dense",
             dark=panels.is_dark(),
         ),
-        readings.of_speeds(points, e.pruning.sparsity),
+        readings.of_speeds(found, removed, widths),
         lambda: speeds.as_table(points),
         key="speeds_chart",
     )
-    st.caption(plain(readings.of_clock(points[-1].pruned)))
+    st.caption(plain(readings.of_clock(found.pruned)))
 
 
 def _draw(e: Experiment, seen: JobView | None) -> None:
