@@ -226,7 +226,7 @@ def test_numbers_that_arrive_damaged_are_said_and_the_page_lives(page):
     )
     expect(page.locator(".message")).to_have_text(fault)
     settle(page)
-    expect(page.get_by_role("link", name="Overview")).to_be_visible()
+    expect(page.get_by_role("link", name="Overview", exact=True)).to_be_visible()
 
 
 class Fingers:

@@ -203,7 +203,7 @@ def test_keys_select_a_range_and_let_go(page):
 
 def test_an_extreme_of_the_scores_is_held_in_explore(page):
     opened(page)
-    page.get_by_role("link", name="Scores").click()
+    page.get_by_role("link", name="Scores", exact=True).click()
     choose_row(page, 1)
     way = page.get_by_role("link", name=re.compile(r"Layer \d+, neuron [\d,]+ in Expl"))
     expect(way).to_be_visible()
