@@ -267,3 +267,14 @@ def test_fingers_hold_a_neuron_brush_a_range_and_pinch_closer(page):
     assert 0 < view["from"] < view["to"]
     agreed(page)
     expect(page).to_have_url(re.compile(rf"explore.zoom.\w+-{round(view['from'])}-"))
+
+
+@pytest.mark.parametrize("neuron", ["40-3", "2-90000"])
+def test_a_neuron_that_the_model_has_not_leaves_the_canvas_alive(page, neuron):
+    opened(page, f"&view=explore.neuron.{neuron}")
+    assert ask(page, "x.chosen") is None
+    expect(page.locator(".card h4")).to_have_text("No neuron")
+    drag(page, "gamma", 0.8)
+    page.mouse.up()
+    agreed(page)
+    expect(page.locator(".churn p")).not_to_contain_text("0 newly cut")
