@@ -18,7 +18,7 @@ from llmrank.criteria import Criterion, LLMRank, criterion, recipe
 from llmrank.decoding import BenchmarkSpec
 from llmrank.errors import LLMRankError, OptionError
 from llmrank.evaluation import WINDOW, EvaluationSpec
-from llmrank.models import LanguageModel, ModelSpec, pick_device, shape
+from llmrank.models import LanguageModel, ModelShape, ModelSpec, pick_device, shape
 from llmrank.options import described
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningSpec
@@ -210,16 +210,22 @@ class MemoryEstimate:
             )
 
 
-def estimate(experiment: Experiment) -> MemoryEstimate:
+def estimate(
+    experiment: Experiment, *, sizes: ModelShape | None = None
+) -> MemoryEstimate:
     """Estimate the memory of a run from the model's configuration alone.
 
     Working memory: the logits of one evaluation window in float32, three times (model,
     cast, log-softmax), and the activations of one calibration batch.
 
+    Args:
+        experiment: what is to run.
+        sizes: the model's shape, where it is known; else it is read.
+
     Raises:
         LLMRankError: no such model, an unsupported type, a device that is not there.
     """
-    sizes = shape(experiment.model)
+    sizes = sizes or shape(experiment.model)
     device = pick_device(experiment.model.device)
     itemsize = sizes.weight_bytes // sizes.n_params
     n_matrices = 3  # gate, up, down; an upper bound for ungated families

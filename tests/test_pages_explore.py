@@ -278,6 +278,14 @@ def test_what_makes_a_setting_doubtful_is_said(opened):
     assert any("the graph has no say" in i.value for i in at.info)
 
 
+def test_memory_that_runs_out_is_said_before_it_does(opened, monkeypatch):
+    assert not opened().error
+    monkeypatch.setattr("llmrank.experiment.free_bytes", lambda _: 1000)
+    at = opened()
+    assert not at.exception
+    assert any("GB" in e.value and "memory" in e.value for e in at.error)
+
+
 def test_modules_carry_what_they_import():
     source = explorer.module("explorer.js")
     assert not re.search(r'from "\./', source)

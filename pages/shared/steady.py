@@ -3,9 +3,11 @@
 import streamlit as st
 
 from llmrank import curve
-from llmrank.experiment import Experiment
+from llmrank.experiment import Experiment, MemoryEstimate, estimate
+from llmrank.folders import named_path
 from llmrank.health import Known, symptoms
 from llmrank.jobs import Job
+from llmrank.models import shape
 from llmrank.stability import (
     Stability,
     as_table,
@@ -60,10 +62,22 @@ def start(e: Experiment) -> None:
     jobs.start(KIND, title, work, key=(e.model, e.calibration))
 
 
+def _memory(e: Experiment) -> tuple[MemoryEstimate | None, int]:
+    """Return what a run needs, and how much of it is in memory already."""
+    if named_path(e.model.name).is_file():
+        return None, 0  # the head of a .gguf takes seconds to read
+    stages = cached.stages()
+    needed = estimate(e, sizes=cached.shapes().get(e.model, lambda: shape(e.model)))
+    held = needed.dense_bytes if stages.has_model(e.model) else 0
+    held += needed.pruned_bytes if stages.has_pruned(*e.stage_specs) else 0
+    return needed, held
+
+
 def warn(e: Experiment, found: Stability | None) -> None:
     """Say what makes this setting doubtful, as far as it is known."""
     stages = cached.stages()
     report = cached.reports().peek(e)
+    needed, held = _memory(e)
     seen = symptoms(
         Known(
             e.criterion,
@@ -73,6 +87,8 @@ def warn(e: Experiment, found: Stability | None) -> None:
             points=curve.measured_points(e, stages),
             speedup=None if report is None else report.comparison.speedup,
             stability=found,
+            memory=needed,
+            held_bytes=held,
         )
     )
     if not seen:
