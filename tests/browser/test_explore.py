@@ -9,10 +9,12 @@ from playwright.sync_api import Page, expect
 import llmrank
 from browser.shots import settle, sideways
 from llmrank.calibration import CalibrationSpec
+from llmrank.compressibility import effective_neurons, pq_index, suggested_sparsity
 from llmrank.criteria import LLMRank
 from llmrank.models import ModelSpec
 from llmrank.payload import cut_crc
 from llmrank.pruning import PruningSpec
+from llmrank.spelling import share
 
 SMALL = "samples=2&seq_len=64"
 JOB_MS = 300_000
@@ -278,3 +280,34 @@ def test_a_neuron_that_the_model_has_not_leaves_the_canvas_alive(page, neuron):
     page.mouse.up()
     agreed(page)
     expect(page.locator(".churn p")).not_to_contain_text("0 newly cut")
+
+
+def test_the_canvas_follows_a_switch_of_the_theme(page):
+    page.emulate_media(color_scheme="light")
+    opened(page)
+    assert ask(page, "x.theme().dark") is False
+    page.emulate_media(color_scheme="dark")
+    corner = (
+        "[...x.strips.context.getImageData(0, x.strips.canvas.height - 1, 1, 1).data]"
+    )
+    page.wait_for_function("() => getComputedStyle(document.body).colorScheme !== ''")
+    expect(page.locator(".stApp").first).to_have_css(
+        "background-color", "rgb(13, 16, 21)"
+    )
+    page.wait_for_function(STATE % f"({corner}).slice(0, 3).join() === '13,16,21'")
+    drag(page, "gamma", 0.7)
+    page.mouse.up()
+    agreed(page)
+    assert ask(page, "x.theme().dark") is True
+
+
+def test_the_hints_of_how_even_the_scores_are_are_llmranks(page, served):
+    opened(page, "&theta=0.8&gamma=0.6")
+    model, stats = served
+    scores = llmrank.score(model, stats, LLMRank(theta=0.8, gamma=0.6)).layers
+    for layer in (0, 11, 29):
+        found = ask(page, f"x.engine.spread({layer})")
+        assert found["effective"] == pytest.approx(effective_neurons(scores[layer]))
+        assert found["pq"] == pytest.approx(pq_index(scores[layer]))
+    hint = f"cut up to {share(suggested_sparsity(scores))}"
+    expect(page.get_by_text(hint)).to_be_visible()
