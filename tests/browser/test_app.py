@@ -114,7 +114,7 @@ HOSTILE = (
     "![x](http://example.org/x.png)",
     "\"'><img src=x onerror=alert(1)>",
     "‮gnp.exe",
-    "x" * 3000,
+    "x" * 10_000,
 )
 
 
