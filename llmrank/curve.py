@@ -10,6 +10,7 @@ import pandas as pd
 
 from llmrank.criteria import CRITERIA, Activation, Criterion, LLMRank, Random, Wanda
 from llmrank.evaluation import (
+    READING,
     Estimate,
     TextEvaluation,
     perplexity_ratio,
@@ -230,9 +231,15 @@ def _point(
 
 
 def _overall(progress: Progress, place: int, n_points: int) -> Progress:
-    """Count the windows of all points, so that the time to the end is known."""
+    """Count the windows of all points, so that the time to the end is known.
+
+    Scoring and cutting before a point take little; they report for themselves.
+    """
 
     def report(what: str, done: int, total: int) -> None:
+        if what != READING:
+            progress(what, done, total)
+            return
         points = "1 point" if n_points == 1 else f"{n_points} points"
         progress(f"{what}, {points}", place * total + done, n_points * total)
 

@@ -13,6 +13,9 @@ from llmrank.models import LanguageModel
 from llmrank.options import option, spec
 from llmrank.progress import Progress, silent, track
 
+READING = "Reading held-out text"
+"""What is reported per window."""
+
 WINDOW = 512
 """Tokens per window; windows do not overlap and do not see each other."""
 
@@ -96,7 +99,7 @@ def evaluate(
         lm, source, n_tokens=spec.eval_tokens, seq_len=WINDOW
     )
     results: list[tuple[float, float]] = []
-    for window in track(windows.unbind(), "Reading held-out text", progress):
+    for window in track(windows.unbind(), READING, progress):
         results.append(_read_window(lm, window))
         so_far = TextEvaluation(*_columns(results), source.source, source.sha256)
         if publish is not None:
