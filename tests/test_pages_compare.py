@@ -28,6 +28,9 @@ PREFILL = Ratio(1.16, 1.05, 1.28, ideal=1.5, attainable=1.3, n_rounds=2)
 DECODE = Ratio(1.1, 0.95, 1.27, ideal=1.5, attainable=1.3, n_rounds=2)
 
 
+pytestmark = pytest.mark.slow  # some seconds each, together a minute
+
+
 @pytest.fixture(scope="module")
 def asked(tiny_folder, tiny_text):
     """The settings of a measurement of a second or two."""
@@ -297,7 +300,6 @@ def test_a_stopped_measurement_keeps_what_it_found(opened, report, job):
     assert "Measure dense and pruned" in labels(at)
 
 
-@pytest.mark.slow
 def test_one_click_measures_everything(opened):
     at = opened(sparsity="0.4", tasks="piqa", items="4")
     at.button(key="measure_Measure dense and pruned").click().run()

@@ -18,6 +18,8 @@ from llmrank.payload import cut_crc
 from llmrank.stages import Stages
 from pages.shared import explorer
 
+pytestmark = pytest.mark.slow  # some seconds each, together a minute
+
 PAGE = "pages/explore.py"
 
 

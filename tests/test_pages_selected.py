@@ -10,6 +10,8 @@ from llmrank import ffn
 from llmrank.inspector import paths
 from llmrank.stages import Stages
 
+pytestmark = pytest.mark.slow  # some seconds each
+
 APART = "explore.neuron.1-5"
 
 

@@ -417,11 +417,13 @@ def in_hub(hub, folder, repo="someone/tiny", revision="main"):
     return repo
 
 
+@pytest.mark.slow  # a process of its own
 def test_a_hub_model_in_the_cache_loads_offline(tiny, hub, tiny_folder):
     loaded = load(ModelSpec(name=in_hub(hub, tiny_folder), device="cpu"))
     assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
 
 
+@pytest.mark.slow  # a process of its own
 def test_a_hub_model_is_described_before_its_weights_are_fetched(hub, tiny_folder):
     name = in_hub(hub, tiny_folder)
     for weights in hub.rglob("*.safetensors"):
@@ -430,18 +432,21 @@ def test_a_hub_model_is_described_before_its_weights_are_fetched(hub, tiny_folde
     assert "holds no *.safetensors" in refusal(name)
 
 
+@pytest.mark.slow  # a process of its own
 def test_a_hub_revision_that_is_not_there_is_refused(hub, tiny_folder):
     spec = ModelSpec(name=in_hub(hub, tiny_folder), revision="v2", device="cpu")
     with pytest.raises(LLMRankError, match="no model 'someone/tiny'"):
         load(spec)
 
 
+@pytest.mark.slow  # a process of its own
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"3"])
 def test_a_hub_model_with_a_damaged_config_is_refused(hub, folder, content):
     (folder / "config.json").write_bytes(content)
     assert "no model 'someone/tiny'" in refusal(in_hub(hub, folder))
 
 
+@pytest.mark.slow  # a process of its own
 def test_a_hub_model_of_an_unsupported_type_is_refused(hub, folder):
     change_config(folder, model_type="bert")
     (folder / "model.safetensors").unlink()  # refused before it would be fetched
@@ -449,6 +454,7 @@ def test_a_hub_model_of_an_unsupported_type_is_refused(hub, folder):
     assert "models of type 'bert' are not supported" in said
 
 
+@pytest.mark.slow  # a process of its own
 def test_a_hub_model_with_pickles_only_is_refused(hub, folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     assert "pytorch_model.bin is a pickle" in refusal(in_hub(hub, folder))
