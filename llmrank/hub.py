@@ -23,7 +23,7 @@ FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 """What is fetched: never a pickle, never code."""
 
 CHUNK = 2**20
-"""Bytes after which the client writes to the disk: what is seen, and lost by a stop."""
+"""Bytes after which the client writes to the disk, where its progress is seen."""
 
 POLL_S = 0.1
 BAD_CONFIG = (ValueError, KeyError, TypeError)

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
+from typing import get_args
 
 import pandas as pd
 
 from llmrank import benchmark
-from llmrank.benchmark import Ratio, Speedup
+from llmrank.benchmark import Phase, Ratio, Speedup
 from llmrank.comparison import Comparison, Side
 from llmrank.decoding import BenchmarkSpec
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
 from llmrank.timing import Latency
 
-PHASES = ("prefill", "decode")
+PHASES: tuple[str, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True)

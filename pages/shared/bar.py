@@ -66,10 +66,9 @@ def _number(name: str, value: float | int) -> str:
 
 def _measured(e: Experiment) -> str:
     report = cached.reports().peek(e)
-    if report is None and jobs.active("measure"):
-        return "being measured: the numbers come in below"
     if report is None or report.comparison.pruned.text is None:
-        return "not measured yet with these settings"
+        running = "; a measurement is running" if jobs.active("measure") else ""
+        return f"not measured yet with these settings{running}"
     found = report.comparison
     dense = number(found.dense.text.perplexity.value)
     said = [f"perplexity {dense} → {spread(found.pruned.text.perplexity)}"]

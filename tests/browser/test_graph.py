@@ -244,9 +244,9 @@ MLP = """async ([url, look]) => {
                              label: l === 2 ? weight.toFixed(1) : undefined });
             }
     edges.sort((a, b) => b.weight - a.weight);
-    document.body.innerHTML = `<canvas width=640 height=420 style="background:
-        ${look.background}"></canvas>`;
-    const canvas = document.querySelector("canvas");
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [640, 420];
+    document.body.replaceChildren(canvas);
     const c = canvas.getContext("2d");
     c.fillStyle = look.background;
     c.fillRect(0, 0, 640, 420);
