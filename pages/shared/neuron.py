@@ -121,18 +121,17 @@ def show_edges(found: inspector.Edges) -> None:
     rows = [
         {
             "neighbour": way,
-            "layer": p.neuron.layer,
-            "neuron": p.neuron.index,
+            "neuron": f"L{p.neuron.layer} · {p.neuron.index:,}",
             "flow": p.times_even,
         }
         for way, paths in (("before", found.preceding), ("after", found.following))
         for p in paths[: N_SHOWN // 2]
     ]
     flow = st.column_config.NumberColumn(
-        "flow, × even",
+        "× even",
         format="%.3g",
-        help="Share of the mass that reaches the other end along the weights, against "
-        "an even split. Attention is no part of the graph.",
+        help="Flow: the share of the mass that reaches the other end along the "
+        "weights, against an even split. Attention is no part of the graph.",
     )
     selected.choosable(
         pd.DataFrame(rows),
@@ -142,10 +141,7 @@ def show_edges(found: inspector.Edges) -> None:
             for p in paths[: N_SHOWN // 2]
         ],
         key="inspector-paths",
-        column_config={
-            "flow": flow,
-            "neuron": st.column_config.NumberColumn(format="%,d"),
-        },
+        column_config={"flow": flow},
     )
 
 
