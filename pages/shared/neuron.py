@@ -70,7 +70,7 @@ def show_ranks(e: Experiment, at: Neuron) -> None:
     if explorer.is_large(e):  # the canvas compares with the rest when it is asked to
         others = [by for by in others if stages.has_scores(*known, by)]
     scores = {by.name: stages.scores(*known, by) for by in (e.criterion, *others)}
-    found = inspector.ranks(at, scores, e.pruning)
+    found = inspector.ranks(at, scores, stages.planner(e.stage_specs))
     st.markdown(f"**Its rank** among {found[0].n_layer:,} of its layer")
     rows = [
         {
@@ -196,7 +196,7 @@ def start(e: Experiment, at: Neuron) -> None:
             stages.dense_text(e.model, few, progress=job.progress),
             stages.pruned_text(e.stage_specs, few, progress=job.progress)[1],
         )
-        plan = stages.plan(*e.stage_specs)
+        plan = stages.plan(e.stage_specs)
         worth = inspector.effect(
             model, plan, at, few, known=known, progress=job.progress
         )
