@@ -24,6 +24,11 @@ def texts_folder() -> Path:
     return cache_folder() / "texts"
 
 
+def searches_folder() -> Path:
+    """Return where searches for widths are kept, to go on with."""
+    return cache_folder() / "searches"
+
+
 def allowed_roots() -> tuple[Path, ...]:
     """Return the folders a visitor of the app may read models from and export to.
 

@@ -16,9 +16,10 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "folders",
     "hub", "hf", "memo", "ffn",
-    "sources", "models", "corpora", "calibration", "moments", "graph", "centrality",
-    "planes", "compressibility", "criteria", "allocation", "pruning", "prefixes",
-    "repair", "payload", "export",
+    "sources", "models", "corpora", "calibration", "walk", "moments", "graph",
+    "centrality", "planes", "compressibility", "criteria", "allocation", "pruning",
+    "prefixes",
+    "repair", "nearness", "sensitivity", "payload", "export",
     "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",
     "comparison", "speeds", "stages", "experiment", "curve", "generation", "settings",
     "summary", "jobs", "agreement", "inspector", "readings", "stability", "health",
