@@ -19,7 +19,7 @@ from llmrank.pruning import PruningPlan
 from llmrank.readings import pruned as readings
 from llmrank.settings import command_line, export_name, snippet
 from llmrank.spelling import share
-from pages.shared import access, cached, jobs, panels
+from pages.shared import access, cached, goals, jobs, panels, widths
 
 ORIGIN = "Counted from the shapes of the weights; nothing is timed for this."
 AS_IS, PADDED = "As it is", "Padded to one width"
@@ -184,10 +184,15 @@ with panels.panel():
         rounding = readings.of_rounding(plan, e.pruning)
         if rounding is not None:
             st.info(rounding)
+widths.live()
 with panels.panel():
     show_export(pruned)
 with panels.panel():
     if plan is not None:
         show_widths(plan)
+        widths.by_hand(e, plan.dense_widths)
+        widths.show_costs(e, plan.widths, plan.dense_widths)
+with panels.panel():
+    goals.show(e)
 with panels.panel():
     show_recipe()

@@ -1,6 +1,7 @@
 """Plotly figures of scores, plans and measurements; plain tensors and tables go in."""
 
 from llmrank.charts.agreements import overlap_bars, rank_scatter
+from llmrank.charts.allocations import cost_map, search_chart
 from llmrank.charts.heatmap import score_heatmap
 from llmrank.charts.measurements import (
     latency_chart,
@@ -16,12 +17,14 @@ __all__ = [
     "DIFFERENCES",
     "SCORES",
     "SVG_CONFIG",
+    "cost_map",
     "distributions",
     "latency_chart",
     "overlap_bars",
     "rank_scatter",
     "score_distribution",
     "score_heatmap",
+    "search_chart",
     "task_chart",
     "template",
     "tradeoff",

@@ -94,8 +94,8 @@ class Stages(Scored):
     def has_evidence(self, of: StageSpecs) -> bool:
         """Whether the allocation can answer at once."""
         if "searched" in of.allocation.needs:
-            return self._searched.peek(of) is not None
-        known = self._sensitivity.peek((*of[:3], of.repair))
+            return self.known_searched(of) is not None
+        known = self.known_sensitivity(of)
         return "sensitivity" not in of.allocation.needs or known is not None
 
     def sensitivity(
@@ -110,6 +110,14 @@ class Stages(Scored):
 
         self._watch(of.calibration.calibration_text)
         return self._sensitivity.get((*of[:3], of.repair), make)
+
+    def known_sensitivity(self, of: StageSpecs) -> Sensitivity | None:
+        """Return what each layer's cut costs if it is there; never wait."""
+        return self._sensitivity.peek((*of[:3], of.repair))
+
+    def known_searched(self, of: StageSpecs) -> Searched | None:
+        """Return the widths found by trial if they are there; never wait."""
+        return self._searched.peek(of)
 
     def searched(
         self,

@@ -9,6 +9,7 @@ import streamlit as st
 
 from llmrank import charts, speeds
 from llmrank import experiment as experiments
+from llmrank.allocation import Search
 from llmrank.comparison import Comparison
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment, Report
@@ -19,6 +20,9 @@ from llmrank.spelling import counted, number, share
 from llmrank.summary import PAIRED, as_fast, times_spread
 from pages.shared import access, cached, jobs
 from pages.shared.words import plain
+
+WIDTHS = "widths"
+"""The job that measures what allocations follow."""
 
 
 @contextmanager
@@ -58,7 +62,7 @@ def has_scores(e: Experiment) -> bool:
     access.check(e)
     stages = cached.stages()
     if stages.has_model(e.model) and stages.has_stats(e.model, e.calibration):
-        return True
+        return _widths_ready(e)
     if jobs.active("read"):
         st.info("The model is being read; its neurons appear here when it is done.")
         return False
@@ -75,6 +79,40 @@ def has_scores(e: Experiment) -> bool:
         key = (e.model, e.calibration)
         jobs.start("read", f"Reading {e.model.name}", work, key=key)
     return False
+
+
+def _widths_ready(e: Experiment) -> bool:
+    """Return whether the allocation can answer; else offer to measure what it needs."""
+    if cached.stages().has_evidence(e.stage_specs):
+        return True
+    if jobs.active(WIDTHS):
+        st.info("What the layers cost is being measured; the widths follow from it.")
+        return False
+    searches = isinstance(e.allocation, Search)
+    tried = f", then {e.allocation.evaluations:,} widths are tried" if searches else ""
+    st.info(
+        f"Allocation {e.allocation.name} follows measurements: each layer alone is cut "
+        f"at several widths and the model read again{tried}. It takes minutes; the job "
+        "says how long, and can be stopped"
+        + (", and a stopped search goes on where it was." if searches else ".")
+    )
+    if st.button("Measure the layers", type="primary", key="measure_widths"):
+        measure_widths(e)
+    return False
+
+
+def measure_widths(e: Experiment) -> None:
+    """Measure what each layer costs; search, where the allocation does."""
+    access.check(e)
+    stages, of = cached.stages(), e.stage_specs
+
+    def work(job: Job) -> None:
+        if isinstance(of.allocation, Search):
+            stages.searched(of, progress=job.progress, publish=job.publish)
+        else:
+            stages.sensitivity(of, progress=job.progress)
+
+    jobs.start(WIDTHS, "Measuring what each layer costs", work, key=of)
 
 
 def _about_reading(e: Experiment) -> str:

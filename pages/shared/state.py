@@ -29,6 +29,12 @@ def choose(name: str, value: Any) -> None:
     chosen()[name] = value
 
 
+def take(name: str, value: Any) -> None:
+    """Set a setting from elsewhere than its control, which follows; a callback."""
+    st.session_state.pop(f"control_{name}", None)
+    choose(name, value)
+
+
 def current() -> Experiment:
     """Build the experiment in hand."""
     return experiment(applicable(chosen()))
