@@ -11,6 +11,7 @@ import streamlit as st
 
 from llmrank import charts, export
 from llmrank import experiment as experiments
+from llmrank.allocation import ByHand
 from llmrank.export import Saved
 from llmrank.folders import check_allowed, check_export_target, named_path
 from llmrank.footprint import Footprint, footprint, planned
@@ -193,6 +194,7 @@ with panels.panel():
         widths.by_hand(e, plan.dense_widths)
         widths.show_costs(e, plan.widths, plan.dense_widths)
 with panels.panel():
-    goals.show(e)
+    if plan is not None and not isinstance(e.allocation, ByHand):
+        goals.show(e)
 with panels.panel():
     show_recipe()

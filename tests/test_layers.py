@@ -22,8 +22,8 @@ ORDER = (
     "repair", "nearness", "sensitivity", "payload", "export",
     "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",
     "comparison", "speeds", "stages", "experiment", "curve", "targets", "generation",
-    "settings", "summary", "jobs", "agreement", "inspector", "readings", "stability", "health",
-    "charts", "network", "__main__",
+    "settings", "summary", "jobs", "agreement", "inspector", "readings", "stability",
+    "health", "charts", "network", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 

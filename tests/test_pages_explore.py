@@ -246,7 +246,7 @@ def test_a_large_models_scores_are_made_by_a_job(opened, monkeypatch):
     assert canvas(at)["planes"] == waiting["planes"]
     assert (
         canvas(at)["agreed"]["nDropped"]
-        == Stages().plan(*experiment(at).stage_specs).n_dropped
+        == Stages().plan(experiment(at).stage_specs).n_dropped
     )
     assert canvas(at)["compared"] is None
     assert len(components(at)["llmrank_payload"]) == 1

@@ -55,7 +55,7 @@ def experiment_of(at: AppTest) -> Experiment:
 
 
 def pruned_as_shown(at: AppTest):
-    return Stages().pruned(*experiment_of(at).stage_specs)
+    return Stages().pruned(experiment_of(at).stage_specs)
 
 
 def texts(elements) -> str:

@@ -87,6 +87,22 @@ def in_browser(page, planes, cases):
     return page.evaluate(CUT, [url("engine.js"), shape, cases])
 
 
+def test_widths_the_server_computed_are_kept_and_joined_by_straight_lines(blank):
+    kept = blank.evaluate(
+        """async (url) => {
+            const { Engine } = await import(url);
+            const engine = new Engine([10, 10], [new Float32Array(20)]);
+            engine.table = {name: "additive", sparsities: [0, 0.2, 0.6],
+                            kept: [[10, 10], [9, 7], [5, 3]]};
+            const asked = [[0.2], [0.4], [0.1], [0.9], [0], [0.2, 4]];
+            const kept = asked.map(([s, m]) => engine.keep(s, "additive", m ?? 1));
+            return [...kept, engine.keep(0.2, "uniform", 1)];
+        }""",
+        url("engine.js"),
+    )
+    assert kept == [[9, 7], [7, 5], [10, 9], [5, 3], [10, 10], [10, 8], [8, 8]]
+
+
 @pytest.mark.parametrize("graph", ["isolated", "chained"])
 @pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
 @pytest.mark.parametrize(
