@@ -41,15 +41,17 @@ class CalibrationSpec:
 class LayerStats:
     """L2 norms over all calibration tokens at one FFN layer, in float64 sums.
 
-    `input_norm`: the FFN's input; `up_norm`: the output of `up`; `neuron_norm` and
-    `neuron_mean`: the input of `down`, which is the neuron's own signal;
-    `output_norm`: the output of `down`, before the residual addition.
+    `input_norm`: the FFN's input; `up_norm`: the output of `up`; `neuron_norm`,
+    `neuron_mean` and `neuron_abs_mean` (of the absolute values): the input of `down`,
+    which is the neuron's own signal; `output_norm`: the output of `down`, before the
+    residual addition.
     """
 
     input_norm: Float[Tensor, " d_model"]
     up_norm: Float[Tensor, " d_ff"]
     neuron_norm: Float[Tensor, " d_ff"]
     neuron_mean: Float[Tensor, " d_ff"]
+    neuron_abs_mean: Float[Tensor, " d_ff"]
     output_norm: Float[Tensor, " d_model"]
 
 
@@ -74,7 +76,7 @@ def calibrate(
     Raises:
         LLMRankError: the text is unusable, or the model's activations are not finite.
     """
-    source, windows = _drawn(lm, spec)
+    source, windows = drawn(lm, spec)
     layers = measure(lm, windows, progress=progress)
     return ActivationStats(layers, windows.numel(), source.source, source.sha256)
 
@@ -103,7 +105,7 @@ def calibrate_parts(
     """
     if sum(n_windows) != spec.samples or min(n_windows) < 1:
         raise ValueError(f"parts {n_windows} must be at least 1 and sum to the samples")
-    source, windows = _drawn(lm, spec)
+    source, windows = drawn(lm, spec)
     parts, before = [], 0
     for part in windows.split(list(n_windows)):
         counted = _counted(progress, before, len(part), len(windows))
@@ -159,9 +161,14 @@ def measure(
     return tuple(_finished(s, windows.numel(), layer) for layer, s in enumerate(sums))
 
 
-def _drawn(
+def drawn(
     lm: LanguageModel, spec: CalibrationSpec
 ) -> tuple[corpora.Text, Int[Tensor, "n_windows seq_len"]]:
+    """Return the calibration text and the windows drawn from it, in that order.
+
+    Raises:
+        LLMRankError: the text is unusable, or too short.
+    """
     source = corpora.text(spec.calibration_text, "calibration")
     windows = corpora.sampled_windows(
         lm, source, n_samples=spec.samples, seq_len=spec.seq_len, seed=spec.seed
@@ -183,13 +190,17 @@ def _combined_layer(parts: Sequence[LayerStats], n_tokens: Sequence[int]) -> Lay
         squares = [getattr(p, name).double().square() for p in parts]
         return _norm(torch.stack(squares).sum(0))
 
-    pairs = zip(parts, n_tokens, strict=True)
-    sums = torch.stack([p.neuron_mean.double() * n for p, n in pairs]).sum(0)
+    def mean(name: str) -> Tensor:
+        pairs = zip(parts, n_tokens, strict=True)
+        sums = torch.stack([getattr(p, name).double() * n for p, n in pairs]).sum(0)
+        return (sums / sum(n_tokens)).float()
+
     return LayerStats(
         input_norm=norm("input_norm"),
         up_norm=norm("up_norm"),
         neuron_norm=norm("neuron_norm"),
-        neuron_mean=(sums / sum(n_tokens)).float(),
+        neuron_mean=mean("neuron_mean"),
+        neuron_abs_mean=mean("neuron_abs_mean"),
         output_norm=norm("output_norm"),
     )
 
@@ -208,8 +219,10 @@ def _hooked(p: ffn.Projections) -> dict[str, Tensor]:
         _add(sums, "up", _squares(output))
 
     def on_down(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        _add(sums, "neuron", _squares(inputs[0]))
-        _add(sums, "mean", _sums(inputs[0].float()))
+        signal = inputs[0].float()
+        _add(sums, "neuron", _sums(signal.square()))
+        _add(sums, "mean", _sums(signal))
+        _add(sums, "magnitude", _sums(signal.abs()))
         _add(sums, "output", _squares(output))
 
     p.up.register_forward_hook(on_up)
@@ -247,6 +260,7 @@ def _finished(sums: dict[str, Tensor], n_tokens: int, layer: int) -> LayerStats:
         up_norm=_norm(sums["up"]),
         neuron_norm=_norm(sums["neuron"]),
         neuron_mean=(sums["mean"] / n_tokens).float().cpu(),
+        neuron_abs_mean=(sums["magnitude"] / n_tokens).float().cpu(),
         output_norm=_norm(sums["output"]),
     )
 

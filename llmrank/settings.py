@@ -103,7 +103,7 @@ def snippet(of: Experiment, *, export: str = "pruned-model") -> str:
             "",
             f"dense = llmrank.load({of.model!r})",
             f"stats = llmrank.calibrate(dense, {of.calibration!r})",
-            f"scores = llmrank.score(dense, stats, {of.criterion!r})",
+            *_scored(of),
             f"plan = llmrank.plan(scores, {of.pruning!r})",
             "pruned = llmrank.prune(dense, plan)",
             f"found = llmrank.compare(dense, pruned, Measures({measures}))",
@@ -111,6 +111,19 @@ def snippet(of: Experiment, *, export: str = "pruned-model") -> str:
             f"print(llmrank.save(pruned, {export!r}).summary)",
         ]
     )
+
+
+def _scored(of: Experiment) -> list[str]:
+    """Write what the criterion reads beside the statistics, and the scoring."""
+    lines, given, second = [], "", of.criterion.second_text
+    if "gradients" in of.criterion.needs:
+        lines += [f"gradients = llmrank.differentiate(dense, {of.calibration!r})"]
+        given += ", gradients=gradients"
+    if second is not None:
+        beside = replace(of.calibration, calibration_text=second)
+        lines += [f"second = llmrank.calibrate(dense, {beside!r})"]
+        given += ", second=second"
+    return [*lines, f"scores = llmrank.score(dense, stats, {of.criterion!r}{given})"]
 
 
 def _sections_in(measures: str) -> list[str]:

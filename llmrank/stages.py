@@ -3,15 +3,16 @@
 import time
 from collections.abc import Hashable
 
-from llmrank import corpora, ffn
-from llmrank.calibration import ActivationStats, CalibrationSpec, calibrate
+from llmrank import ffn
+from llmrank.calibration import CalibrationSpec
 from llmrank.centrality import Graph
 from llmrank.criteria import Criterion, LLMRank, Scores, score
 from llmrank.evaluation import EvaluationSpec, Publish, TextEvaluation, evaluate
+from llmrank.evidence import Evidence
 from llmrank.footprint import Footprint, footprint
 from llmrank.graph import Site, graphs
 from llmrank.memo import Memo
-from llmrank.models import LanguageModel, ModelSpec, load
+from llmrank.models import LanguageModel, ModelSpec
 from llmrank.planes import Planes, planes
 from llmrank.prefixes import SortedModel, prefix, sort_neurons
 from llmrank.progress import Progress, silent, track
@@ -21,39 +22,25 @@ StageSpecs = tuple[ModelSpec, CalibrationSpec, Criterion, PruningSpec]
 """What decides a pruned model."""
 
 
-class Stages:
+class Stages(Evidence):
     """Runs stages and remembers what they gave, bounded, keyed by whole specs.
 
-    Models are few because they are large; timings are not remembered at all.
+    Timings are not remembered at all.
     """
 
     def __init__(self) -> None:
-        self._models: Memo[LanguageModel] = Memo(2)
+        super().__init__()
         self._pruned: Memo[LanguageModel] = Memo(3)
         self._sorted: Memo[SortedModel] = Memo(1)
-        self._stats: Memo[ActivationStats] = Memo(8)
         self._planes: Memo[Planes] = Memo(8)
         self._scores: Memo[Scores] = Memo(32)
         self._plans: Memo[PruningPlan] = Memo(64)
         self._dense_text: Memo[TextEvaluation] = Memo(32)
         self._pruned_text: Memo[tuple[Footprint, TextEvaluation]] = Memo(512)
-        self._tokens_per_s: dict[ModelSpec, float] = {}
-        self._texts: dict[str, object] = {}
-
-    def _watch(self, source: str) -> None:
-        """Forget what was read from texts when one of them has changed on the disk."""
-        state = corpora.state_of(source)
-        if self._texts.setdefault(source, state) != state:
-            self._texts[source] = state
-            for memo in (
-                self._stats, self._planes, self._scores, self._plans, self._pruned,
-                self._sorted, self._dense_text, self._pruned_text,
-            ):  # fmt: skip
-                memo.clear()
-
-    def has_model(self, model: ModelSpec) -> bool:
-        """Whether the dense model is in memory."""
-        return self._models.peek(model) is not None
+        self._from_texts += [
+            self._planes, self._scores, self._plans, self._pruned, self._sorted,
+            self._dense_text, self._pruned_text,
+        ]  # fmt: skip
 
     def has_pruned(self, *specs: Hashable) -> bool:
         """Whether the smaller model is in memory."""
@@ -63,11 +50,6 @@ class Stages:
         """Whether the smaller model at any sparsity can be had at once."""
         return self._sorted.peek(specs) is not None
 
-    def has_stats(self, model: ModelSpec, calibration: CalibrationSpec) -> bool:
-        """Whether scoring can begin at once."""
-        self._watch(calibration.calibration_text)
-        return self._stats.peek((model, calibration)) is not None
-
     def has_planes(self, *key: Hashable) -> bool:
         """Whether the planes of (model, calibration, graph, site) are made."""
         return self._planes.peek(key) is not None
@@ -75,33 +57,6 @@ class Stages:
     def has_scores(self, *key: Hashable) -> bool:
         """Whether (model, calibration, criterion) is scored."""
         return self._scores.peek(key) is not None
-
-    def tokens_per_s(self, model: ModelSpec) -> float | None:
-        """How fast the model last read a text here: for estimates, not a result."""
-        return self._tokens_per_s.get(model)
-
-    def model(self, spec: ModelSpec, *, progress: Progress = silent) -> LanguageModel:
-        """Return the dense model; see `models.load`."""
-        return self._models.get(spec, lambda: load(spec, progress=progress))
-
-    def stats(
-        self,
-        model: ModelSpec,
-        calibration: CalibrationSpec,
-        *,
-        progress: Progress = silent,
-    ) -> ActivationStats:
-        """Return the calibration statistics; see `calibration.calibrate`."""
-
-        def make() -> ActivationStats:
-            dense = self.model(model, progress=progress)
-            start = time.perf_counter()
-            stats = calibrate(dense, calibration, progress=progress)
-            self._note_pace(model, calibration.samples * calibration.seq_len, start)
-            return stats
-
-        self._watch(calibration.calibration_text)
-        return self._stats.get((model, calibration), make)
 
     def planes(
         self,
@@ -138,10 +93,13 @@ class Stages:
                 where = (criterion.graph, criterion.site)
                 made = self.planes(model, calibration, *where, progress=progress)
                 return Scores(made.scores(criterion.theta, criterion.gamma))
-            stats = self.stats(model, calibration, progress=progress)
+            known = (model, calibration, criterion)
+            stats, gradients, second = self.evidence(*known, progress=progress)
             dense = self.model(model, progress=progress)
-            return score(dense, stats, criterion, progress=progress)
+            more = {"gradients": gradients, "second": second}
+            return score(dense, stats, criterion, **more, progress=progress)
 
+        self._watch(criterion.second_text)
         return self._scores.get((model, calibration, criterion), make)
 
     def plan(
@@ -169,6 +127,7 @@ class Stages:
     ) -> LanguageModel:
         """Return the smaller model, to time and to export; see `pruning.prune`."""
         specs = (model, calibration, criterion, pruning)
+        self._watch(criterion.second_text)
         return self._pruned.get(specs, lambda: self._cut(specs, progress))
 
     def prefix(
@@ -242,6 +201,7 @@ class Stages:
             return footprint(lm), text
 
         self._watch(evaluation.eval_text)
+        self._watch(specs[2].second_text)
         return self._pruned_text.get((specs, evaluation), make)
 
     def known_pruned_text(
@@ -249,6 +209,7 @@ class Stages:
     ) -> tuple[Footprint, TextEvaluation] | None:
         """Return what a pruned model measured if it is there; never wait."""
         self._watch(evaluation.eval_text)
+        self._watch(specs[2].second_text)
         return self._pruned_text.peek((specs, evaluation))
 
     def keep_pruned_text(
@@ -280,6 +241,3 @@ class Stages:
         kept = self.plan(*specs, progress=progress)
         dense = self.model(specs[0], progress=progress)
         return prune(dense, kept, progress=progress)
-
-    def _note_pace(self, model: ModelSpec, n_tokens: int, start: float) -> None:
-        self._tokens_per_s[model] = n_tokens / (time.perf_counter() - start)

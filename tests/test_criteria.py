@@ -9,16 +9,20 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from llmrank import criteria, ffn, graph
+from llmrank import criteria, ffn, gradients, graph
 from llmrank.calibration import ActivationStats, LayerStats, measure
 from llmrank.criteria import (
     CRITERIA,
     L1,
     L2,
     Activation,
+    Cfsp,
+    Flap,
     LLMRank,
     Random,
+    ReverseRank,
     Scores,
+    TransAct,
     Wanda,
     criterion,
     recipe,
@@ -33,14 +37,30 @@ FAMILIES = ("llama", "gpt2")
 WINDOWS = torch.randint(0, 257, (4, 32), generator=torch.Generator().manual_seed(9))
 
 
-def stats_of(lm):
-    return ActivationStats(measure(lm, WINDOWS), WINDOWS.numel(), "random tokens", "")
+OTHER = torch.randint(60, 90, (4, 32), generator=torch.Generator().manual_seed(3))
+"""A second text, of other tokens."""
+
+
+def stats_of(lm, windows=WINDOWS):
+    return ActivationStats(measure(lm, windows), windows.numel(), "random tokens", "")
+
+
+def evidence_of(lm):
+    """All that any criterion reads beside the statistics."""
+    (layers,) = gradients.measure(lm, WINDOWS)
+    backwards = gradients.Gradients(layers, len(WINDOWS), "random tokens", "")
+    return {"gradients": backwards, "second": stats_of(lm, OTHER)}
 
 
 @pytest.fixture(scope="module")
 def measured():
     lms = {family: tiny_model(family) for family in FAMILIES}
     return {family: (lm, stats_of(lm)) for family, lm in lms.items()}
+
+
+@pytest.fixture(scope="module")
+def evidence(measured):
+    return {family: evidence_of(lm) for family, (lm, _) in measured.items()}
 
 
 def variants():
@@ -61,8 +81,10 @@ every = pytest.mark.parametrize("by", list(variants()))
 
 @every
 @pytest.mark.parametrize("family", FAMILIES)
-def test_scores_are_finite_and_not_negative_one_per_neuron(measured, family, by):
-    scores = score(*measured[family], by)
+def test_scores_are_finite_and_not_negative_one_per_neuron(
+    measured, evidence, family, by
+):
+    scores = score(*measured[family], by, **evidence[family])
     assert [len(s) for s in scores.layers] == [24, 24]
     for layer in scores.layers:
         assert layer.dtype == torch.float64
@@ -72,17 +94,19 @@ def test_scores_are_finite_and_not_negative_one_per_neuron(measured, family, by)
 
 
 @every
-def test_normalised_scores_sum_to_one_and_keep_their_order(measured, by):
-    scores = score(*measured["llama"], by)
+def test_normalised_scores_sum_to_one_and_keep_their_order(measured, evidence, by):
+    scores = score(*measured["llama"], by, **evidence["llama"])
     for raw, normalised in zip(scores.layers, scores.normalised, strict=True):
         assert float(normalised.sum()) == pytest.approx(1)
         assert torch.equal(raw.argsort(), normalised.argsort())
 
 
 @every
-def test_scoring_twice_gives_the_same_and_touches_no_global_seed(measured, by):
-    state = torch.random.get_rng_state()
-    first, second = (score(*measured["llama"], by) for _ in range(2))
+def test_scoring_twice_gives_the_same_and_touches_no_global_seed(
+    measured, evidence, by
+):
+    state, more = torch.random.get_rng_state(), evidence["llama"]
+    first, second = (score(*measured["llama"], by, **more) for _ in range(2))
     for a, b in zip(first.layers, second.layers, strict=True):
         assert torch.equal(a, b)
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -102,30 +126,48 @@ def permuted(lm, orders):
     return LanguageModel(lm.spec, model, lm.tokenizer)
 
 
+@pytest.fixture(scope="module")
+def shuffled(measured):
+    """Each model with its neurons in another order, and all that is measured of it."""
+    generator, found = torch.Generator().manual_seed(2), {}
+    for family, (lm, _) in measured.items():
+        orders = [torch.randperm(24, generator=generator) for _ in range(2)]
+        other = permuted(lm, orders)
+        torch.testing.assert_close(
+            other.model(WINDOWS).logits, lm.model(WINDOWS).logits, atol=1e-4, rtol=1e-4
+        )
+        found[family] = (orders, (other, stats_of(other)), evidence_of(other))
+    return found
+
+
 @every
 @pytest.mark.parametrize("family", FAMILIES)
-def test_permuting_a_models_neurons_permutes_its_scores(measured, family, by):
+def test_permuting_a_models_neurons_permutes_its_scores(
+    measured, evidence, shuffled, family, by
+):
     if isinstance(by, Random):
         pytest.skip("random scores belong to positions")
-    lm, stats = measured[family]
-    generator = torch.Generator().manual_seed(2)
-    orders = [torch.randperm(24, generator=generator) for _ in range(2)]
-    other = permuted(lm, orders)
-    torch.testing.assert_close(
-        other.model(WINDOWS).logits, lm.model(WINDOWS).logits, atol=1e-4, rtol=1e-4
-    )
-    ours, theirs = score(lm, stats, by), score(other, stats_of(other), by)
+    orders, other, more = shuffled[family]
+    ours = score(*measured[family], by, **evidence[family])
+    theirs = score(*other, by, **more)
     for a, b, order in zip(ours.layers, theirs.layers, orders, strict=True):
         torch.testing.assert_close(b, a[order], rtol=1e-4, atol=1e-6)
 
 
-@every
-def test_a_layer_without_any_weight_is_scored_too(by):
-    """All of its neurons are alike; the other layer is scored as ever."""
+@pytest.fixture(scope="module")
+def emptied():
+    """A model whose first FFN has no weight but zero, and what is measured of it."""
     lm = tiny_model()
     for module in ("gate", "up", "down"):
         getattr(ffn.projections(lm.model)[0], module).weight.data.zero_()
-    scores = score(lm, stats_of(lm), by)
+    return (lm, stats_of(lm)), evidence_of(lm)
+
+
+@every
+def test_a_layer_without_any_weight_is_scored_too(emptied, by):
+    """All of its neurons are alike; the other layer is scored as ever."""
+    known, more = emptied
+    scores = score(*known, by, **more)
     assert all(s.isfinite().all() and (s >= 0).all() for s in scores.layers)
     assert [float(s.sum()) for s in scores.normalised] == pytest.approx([1, 1])
     if not isinstance(by, Random):
@@ -134,11 +176,13 @@ def test_a_layer_without_any_weight_is_scored_too(by):
 
 
 @every
-def test_half_precision_weights_are_scored_in_full(measured, by):
-    lm, stats = measured["llama"]
+def test_half_precision_weights_are_scored_in_full(measured, evidence, by):
+    (lm, stats), more = measured["llama"], evidence["llama"]
     half = LanguageModel(lm.spec, copy.deepcopy(lm.model).bfloat16(), lm.tokenizer)
     for a, b in zip(
-        score(half, stats, by).layers, score(lm, stats, by).layers, strict=True
+        score(half, stats, by, **more).layers,
+        score(lm, stats, by, **more).layers,
+        strict=True,
     ):
         assert a.dtype == torch.float64
         torch.testing.assert_close(a, b, rtol=0.05, atol=1e-3)
@@ -180,7 +224,8 @@ def test_an_unknown_criterion_is_refused_with_those_there_are():
 @pytest.mark.parametrize(
     ("name", "field", "has"),
     [
-        ("wanda", "theta", "no parameters"),
+        ("wanda", "theta", "column_norm"),
+        ("flap", "theta", "no parameters"),
         ("activation", "gamma", "site"),
         ("llm-rank", "seed", "theta, gamma, graph, site, variant"),
     ],
@@ -220,10 +265,11 @@ def one_graph():
         input_norm=torch.tensor([1.0, 3.0]),
         up_norm=torch.tensor([1.0, 1.0, 2.0]),
         neuron_norm=torch.tensor([2.0, 5.0, 1.0]),
-        neuron_mean=torch.zeros(3),
-        output_norm=torch.tensor([1.0, 1.0]),
+        neuron_mean=torch.tensor([1.0, -1.0, 0.5]),
+        neuron_abs_mean=torch.tensor([1.0, 2.0, 0.5]),
+        output_norm=torch.tensor([1.0, 3.0]),
     )
-    return graph.FFNGraph(FFN(0, None, up, down, None, None, None), stats)
+    return graph.FFNGraph(FFN(0, None, up, down, None, None, None), stats, n_tokens=4)
 
 
 @pytest.mark.parametrize(
@@ -231,9 +277,33 @@ def one_graph():
     [
         (L1(), [7, 1, 4]),
         (L2(), [5, 1, 8**0.5]),
+        (L1(weights="all"), [7 + 3, 1 + 7, 4]),
+        (L2(weights="all"), [30**0.5, 26**0.5, 8**0.5]),
         (Activation(), [2, 5, 1]),
         (Activation(site="up"), [1, 1, 2]),
         (Wanda(), [2 * 5**0.5, 5 * 5, 0]),
+        (Wanda(column_norm="l1"), [2 * 3, 5 * 7, 0]),
+        (TransAct(), [1, 2, 0.5]),
+        # (sum of squares less 4 mean²) / 3, times 5, 25 and 0
+        (Flap(), [(4 - 4) / 3 * 5, (25 - 4) / 3 * 25, 0]),
+        # up: columns 5 and 7; down times the norms: 2, 15, 0 and 4, 20, 0
+        (
+            Cfsp(),
+            [
+                2 * (3 / 5 + 4 / 7 + 2 / 17 + 4 / 24) / 2,
+                5 * (0 / 5 + 1 / 7 + 15 / 17 + 20 / 24) / 2,
+                1 * (2 / 5 + 2 / 7) / 2,
+            ],
+        ),
+        # each share is of the neuron's own sum: 1 in all, for `up` and for `down`
+        (Cfsp(relative_to="neuron"), [2 * 2 / 2, 5 * 2 / 2, 1 * 1 / 2]),
+        # |down|ᵀ = [[1, 2], [3, 4], [0, 0]], columns 4 and 6, s = (1/4, 3/4)
+        (ReverseRank(theta=1, gamma=1), [5 / 16, 11 / 16, 0]),
+        (ReverseRank(gamma=0), [2 / 8, 5 / 8, 1 / 8]),
+        (
+            ReverseRank(theta=1, gamma=1, direction="both"),
+            [(5 / 16 * 81 / 140) ** 0.5, (11 / 16 * 15 / 140) ** 0.5, 0],
+        ),
         # |W| = [[3, 4], [0, 1], [2, 2]], columns 5 and 7, s = (1/4, 3/4)
         (LLMRank(theta=1, gamma=1), [81 / 140, 15 / 140, 44 / 140]),
         # edges [[1, 1], [0, 1], [1, 1]], columns 2 and 3

@@ -16,12 +16,12 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "folders",
     "hub", "hf", "memo", "ffn",
-    "sources", "models", "corpora", "calibration", "graph", "centrality", "planes",
-    "compressibility", "criteria", "pruning", "prefixes", "payload", "export",
+    "sources", "models", "corpora", "calibration", "gradients", "graph", "centrality",
+    "planes", "compressibility", "criteria", "pruning", "prefixes", "payload", "export",
     "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",
-    "comparison", "speeds", "stages", "experiment", "curve", "generation", "settings",
-    "summary", "jobs", "agreement", "inspector", "readings", "stability", "health",
-    "charts", "network", "__main__",
+    "comparison", "speeds", "evidence", "stages", "experiment", "curve", "generation",
+    "settings", "summary", "jobs", "agreement", "inspector", "readings", "stability",
+    "health", "charts", "network", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 

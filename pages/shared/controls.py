@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from llmrank import corpora
-from llmrank.criteria import CRITERIA
+from llmrank.criteria import CRITERIA, LLMRank
 from llmrank.errors import LLMRankError
 from llmrank.options import Option, options
 from llmrank.settings import declared
@@ -42,8 +42,12 @@ def sidebar(without: Collection[str] = ()) -> None:
         _setting("criterion")
         criterion = CRITERIA[state.value("criterion")]
         st.caption((criterion.__doc__ or "").strip().splitlines()[0])
+        # what a page moves of the method itself is llm-rank's alone
+        moved = without if criterion is LLMRank else ()
         for o in options(criterion):
-            if o.name not in ("seed", *without):
+            if o.name.endswith("_text"):
+                _text(o.name, o.name.replace("_", " ").capitalize())
+            elif o.name not in ("seed", *moved):
                 _setting(o.name)
         for name in ("sparsity", "scope", "multiple_of"):
             if name not in without:
@@ -117,11 +121,11 @@ def _text(name: str, label: str) -> None:
         except LLMRankError as error:
             st.error(plain(str(error)))
             return
-    source = state.value(name)
-    if source != corpora.EMBEDDED:
+    source, usual = state.value(name), declared()[name].default
+    if source != usual:
         st.caption(f"Using {plain(_shown(source, uploaded), limit=200)}")
         if uploaded is None and st.button("Use the embedded text", key=f"reset_{name}"):
-            state.choose(name, corpora.EMBEDDED)
+            state.choose(name, usual)
             st.rerun()
 
 

@@ -67,6 +67,7 @@ def show_ranks(e: Experiment, at: Neuron) -> None:
     """List its rank under every criterion."""
     stages, known = cached.stages(), (e.model, e.calibration)
     others = [CRITERIA[n]() for n in CRITERIA if n != e.criterion.name]
+    others = [by for by in others if stages.has_evidence(*known, by)]
     if explorer.is_large(e):  # the canvas compares with the rest when it is asked to
         others = [by for by in others if stages.has_scores(*known, by)]
     scores = {by.name: stages.scores(*known, by) for by in (e.criterion, *others)}
