@@ -3,13 +3,16 @@
 import copy
 import inspect
 import itertools
+from dataclasses import replace
+from functools import partial
 from typing import get_args
 
+import networkx as nx
 import pytest
 import torch
 from conftest import tiny_model
 
-from llmrank import criteria, ffn, gradients, graph
+from llmrank import centrality, criteria, ffn, gradients, graph
 from llmrank.calibration import ActivationStats, LayerStats, measure
 from llmrank.criteria import (
     CRITERIA,
@@ -18,10 +21,13 @@ from llmrank.criteria import (
     Activation,
     Cfsp,
     Flap,
+    Gblm,
+    GPrune,
     LLMRank,
     Random,
     ReverseRank,
     Scores,
+    Taylor,
     TransAct,
     Wanda,
     criterion,
@@ -369,6 +375,273 @@ def test_a_gate_enters_through_the_activation_alone(measured):
         strict=True,
     ):
         assert torch.equal(a, b)
+
+
+def test_flap_is_the_variance_of_what_goes_into_down(measured):
+    """Every activation kept and asked for its variance, by a copy of the model."""
+    lm, stats = measured["llama"]
+    model, seen = copy.deepcopy(lm.model), []
+    for p in ffn.projections(model):
+        p.down.register_forward_hook(lambda _, x, __: seen.append(x[0]))
+    model(WINDOWS)
+    for found, x, view in zip(
+        score(lm, stats, Flap()).layers, seen, ffn.ffns(lm.model), strict=True
+    ):
+        variance = x.flatten(0, -2).double().var(0)
+        expected = variance * view.down.double().square().sum(0)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-9)
+
+
+def test_a_neuron_that_never_varies_has_no_negative_variance():
+    """Rounding leaves n·mean² above the sum of squares: 3 · (0.1)² in float32."""
+    g = one_graph()
+    tenth = torch.full((3,), 0.1)
+    still = replace(g.stats, neuron_mean=tenth, neuron_norm=(3**0.5 * tenth) * 0.9999)
+    (found,) = Flap().layers([replace(g, stats=still, n_tokens=3)])
+    assert found.tolist() == [0, 0, 0]
+    (of_one,) = Flap().layers([replace(g, n_tokens=1)])
+    assert of_one.isfinite().all()
+
+
+def test_cfsp_as_the_authors_code_ranks_as_activation(measured):
+    """Each neuron's shares of its own weights add up to one, whatever they are."""
+    ours = score(*measured["llama"], Cfsp(relative_to="neuron"))
+    theirs = score(*measured["llama"], Activation())
+    for a, b in zip(ours.layers, theirs.layers, strict=True):
+        torch.testing.assert_close(a, b * 3 / 16, rtol=1e-5, atol=0)
+    other = score(*measured["llama"], Cfsp())
+    assert not torch.equal(other.layers[0].argsort(), theirs.layers[0].argsort())
+
+
+# Gradients
+
+
+def per_sample(lm):
+    """Weights and gradients of each sample, one row per neuron, by plain autograd."""
+    model = copy.deepcopy(lm.model).requires_grad_()
+    found = [{"gate": [], "up": [], "down": []} for _ in ffn.projections(model)]
+    for ids in WINDOWS:
+        model.zero_grad()
+        model(ids[None], labels=ids[None]).loss.backward()
+        for p, layer in zip(ffn.projections(model), found, strict=True):
+            layer["gate"].append(p.gate.weight.grad.clone())
+            layer["up"].append(p.up.weight.grad.clone())
+            layer["down"].append(p.down.weight.grad.T.clone())
+    for view, layer in zip(ffn.ffns(lm.model), found, strict=True):
+        rows = {"gate": view.gate, "up": view.up, "down": view.down.T}
+        yield [(rows[n].double(), torch.stack(layer[n]).double()) for n in rows]
+
+
+def taylor_by_hand(members, by):
+    """LLM-Pruner's importance of one layer, written out member by member."""
+    parts = []
+    for w, g in members:
+        first, second = w * g.sum(0), (w * g).square().sum(0) / 2
+        if by.granularity == "element":
+            change = first - second if by.taylor_order == "second" else first
+            parts.append(change.abs().sum(1))
+        else:
+            along = (w * g).sum(2).square().sum(0) / 2
+            less = along if by.taylor_order == "second" else 0
+            parts.append((first.sum(1) - less).abs())
+    gate, up, down = parts
+    return {
+        "sum": gate + up + down,
+        "product": gate * up * down,
+        "max": torch.maximum(torch.maximum(gate, up), down),
+        "last": down,
+    }[by.aggregation]
+
+
+@pytest.fixture(scope="module")
+def by_autograd(measured):
+    return list(per_sample(measured["llama"][0]))
+
+
+@pytest.mark.parametrize(
+    "by", [v.values[0] for v in variants() if v.values[0].name == "taylor"]
+)
+def test_taylor_is_the_papers_sum_over_each_group(measured, evidence, by_autograd, by):
+    scores = score(*measured["llama"], by, **evidence["llama"])
+    for found, members in zip(scores.layers, by_autograd, strict=True):
+        expected = taylor_by_hand(members, by)
+        scale = float(expected.max())
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("alpha", [0, 100])
+def test_gblm_adds_gradient_norms_to_wanda(measured, evidence, by_autograd, alpha):
+    """Weight by weight over each column of `down`, then summed."""
+    lm, stats = measured["llama"]
+    scores = score(lm, stats, Gblm(alpha=alpha), **evidence["llama"])
+    for found, members, layer in zip(
+        scores.layers, by_autograd, stats.layers, strict=True
+    ):
+        w, g = members[2]
+        metric = w.abs() * (alpha * g.norm(dim=0) + layer.neuron_norm.double()[:, None])
+        torch.testing.assert_close(found, metric.sum(1), rtol=1e-4, atol=1e-9)
+    if alpha == 0:
+        wanda = score(lm, stats, Wanda(column_norm="l1"))
+        for a, b in zip(scores.layers, wanda.layers, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("by", "need"),
+    [(Taylor(), "gradients"), (Gblm(), "gradients"), (GPrune(), "second text")],
+)
+def test_what_a_criterion_needs_and_has_not_is_named(measured, by, need):
+    with pytest.raises(ValueError, match=f"{by.name} needs {need}, which is not given"):
+        score(*measured["llama"], by)
+
+
+@pytest.mark.parametrize("kind", ["gradients", "second"])
+def test_evidence_of_another_model_is_refused(measured, evidence, kind):
+    more = evidence["llama"]
+    fewer = {**more, kind: replace(more[kind], layers=more[kind].layers[:1])}
+    with pytest.raises(ValueError, match=r"have 1 layers, the model 2"):
+        score(*measured["llama"], Taylor(), **fewer)
+
+
+# Two texts
+
+
+def two_texts(first, second, weights):
+    """A layer of neurons with these norms on two texts, and these norms of weights."""
+    ends, zeros = torch.ones(1), torch.zeros(len(weights))
+    up = torch.tensor(weights)[:, None]
+    view = FFN(0, None, up, torch.zeros(1, len(weights)), None, None, None)
+    stats = [
+        LayerStats(ends, zeros, torch.tensor(norms), zeros, zeros, ends)
+        for norms in (first, second)
+    ]
+    return graph.FFNGraph(view, stats[0], 4, second=stats[1])
+
+
+def test_gprune_ranks_each_part_within_itself():
+    """By hand: ranks move by 0 0 0 0 and, of the others, 3 1 1 3 (of 8).
+
+    Half is sensitive: the last four. Their signals are √65, √61, √61, √65, the median
+    (the lower of the middle two) √61: the two at it go by their weights, 9 and 2.
+    """
+    g = two_texts(
+        [1.0, 2.0, 3.0, 4.0, 8.0, 6.0, 5.0, 1.5],
+        [1.0, 2.0, 3.0, 4.0, 1.5, 5.0, 6.0, 8.0],
+        [1.0, 1.0, 1.0, 1.0, 1.0, 9.0, 2.0, 1.0],
+    )
+    (found,) = GPrune(sensitive_share=0.5).layers([g])
+    robust = [1 / 8, 3 / 8, 5 / 8, 7 / 8]
+    assert found.tolist() == [*robust, 2 / 4, 3 / 4, 1 / 4, 2 / 4]
+
+
+def test_gprune_on_one_text_twice_ranks_as_activation(measured):
+    lm, stats = measured["llama"]
+    ours = score(lm, stats, GPrune(), second=stats)
+    for a, b in zip(ours.layers, score(lm, stats, Activation()).layers, strict=True):
+        assert torch.equal(a.argsort(), b.argsort())
+
+
+def test_no_share_or_all_of_it_may_be_sensitive(measured, evidence):
+    lm, stats = measured["llama"]
+    second = evidence["llama"]["second"]
+    none = score(lm, stats, GPrune(sensitive_share=0), second=second)
+    for found, a, b in zip(none.layers, stats.layers, second.layers, strict=True):
+        both = torch.hypot(a.neuron_norm, b.neuron_norm)
+        assert torch.equal(found.argsort(), both.argsort())
+    every = score(lm, stats, GPrune(sensitive_share=1), second=second)
+    assert all(s.isfinite().all() and (s > 0).all() for s in every.layers)
+
+
+def test_the_part_that_goes_by_weights_does_not_hear_its_activation():
+    """A weak and sensitive neuron keeps its score while its activation varies."""
+    first, second = [1.0, 2.0, 5.0, 9.0, 6.0], [1.0, 2.0, 9.0, 5.0, 3.0]
+    weights = [1.0, 1.0, 1.0, 1.0, 7.0]
+    by = GPrune(sensitive_share=0.6)
+    (before,) = by.layers([two_texts(first, second, weights)])
+    (after,) = by.layers([two_texts([*first[:4], 5.5], second, weights)])
+    assert before[4] == after[4]
+
+
+def test_weights_that_are_no_numbers_have_no_place(measured, evidence):
+    lm, stats = measured["llama"]
+    broken = LanguageModel(lm.spec, copy.deepcopy(lm.model), lm.tokenizer)
+    ffn.projections(broken.model)[1].up.weight.data[:] = float("nan")
+    with pytest.raises(LLMRankError, match=r"scores of layer 1 are not finite"):
+        score(broken, stats, GPrune(), **evidence["llama"])
+
+
+# The graph turned round
+
+
+@pytest.mark.parametrize("site", get_args(graph.Site))
+def test_reverse_rank_is_networkx_on_the_graph_turned_round(measured, site):
+    """Outputs as sources, |down| as edges, one step of PageRank with a prior.
+
+    On two node layers networkx's walk and ours agree in the second (DESIGN, section 5).
+    """
+    lm, stats = measured["llama"]
+    by = ReverseRank(theta=1, gamma=0.6, site=site)
+    found = score(lm, stats, by)
+    views = ffn.ffns(lm.model)
+    for ours, view, layer in zip(found.layers, views, stats.layers, strict=True):
+        turned = nx.DiGraph()
+        for i, j in itertools.product(range(16), range(24)):
+            weight = abs(float(view.down[i, j]))
+            turned.add_edge(("output", i), ("neuron", j), weight=weight)
+        starts = distributed(layer.output_norm, "output")
+        prior = getattr(layer, f"{site}_norm")
+        ends = distributed(prior, "neuron")
+        ranks = nx.pagerank(
+            turned,
+            alpha=0.6,
+            personalization={n: v / 2 for n, v in (starts | ends).items()},
+            dangling=starts,
+            tol=1e-12,
+            max_iter=1000,
+        )
+        theirs = torch.tensor([2 * ranks["neuron", j] for j in range(24)])
+        torch.testing.assert_close(ours, theirs.double(), rtol=1e-4, atol=1e-7)
+
+
+def distributed(mass, kind):
+    shares = (mass.double() / mass.double().sum()).tolist()
+    return {(kind, place): value for place, value in enumerate(shares)}
+
+
+def test_the_last_layer_of_a_reversed_chain_is_scored_as_by_itself(measured):
+    one, other = (
+        score(*measured["llama"], ReverseRank(graph=g, gamma=0.9))
+        for g in ("isolated", "chained")
+    )
+    torch.testing.assert_close(one.layers[1], other.layers[1])
+    assert not torch.allclose(one.layers[0], other.layers[0])
+
+
+def test_a_reversed_chain_is_a_chain_from_the_last_layer_back(measured):
+    """Step by step: outputs → neurons → the inputs, which the block before puts out."""
+    lm, stats = measured["llama"]
+    found = score(lm, stats, ReverseRank(graph="chained", theta=0.7, gamma=0.9))
+    mass = stats.layers[1].output_norm
+    for place in (1, 0):
+        view, layer = ffn.ffns(lm.model)[place], stats.layers[place]
+        step = partial(centrality.weighted_pagerank, theta=0.7, gamma=0.9)
+        neurons = step(view.down.T, mass, layer.neuron_norm)
+        torch.testing.assert_close(found.layers[place].float(), neurons)
+        mass = step(view.up.T, neurons, layer.input_norm)
+
+
+def test_both_directions_are_the_geometric_mean(measured):
+    numbers = {"theta": 0.3, "gamma": 0.8}
+    both, back, forth = (
+        score(*measured["llama"], by).layers
+        for by in (
+            ReverseRank(direction="both", **numbers),
+            ReverseRank(**numbers),
+            LLMRank(**numbers),
+        )
+    )
+    for m, b, f in zip(both, back, forth, strict=True):
+        torch.testing.assert_close(m.square(), b * f, rtol=1e-6, atol=0)
 
 
 def test_the_seed_decides_random_scores(measured):

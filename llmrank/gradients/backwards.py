@@ -22,11 +22,13 @@ class _Sums:
             len(rows), dtype=torch.float64, device=rows.device
         )
 
-    def add(self, gradient: Float[Tensor, "d_ff d_model"]) -> None:
-        """Take in one sample."""
-        self._sum += gradient
-        self._squares.addcmul_(gradient, gradient)
-        self._curvature += _row_sums(gradient.mul_(self._rows)).square()
+    def add(self, gradient: Float[Tensor, "d_ff d_model"], scale: float) -> bool:
+        """Take in a sample's gradient times a scale; say whether it is finite."""
+        self._sum.add_(gradient, alpha=scale)
+        self._squares.addcmul_(gradient, gradient, value=scale**2)
+        along = gradient.mul_(self._rows).sum(1).double() * scale
+        self._curvature += along.square()
+        return bool(along.isfinite().all())
 
     def reduced(self) -> MemberGradients:
         """Return the sums as numbers per neuron."""
@@ -58,7 +60,7 @@ class Pass:
     def add(self, ids: Int[Tensor, "1 seq_len"]) -> None:
         """Run one sample both ways.
 
-        Its losses are added and the gradients divided in float32: in half precision
+        Its losses are added, and the gradients divided in float32: in half precision
         those of the mean would vanish.
         """
         self._n_targets = ids.shape[1] - 1
@@ -101,12 +103,11 @@ class Pass:
             before = inputs[0].detach()
 
             def backwards(delta: Tensor) -> None:
-                after = delta.detach().flatten(0, -2).float() / self._n_targets
-                if not after.isfinite().all():
+                after = delta.detach().flatten(0, -2).float()
+                gradient = after.T @ before.flatten(0, -2).float()
+                rows = gradient.T if ends else gradient
+                if not sums.add(rows, 1 / self._n_targets):
                     self._broken.append(layer)
-                entered = before.flatten(0, -2).float()
-                gradient = after.T @ entered
-                sums.add(gradient.T if ends else gradient)
 
             output.register_hook(backwards)
 
