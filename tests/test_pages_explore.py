@@ -82,7 +82,8 @@ def test_planes_are_sent_under_the_name_asked_for(opened, graph, n_planes):
     assert header["widths"] == [24, 24]
     assert values.shape == (n_planes, 48)
     others, _ = payloads[given["compared"]]
-    assert others["planes"] == ["activation", "wanda", "l1", "l2", "random"]
+    assert others["planes"][:5] == ["activation", "wanda", "l1", "l2", "random"]
+    assert "llm-rank" not in others["planes"]
 
 
 def test_theta_and_gamma_do_not_change_what_is_sent(opened):
