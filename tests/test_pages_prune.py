@@ -110,7 +110,7 @@ def test_the_recipe_repeats_the_experiment(opened):
         for kind in ("python", "bash")
     )
     assert "PruningSpec(sparsity=0.25, scope='global', multiple_of=1)" in python
-    assert "Wanda()" in python
+    assert "Wanda(column_norm='l2')" in python
     assert "--sparsity 0.25" in shell
     assert "--criterion wanda" in shell
     assert "tiny-llama-wanda-25pct-global" in shell
