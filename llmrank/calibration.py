@@ -42,18 +42,19 @@ class CalibrationSpec:
 class LayerStats:
     """L2 norms over all calibration tokens at one FFN layer, in float64 sums.
 
-    `input_norm`: the FFN's input; `up_norm`: the output of `up`; `neuron_norm` and
-    `neuron_mean`: the input of `down`, which is the neuron's own signal;
-    `output_norm`: the output of `down`, before the residual addition.
-    `block_cosine`, `block_angle`: the residual stream before and after the whole block
-    (attention and FFN), token by token: the mean cosine, and the mean angle as a share
-    of a half turn.
+    `input_norm`: the FFN's input; `up_norm`: the output of `up`; `neuron_norm`,
+    `neuron_mean` and `neuron_abs_mean` (of the absolute values): the input of `down`,
+    which is the neuron's own signal; `output_norm`: the output of `down`, before the
+    residual addition. `block_cosine`, `block_angle`: the residual stream before and
+    after the whole block (attention and FFN), token by token: the mean cosine, and the
+    mean angle as a share of a half turn.
     """
 
     input_norm: Float[Tensor, " d_model"]
     up_norm: Float[Tensor, " d_ff"]
     neuron_norm: Float[Tensor, " d_ff"]
     neuron_mean: Float[Tensor, " d_ff"]
+    neuron_abs_mean: Float[Tensor, " d_ff"]
     output_norm: Float[Tensor, " d_model"]
     block_cosine: float
     block_angle: float
@@ -170,10 +171,10 @@ def measure(
 def drawn(
     lm: LanguageModel, spec: CalibrationSpec
 ) -> tuple[corpora.Text, Int[Tensor, "n_windows seq_len"]]:
-    """Return the calibration text and the windows of it that a spec draws.
+    """Return the calibration text and the windows drawn from it, in that order.
 
     Raises:
-        LLMRankError: the text is unusable or too short.
+        LLMRankError: the text is unusable, or too short.
     """
     source = corpora.text(spec.calibration_text, "calibration")
     windows = corpora.sampled_windows(
@@ -197,19 +198,20 @@ def _combined_layer(parts: Sequence[LayerStats], n_tokens: Sequence[int]) -> Lay
         return _norm(torch.stack(squares).sum(0))
 
     pairs = list(zip(parts, n_tokens, strict=True))
-    sums = torch.stack([p.neuron_mean.double() * n for p, n in pairs]).sum(0)
 
-    def mean(name: str) -> float:
-        return sum(getattr(p, name) * n for p, n in pairs) / sum(n_tokens)
+    def mean(name: str) -> Tensor:
+        sums = [torch.as_tensor(getattr(p, name)).double() * n for p, n in pairs]
+        return (torch.stack(sums).sum(0) / sum(n_tokens)).float()
 
     return LayerStats(
         input_norm=norm("input_norm"),
         up_norm=norm("up_norm"),
         neuron_norm=norm("neuron_norm"),
-        neuron_mean=(sums / sum(n_tokens)).float(),
+        neuron_mean=mean("neuron_mean"),
+        neuron_abs_mean=mean("neuron_abs_mean"),
         output_norm=norm("output_norm"),
-        block_cosine=mean("block_cosine"),
-        block_angle=mean("block_angle"),
+        block_cosine=float(mean("block_cosine")),
+        block_angle=float(mean("block_angle")),
     )
 
 
@@ -227,8 +229,10 @@ def _hooked(p: ffn.Projections) -> dict[str, Tensor]:
         _add(sums, "up", _squares(output))
 
     def on_down(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        _add(sums, "neuron", _squares(inputs[0]))
-        _add(sums, "mean", _sums(inputs[0].float()))
+        signal = inputs[0].float()
+        _add(sums, "neuron", _sums(signal.square()))
+        _add(sums, "mean", _sums(signal))
+        _add(sums, "magnitude", _sums(signal.abs()))
         _add(sums, "output", _squares(output))
 
     p.up.register_forward_hook(on_up)
@@ -281,6 +285,7 @@ def _finished(sums: dict[str, Tensor], n_tokens: int, layer: int) -> LayerStats:
         up_norm=_norm(sums["up"]),
         neuron_norm=_norm(sums["neuron"]),
         neuron_mean=(sums["mean"] / n_tokens).float().cpu(),
+        neuron_abs_mean=(sums["magnitude"] / n_tokens).float().cpu(),
         output_norm=_norm(sums["output"]),
         block_cosine=float(sums["cosine"]) / n_tokens,
         block_angle=float(sums["angle"]) / n_tokens,

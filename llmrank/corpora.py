@@ -18,6 +18,10 @@ from llmrank.models import LanguageModel
 
 Split = Literal["calibration", "evaluation", "questions"]
 EMBEDDED = "embedded"
+SITUATIONS = "situations"
+"""Everyday situations and questions about them (Social IQa): text of another kind than
+the passages, which no task asks and no evaluation reads."""
+
 UPLOADED = "upload:"
 """Before the hash under which the app keeps a text: links name no folder."""
 
@@ -36,8 +40,8 @@ class Text:
 def text(source: str, split: Split) -> Text:
     """Read a text: a split of the embedded Wikipedia passages, or a UTF-8 file.
 
-    A file is one text: whoever calibrates and evaluates on the same file measures on
-    what the scores have seen.
+    The embedded situations are one text, as a file is: whoever calibrates and evaluates
+    on the same one measures on what the scores have seen.
 
     Raises:
         LLMRankError: no such file, not UTF-8, empty, or too large.
@@ -45,6 +49,9 @@ def text(source: str, split: Split) -> Text:
     if source == EMBEDDED:
         content = "\n\n".join(p for p in passages() if split_of(p) == split)
         source = f"embedded BoolQ Wikipedia passages, {split} split"
+    elif source == SITUATIONS:
+        content = "\n\n".join(situations())
+        source = "embedded Social IQa situations"
     else:
         content = decoded(_bytes(_path(source)), source)
     return Text(source, content, hashlib.sha256(content.encode()).hexdigest())
@@ -52,7 +59,7 @@ def text(source: str, split: Split) -> Text:
 
 def state_of(source: str) -> tuple[int, int] | None:
     """Return what changes when a text file does: its time and size, if it is one."""
-    if source == EMBEDDED:
+    if source in (EMBEDDED, SITUATIONS):
         return None
     try:
         found = _path(source).stat()
@@ -111,6 +118,12 @@ def passages() -> tuple[str, ...]:
     """Return the distinct Wikipedia passages of BoolQ's validation split, in order."""
     rows = read_embedded("boolq/none/validation")
     return tuple(dict.fromkeys(str(row["passage"]) for row in rows))
+
+
+def situations() -> tuple[str, ...]:
+    """Return the distinct contexts of Social IQa's validation split with questions."""
+    rows = read_embedded("social_i_qa/none/validation")
+    return tuple(dict.fromkeys(f"{row['context']} {row['question']}" for row in rows))
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from llmrank.evaluation import (
 from llmrank.experiment import Experiment
 from llmrank.footprint import Footprint
 from llmrank.progress import Progress, silent
+from llmrank.spelling import choice
 from llmrank.stages import Stages, StageSpecs
 
 PAPER = LLMRank(site="up")
@@ -197,7 +198,7 @@ def chart_table(points: Sequence[Point], metric: Metric) -> pd.DataFrame:
 def label(criterion: Criterion) -> str:
     """Name a criterion with the parameters that differ from its defaults."""
     changed = [
-        f"{f.name}={getattr(criterion, f.name)}"
+        f"{f.name}={choice(getattr(criterion, f.name))}"
         for f in dataclasses.fields(criterion)  # type: ignore[arg-type]
         if getattr(criterion, f.name) != f.default
     ]

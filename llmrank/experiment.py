@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
 
 from llmrank import corpora
@@ -19,7 +18,15 @@ from llmrank.criteria import Criterion, LLMRank, criterion
 from llmrank.decoding import BenchmarkSpec
 from llmrank.errors import LLMRankError, OptionError
 from llmrank.evaluation import WINDOW, EvaluationSpec
-from llmrank.models import LanguageModel, ModelShape, ModelSpec, pick_device, shape
+from llmrank.gradients import gradient_bytes
+from llmrank.models import (
+    LanguageModel,
+    ModelShape,
+    ModelSpec,
+    free_bytes,
+    pick_device,
+    shape,
+)
 from llmrank.options import described
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningSpec
@@ -61,6 +68,13 @@ class Experiment:
             self.allocation,
             self.repair,
         )
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that are read: calibration, evaluation, a criterion's second."""
+        second = self.criterion.second_text
+        own = (self.calibration.calibration_text, self.evaluation.eval_text)
+        return own if second is None else (*own, second)
 
     def to_json(self) -> dict[str, Any]:
         """Return the experiment as plain values."""
@@ -159,8 +173,7 @@ def run(
 
 def texts_state(experiment: Experiment) -> tuple[tuple[int, int] | None, ...]:
     """Return what changes when a file that the experiment reads does."""
-    texts = (experiment.calibration.calibration_text, experiment.evaluation.eval_text)
-    return tuple(corpora.state_of(source) for source in texts)
+    return tuple(corpora.state_of(source) for source in experiment.texts)
 
 
 def check_names(experiment: Experiment) -> None:
@@ -170,8 +183,7 @@ def check_names(experiment: Experiment) -> None:
         LLMRankError: naming what there is, or what is wrong with the file.
     """
     _ = experiment.tasks.names
-    texts = (experiment.calibration.calibration_text, experiment.evaluation.eval_text)
-    for source in texts:
+    for source in experiment.texts:
         if source != corpora.EMBEDDED:
             corpora.text(source, "evaluation")
 
@@ -232,7 +244,8 @@ def estimate(
     """Estimate the memory of a run from the model's configuration alone.
 
     Working memory: the logits of one evaluation window in float32, three times (model,
-    cast, log-softmax), and the activations of one calibration batch.
+    cast, log-softmax), and the activations of one calibration batch; or the backward
+    pass of a criterion that needs gradients, where that is more.
 
     Args:
         experiment: what is to run.
@@ -248,22 +261,26 @@ def estimate(
     ffn_weights = n_matrices * sizes.d_model * sum(sizes.widths)
     kept = 1 - experiment.pruning.sparsity
     tokens = max(BATCH_TOKENS, experiment.calibration.seq_len)
+    forwards = 3 * 4 * WINDOW * sizes.d_vocab + 4 * 4 * tokens * sizes.d_ff
     return MemoryEstimate(
         name=experiment.model.name,
         dense_bytes=sizes.weight_bytes,
         pruned_bytes=int(ffn_weights * kept) * itemsize,
-        working_bytes=3 * 4 * WINDOW * sizes.d_vocab + 4 * 4 * tokens * sizes.d_ff,
+        working_bytes=max(forwards, _backwards_bytes(experiment, sizes, itemsize)),
         available_bytes=free_bytes(device),
     )
 
 
-def free_bytes(device: torch.device) -> int | None:
-    """Return the memory that is free on a device, or None where it cannot be asked."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    if device.type == "cpu":
-        return int(psutil.virtual_memory().available)
-    return None
+def _backwards_bytes(of: Experiment, sizes: ModelShape, itemsize: int) -> int:
+    if "gradients" not in of.criterion.needs:
+        return 0
+    return gradient_bytes(
+        d_model=sizes.d_model,
+        widths=sizes.widths,
+        d_vocab=sizes.d_vocab,
+        seq_len=of.calibration.seq_len,
+        itemsize=itemsize,
+    )
 
 
 def environment(lm: LanguageModel) -> dict[str, str]:

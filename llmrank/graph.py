@@ -1,7 +1,7 @@
 """An FFN layer as a weighted graph: residual inputs → neurons → residual outputs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from jaxtyping import Float
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from llmrank.calibration import ActivationStats, LayerStats
 from llmrank.ffn import FFN
+from llmrank.gradients import Gradients, LayerGradients
 
 Site = Literal["neuron", "up"]
 """Where a neuron's activation is measured: the input of `down`, or `up`'s output."""
@@ -20,10 +21,16 @@ class FFNGraph:
 
     Edge weights keep their sign; centrality takes absolute values. A gate is no edge:
     it enters through the activation prior alone (site `neuron`).
+
+    `n_tokens`: how many tokens the statistics are of; `gradients`, and `second`, the
+    statistics on a second text, are there for the criteria that need them.
     """
 
     ffn: FFN
     stats: LayerStats
+    n_tokens: int
+    gradients: LayerGradients | None = None
+    second: LayerStats | None = None
 
     @property
     def in_edges(self) -> Float[Tensor, "d_ff d_model"]:
@@ -40,14 +47,43 @@ class FFNGraph:
         return self.stats.neuron_norm if site == "neuron" else self.stats.up_norm
 
 
-def graphs(ffns: Sequence[FFN], stats: ActivationStats) -> tuple[FFNGraph, ...]:
-    """Join each layer's weights with its statistics.
+def graphs(
+    ffns: Sequence[FFN],
+    stats: ActivationStats,
+    *,
+    gradients: Gradients | None = None,
+    second: ActivationStats | None = None,
+) -> tuple[FFNGraph, ...]:
+    """Join each layer's weights with what was measured of it.
+
+    Args:
+        ffns: the weights.
+        stats: the statistics on the calibration text.
+        gradients: those of the loss on that text.
+        second: the statistics on a second text.
 
     Raises:
-        ValueError: the statistics are of another model.
+        ValueError: what was measured is of another model.
     """
-    if len(ffns) != len(stats.layers):
-        raise ValueError(
-            f"the statistics have {len(stats.layers)} layers, the model {len(ffns)}"
-        )
-    return tuple(FFNGraph(f, s) for f, s in zip(ffns, stats.layers, strict=True))
+    n = len(ffns)
+    nothing = (None,) * n
+    columns = {
+        "statistics": stats.layers,
+        "gradients": nothing if gradients is None else gradients.layers,
+        "second statistics": nothing if second is None else second.layers,
+    }
+    for name, layers in columns.items():
+        if len(layers) != n:
+            raise ValueError(f"the {name} have {len(layers)} layers, the model {n}")
+    rows = zip(ffns, *columns.values(), strict=True)
+    return tuple(FFNGraph(f, s, stats.n_tokens, g, t) for f, s, g, t in rows)
+
+
+def mirrored(g: FFNGraph) -> FFNGraph:
+    """Return the graph with every edge turned round: what left a neuron enters it."""
+    turned = replace(
+        g.ffn, up=g.ffn.down.T, down=g.ffn.up.T, gate=None, gate_bias=None,
+        up_bias=None, down_bias=None,
+    )  # fmt: skip
+    ends = {"input_norm": g.stats.output_norm, "output_norm": g.stats.input_norm}
+    return FFNGraph(turned, replace(g.stats, **ends), g.n_tokens)

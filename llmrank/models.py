@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import psutil
 import torch
 from torch import nn
 
@@ -161,6 +162,15 @@ def pick_device(name: str) -> torch.device:
             f"device {name} is not available here; there is: {', '.join(there)}"
         )
     return torch.device(there[0] if name == "auto" else name)
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Return the memory that is free on a device, or None where it cannot be asked."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "cpu":
+        return int(psutil.virtual_memory().available)
+    return None
 
 
 def _too_little_memory(spec: ModelSpec, need: int, device: torch.device) -> str:

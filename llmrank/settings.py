@@ -142,6 +142,19 @@ def snippet(of: Experiment, *, export: str = "pruned-model") -> str:
     )
 
 
+def _scored(of: Experiment) -> list[str]:
+    """Write what the criterion reads beside the statistics, and the scoring."""
+    lines, given, second = [], "", of.criterion.second_text
+    if "gradients" in of.criterion.needs:
+        lines += [f"gradients = llmrank.differentiate(dense, {of.calibration!r})"]
+        given += ", gradients=gradients"
+    if second is not None:
+        beside = replace(of.calibration, calibration_text=second)
+        lines += [f"second = llmrank.calibrate(dense, {beside!r})"]
+        given += ", second=second"
+    return [*lines, f"scores = llmrank.score(dense, stats, {of.criterion!r}{given})"]
+
+
 def _sections_in(measures: str) -> list[str]:
     names = ("evaluation", "tasks", "benchmark")
     return [n.removesuffix("s") for n in names if f"{n}=" in measures]

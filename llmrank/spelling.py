@@ -1,4 +1,6 @@
-"""How numbers are written, the same on every page and on the command line."""
+"""How numbers and choices are written, the same everywhere."""
+
+import re
 
 
 def number(value: int | float) -> str:
@@ -36,3 +38,14 @@ def duration(seconds: int | float) -> str:
         return f"about {max(seconds, 1):.0f} s"
     minutes = seconds / 60
     return f"about {minutes:.0f} min" if minutes < 90 else f"about {minutes / 60:.1f} h"
+
+
+def choice(value: object) -> str:
+    """Write what an option is set to as a part of a name: of a path its last part.
+
+    Text from outside keeps letters, digits, spaces, dots and dashes: names stand in
+    markdown and in charts.
+    """
+    if not isinstance(value, str):
+        return str(value)
+    return re.sub(r"[^\w .-]", "", value.rsplit("/", 1)[-1])[:40]

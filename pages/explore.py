@@ -44,8 +44,13 @@ def named(of: Experiment, *more: str) -> str:
 
 
 def others_of(of: Experiment) -> list[Criterion]:
-    """Return the criteria that the one in hand is compared with."""
-    return [CRITERIA[name]() for name in CRITERIA if name != of.criterion.name]
+    """Return the criteria that the one in hand is compared with.
+
+    Those that would have to read more text first are left out: a page does not wait.
+    """
+    others = [CRITERIA[name]() for name in CRITERIA if name != of.criterion.name]
+    ready = cached.stages().has_evidence
+    return [by for by in others if ready(of.model, of.calibration, by)]
 
 
 @st.cache_data(show_spinner=False, max_entries=4)
@@ -104,10 +109,11 @@ def show_canvas() -> None:
         st.toggle(
             "Compare with other criteria",
             key="compare_others",
-            help="Scores by each of them and sends these: five numbers per neuron",
+            help="Scores by each of them and sends these: a number per neuron each",
         )
     name = named(e)
-    compared = named(e, "compared") if compares(e) else None
+    others = [o.name for o in others_of(e)]
+    compared = named(e, "compared", *others) if compares(e) else None
     if at_hand(e):
         links = selected.links(e)
         plan = cached.stages().plan(e.stage_specs)

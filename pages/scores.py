@@ -143,6 +143,8 @@ def show_other(scores: Scored, plan: PruningPlan) -> None:
     """Set a second criterion beside the experiment's."""
     with panels.panel():
         other, layer = choose_other(len(scores))
+        if not panels.has_scores(replace(e, criterion=other)):
+            return
         known = e.model, e.calibration, other
         with st.spinner(f"Scoring by {other.name}"):
             others = cached.stages().scores(*known).normalised
@@ -169,7 +171,7 @@ def choose_other(n_layers: int) -> tuple[Criterion, int | None]:
         )
         shown = looks.choose("scores", of, "Ranks in layer")
     with st.container(horizontal=True):
-        own = options(CRITERIA[name])
+        own = [o for o in options(CRITERIA[name]) if o.kind is not str or o.choices]
         values = {o.name: looks.choose("scores", o) for o in own}
     return criterion(name, **values), None if shown == "all" else int(shown)
 

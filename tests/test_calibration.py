@@ -10,10 +10,14 @@ from llmrank import calibration, ffn
 from llmrank.calibration import BATCH_TOKENS, CalibrationSpec, calibrate, measure
 from llmrank.criteria import CRITERIA, score
 from llmrank.errors import CancelledError, LLMRankError, OptionError
+from llmrank.gradients import differentiate
 from llmrank.models import LanguageModel
 from llmrank.pruning import PruningSpec, plan
 
-NAMES = ("input_norm", "up_norm", "neuron_norm", "neuron_mean", "output_norm")
+NAMES = (
+    "input_norm", "up_norm", "neuron_norm", "neuron_mean", "neuron_abs_mean",
+    "output_norm",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +42,7 @@ def naive(lm, windows):
         {
             **{f"{n}_norm": torch.linalg.vector_norm(t, dim=0) for n, t in s.items()},
             "neuron_mean": s["neuron"].mean(0),
+            "neuron_abs_mean": s["neuron"].abs().mean(0),
         }
         for s in flat
     ]
@@ -151,7 +156,8 @@ def test_activations_of_zero_are_statistics_of_zero(windows):
 def test_activations_of_zero_still_give_scores_and_a_plan(tiny_text, name):
     lm = silent_model()
     spec = CalibrationSpec(calibration_text=str(tiny_text), samples=4, seq_len=40)
-    scores = score(lm, calibrate(lm, spec), CRITERIA[name]())
+    more = {"gradients": differentiate(lm, spec), "second": calibrate(lm, spec)}
+    scores = score(lm, calibrate(lm, spec), CRITERIA[name](), **more)
     for layer in scores.normalised:
         assert layer.isfinite().all()
         assert float(layer.sum()) == pytest.approx(1)

@@ -36,11 +36,12 @@ def as_graph(block):
         up_norm=t["up_norm"],
         neuron_norm=t["neuron_norm"],
         neuron_mean=torch.zeros_like(t["neuron_norm"]),
+        neuron_abs_mean=torch.zeros_like(t["neuron_norm"]),
         output_norm=t["output_norm"],
         block_cosine=1.0,
         block_angle=0.0,
     )
-    return FFNGraph(FFN(0, None, t["up"], t["down"], None, None, None), stats)
+    return FFNGraph(FFN(0, None, t["up"], t["down"], None, None, None), stats, 1)
 
 
 @pytest.mark.parametrize(("blocks", "case"), list(reference_cases()))

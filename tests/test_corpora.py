@@ -9,15 +9,18 @@ from conftest import TEXT, tiny_model
 
 from llmrank import corpora
 from llmrank.corpora import (
+    SITUATIONS,
     Text,
     all_windows,
     first_windows,
     passages,
     sampled_windows,
+    situations,
     split_of,
     text,
 )
 from llmrank.errors import LLMRankError
+from llmrank.tasks import TASKS
 
 SPLITS = ("calibration", "evaluation", "questions")
 
@@ -55,6 +58,21 @@ def test_a_passage_belongs_to_its_split_for_ever():
     first = {p: hashlib.sha256(p.encode()).hexdigest()[:2] for p in "abc"}
     assert first == {"a": "ca", "b": "3e", "c": "2e"}
     assert [split_of(p) for p in "abc"] == ["evaluation", "questions", "evaluation"]
+
+
+def test_situations_are_a_text_of_another_kind():
+    found = text(SITUATIONS, "calibration")
+    assert found.source == "embedded Social IQa situations"
+    assert found == text(SITUATIONS, "evaluation")
+    every = found.content.split("\n\n")
+    assert len(every) == len(set(every)) == len(situations()) > 1900
+    assert all(one.endswith("?") or "?" in one for one in every)
+    assert not set(every) & set(passages())
+    assert corpora.state_of(SITUATIONS) is None
+
+
+def test_no_task_asks_what_the_situations_hold():
+    assert not any("social" in TASKS[name].dataset for name in TASKS)
 
 
 def test_a_split_says_where_it_comes_from():

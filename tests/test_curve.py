@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from llmrank.calibration import CalibrationSpec
-from llmrank.criteria import CRITERIA, L2, Activation, LLMRank, Random
+from llmrank.criteria import CRITERIA, L2, Activation, GPrune, LLMRank, Random
 from llmrank.curve import (
     PAPER,
     Point,
@@ -206,6 +206,7 @@ def test_rivals_are_all_the_others_once(in_hand):
         (PAPER, "llm-rank site=up"),
         (LLMRank(theta=1, graph="chained"), "llm-rank theta=1.0 graph=chained"),
         (Random(seed=3), "random seed=3"),
+        (GPrune(second_text="/a/b/my *text*.md"), "gprune second_text=my text.md"),
     ],
 )
 def test_a_label_names_what_differs_from_the_defaults(criterion, name):

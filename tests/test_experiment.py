@@ -11,19 +11,21 @@ from conftest import tiny_model
 from llmrank import comparison, curve, evaluation
 from llmrank.calibration import BATCH_TOKENS, CalibrationSpec
 from llmrank.comparison import TaskSpec
-from llmrank.criteria import L1, LLMRank, Random, Wanda
+from llmrank.criteria import L1, GPrune, LLMRank, Random, Taylor, Wanda
 from llmrank.decoding import BenchmarkSpec
 from llmrank.errors import CancelledError, LLMRankError, OptionError
 from llmrank.evaluation import EvaluationSpec
 from llmrank.experiment import (
     Experiment,
+    check_names,
     check_room,
     environment,
     estimate,
-    free_bytes,
     run,
+    texts_state,
 )
-from llmrank.models import ModelSpec
+from llmrank.gradients import needed_bytes
+from llmrank.models import ModelSpec, free_bytes
 from llmrank.pruning import PruningSpec
 from llmrank.stages import Stages
 
@@ -127,6 +129,31 @@ def test_the_estimate_bounds_what_the_models_hold(small):
     assert (
         sum(p.nbytes for p in both.values()) <= found.dense_bytes + found.pruned_bytes
     )
+
+
+def test_a_backward_pass_counts_where_it_is_needed_and_larger(small):
+    """By the estimate of the pass itself, from the loaded model's sizes."""
+    e = dataclasses.replace(small, criterion=Taylor())
+    lm = Stages().model(e.model)
+    backwards = needed_bytes(lm, e.calibration.seq_len)
+    forwards = estimate(small).working_bytes
+    assert estimate(e).working_bytes == max(forwards, backwards)
+    longer = dataclasses.replace(e.calibration, seq_len=2048)
+    e = dataclasses.replace(e, calibration=longer)
+    assert estimate(e).working_bytes == needed_bytes(lm, 2048) > forwards
+
+
+def test_a_second_text_is_checked_and_watched_as_the_others(small, tmp_path):
+    path = tmp_path / "second.txt"
+    e = dataclasses.replace(small, criterion=GPrune(second_text=str(path)))
+    assert e.texts == (*small.texts, str(path))
+    with pytest.raises(LLMRankError, match=r"second\.txt cannot be read"):
+        check_names(e)
+    path.write_text("Some text.")
+    check_names(e)
+    before = texts_state(e)
+    path.write_text("Some other text.")
+    assert texts_state(e) != before
 
 
 def test_half_precision_is_estimated_as_half(small):

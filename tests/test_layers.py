@@ -16,10 +16,9 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "folders",
     "hub", "hf", "memo", "ffn",
-    "sources", "models", "corpora", "calibration", "walk", "moments", "graph",
-    "centrality", "planes", "compressibility", "criteria", "allocation", "pruning",
-    "prefixes",
-    "repair", "nearness", "sensitivity", "payload", "export",
+    "sources", "models", "corpora", "calibration", "gradients", "walk", "moments",
+    "graph", "centrality", "planes", "compressibility", "criteria", "allocation",
+    "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "export",
     "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",
     "comparison", "speeds", "stages", "experiment", "curve", "targets", "generation",
     "settings", "summary", "jobs", "agreement", "inspector", "readings", "stability",

@@ -23,6 +23,7 @@ from llmrank.experiment import Experiment
 from llmrank.models import ModelSpec
 from llmrank.options import options
 from llmrank.spelling import number, times
+from llmrank.stages import Stages
 
 ROOT = Path(__file__).parents[1]
 
@@ -208,10 +209,11 @@ def test_score_writes_scores_and_statistics(small, tmp_path, criterion):
         metadata = file.metadata()
     e = Experiment.from_json(json.loads(metadata["recipe"]))
     assert e.criterion.name == criterion
-    lm = llmrank.load(e.model)
-    stats = llmrank.calibrate(lm, e.calibration)
+    lm, known = llmrank.load(e.model), (e.model, e.calibration, e.criterion)
+    stats, gradients, second = Stages().evidence(*known)
     assert metadata["text_sha256"] == stats.text_sha256
-    expected = llmrank.score(lm, stats, e.criterion).layers
+    more = {"gradients": gradients, "second": second}
+    expected = llmrank.score(lm, stats, e.criterion, **more).layers
     for i in (0, 1):
         assert torch.equal(stored[f"layers.{i}.scores"], expected[i].float())
         assert torch.equal(stored[f"layers.{i}.up_norm"], stats.layers[i].up_norm)
@@ -307,7 +309,7 @@ REFUSED = [
     (["--graph", "round"], "graph must be one of isolated, chained, got 'round'"),
     (["--allocation", "x"], "unknown allocation 'x'; there are: uniform, global, "),
     (["--criterion", "x"], "unknown criterion 'x'; there are: llm-rank, activation"),
-    (["--criterion", "l1", "--theta", "0"], "criterion l1 has no theta; it has: no"),
+    (["--criterion", "l1", "--theta", "0"], "criterion l1 has no theta; it has: wei"),
     (["--batch", "0"], "batch must be a whole number and lie in [1, 1024], got 0"),
     (["--items", "1.5"], "items must be a whole number and lie in [2, 20000], got"),
     (["--eval-tokens", "100"], "eval_tokens must be a whole number and lie in [1024"),

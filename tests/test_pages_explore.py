@@ -82,7 +82,8 @@ def test_planes_are_sent_under_the_name_asked_for(opened, graph, n_planes):
     assert header["widths"] == [24, 24]
     assert values.shape == (n_planes, 48)
     others, _ = payloads[given["compared"]]
-    assert others["planes"] == ["activation", "wanda", "l1", "l2", "random"]
+    assert others["planes"][:5] == ["activation", "wanda", "l1", "l2", "random"]
+    assert "llm-rank" not in others["planes"]
 
 
 def test_theta_and_gamma_do_not_change_what_is_sent(opened):
@@ -100,6 +101,34 @@ def test_any_criterion_is_drawn_from_its_own_scores(opened):
     }
     assert sent[canvas(at)["planes"]]["planes"] == ["wanda"]
     assert "exponents" not in sent[canvas(at)["planes"]]
+
+
+def test_what_a_criterion_needs_is_read_by_a_job_before_it_is_drawn(
+    tiny_folder, tiny_text
+):
+    """A seed of its own: nothing of this calibration has been read by others."""
+    asked = {"model": tiny_folder, "calibration_text": tiny_text, "seed": 77}
+    few = {"samples": 2, "seq_len": 32}
+    plain = read(open_page(PAGE, **asked, **few))
+    names = lambda at: {  # noqa: E731
+        name
+        for header, _ in map(unpacked, components(at)["llmrank_payload"])
+        for name in header["planes"]
+    }
+    assert {"flap", "cfsp"} <= names(plain)
+    assert not {"taylor", "gblm", "gprune"} & names(plain)
+    at = open_page(PAGE, **asked, **few, criterion="taylor")
+    assert any("taylor needs gradients" in i.value for i in at.info)
+    at = read(at)
+    assert not at.exception
+    assert {"taylor", "gblm"} <= names(at)
+
+
+def test_the_sidebar_moves_what_the_canvas_does_not(opened):
+    """θ and γ are the canvas's only where it has the planes for them."""
+    keys = {slider.key for slider in opened(criterion="reverse-rank").slider}
+    assert {"control_theta", "control_gamma"} <= keys
+    assert "control_sparsity" not in keys
 
 
 def test_the_sidebar_leaves_to_the_canvas_what_is_the_canvas(opened):
@@ -147,7 +176,7 @@ def test_a_held_neuron_is_shown_with_its_rank_under_every_criterion(opened):
     assert "Layer 1, neuron 5" in [s.value for s in at.subheader]
     ranks = at.dataframe[0].value
     assert ranks["criterion"].tolist()[0] == "llm-rank"
-    assert len(ranks) == 6
+    assert {"wanda", "flap", "random"} < set(ranks["criterion"])
     assert ranks["in layer"].between(1, 24).all()
 
 

@@ -110,7 +110,7 @@ def test_the_recipe_repeats_the_experiment(opened):
         for kind in ("python", "bash")
     )
     assert "PruningSpec(sparsity=0.25, multiple_of=1)" in python
-    assert "Wanda()" in python
+    assert "Wanda(column_norm='l2')" in python
     assert "--sparsity 0.25" in shell
     assert "--criterion wanda" in shell
     assert "tiny-llama-wanda-25pct-global" in shell
@@ -215,6 +215,11 @@ def test_a_shared_server_reads_no_texts_but_uploads(opened, monkeypatch):
     at = opened()
     assert any("upload the text" in e.value for e in at.error)
     assert not [b for b in at.main.button if b.key == "read"]
+    own = {"calibration_text": "embedded", "eval_text": "embedded"}
+    at = opened(criterion="gprune", second_text="/etc/hosts", **own)
+    assert any("upload the text" in e.value for e in at.error)
+    at = opened(criterion="gprune", **own)
+    assert not any("upload the text" in e.value for e in at.error)
 
 
 def test_an_export_that_fails_says_why_and_the_page_lives(opened, tmp_path):

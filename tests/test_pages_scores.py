@@ -252,3 +252,23 @@ def test_a_model_that_was_forgotten_is_read_again(scores_page, uneven_folder, tm
     at.run()
     assert not at.get("plotly_chart")
     assert len(read(at).get("plotly_chart")) == 5
+
+
+def test_a_second_criterion_that_would_read_more_asks_first(scores_page):
+    """Gradients of this calibration have never been taken: a button, then its ranks."""
+    link = {"view": "scores.other.taylor", "seed": "78"}
+    at = read(scores_page(**link))
+    assert not at.exception
+    assert any("taylor needs gradients" in i.value for i in at.info)
+    n_charts = len(figures(at))
+    at = read(at)
+    assert not at.exception
+    assert not any("needs gradients" in i.value for i in at.info)
+    assert len(figures(at)) == n_charts + 2
+
+
+def test_a_free_text_of_the_second_criterion_is_its_usual_one(scores_page):
+    at = read(scores_page(view="scores.other.gprune"))
+    assert not at.exception
+    assert "look_scores.second_text" not in str(at.text_input)
+    assert any("gprune reads as much of a second text" in i.value for i in at.info)

@@ -58,10 +58,10 @@ def random_graph(seed, d_ff, d_model, *, zeros=0.2, dead=0):
     down = torch.randn(d_model, d_ff, generator=g, dtype=torch.float64)
     norms = [
         torch.rand(n, generator=g, dtype=torch.float64)
-        for n in (d_model, d_ff, d_ff, d_ff, d_model)
+        for n in (d_model, d_ff, d_ff, d_ff, d_ff, d_model)
     ]
     return FFNGraph(
-        FFN(0, None, up, down, None, None, None), LayerStats(*norms, 1.0, 0.0)
+        FFN(0, None, up, down, None, None, None), LayerStats(*norms, 1.0, 0.0), 1
     )
 
 
@@ -148,8 +148,8 @@ def test_isolated_planes_by_hand():
     """The graph of `test_centrality.test_one_step_by_hand`."""
     up = torch.tensor([[1.0, 0.0], [-3.0, 2.0]])
     two, prior = torch.tensor([2.0, 2.0]), torch.tensor([1.0, 3.0])
-    stats = LayerStats(two, prior, prior, prior, two, 1.0, 0.0)
-    g = FFNGraph(FFN(0, None, up, up.T, None, None, None), stats)
+    stats = LayerStats(two, prior, prior, prior, prior, two, 1.0, 0.0)
+    g = FFNGraph(FFN(0, None, up, up.T, None, None, None), stats, 1)
     made = planes([g], graph="isolated", site="neuron")
     (layer,) = made.layers
     assert layer.dtype == torch.float32

@@ -1,6 +1,7 @@
 """Settings and experiments: both ways, by the command line, and as running Python."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import shlex
@@ -15,7 +16,15 @@ from transformers import AutoModelForCausalLM
 from llmrank.__main__ import _described, _parser
 from llmrank.allocation import Global
 from llmrank.calibration import CalibrationSpec
-from llmrank.criteria import CRITERIA, LLMRank, Random, Wanda, criterion
+from llmrank.criteria import (
+    CRITERIA,
+    GPrune,
+    LLMRank,
+    Random,
+    Taylor,
+    Wanda,
+    criterion,
+)
 from llmrank.decoding import BenchmarkSpec
 from llmrank.errors import OptionError
 from llmrank.evaluation import EvaluationSpec
@@ -230,7 +239,7 @@ def test_an_unknown_part_of_the_method_is_refused(part):
 def test_a_parameter_of_another_criterion_is_refused():
     with pytest.raises(OptionError) as caught:
         experiment({"criterion": "wanda", "theta": "0.5"})
-    assert str(caught.value) == "criterion wanda has no theta; it has: no parameters"
+    assert str(caught.value) == "criterion wanda has no theta; it has: column_norm"
     assert applicable({"criterion": "wanda", "theta": "0.5", "seed": "1"}) == {
         "criterion": "wanda", "seed": "1",
     }  # fmt: skip
@@ -288,6 +297,32 @@ def test_the_python_snippet_builds_its_specs(chosen, parts, seed):
     (compared,) = [line for line in calls if "llmrank.compare" in line]
     start = "found = llmrank.compare(dense, pruned, "
     assert eval(compared.removeprefix(start)[:-1], names) == e.measures
+
+
+@pytest.mark.parametrize(
+    ("by", "read"),
+    [
+        (Taylor(), "llmrank.differentiate(dense, {calibration!r})"),
+        (GPrune(second_text="other.txt"), "llmrank.calibrate(dense, {beside!r})"),
+    ],
+)
+def test_the_snippet_reads_what_the_criterion_needs(by, read):
+    e = Experiment(criterion=by)
+    beside = dataclasses.replace(e.calibration, calibration_text="other.txt")
+    expected = read.format(calibration=e.calibration, beside=beside)
+    lines = snippet(e).splitlines()
+    (reading,) = [line for line in lines if line.endswith(f" = {expected}")]
+    (scoring,) = [line for line in lines if line.startswith("scores = ")]
+    name = reading.split(" ")[0]
+    assert scoring == (f"scores = llmrank.score(dense, stats, {by!r}, {name}={name})")
+
+
+def test_a_name_means_the_same_in_every_criterion():
+    """Settings are flat: one control, one flag, one word in the link."""
+    seen = {}
+    for o in (o for name in CRITERIA for o in options(CRITERIA[name])):
+        limits = (o.kind, o.default, o.low, o.high, o.below, o.choices)
+        assert seen.setdefault(o.name, limits) == limits, o.name
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import llmrank
-from llmrank.spelling import counted, duration, interval, number, share, times
+from llmrank.spelling import choice, counted, duration, interval, number, share, times
 
 ROOT = Path(llmrank.__file__).parents[1]
 
@@ -25,6 +25,22 @@ ROOT = Path(llmrank.__file__).parents[1]
 )
 def test_a_share_has_three_digits_and_a_space(ratio, said):
     assert share(ratio) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("chained", "chained"),
+        ("/home/me/second-text.v2.txt", "second-text.v2.txt"),
+        ("![x](http://a/b.png)", "b.png"),
+        ("<img src=x>*`_", "img srcx_"),
+        ("a" * 60, "a" * 40),
+        (3, "3"),
+        (0.5, "0.5"),
+    ],
+)
+def test_a_choice_stands_in_a_name_as_plain_text(value, said):
+    assert choice(value) == said
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,21 @@ from llmrank.calibration import (
     calibrate,
     calibrate_parts,
     combined,
+    drawn,
 )
-from llmrank.criteria import CRITERIA, L1, LLMRank, Random, Wanda, score
+from llmrank.criteria import (
+    CRITERIA,
+    L1,
+    Gblm,
+    GPrune,
+    LLMRank,
+    Random,
+    Taylor,
+    Wanda,
+    score,
+)
 from llmrank.errors import CancelledError, LLMRankError
+from llmrank.gradients import differentiate, differentiate_parts, measure
 from llmrank.models import LanguageModel, ModelSpec
 from llmrank.pruning import PruningSpec, plan
 from llmrank.stability import (
@@ -46,7 +58,7 @@ def calibration(tiny_text):
 
 @pytest.fixture(scope="module")
 def parts(tiny, calibration):
-    return nested_parts(tiny, calibration)
+    return nested_parts(tiny, calibration, LLMRank())
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +68,16 @@ def found(tiny, calibration, parts):
     )
 
 
-def drops(lm, stats, by=LLMRank(), pruning=HALF):
-    dropped = plan(score(lm, stats, by), pruning).drop
+@pytest.fixture(scope="module")
+def pieces(tiny, calibration):
+    """All evidence there is, of each of two disjoint parts of the text."""
+    stats = calibrate_parts(tiny, calibration, [8, 8])
+    backwards = differentiate_parts(tiny, calibration, [8, 8])
+    return [(stats[i], backwards[2 * i], stats[1 - i]) for i in (0, 1)]
+
+
+def drops(lm, stats, by=LLMRank(), pruning=HALF, **more):
+    dropped = plan(score(lm, stats, by, **more), pruning).drop
     return {(i, int(n)) for i, layer in enumerate(dropped) for n in layer}
 
 
@@ -97,10 +117,10 @@ def test_unequal_parts_are_weighted_by_their_tokens(tiny, calibration):
 
 def test_leading_parts_are_what_fewer_samples_measure(tiny, calibration, parts):
     """The seed draws one order: a half is calibration with half the samples."""
-    assert [p.n_tokens // 32 for p in parts] == [2, 2, 4, 8]
+    assert [p.n_tokens // 32 for p in parts.stats] == [2, 2, 4, 8]
     for end, samples in ((1, 2), (2, 4), (3, 8), (4, 16)):
         fewer = dataclasses.replace(calibration, samples=samples)
-        alone, ours = calibrate(tiny, fewer), combined(parts[:end])
+        alone, ours = calibrate(tiny, fewer), combined(parts.stats[:end])
         assert ours.n_tokens == alone.n_tokens
         for a, b in zip(ours.layers, alone.layers, strict=True):
             torch.testing.assert_close(a.neuron_norm, b.neuron_norm)
@@ -110,9 +130,9 @@ def test_parts_that_are_not_the_whole_are_refused(tiny, calibration, parts):
     for lengths in ([8, 7], [16, 0], [20, -4]):
         with pytest.raises(ValueError, match="must be at least 1 and sum to"):
             calibrate_parts(tiny, calibration, lengths)
-    other = dataclasses.replace(parts[0], text_sha256="0" * 64)
+    other = dataclasses.replace(parts.stats[0], text_sha256="0" * 64)
     with pytest.raises(ValueError, match="different texts are not parts of one"):
-        combined([parts[0], other])
+        combined([parts.stats[0], other])
 
 
 def test_each_token_is_read_once(tiny, calibration):
@@ -217,12 +237,16 @@ def test_a_global_threshold_counts_chance_by_layer(tiny, calibration, parts):
 
 
 @pytest.mark.parametrize("name", list(CRITERIA))
-def test_exactly_the_criteria_that_look_at_no_data_are_called_blind(tiny, parts, name):
-    """A new criterion that looks at no data has to say so."""
-    by = CRITERIA[name]()
-    a, b = (score(tiny, p, by).layers for p in (parts[0], parts[-1]))
-    same = all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-    assert same == (not by.reads_activations)
+def test_a_criterion_reads_what_it_says_it_needs_and_no_more(tiny, pieces, name):
+    """Other evidence of a kind, all else the same, gives other scores, or the same."""
+    by, (here, there) = CRITERIA[name](), pieces
+    ours = score(tiny, *here[:1], by, gradients=here[1], second=here[2]).layers
+    kinds = ("activations", "gradients", "second text")
+    for place, kind in enumerate(kinds):
+        stats, backwards, second = (*here[:place], there[place], *here[place + 1 :])
+        theirs = score(tiny, stats, by, gradients=backwards, second=second).layers
+        same = all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
+        assert same == (kind not in by.needs), kind
 
 
 @pytest.mark.parametrize("by", [L1(), Random(seed=7)])
@@ -234,6 +258,62 @@ def test_a_criterion_without_data_reads_nothing_and_says_so(tiny, by):
         f"{by.name} looks at no data: calibration does not matter for it."
     )
     assert len(as_table(found)) == 0
+
+
+# --- what does not add up -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def separately(tiny, calibration):
+    """Statistics and gradients of fewer samples, each measured anew."""
+    every = {n: dataclasses.replace(calibration, samples=n) for n in (2, 4, 8, 16)}
+    return {n: (calibrate(tiny, c), differentiate(tiny, c)) for n, c in every.items()}
+
+
+@pytest.fixture(scope="module")
+def backwards(tiny, calibration):
+    return nested_parts(tiny, calibration, Taylor())
+
+
+@pytest.mark.parametrize("by", [Taylor(), Gblm()], ids=lambda by: by.name)
+def test_gradients_of_sizes_are_those_of_separate_passes(
+    tiny, calibration, separately, backwards, by
+):
+    found = stability(
+        tiny, StageSpecs(tiny.spec, calibration, by, HALF), parts=backwards
+    )
+    dropped = {
+        n: drops(tiny, stats, by, gradients=of_these)
+        for n, (stats, of_these) in separately.items()
+    }
+    for match, samples in zip(found.sizes, (2, 4, 8), strict=True):
+        both = dropped[16] & dropped[samples]
+        assert match.dropped_by_both == len(both) / len(dropped[16])
+
+
+def test_gradients_of_the_second_half_are_those_of_its_windows(
+    tiny, calibration, backwards
+):
+    _, windows = drawn(tiny, calibration)
+    (expected,) = measure(tiny, windows[8:])
+    second = backwards.gradients[-1]
+    assert second.n_samples == 8
+    for a, b in zip(second.layers, expected, strict=True):
+        torch.testing.assert_close(a.down.element_change, b.down.element_change)
+
+
+def test_a_second_text_is_read_once_and_whole(tiny, calibration, tmp_path):
+    second = tmp_path / "second.txt"
+    second.write_text("0123456789 " * 200)
+    by = GPrune(second_text=str(second))
+    found = nested_parts(tiny, calibration, by)
+    beside = dataclasses.replace(calibration, calibration_text=str(second))
+    assert found.second.n_tokens == 512
+    for a, b in zip(found.second.layers, calibrate(tiny, beside).layers, strict=True):
+        assert torch.equal(a.neuron_norm, b.neuron_norm)
+    assert found.gradients is None
+    specs = StageSpecs(tiny.spec, calibration, by, HALF)
+    assert stability(tiny, specs, parts=found).halves is not None
 
 
 # --- what is said --------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 import llmrank
 from llmrank.allocation import Global
 from llmrank.calibration import CalibrationSpec
-from llmrank.criteria import Activation, LLMRank
+from llmrank.criteria import Activation, Gblm, GPrune, LLMRank, Taylor
 from llmrank.errors import CancelledError, LLMRankError
 from llmrank.evaluation import EvaluationSpec, evaluate
 from llmrank.footprint import footprint
@@ -355,6 +355,53 @@ def test_a_text_is_read_with_a_prefix_where_the_neurons_are_sorted(specs, evalua
     assert torch.equal(text.nll, evaluate(stages.prefix(asked), evaluation).nll)
     torch.testing.assert_close(text.nll, cut.nll, rtol=1e-5, atol=1e-5)
     assert same_sizes == sizes
+
+
+def test_one_backward_pass_serves_every_criterion_that_reads_gradients(specs):
+    stages, told = Stages(), []
+    known = specs[:2]
+    criteria = (Taylor(), Taylor(granularity="vector"), Gblm(), Gblm(alpha=1))
+    assert not stages.has_evidence(*known, Taylor())
+    for by in criteria:
+        stages.scores(*known, by, progress=lambda *step: told.append(step))
+    passes = [done for what, done, _ in told if what == "Taking gradients"]
+    assert passes == [0, 1, 2, 3, 4]
+    assert stages.gradients(*known) is stages.gradients(*known)
+    assert all(stages.has_evidence(*known, by) for by in criteria)
+    for by in criteria[:1]:
+        dense = llmrank.load(known[0])
+        stats = llmrank.calibrate(dense, known[1])
+        backwards = llmrank.differentiate(dense, known[1])
+        expected = llmrank.score(dense, stats, by, gradients=backwards)
+        found = stages.scores(*known, by)
+        for a, b in zip(found.layers, expected.layers, strict=True):
+            assert torch.equal(a, b)
+
+
+def test_only_what_a_criterion_needs_is_read(specs):
+    told = set()
+    stages = Stages()
+    for by in (Activation(), GPrune(second_text=specs[1].calibration_text)):
+        stages.evidence(*specs[:2], by, progress=lambda what, *_: told.add(what))
+    assert "Taking gradients" not in told
+    assert stages.evidence(*specs[:2], Activation())[1:] == (None, None)
+
+
+def test_a_second_text_that_changes_is_read_anew(specs, tmp_path):
+    path = tmp_path / "second.txt"
+    path.write_text("0123456789 " * 100)
+    stages, by = Stages(), GPrune(second_text=str(path))
+    known = (*specs[:2], by)
+    own = StageSpecs(*known, specs.pruning)
+    first, pruned = stages.scores(*known), stages.pruned(own)
+    assert stages.has_evidence(*known)
+    assert stages.scores(*known) is first
+    path.write_text("Abc, def. " * 100)
+    assert not stages.has_evidence(*known)
+    assert stages.pruned(own) is not pruned
+    again = stages.scores(*known)
+    pairs = zip(first.layers, again.layers, strict=True)
+    assert not all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_stage_that_is_cancelled_begins_anew(specs):

@@ -51,7 +51,7 @@ export class Beside {
     const canvas = x.find(".overlap");
     canvas.parentElement.hidden = !compared;
     if (!compared) return;
-    const costly = x.engine.n * compared.names.length > 400_000;
+    const costly = x.engine.n * compared.names.length > 600_000;
     if (!costly || x.resting) {
       this.shares = overlaps(x.engine, compared, x.settings, x.layers());
     }

@@ -103,6 +103,7 @@ export function overlap(canvas, shares, theme) {
   const line = Math.min(30, height / Math.max(1, names.length));
   const left = 84;
   const room = width - left - 52;
+  const bar = Math.min(14, line - 2);
   context.textBaseline = "middle";
   names.forEach((name, i) => {
     const y = i * line + line / 2;
@@ -110,9 +111,9 @@ export function overlap(canvas, shares, theme) {
     context.textAlign = "right";
     context.fillText(name, left - 8, y, left - 8);
     context.fillStyle = theme.line;
-    context.fillRect(left, y - 7, room, 14);
+    context.fillRect(left, y - bar / 2, room, bar);
     context.fillStyle = theme.accent;
-    context.fillRect(left, y - 7, room * shares[name], 14);
+    context.fillRect(left, y - bar / 2, room * shares[name], bar);
     context.fillStyle = theme.text;
     context.textAlign = "left";
     context.fillText(percent(shares[name]), left + room + 6, y);

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from torch import Tensor
 from llmrank import ffn
 from llmrank.calibration import ActivationStats
 from llmrank.errors import LLMRankError
+from llmrank.gradients import Gradients
 from llmrank.graph import FFNGraph, Site, graphs
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent, track
@@ -21,6 +22,10 @@ SITE_HELP = (
     "Where activation is measured: neuron = the input of down_proj (the neuron's own "
     "signal), up = the output of up_proj (the paper's code)"
 )
+
+
+Need = Literal["activations", "gradients", "second text"]
+"""What a criterion reads beside the weights."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,13 @@ class Criterion(ABC):
     """A way to score neurons; its fields are its parameters."""
 
     name: ClassVar[str]
-    reads_activations: ClassVar[bool] = True
-    """False where the scores are the same whatever the calibration text."""
+    needs: ClassVar[frozenset[Need]] = frozenset({"activations"})
+    """Empty where the scores are the same whatever the calibration text."""
+
+    @property
+    def second_text(self) -> str | None:
+        """The text that is read beside the calibration text, if one is."""
+        return None
 
     @abstractmethod
     def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
@@ -65,14 +75,29 @@ def score(
     stats: ActivationStats,
     by: Criterion,
     *,
+    gradients: Gradients | None = None,
+    second: ActivationStats | None = None,
     progress: Progress = silent,
 ) -> Scores:
     """Score every FFN neuron of a model.
 
+    Args:
+        lm: the dense model.
+        stats: what `calibrate` measured on the calibration text.
+        by: the criterion; its `needs` say what else it reads.
+        gradients: what `differentiate` measured on that text.
+        second: what `calibrate` measured on the criterion's `second_text`.
+        progress: called per layer.
+
     Raises:
         LLMRankError: weights or activations are not finite.
+        ValueError: something the criterion needs is not given.
     """
-    drawn = graphs(ffn.ffns(lm.model), stats)
+    given = {"activations": stats, "gradients": gradients, "second text": second}
+    for need in get_args(Need):
+        if need in by.needs and given[need] is None:
+            raise ValueError(f"criterion {by.name} needs {need}, which is not given")
+    drawn = graphs(ffn.ffns(lm.model), stats, gradients=gradients, second=second)
     tracked = track(drawn, f"Scoring by {by.name}", progress)
     layers = tuple(s.cpu().double() for s in by.layers(tracked))
     for layer, scores in enumerate(layers):

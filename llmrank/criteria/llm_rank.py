@@ -15,6 +15,10 @@ from llmrank.graph import FFNGraph, Site
 from llmrank.options import option, spec
 from llmrank.planes import planes
 
+THETA_HELP = "θ: 1 follows edge weights, 0 only counts edges"
+GAMMA_HELP = "γ, the damping: 1 trusts the graph alone, 0 the activation alone"
+GRAPH_HELP = "isolated: each FFN is its own graph; chained: all FFNs form one"
+
 
 @CRITERIA.add("llm-rank")
 @spec
@@ -29,18 +33,9 @@ class LLMRank(Criterion):
     """
 
     name: ClassVar[str] = "llm-rank"
-    theta: float = option(
-        default=0.5, low=0, high=1,
-        help="θ: 1 follows edge weights, 0 only counts edges",
-    )  # fmt: skip
-    gamma: float = option(
-        default=0.5, low=0, high=1,
-        help="γ, the damping: 1 trusts the graph alone, 0 the activation alone",
-    )  # fmt: skip
-    graph: Graph = option(
-        default="isolated",
-        help="isolated: each FFN is its own graph; chained: all FFNs form one",
-    )
+    theta: float = option(default=0.5, low=0, high=1, help=THETA_HELP)
+    gamma: float = option(default=0.5, low=0, high=1, help=GAMMA_HELP)
+    graph: Graph = option(default="isolated", help=GRAPH_HELP)
     site: Site = option(default="neuron", help=SITE_HELP)
     variant: Literal["weighted", "modified"] = option(
         default="weighted",

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from llmrank.criteria.base import CRITERIA, Criterion
+from llmrank.criteria.base import CRITERIA, Criterion, Need
 from llmrank.graph import FFNGraph
 from llmrank.options import option, spec
 
@@ -19,7 +19,7 @@ class Random(Criterion):
     """Seeded uniform random scores: what any criterion has to beat."""
 
     name: ClassVar[str] = "random"
-    reads_activations: ClassVar[bool] = False
+    needs: ClassVar[frozenset[Need]] = frozenset()
     seed: int = option(
         default=0, low=0, high=2**31, help="Which random numbers are drawn"
     )

@@ -31,6 +31,12 @@ class FFN:
         """The number of neurons."""
         return self.up.shape[0]
 
+    @property
+    def rows(self) -> tuple[Float[Tensor, "d_ff d_model"], ...]:
+        """The weights of each projection with one row per neuron: gate, up, down."""
+        own = (self.gate, self.up, self.down.T)
+        return tuple(weights for weights in own if weights is not None)
+
 
 @dataclass(frozen=True)
 class Projections:

@@ -12,7 +12,7 @@ from llmrank.criteria import Criterion, LLMRank
 from llmrank.ffn import FFN
 from llmrank.options import described, options
 from llmrank.readings.tables import CLOSE
-from llmrank.spelling import number, share
+from llmrank.spelling import choice, number, share
 
 LETTERS = {"theta": "θ", "gamma": "γ"}
 
@@ -193,7 +193,7 @@ def _name(of: Criterion, other: Criterion) -> str:
     said = [
         f"{LETTERS.get(name, name)} {value:.3g}"
         if isinstance(value, float)
-        else f"{name} {value}"
+        else f"{name} {choice(value)}"
         for name, value in described(of).items()
         if value != usual[name] or value != others[name]
     ]

@@ -70,17 +70,17 @@ class Stages(Scored):
         self, of: StageSpecs, sparsities: Sequence[float]
     ) -> list[tuple[int, ...]]:
         """Return what the allocation keeps of each layer, before any rounding."""
-        known = Known(self.scores(*of[:3]), **self._evidence(of, silent))
+        known = Known(self.scores(*of[:3]), **self._beside(of, silent))
         return [of.allocation.widths(known, s) for s in sparsities]
 
     def planner(
         self, of: StageSpecs, *, progress: Progress = silent
     ) -> Callable[[Scores], PruningPlan]:
         """Return what plans any scores as the specs say, with what that needs."""
-        known = self._evidence(of, progress)
+        known = self._beside(of, progress)
         return partial(plan, spec=of.pruning, by=of.allocation, **known)
 
-    def _evidence(self, of: StageSpecs, progress: Progress) -> dict[str, Any]:
+    def _beside(self, of: StageSpecs, progress: Progress) -> dict[str, Any]:
         """Return what the allocation needs beside the scores."""
         known: dict[str, Any] = {}
         if "stats" in of.allocation.needs:
@@ -91,7 +91,7 @@ class Stages(Scored):
             known["searched"] = self.searched(of, progress=progress).widths
         return known
 
-    def has_evidence(self, of: StageSpecs) -> bool:
+    def has_widths(self, of: StageSpecs) -> bool:
         """Whether the allocation can answer at once."""
         if "searched" in of.allocation.needs:
             return self.known_searched(of) is not None
@@ -171,6 +171,7 @@ class Stages(Scored):
 
     def pruned(self, of: StageSpecs, *, progress: Progress = silent) -> LanguageModel:
         """Return the smaller, repaired model, to time and to export."""
+        self._watch(of.criterion.second_text)
         return self._pruned.get(of, lambda: self._cut(of, progress))
 
     def cutter(self, of: StageSpecs, *, progress: Progress = silent) -> Cutter:
@@ -257,6 +258,7 @@ class Stages(Scored):
             return footprint(lm), text
 
         self._watch(evaluation.eval_text)
+        self._watch(specs.criterion.second_text)
         return self._pruned_text.get((specs, evaluation), make)
 
     def known_pruned_text(
@@ -264,6 +266,7 @@ class Stages(Scored):
     ) -> tuple[Footprint, TextEvaluation] | None:
         """Return what a pruned model measured if it is there; never wait."""
         self._watch(evaluation.eval_text)
+        self._watch(specs.criterion.second_text)
         return self._pruned_text.peek((specs, evaluation))
 
     def keep_pruned_text(

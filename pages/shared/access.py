@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from llmrank.corpora import EMBEDDED, UPLOADED
+from llmrank.corpora import EMBEDDED, SITUATIONS, UPLOADED
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
 from llmrank.folders import check_allowed, named_path
@@ -40,8 +40,8 @@ def check(e: Experiment) -> None:
             "this server is shared and fetches no models from the hub; use demo or a "
             "folder of the server (whoever runs it can set LLMRANK_HUB=1)"
         )
-    for path in (e.calibration.calibration_text, e.evaluation.eval_text):
-        if path != EMBEDDED and not path.startswith(UPLOADED):
+    for path in e.texts:
+        if path not in (EMBEDDED, SITUATIONS) and not path.startswith(UPLOADED):
             raise LLMRankError(
                 "this server is shared and reads no text files of its own; upload the "
                 f"text, or use {EMBEDDED}"

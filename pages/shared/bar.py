@@ -59,7 +59,7 @@ def _named(of: Criterion | Allocation | Repair) -> str:
     values = described(of)
     numbers = [_number(n, v) for n, v in values.items() if not isinstance(v, str)]
     chosen = [
-        IN_WORDS.get(name, name + " {}").format(value)
+        IN_WORDS.get(name, name + " {}").format(plain(value, limit=60))
         for name, value in values.items()
         if isinstance(value, str) and value != usual[name]
     ]

@@ -3,13 +3,13 @@
 import streamlit as st
 
 from llmrank import readings
-from llmrank.calibration import ActivationStats
 from llmrank.experiment import Report
 from llmrank.ffn import ffns
 from llmrank.jobs import Worker
 from llmrank.memo import Memo
 from llmrank.models import ModelShape, ModelSpec
 from llmrank.speeds import SpeedPoint
+from llmrank.stability import Parts
 from llmrank.stages import Stages
 
 
@@ -56,6 +56,6 @@ def zero_share(model: ModelSpec) -> float:
 
 
 @st.cache_resource(show_spinner=False)
-def parts() -> Memo[tuple[ActivationStats, ...]]:
-    """The calibration read in parts, by model and calibration."""
+def parts() -> Memo[Parts]:
+    """The calibration read in parts, by model, calibration and what is needed."""
     return Memo(2)

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from llmrank import corpora
+from llmrank.criteria import LLMRank
 from llmrank.errors import LLMRankError
 from llmrank.options import Option, options
 from llmrank.settings import METHOD, declared
@@ -38,7 +39,9 @@ def sidebar(without: Collection[str] = ()) -> None:
             for name in ("dtype", "device", "revision"):
                 _setting(name)
         st.subheader("Method")
-        _part("criterion", without)
+        # what a page moves of the method itself is llm-rank's alone
+        ranked = METHOD["criterion"][state.value("criterion")] is LLMRank
+        _part("criterion", without if ranked else ())
         if "sparsity" not in without:
             _setting("sparsity")
         for part in ("allocation", "repair"):
@@ -56,7 +59,9 @@ def _part(name: str, without: Collection[str]) -> None:
     kind = METHOD[name][state.value(name)]
     st.caption((kind.__doc__ or "").strip().splitlines()[0])
     for o in options(kind):
-        if o.name not in ("seed", *without):
+        if o.name.endswith("_text"):
+            _text(o.name, o.name.replace("_", " ").capitalize())
+        elif o.name not in ("seed", *without):
             _setting(o.name)
 
 
@@ -125,11 +130,11 @@ def _text(name: str, label: str) -> None:
         except LLMRankError as error:
             st.error(plain(str(error)))
             return
-    source = state.value(name)
-    if source != corpora.EMBEDDED:
+    source, usual = state.value(name), declared()[name].default
+    if source != usual:
         st.caption(f"Using {plain(_shown(source, uploaded), limit=200)}")
         if uploaded is None and st.button("Use the embedded text", key=f"reset_{name}"):
-            state.choose(name, corpora.EMBEDDED)
+            state.choose(name, usual)
             st.rerun()
 
 

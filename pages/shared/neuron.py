@@ -66,7 +66,9 @@ def show(e: Experiment, at: Neuron) -> None:
 def show_ranks(e: Experiment, at: Neuron) -> None:
     """List its rank under every criterion."""
     stages, known = cached.stages(), (e.model, e.calibration)
-    others = [CRITERIA[n]() for n in CRITERIA if n != e.criterion.name]
+    every = [CRITERIA[n]() for n in CRITERIA if n != e.criterion.name]
+    others = [by for by in every if stages.has_evidence(*known, by)]
+    unread = [by.name for by in every if by not in others]
     if explorer.is_large(e):  # the canvas compares with the rest when it is asked to
         others = [by for by in others if stages.has_scores(*known, by)]
     scores = {by.name: stages.scores(*known, by) for by in (e.criterion, *others)}
@@ -93,6 +95,7 @@ def show_ranks(e: Experiment, at: Neuron) -> None:
     st.caption(
         f"{n_cut} of {len(found)} criteria cut it. Rank 1 is the highest score; the "
         "others have their default parameters."
+        + (f" More would have to be read for {', '.join(unread)}." if unread else "")
     )
 
 

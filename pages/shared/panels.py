@@ -61,7 +61,7 @@ def has_scores(e: Experiment) -> bool:
     """Return whether scores are at hand; else offer to read the model, once."""
     access.check(e)
     stages = cached.stages()
-    if stages.has_model(e.model) and stages.has_stats(e.model, e.calibration):
+    if stages.has_model(e.model) and stages.has_evidence(*e.stage_specs[:3]):
         return _widths_ready(e)
     if jobs.active("read"):
         st.info("The model is being read; its neurons appear here when it is done.")
@@ -74,16 +74,16 @@ def has_scores(e: Experiment) -> bool:
             experiments.estimate(e).check()
             # Asked for by itself: its statistics may outlive it in memory.
             stages.model(e.model, progress=job.progress)
-            stages.stats(e.model, e.calibration, progress=job.progress)
+            stages.evidence(*e.stage_specs[:3], progress=job.progress)
 
-        key = (e.model, e.calibration)
+        key = (e.model, e.calibration, e.criterion.needs, e.criterion.second_text)
         jobs.start("read", f"Reading {e.model.name}", work, key=key)
     return False
 
 
 def _widths_ready(e: Experiment) -> bool:
     """Return whether the allocation can answer; else offer to measure what it needs."""
-    if cached.stages().has_evidence(e.stage_specs):
+    if cached.stages().has_widths(e.stage_specs):
         return True
     if jobs.active(WIDTHS):
         st.info("What the layers cost is being measured; the widths follow from it.")
@@ -120,10 +120,15 @@ def _about_reading(e: Experiment) -> str:
     if not _is_here(e):
         return f"{name} is not on this machine; reading it asks the Hugging Face hub."
     tokens = e.calibration.samples * e.calibration.seq_len
+    also = ""
+    if "gradients" in e.criterion.needs:
+        also = f" {e.criterion.name} needs gradients: the text is read backwards too."
+    if e.criterion.second_text is not None:
+        also = f" {e.criterion.name} reads as much of a second text."
     return (
         f"{name} has not been read with these settings. Reading loads it and runs "
         f"{tokens:,} calibration tokens through it once; after that every θ, γ and "
-        f"sparsity answers at once. {plain(experiments.estimate(e).sentence)}."
+        f"sparsity answers at once.{also} {plain(experiments.estimate(e).sentence)}."
     )
 
 

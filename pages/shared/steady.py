@@ -1,5 +1,7 @@
 """Does the calibration suffice, and is there anything to be warned of?"""
 
+from collections.abc import Hashable
+
 import streamlit as st
 
 from llmrank import curve
@@ -23,8 +25,8 @@ KIND = "steady"
 
 def known(e: Experiment) -> Stability | None:
     """Return how stable the scores are, if the text has been read in parts."""
-    parts = cached.parts().peek((e.model, e.calibration))
-    if parts is None:
+    parts = cached.parts().peek(_key(e))
+    if parts is None and e.criterion.needs:
         return None
     model = cached.stages().model(e.model)
     return stability(model, e.stage_specs, parts=parts)
@@ -55,11 +57,17 @@ def start(e: Experiment) -> None:
 
     def work(job: Job) -> None:
         model = stages.model(e.model, progress=job.progress)
-        read = nested_parts(model, e.calibration, progress=job.progress)
-        memo.put((e.model, e.calibration), read)
+        known = (e.calibration, e.criterion)
+        memo.put(key, nested_parts(model, *known, progress=job.progress))
 
-    title = "Reading the calibration text in parts"
-    jobs.start(KIND, title, work, key=(e.model, e.calibration))
+    title, key = "Reading the calibration text in parts", _key(e)
+    jobs.start(KIND, title, work, key=key)
+
+
+def _key(e: Experiment) -> tuple[Hashable, ...]:
+    """Criteria that need the same share what is read."""
+    needs, second = e.criterion.needs, e.criterion.second_text
+    return e.model, e.calibration, needs, second
 
 
 def _memory(e: Experiment) -> tuple[MemoryEstimate | None, int]:

@@ -1,22 +1,22 @@
-"""Whether the calibration suffices: the same scores from halves and sizes of it."""
+"""The same scores from halves and sizes of the calibration text, compared."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import fmean
 
-import pandas as pd
-
 from llmrank.agreement import Agreement, agreement
-from llmrank.allocation import Allocation, Uniform
+from llmrank.allocation import Uniform
 from llmrank.calibration import (
     ActivationStats,
     CalibrationSpec,
+    calibrate,
     calibrate_parts,
     combined,
 )
 from llmrank.criteria import Criterion, Scores, score
 from llmrank.errors import LLMRankError
+from llmrank.gradients import Gradients, differentiate_parts
 from llmrank.models import LanguageModel, ModelSpec
 from llmrank.progress import Progress, silent, track
 from llmrank.pruning import PruningPlan, PruningSpec, plan
@@ -37,6 +37,20 @@ removed, 16,384 calibration tokens; perplexity on 4,096 others, relative to that
     4,096 tokens: 0.22 moved, 1.05 [1.01, 1.09]
     2,048 tokens: 0.30 moved, 1.09 [1.04, 1.14]
 """
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What was read of the calibration text in parts that add up to the sizes compared.
+
+    `stats` are of disjoint parts, the last of which is the second half; `gradients`,
+    which do not add up, of each size and of that half. `second`: the statistics on a
+    criterion's second text, which is read once and whole.
+    """
+
+    stats: tuple[ActivationStats, ...]
+    gradients: tuple[Gradients, ...] | None = None
+    second: ActivationStats | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,7 @@ def stability(
     lm: LanguageModel,
     of: StageSpecs,
     *,
-    parts: Sequence[ActivationStats] | None = None,
+    parts: Parts | None = None,
     progress: Progress = silent,
 ) -> Stability:
     """Score from halves and sizes of the calibration text, which is read once.
@@ -134,7 +148,8 @@ def stability(
         of: what is asked of it; its calibration's leading windows make the smaller
             sizes. A criterion that looks at no data reads no text; an allocation that
             was measured on all the text is taken for uniform.
-        parts: `nested_parts` of the same model and calibration, where known.
+        parts: `nested_parts` of the same model and calibration, where they are known:
+            they serve every sparsity, and every criterion that needs the same.
         progress: called per batch and per scoring.
 
     Raises:
@@ -143,55 +158,45 @@ def stability(
         CancelledError: from `progress`.
     """
     specs = (lm.spec, *of[1:4])
-    by = of.allocation if of.allocation.needs <= {"stats"} else Uniform()
-    if not of.criterion.reads_activations:
+    if not of.criterion.needs:
         return Stability(*specs, text_sha256=None, halves=None, sizes=())
-    read = parts or nested_parts(lm, of.calibration, progress=progress)
+    read = parts or nested_parts(lm, of.calibration, of.criterion, progress=progress)
     _check_parts(read, of.calibration)
-    sizes = [combined(read[:end]) for end in range(1, len(read) + 1)]
-    every = track([*sizes, read[-1]], "Scoring parts of the text", progress)
-    found = [_scored(lm, s, (of.criterion, of.pruning, by)) for s in every]
-    *smaller, whole, second = found
+    every = track(_pieces(read), "Scoring parts of the text", progress)
+    *smaller, whole, second = [_scored(lm, p, of) for p in every]
     return Stability(
         *specs,
-        text_sha256=read[0].text_sha256,
+        text_sha256=read.stats[0].text_sha256,
         halves=_match(smaller[-1], second),
         sizes=tuple(_match(whole, s) for s in smaller),
     )
 
 
 def nested_parts(
-    lm: LanguageModel, calibration: CalibrationSpec, *, progress: Progress = silent
-) -> tuple[ActivationStats, ...]:
-    """Read the text once, cut so that leading parts add up to the sizes compared.
+    lm: LanguageModel,
+    calibration: CalibrationSpec,
+    criterion: Criterion,
+    *,
+    progress: Progress = silent,
+) -> Parts:
+    """Read what a criterion needs, cut so that leading parts are the sizes compared.
 
-    The last part is the second half.
+    Activations take one pass over the text, gradients one and a half.
 
     Raises:
-        LLMRankError: fewer than two windows, or as `calibrate`.
+        LLMRankError: fewer than two windows, or as `calibrate` and `differentiate`.
     """
-    return calibrate_parts(lm, calibration, _lengths(calibration), progress=progress)
+    lengths, gradients, second = _lengths(calibration), None, None
+    stats = calibrate_parts(lm, calibration, lengths, progress=progress)
+    if "gradients" in criterion.needs:
+        gradients = differentiate_parts(lm, calibration, lengths, progress=progress)
+    if criterion.second_text is not None:
+        beside = replace(calibration, calibration_text=criterion.second_text)
+        second = calibrate(lm, beside, progress=progress)
+    return Parts(stats, gradients, second)
 
 
-def as_table(found: Stability) -> pd.DataFrame:
-    """Return one row per comparison, for a chart and a CSV.
-
-    Returns:
-        Columns compared (halves, sizes), n_tokens, n_tokens_other, dropped_by_both,
-        by_chance, moved, mean_spearman, worst_spearman, worst_layer.
-    """
-    halves = [] if found.halves is None else [("halves", found.halves)]
-    rows = [*halves, *(("sizes", m) for m in found.sizes)]
-    return pd.DataFrame([_row(compared, m) for compared, m in rows])
-
-
-def shown_table(found: Stability) -> pd.DataFrame:
-    """Return the same rows to be read, their numbers written as in the sentence."""
-    halves = [] if found.halves is None else [("Two halves", found.halves)]
-    rows = [*halves, *(("All against less", m) for m in found.sizes)]
-    return pd.DataFrame([_shown(compared, m) for compared, m in rows])
-
-
+_Piece = tuple[ActivationStats, Gradients | None, ActivationStats | None]
 _Scored = tuple[int, Scores, PruningPlan]
 
 
@@ -206,20 +211,26 @@ def _lengths(calibration: CalibrationSpec) -> list[int]:
     return [end - start for start, end in pairwise(ends)]
 
 
-def _check_parts(parts: Sequence[ActivationStats], of: CalibrationSpec) -> None:
+def _check_parts(parts: Parts, of: CalibrationSpec) -> None:
     expected = [n * of.seq_len for n in _lengths(of)]
-    if [p.n_tokens for p in parts] != expected:
+    if [p.n_tokens for p in parts.stats] != expected:
         raise ValueError(f"parts must have {expected} tokens for this calibration")
 
 
-def _scored(
-    lm: LanguageModel,
-    stats: ActivationStats,
-    planned: tuple[Criterion, PruningSpec, Allocation],
-) -> _Scored:
-    criterion, pruning, allocation = planned
-    scores = score(lm, stats, criterion)
-    return stats.n_tokens, scores, plan(scores, pruning, allocation, stats=stats)
+def _pieces(parts: Parts) -> list[_Piece]:
+    """Return what each size was read to give, ascending, then the second half."""
+    ends = range(1, len(parts.stats) + 1)
+    stats = [*(combined(parts.stats[:end]) for end in ends), parts.stats[-1]]
+    gradients = parts.gradients or (None,) * len(stats)
+    pairs = zip(stats, gradients, strict=True)
+    return [(of_part, backwards, parts.second) for of_part, backwards in pairs]
+
+
+def _scored(lm: LanguageModel, piece: _Piece, of: StageSpecs) -> _Scored:
+    stats, gradients, second = piece
+    scores = score(lm, stats, of.criterion, gradients=gradients, second=second)
+    by = of.allocation if of.allocation.needs <= {"stats"} else Uniform()
+    return stats.n_tokens, scores, plan(scores, of.pruning, by, stats=stats)
 
 
 def _match(a: _Scored, b: _Scored) -> Match:
@@ -266,35 +277,3 @@ def _ranks(found: Match) -> str:
         f"rank correlation {mean:.3f}, at worst {worst:.3f} in layer "
         f"{found.worst_layer}"
     )
-
-
-def _row(compared: str, found: Match) -> dict[str, object]:
-    return {
-        "compared": compared,
-        "n_tokens": found.n_tokens[0],
-        "n_tokens_other": found.n_tokens[1],
-        "dropped_by_both": found.dropped_by_both,
-        "by_chance": found.by_chance,
-        "moved": found.moved,
-        "mean_spearman": found.mean_spearman,
-        "worst_spearman": found.worst_spearman,
-        "worst_layer": found.worst_layer,
-    }
-
-
-def _shown(compared: str, found: Match) -> dict[str, str]:
-    mean, worst = found.mean_spearman, found.worst_spearman
-    at_worst = f"{worst or 0:.3f} (layer {found.worst_layer})"
-    return {
-        "Compared": compared,
-        "Tokens read": " and ".join(f"{n:,}" for n in found.n_tokens),
-        "Dropped by both": _known(found.dropped_by_both),
-        "The same by chance": _known(found.by_chance),
-        "Moved (chance: 100 %)": _known(found.moved),
-        "Rank correlation, mean": "–" if mean is None else f"{mean:.3f}",
-        "At worst": "–" if worst is None else at_worst,
-    }
-
-
-def _known(ratio: float | None) -> str:
-    return "–" if ratio is None else share(ratio)
