@@ -19,8 +19,8 @@ ORDER = (
     "sources", "models", "corpora", "calibration", "graph", "centrality", "planes",
     "compressibility", "criteria", "pruning", "prefixes", "payload", "export",
     "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",
-    "comparison", "speeds", "stages", "experiment", "curve", "generation", "settings",
-    "summary", "jobs", "agreement", "inspector", "readings", "stability", "health",
+    "comparison", "speeds", "stages", "experiment", "store", "curve", "generation",
+    "settings", "summary", "jobs", "agreement", "inspector", "readings", "stability", "health",
     "charts", "network", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
