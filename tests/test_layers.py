@@ -20,8 +20,8 @@ ORDER = (
     "compressibility", "criteria", "pruning", "prefixes", "payload", "export",
     "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",
     "comparison", "speeds", "stages", "experiment", "store", "curve", "generation",
-    "settings", "summary", "jobs", "agreement", "inspector", "readings", "stability", "health",
-    "charts", "network", "__main__",
+    "settings", "summary", "jobs", "arena", "agreement", "inspector", "readings",
+    "stability", "health", "charts", "network", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 

@@ -190,6 +190,12 @@ class Store:
         found = self.runs(arena=arena_id)
         return {place_of[run.id]: run for run in found if run.id in place_of}
 
+    def at(self, arena_id: str, place: int) -> Run | None:
+        """Return the run in a place of an arena, or None where the place is empty."""
+        here = (cells.c.arena_id == arena_id, cells.c.place == place)
+        found = self._found(select(*LIGHT).join(cells).where(*here))
+        return found[0] if found else None
+
     def put(self, arena_id: str, place: int, run: str | Cell) -> str:
         """Let a run, or a new one of a cell, stand in a place of an arena.
 
@@ -247,10 +253,11 @@ class Store:
             _change(connection, run_id, ended | rows.NOBODY)
 
     def _found(self, wanted: Select[Any]) -> tuple[Run, ...]:
-        member = select(cells.c.run_id, cells.c.arena_id)
         of: dict[str, tuple[str, ...]] = {}
         with self._database.reading() as connection:
             found = connection.execute(wanted).mappings().all()
+            mine = cells.c.run_id.in_([r["id"] for r in found])
+            member = select(cells.c.run_id, cells.c.arena_id).where(mine)
             for run_id, arena_id in connection.execute(member):
                 of[run_id] = (*of.get(run_id, ()), arena_id)
         return tuple(rows.as_run(r, of.get(r["id"], ())) for r in found)
