@@ -29,7 +29,7 @@ def show() -> None:
     asked = st.query_params
     planes, packed = made(int(asked["layers"]), int(asked["width"]))
     scores = Scores(planes.scores(state.value("theta"), state.value("gamma")))
-    spec = PruningSpec(sparsity=state.value("sparsity"), scope=state.value("scope"))
+    spec = PruningSpec(sparsity=state.value("sparsity"))
     explorer.mount("random", plan(scores, spec), None)
     explorer.send(packed, key="planes")
 

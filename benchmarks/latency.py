@@ -8,7 +8,7 @@ from llmrank.criteria import LLMRank
 from llmrank.decoding import BenchmarkSpec
 from llmrank.models import ModelSpec
 from llmrank.pruning import PruningSpec
-from llmrank.stages import Stages
+from llmrank.stages import Stages, StageSpecs
 
 
 def main() -> None:
@@ -31,7 +31,9 @@ def main() -> None:
     print("|---|---|---|---|")
     reasons: list[str] = []
     for sparsity in options.sparsities:
-        pruned = stages.pruned(model, read, LLMRank(), PruningSpec(sparsity=sparsity))
+        pruned = stages.pruned(
+            StageSpecs(model, read, LLMRank(), PruningSpec(sparsity=sparsity))
+        )
         costs = measure((stages.model(model), pruned), spec)
         found = speedup(*costs)
         n_params = costs[1].footprint.n_params

@@ -13,7 +13,7 @@ from llmrank.families import family_of
 from llmrank.footprint import footprint
 from llmrank.models import LanguageModel, ModelSpec
 from llmrank.pruning import PruningSpec
-from llmrank.stages import Stages
+from llmrank.stages import Stages, StageSpecs
 from llmrank.timing import latency
 
 
@@ -24,13 +24,13 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, default=0.3)
     parser.add_argument("--rounds", type=int, default=8)
     options = parser.parse_args()
-    specs = (
+    specs = StageSpecs(
         ModelSpec(name=options.model),
         CalibrationSpec(samples=2),
         LLMRank(),
         PruningSpec(sparsity=options.sparsity),
     )
-    pruned = Stages().pruned(*specs)
+    pruned = Stages().pruned(specs)
     native = natively_built(pruned)
     sizes = [footprint(lm) for lm in (pruned, native)]
     assert sizes[0] == sizes[1], "a natively built model must have the same footprint"

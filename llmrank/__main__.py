@@ -17,7 +17,8 @@ from llmrank.folders import (
 )
 
 AS_IS = ("model", "evaluation", "tasks")
-EVERY = ("criterion", "model", "calibration", "pruning", *AS_IS[1:], "benchmark")
+METHOD = ("criterion", "allocation", "repair")
+EVERY = (*METHOD, "model", "calibration", "pruning", *AS_IS[1:], "benchmark")
 SETTINGS = {"run": EVERY, "score": EVERY, "evaluate": AS_IS}
 """Which sections of an experiment a command takes its settings from."""
 
@@ -53,7 +54,7 @@ def run_command(options: argparse.Namespace) -> None:
     _give(report.to_json(), options.json, table(report.comparison))
     if options.export:
         saved = export.save(
-            stages.pruned(*wanted.stage_specs),
+            stages.pruned(wanted.stage_specs),
             options.export,
             recipe=wanted.to_json(),
             progress=bar,

@@ -1,5 +1,6 @@
 """One streaming pass over calibration text: the norms the graph is drawn with."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,9 @@ class LayerStats:
     `input_norm`: the FFN's input; `up_norm`: the output of `up`; `neuron_norm` and
     `neuron_mean`: the input of `down`, which is the neuron's own signal;
     `output_norm`: the output of `down`, before the residual addition.
+    `block_cosine`, `block_angle`: the residual stream before and after the whole block
+    (attention and FFN), token by token: the mean cosine, and the mean angle as a share
+    of a half turn.
     """
 
     input_norm: Float[Tensor, " d_model"]
@@ -51,6 +55,8 @@ class LayerStats:
     neuron_norm: Float[Tensor, " d_ff"]
     neuron_mean: Float[Tensor, " d_ff"]
     output_norm: Float[Tensor, " d_model"]
+    block_cosine: float
+    block_angle: float
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def calibrate(
     Raises:
         LLMRankError: the text is unusable, or the model's activations are not finite.
     """
-    source, windows = _drawn(lm, spec)
+    source, windows = drawn(lm, spec)
     layers = measure(lm, windows, progress=progress)
     return ActivationStats(layers, windows.numel(), source.source, source.sha256)
 
@@ -103,7 +109,7 @@ def calibrate_parts(
     """
     if sum(n_windows) != spec.samples or min(n_windows) < 1:
         raise ValueError(f"parts {n_windows} must be at least 1 and sum to the samples")
-    source, windows = _drawn(lm, spec)
+    source, windows = drawn(lm, spec)
     parts, before = [], 0
     for part in windows.split(list(n_windows)):
         counted = _counted(progress, before, len(part), len(windows))
@@ -153,15 +159,22 @@ def measure(
     """
     model = ffn.twin(lm.model)
     sums = [_hooked(p) for p in ffn.projections(model)]
+    for block, own in zip(ffn.blocks(model), sums, strict=True):
+        _hook_block(block, own)
     size = batch or max(1, BATCH_TOKENS // windows.shape[1])
     for chunk in track(windows.split(size), "Calibrating", progress):
         _backbone(model)(chunk.to(lm.device), use_cache=False)
     return tuple(_finished(s, windows.numel(), layer) for layer, s in enumerate(sums))
 
 
-def _drawn(
+def drawn(
     lm: LanguageModel, spec: CalibrationSpec
 ) -> tuple[corpora.Text, Int[Tensor, "n_windows seq_len"]]:
+    """Return the calibration text and the windows of it that a spec draws.
+
+    Raises:
+        LLMRankError: the text is unusable or too short.
+    """
     source = corpora.text(spec.calibration_text, "calibration")
     windows = corpora.sampled_windows(
         lm, source, n_samples=spec.samples, seq_len=spec.seq_len, seed=spec.seed
@@ -183,14 +196,20 @@ def _combined_layer(parts: Sequence[LayerStats], n_tokens: Sequence[int]) -> Lay
         squares = [getattr(p, name).double().square() for p in parts]
         return _norm(torch.stack(squares).sum(0))
 
-    pairs = zip(parts, n_tokens, strict=True)
+    pairs = list(zip(parts, n_tokens, strict=True))
     sums = torch.stack([p.neuron_mean.double() * n for p, n in pairs]).sum(0)
+
+    def mean(name: str) -> float:
+        return sum(getattr(p, name) * n for p, n in pairs) / sum(n_tokens)
+
     return LayerStats(
         input_norm=norm("input_norm"),
         up_norm=norm("up_norm"),
         neuron_norm=norm("neuron_norm"),
         neuron_mean=(sums / sum(n_tokens)).float(),
         output_norm=norm("output_norm"),
+        block_cosine=mean("block_cosine"),
+        block_angle=mean("block_angle"),
     )
 
 
@@ -215,6 +234,22 @@ def _hooked(p: ffn.Projections) -> dict[str, Tensor]:
     p.up.register_forward_hook(on_up)
     p.down.register_forward_hook(on_down)
     return sums
+
+
+def _hook_block(block: nn.Module, sums: dict[str, Tensor]) -> None:
+    """Compare the residual stream before and after the block, token by token."""
+
+    def on_block(
+        _: nn.Module, args: tuple[Any, ...], named: dict[str, Any], output: Any
+    ) -> None:
+        before = args[0] if args else named["hidden_states"]
+        after = output[0] if isinstance(output, tuple) else output
+        cosine = nn.functional.cosine_similarity(before.float(), after.float(), dim=-1)
+        cosine = cosine.double().cpu().clamp(-1, 1)
+        _add(sums, "cosine", cosine.sum())
+        _add(sums, "angle", cosine.acos().sum() / math.pi)
+
+    block.register_forward_hook(on_block, with_kwargs=True)
 
 
 def _sums(x: Tensor) -> Tensor:
@@ -248,6 +283,8 @@ def _finished(sums: dict[str, Tensor], n_tokens: int, layer: int) -> LayerStats:
         neuron_norm=_norm(sums["neuron"]),
         neuron_mean=(sums["mean"] / n_tokens).float().cpu(),
         output_norm=_norm(sums["output"]),
+        block_cosine=float(sums["cosine"]) / n_tokens,
+        block_angle=float(sums["angle"]) / n_tokens,
     )
 
 

@@ -20,7 +20,7 @@ from llmrank.evaluation import (
 from llmrank.experiment import Experiment
 from llmrank.footprint import Footprint
 from llmrank.progress import Progress, silent
-from llmrank.stages import Stages
+from llmrank.stages import Stages, StageSpecs
 
 PAPER = LLMRank(site="up")
 """The paper's own graph: activation measured at the output of `up_proj`."""
@@ -60,7 +60,7 @@ def curve(
     """Measure perplexity and top-1 accuracy at each criterion and sparsity.
 
     Args:
-        base: model, texts, scope and rounding of every point.
+        base: model, texts, allocation, rounding and repair of every point.
         criteria: each gives one line.
         sparsities: the points of each line; criteria take turns at each.
         stages: shared results; what was measured with them is not measured again.
@@ -105,16 +105,14 @@ def known_points(
 def measured_points(base: Experiment, stages: Stages) -> tuple[Point, ...]:
     """Return every point measured so far, whatever the criterion and the sparsity.
 
-    Of the same model, texts, scope and rounding; compute nothing.
+    Of the same model, texts, allocation, rounding and repair; compute nothing.
     """
     dense = stages.known_dense_text(base.model, base.evaluation)
     known = stages.known_pruned_texts(base.model, base.evaluation)
     return tuple(
-        Point(criterion, pruning.sparsity, sizes.n_params, dense, pruned)
-        for (_, calibration, criterion, pruning), (sizes, pruned) in known.items()
-        if dense is not None
-        and calibration == base.calibration
-        and dataclasses.replace(pruning, sparsity=base.pruning.sparsity) == base.pruning
+        Point(of.criterion, of.pruning.sparsity, sizes.n_params, dense, pruned)
+        for of, (sizes, pruned) in known.items()
+        if dense is not None and _alike(of, base.stage_specs)
     )
 
 
@@ -216,6 +214,12 @@ def _cells(
         for s in sparsities
         for c in criteria
     )
+
+
+def _alike(of: StageSpecs, base: StageSpecs) -> bool:
+    """Whether two differ in nothing but the criterion and the sparsity."""
+    same = dataclasses.replace(of.pruning, sparsity=base.pruning.sparsity)
+    return of._replace(criterion=base.criterion, pruning=same) == base
 
 
 def _known(cell: Experiment, stages: Stages) -> tuple[Footprint, TextEvaluation] | None:

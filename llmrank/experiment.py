@@ -12,9 +12,10 @@ import psutil
 import torch
 
 from llmrank import corpora
+from llmrank.allocation import Allocation, Uniform, allocation
 from llmrank.calibration import BATCH_TOKENS, CalibrationSpec
 from llmrank.comparison import Comparison, Measures, TaskSpec, compare
-from llmrank.criteria import Criterion, LLMRank, criterion, recipe
+from llmrank.criteria import Criterion, LLMRank, criterion
 from llmrank.decoding import BenchmarkSpec
 from llmrank.errors import LLMRankError, OptionError
 from llmrank.evaluation import WINDOW, EvaluationSpec
@@ -22,7 +23,12 @@ from llmrank.models import LanguageModel, ModelShape, ModelSpec, pick_device, sh
 from llmrank.options import described
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningSpec
-from llmrank.stages import Stages
+from llmrank.registry import recipe
+from llmrank.repair import NoRepair, Repair, repair
+from llmrank.stages import Stages, StageSpecs
+
+METHOD = {"criterion": criterion, "allocation": allocation, "repair": repair}
+"""The parts of a method, each built by name."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Experiment:
     calibration: CalibrationSpec = CalibrationSpec()
     criterion: Criterion = LLMRank()
     pruning: PruningSpec = PruningSpec()
+    allocation: Allocation = Uniform()
+    repair: Repair = NoRepair()
     evaluation: EvaluationSpec = EvaluationSpec()
     tasks: TaskSpec = TaskSpec()
     benchmark: BenchmarkSpec = BenchmarkSpec()
@@ -43,15 +51,22 @@ class Experiment:
         return Measures(self.evaluation, self.tasks, self.benchmark)
 
     @property
-    def stage_specs(self) -> tuple[ModelSpec, CalibrationSpec, Criterion, PruningSpec]:
+    def stage_specs(self) -> StageSpecs:
         """The specs that decide the pruned model."""
-        return self.model, self.calibration, self.criterion, self.pruning
+        return StageSpecs(
+            self.model,
+            self.calibration,
+            self.criterion,
+            self.pruning,
+            self.allocation,
+            self.repair,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the experiment as plain values."""
         names = [f.name for f in dataclasses.fields(self)]
         plain = {name: described(getattr(self, name)) for name in names}
-        return plain | {"criterion": recipe(self.criterion)}
+        return plain | {part: recipe(getattr(self, part)) for part in METHOD}
 
     @staticmethod
     def from_json(plain: dict[str, Any]) -> "Experiment":
@@ -67,7 +82,7 @@ class Experiment:
                 raise OptionError(
                     f"an experiment has no {name!r}; it has: {', '.join(kinds)}"
                 )
-            build = criterion if name == "criterion" else kinds[name]
+            build = METHOD.get(name, kinds[name])
             try:
                 parts[name] = build(**values)
             except TypeError as error:
@@ -115,7 +130,8 @@ def run(
     check_room(experiment, known)
     dense = known.model(experiment.model, progress=progress)
     stats = known.stats(experiment.model, experiment.calibration, progress=progress)
-    pruned = known.pruned(*experiment.stage_specs, progress=progress)
+    experiment.repair.check(dense)
+    pruned = known.pruned(experiment.stage_specs, progress=progress)
     where = environment(dense)
 
     def report(comparison: Comparison) -> Report:

@@ -89,7 +89,7 @@ def worse_than_baselines(
     """Warn where chance or the L1 norm lose less, on the same windows.
 
     Args:
-        points: of one model, text and scope, as `curve` measures them; `as_point`
+        points: of one model, text and allocation, as `curve` measures them; `as_point`
             makes one of a report.
         in_hand: the criterion that is asked about.
         sparsity: only points at exactly this one are compared.
@@ -195,7 +195,7 @@ def starved_layers(plan: PruningPlan) -> tuple[Symptom, ...]:
         f"({share(kept[worst])}){more}, where the model keeps "
         f"{share(1 - plan.sparsity)}."
     )
-    remedy = "Use scope layer, which keeps as many in each, or remove less."
+    remedy = "Use allocation uniform, which keeps as many in each, or remove less."
     return (Symptom("warning", said, remedy),)
 
 

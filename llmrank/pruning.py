@@ -2,15 +2,15 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank import ffn
+from llmrank.allocation import Allocation, Known, Sensitivity, Uniform
+from llmrank.calibration import ActivationStats
 from llmrank.criteria import Scores
 from llmrank.models import LanguageModel
 from llmrank.options import option, spec
@@ -19,15 +19,10 @@ from llmrank.progress import Progress, silent
 
 @spec
 class PruningSpec:
-    """How many neurons are dropped, and from where."""
+    """How many neurons are dropped."""
 
     sparsity: float = option(
         default=0.3, low=0, below=1, help="Share of the FFN neurons that is removed"
-    )
-    scope: Literal["layer", "global"] = option(
-        default="layer",
-        help="layer: the same share in each layer (exports as a plain checkpoint); "
-        "global: one threshold over all layers' normalised scores",
     )
     multiple_of: int = option(
         default=1, low=1, high=1024,
@@ -73,18 +68,35 @@ class PruningPlan:
 def plan(
     scores: Scores,
     spec: PruningSpec = PruningSpec(),
+    by: Allocation = Uniform(),
+    *,
+    stats: ActivationStats | None = None,
+    sensitivity: Sensitivity | None = None,
+    searched: tuple[int, ...] | None = None,
 ) -> PruningPlan:
     """Choose the neurons to keep: the highest scores; of equals the lower index.
 
-    `floor(sparsity · n + 0.5)` neurons are dropped per layer (`layer`) or in all
-    (`global`); each width is then rounded up to `multiple_of`, at most d_ff, at
-    least 1.
+    The allocation says how many each layer keeps; each width is then rounded up to
+    `multiple_of`, at most d_ff, at least 1.
+
+    Args:
+        scores: one vector per layer.
+        spec: how many go, and the rounding.
+        by: how the rest is divided among the layers.
+        stats: what calibration measured, where the allocation needs it.
+        sensitivity: what each layer's cut costs, likewise.
+        searched: the widths that a search found, likewise.
+
+    Raises:
+        LLMRankError: the allocation does not apply to this model.
+        ValueError: what the allocation needs is not given.
     """
-    dense = tuple(len(s) for s in scores.layers)
-    if spec.scope == "layer":
-        kept = tuple(n - _n_dropped(n, spec.sparsity) for n in dense)
-    else:
-        kept = _global_widths(scores.normalised, spec.sparsity)
+    known = Known(scores, stats, sensitivity, searched)
+    missing = [need for need in by.needs if getattr(known, need) is None]
+    if missing:
+        raise ValueError(f"allocation {by.name} needs {', '.join(sorted(missing))}")
+    dense = known.dense_widths
+    kept = by.widths(known, spec.sparsity)
     widths = [
         _rounded(k, n, spec.multiple_of) for k, n in zip(kept, dense, strict=True)
     ]
@@ -111,22 +123,6 @@ def prune(
 def descending(scores: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
     """Order neurons from the highest score down; of equals the lower index first."""
     return torch.sort(scores, descending=True, stable=True).indices
-
-
-def _n_dropped(n: int, sparsity: float) -> int:
-    return math.floor(sparsity * n + 0.5)
-
-
-def _global_widths(
-    normalised: Sequence[Float[Tensor, " _"]], sparsity: float
-) -> tuple[int, ...]:
-    every = torch.cat(tuple(normalised))
-    layer_of = torch.cat(
-        [torch.full((len(s),), layer) for layer, s in enumerate(normalised)]
-    )
-    kept = descending(every)[: len(every) - _n_dropped(len(every), sparsity)]
-    counts = torch.bincount(layer_of[kept], minlength=len(normalised))
-    return tuple(int(c) for c in counts)
 
 
 def _rounded(width: int, d_ff: int, multiple_of: int) -> int:

@@ -1,9 +1,10 @@
 """Named kinds of things: what is registered, and what to say of an unknown name."""
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from llmrank.errors import OptionError
+from llmrank.options import described, options
 
 T = TypeVar("T")
 
@@ -31,8 +32,27 @@ class Registry(Generic[T]):
             raise OptionError(f"unknown {self.noun} {name[:80]!r}; there are: {known}")
         return self._entries[name]
 
+    def build(self, name: str, **fields: Any) -> Any:
+        """Build an entry that is a spec class; fields it does not have are refused.
+
+        Raises:
+            OptionError: unknown name, unknown field, or a value outside its limits.
+        """
+        cls: Any = self[name]
+        known = [o.name for o in options(cls)]
+        for field in fields:
+            if field not in known:
+                has = ", ".join(known) or "no parameters"
+                raise OptionError(f"{self.noun} {name} has no {field!r}; it has: {has}")
+        return cls(**fields)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def recipe(of: Any) -> dict[str, Any]:
+    """Return a registered spec as plain values: its name and its fields."""
+    return {"name": of.name, **described(of)}

@@ -7,33 +7,52 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from llmrank.allocation import ALLOCATIONS
 from llmrank.criteria import CRITERIA
 from llmrank.errors import OptionError
 from llmrank.experiment import Experiment, spec_kinds
 from llmrank.options import Option, options
+from llmrank.registry import Registry
+from llmrank.repair import REPAIRS
 from llmrank.sources import DEMO_NAME
 
 SECTIONS = ("model", "calibration", "pruning", "evaluation", "tasks", "benchmark")
+METHOD: dict[str, Registry[Any]] = {
+    "criterion": CRITERIA,
+    "allocation": ALLOCATIONS,
+    "repair": REPAIRS,
+}
+"""The parts of a method: each is named by one setting and has parameters of its own."""
+
+_PART_HELP = {
+    "criterion": "How neurons are scored",
+    "allocation": "How many neurons each layer keeps",
+    "repair": "What is done to the weights that stay",
+}
 _FLAT_NAMES = {"name": "model", "items_seed": "seed"}
 """`seed` sets every seed; a model's name is the setting `model`."""
 
 
-def declared(sections: Sequence[str] = ("criterion", *SECTIONS)) -> dict[str, Option]:
+def declared(sections: Sequence[str] = (*METHOD, *SECTIONS)) -> dict[str, Option]:
     """Return the settings of some sections, or of all, by their flat names.
 
-    The criterion comes first, the parameters of every criterion last.
+    The method's parts come first, the parameters of every one of them last.
     """
-    kinds = [spec_kinds()[s] for s in sections if s != "criterion"]
     found: dict[str, Option] = {}
-    if "criterion" in sections:
-        names = tuple(CRITERIA)
-        kinds += [CRITERIA[n] for n in names]
-        help = "How neurons are scored"
-        found["criterion"] = Option("criterion", str, "llm-rank", help, choices=names)
+    kinds = [spec_kinds()[s] for s in sections if s not in METHOD]
+    for part in (s for s in METHOD if s in sections):
+        names = tuple(METHOD[part])
+        kinds += [METHOD[part][n] for n in names]
+        found[part] = Option(part, str, default(part), _PART_HELP[part], choices=names)
     for o in (o for kind in kinds for o in options(kind)):
         name = _FLAT_NAMES.get(o.name, o.name)
         found.setdefault(name, replace(o, name=name))
     return found
+
+
+def default(part: str) -> str:
+    """Return the name of a method part's default."""
+    return str(getattr(Experiment(), part).name)
 
 
 def experiment(settings: Mapping[str, Any]) -> Experiment:
@@ -41,7 +60,7 @@ def experiment(settings: Mapping[str, Any]) -> Experiment:
 
     Raises:
         OptionError: an unknown setting, a value outside its limits, or a parameter of
-            a criterion that is not the chosen one.
+            a part of the method that is not the chosen one.
     """
     known = declared()
     for name in settings:
@@ -49,16 +68,20 @@ def experiment(settings: Mapping[str, Any]) -> Experiment:
             raise OptionError(
                 f"unknown setting {name[:80]!r}; there are: {', '.join(known)}"
             )
-    chosen = CRITERIA[str(settings.get("criterion", "llm-rank"))]
-    _refuse_foreign(chosen, settings)
-    parts = {name: _built(spec_kinds()[name], settings) for name in SECTIONS}
-    return Experiment(criterion=_built(chosen, settings), **parts)
+    kinds = chosen(settings) | {name: spec_kinds()[name] for name in SECTIONS}
+    _refuse_foreign(settings)
+    return Experiment(**{name: _built(k, settings) for name, k in kinds.items()})
+
+
+def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the classes of the method's parts that settings name."""
+    return {p: METHOD[p][str(given.get(p, default(p)))] for p in METHOD}
 
 
 def settings(of: Experiment) -> dict[str, Any]:
     """Return the settings that differ from their defaults."""
-    found: dict[str, Any] = {"criterion": of.criterion.name}
-    for part in (of.criterion, *(getattr(of, s) for s in reversed(SECTIONS))):
+    found: dict[str, Any] = {part: getattr(of, part).name for part in METHOD}
+    for part in (getattr(of, s) for s in (*METHOD, *reversed(SECTIONS))):
         for o in options(type(part)):
             found[_FLAT_NAMES.get(o.name, o.name)] = getattr(part, o.name)
     defaults = {name: o.default for name, o in declared().items()}
@@ -68,9 +91,11 @@ def settings(of: Experiment) -> dict[str, Any]:
 def export_name(of: Experiment) -> str:
     """Return a folder name for the pruned model: model, criterion, share removed."""
     model = DEMO_NAME if of.model.name == "demo" else Path(of.model.name).name
-    scope = [] if of.pruning.scope == "layer" else [of.pruning.scope]
     removed = f"{100 * of.pruning.sparsity:.4g}pct"
-    name = "-".join([model.removesuffix(".gguf"), of.criterion.name, removed, *scope])
+    parts = (of.allocation.name, of.repair.name)
+    usual = (default("allocation"), default("repair"))
+    unusual = [p for p, u in zip(parts, usual, strict=True) if p != u]
+    name = "-".join([model.removesuffix(".gguf"), of.criterion.name, removed, *unusual])
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "pruned-model"
 
 
@@ -88,24 +113,28 @@ def _flag(name: str, value: str) -> str:
 
 def snippet(of: Experiment, *, export: str = "pruned-model") -> str:
     """Return the Python that repeats the experiment, from loading to saving."""
-    of_default = Experiment()
+    usual = Experiment()
     measures = ", ".join(
         f"{name}={getattr(of, name)!r}"
         for name in ("evaluation", "tasks", "benchmark")
-        if getattr(of, name) != getattr(of_default, name)
+        if getattr(of, name) != getattr(usual, name)
     )
     names = ["CalibrationSpec", type(of.criterion).__name__, "Measures", "ModelSpec"]
     more = [f"{n[0].upper()}{n[1:]}Spec" for n in _sections_in(measures)]
+    parts = [type(getattr(of, p)).__name__ for p in ("allocation", "repair")]
+    every = {*names, *more, *parts, "PruningSpec", "StageSpecs", "Stages"}
     return "\n".join(
         [
             "import llmrank",
-            "from llmrank import " + ", ".join(sorted([*names, *more, "PruningSpec"])),
+            "from llmrank import (",
+            *(f"    {name}," for name in sorted(every)),
+            ")",
             "",
-            f"dense = llmrank.load({of.model!r})",
-            f"stats = llmrank.calibrate(dense, {of.calibration!r})",
-            f"scores = llmrank.score(dense, stats, {of.criterion!r})",
-            f"plan = llmrank.plan(scores, {of.pruning!r})",
-            "pruned = llmrank.prune(dense, plan)",
+            "specs = StageSpecs(",
+            *(f"    {part!r}," for part in of.stage_specs),
+            ")",
+            "stages = Stages()",
+            "dense, pruned = stages.model(specs.model), stages.pruned(specs)",
             f"found = llmrank.compare(dense, pruned, Measures({measures}))",
             "print(llmrank.table(found))",
             f"print(llmrank.save(pruned, {export!r}).summary)",
@@ -119,23 +148,31 @@ def _sections_in(measures: str) -> list[str]:
 
 
 def applicable(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the parameters of criteria that are not the chosen one."""
-    foreign = _foreign(CRITERIA[str(given.get("criterion", "llm-rank"))])
+    """Leave out the parameters of method parts that are not the chosen ones."""
+    foreign = _foreign(given)
     return {name: value for name, value in given.items() if name not in foreign}
 
 
-def _foreign(chosen: Any) -> set[str]:
-    own = {o.name for o in options(chosen)}
+def _foreign(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return parameters that are not of a chosen part, each with a part it is of."""
+    own = {o.name for kind in chosen(given).values() for o in options(kind)}
     shared = {o.name for s in SECTIONS for o in options(spec_kinds()[s])}
-    every = {o.name for n in CRITERIA for o in options(CRITERIA[n])}
-    return every - own - shared
+    every = {
+        o.name: part
+        for part, registry in METHOD.items()
+        for n in registry
+        for o in options(registry[n])
+    }
+    return {name: p for name, p in every.items() if name not in own | shared}
 
 
-def _refuse_foreign(chosen: Any, given: Mapping[str, Any]) -> None:
-    """A parameter that the criterion does not have would silently do nothing."""
-    for name in sorted(_foreign(chosen) & set(given)):
-        has = ", ".join(o.name for o in options(chosen)) or "no parameters"
-        raise OptionError(f"criterion {chosen.name} has no {name}; it has: {has}")
+def _refuse_foreign(given: Mapping[str, Any]) -> None:
+    """A parameter that no part of the method has would silently do nothing."""
+    for name, part in sorted(_foreign(given).items()):
+        if name in given:
+            kind = chosen(given)[part]
+            has = ", ".join(o.name for o in options(kind)) or "no parameters"
+            raise OptionError(f"{part} {kind.name} has no {name}; it has: {has}")
 
 
 def _built(kind: Any, given: Mapping[str, Any]) -> Any:

@@ -8,6 +8,7 @@ from statistics import fmean
 import pandas as pd
 
 from llmrank.agreement import Agreement, agreement
+from llmrank.allocation import Allocation, Uniform
 from llmrank.calibration import (
     ActivationStats,
     CalibrationSpec,
@@ -20,6 +21,7 @@ from llmrank.models import LanguageModel, ModelSpec
 from llmrank.progress import Progress, silent, track
 from llmrank.pruning import PruningPlan, PruningSpec, plan
 from llmrank.spelling import share
+from llmrank.stages import StageSpecs
 
 DIVISORS = (8, 4, 2)
 """The sizes compared with all the calibration text: an eighth, a quarter, a half."""
@@ -120,9 +122,7 @@ class Stability:
 
 def stability(
     lm: LanguageModel,
-    calibration: CalibrationSpec,
-    criterion: Criterion,
-    pruning: PruningSpec,
+    of: StageSpecs,
     *,
     parts: Sequence[ActivationStats] | None = None,
     progress: Progress = silent,
@@ -131,11 +131,10 @@ def stability(
 
     Args:
         lm: the dense model.
-        calibration: all the text; its leading windows make the smaller sizes.
-        criterion: what scores; one that looks at no data reads no text.
-        pruning: what is dropped.
-        parts: `nested_parts` of the same model and calibration, where they are known:
-            they serve every criterion and sparsity.
+        of: what is asked of it; its calibration's leading windows make the smaller
+            sizes. A criterion that looks at no data reads no text; an allocation that
+            was measured on all the text is taken for uniform.
+        parts: `nested_parts` of the same model and calibration, where known.
         progress: called per batch and per scoring.
 
     Raises:
@@ -143,14 +142,16 @@ def stability(
         ValueError: the parts are of another calibration.
         CancelledError: from `progress`.
     """
-    specs = (lm.spec, calibration, criterion, pruning)
-    if not criterion.reads_activations:
+    specs = (lm.spec, *of[1:4])
+    by = of.allocation if of.allocation.needs <= {"stats"} else Uniform()
+    if not of.criterion.reads_activations:
         return Stability(*specs, text_sha256=None, halves=None, sizes=())
-    read = parts or nested_parts(lm, calibration, progress=progress)
-    _check_parts(read, calibration)
+    read = parts or nested_parts(lm, of.calibration, progress=progress)
+    _check_parts(read, of.calibration)
     sizes = [combined(read[:end]) for end in range(1, len(read) + 1)]
     every = track([*sizes, read[-1]], "Scoring parts of the text", progress)
-    *smaller, whole, second = [_scored(lm, s, criterion, pruning) for s in every]
+    found = [_scored(lm, s, (of.criterion, of.pruning, by)) for s in every]
+    *smaller, whole, second = found
     return Stability(
         *specs,
         text_sha256=read[0].text_sha256,
@@ -212,10 +213,13 @@ def _check_parts(parts: Sequence[ActivationStats], of: CalibrationSpec) -> None:
 
 
 def _scored(
-    lm: LanguageModel, stats: ActivationStats, by: Criterion, pruning: PruningSpec
+    lm: LanguageModel,
+    stats: ActivationStats,
+    planned: tuple[Criterion, PruningSpec, Allocation],
 ) -> _Scored:
-    scores = score(lm, stats, by)
-    return stats.n_tokens, scores, plan(scores, pruning)
+    criterion, pruning, allocation = planned
+    scores = score(lm, stats, criterion)
+    return stats.n_tokens, scores, plan(scores, pruning, allocation, stats=stats)
 
 
 def _match(a: _Scored, b: _Scored) -> Match:

@@ -197,7 +197,7 @@ def start_prompt(prompt: str, new_tokens: int) -> None:
         experiments.check_room(of, stages)
         written = continuations(
             stages.model(of.model, progress=job.progress),
-            stages.pruned(*of.stage_specs, progress=job.progress),
+            stages.pruned(of.stage_specs, progress=job.progress),
             prompt,
             new_tokens=new_tokens,
             progress=job.progress,

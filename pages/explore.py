@@ -2,7 +2,7 @@
 
 from pages.shared.frame import frame
 
-CANVAS = ("theta", "gamma", "graph", "sparsity", "scope", "multiple_of")
+CANVAS = ("theta", "gamma", "graph", "sparsity", "allocation", "multiple_of")
 e = frame(
     "Explore",
     "Which neurons, and how do θ, γ and sparsity decide?",
@@ -110,8 +110,9 @@ def show_canvas() -> None:
     compared = named(e, "compared") if compares(e) else None
     if at_hand(e):
         links = selected.links(e)
-        plan = cached.stages().plan(*e.stage_specs)
-        explorer.mount(name, plan, compared, links and links[0])
+        plan = cached.stages().plan(e.stage_specs)
+        table = explorer.table_of(e)
+        explorer.mount(name, plan, compared, links and links[0], table)
         explorer.send(explorer.planes_payload(name, e), key="planes")
         if compared is not None:
             explorer.send(compared_payload(compared, e), key="compared")
@@ -127,7 +128,7 @@ def show_canvas() -> None:
 def show_held() -> None:
     """Show all that is known of the held neuron; let another be typed."""
     held = selected.held()
-    widths = cached.stages().plan(*e.stage_specs).dense_widths
+    widths = cached.stages().plan(e.stage_specs).dense_widths
     wanted = neuron.choose(held, widths)
     if wanted != held and wanted is not None:
         explorer.hold(wanted.layer, wanted.index)

@@ -121,5 +121,5 @@ with panels.panel():
         with st.spinner(f"Scoring by {e.criterion.name}"):
             model = cached.stages().model(e.model)
             scores = cached.stages().scores(*e.stage_specs[:3]).normalised
-            plan = cached.stages().plan(*e.stage_specs)
+            plan = cached.stages().plan(e.stage_specs)
         show(ffns(model.model), scores, plan)

@@ -94,7 +94,7 @@ def start_export(name: str, *, padded: bool) -> None:
 
     def work(job: Job) -> tuple[experiments.Experiment, Saved]:
         experiments.check_room(of, stages)
-        lm = stages.pruned(*of.stage_specs, progress=job.progress)
+        lm = stages.pruned(of.stage_specs, progress=job.progress)
         lm = export.padded(lm) if padded else lm
         recipe = of.to_json()
         return of, export.save(lm, folder, recipe=recipe, progress=job.progress)
@@ -177,7 +177,7 @@ plan: PruningPlan | None = None
 pruned: Footprint | None = None
 with panels.panel():
     if panels.has_scores(e):
-        plan = cached.stages().plan(*e.stage_specs)
+        plan = cached.stages().plan(e.stage_specs)
         lm = cached.stages().model(e.model)
         pruned = planned(lm, plan.widths)
         show_sizes(footprint(lm), pruned)

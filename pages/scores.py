@@ -146,7 +146,7 @@ def show_other(scores: Scored, plan: PruningPlan) -> None:
         known = e.model, e.calibration, other
         with st.spinner(f"Scoring by {other.name}"):
             others = cached.stages().scores(*known).normalised
-            its_plan = cached.stages().plan(*known, e.pruning)
+            its_plan = cached.stages().plan(e.stage_specs._replace(criterion=other))
         found = agreement(scores, others, plan.keep, its_plan.keep)
         names = readings.names(e.criterion, other)
         show_overlap(found, names, its_plan)
@@ -224,7 +224,7 @@ with panels.panel():
     if panels.has_scores(e):
         with st.spinner(f"Scoring by {e.criterion.name}"):
             scores = cached.stages().scores(*e.stage_specs[:3]).normalised
-            plan = cached.stages().plan(*e.stage_specs)
+            plan = cached.stages().plan(e.stage_specs)
             layers = readings.layer_table(scores, plan.keep)
         show_all(scores, plan, layers)
         st.subheader("Where the threshold falls", anchor=False)

@@ -37,6 +37,8 @@ def as_graph(block):
         neuron_norm=t["neuron_norm"],
         neuron_mean=torch.zeros_like(t["neuron_norm"]),
         output_norm=t["output_norm"],
+        block_cosine=1.0,
+        block_angle=0.0,
     )
     return FFNGraph(FFN(0, None, t["up"], t["down"], None, None, None), stats)
 

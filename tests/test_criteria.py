@@ -21,13 +21,13 @@ from llmrank.criteria import (
     Scores,
     Wanda,
     criterion,
-    recipe,
     score,
 )
 from llmrank.errors import LLMRankError, OptionError
 from llmrank.ffn import FFN
 from llmrank.models import LanguageModel
 from llmrank.options import options
+from llmrank.registry import recipe
 
 FAMILIES = ("llama", "gpt2")
 WINDOWS = torch.randint(0, 257, (4, 32), generator=torch.Generator().manual_seed(9))
@@ -222,6 +222,8 @@ def one_graph():
         neuron_norm=torch.tensor([2.0, 5.0, 1.0]),
         neuron_mean=torch.zeros(3),
         output_norm=torch.tensor([1.0, 1.0]),
+        block_cosine=1.0,
+        block_angle=0.0,
     )
     return graph.FFNGraph(FFN(0, None, up, down, None, None, None), stats)
 

@@ -28,7 +28,7 @@ from llmrank.evaluation import EvaluationSpec, TextEvaluation, evaluate
 from llmrank.experiment import Experiment
 from llmrank.models import ModelSpec
 from llmrank.pruning import PruningSpec
-from llmrank.stages import Stages
+from llmrank.stages import Stages, StageSpecs
 
 SPARSITIES = (0.2, 0.6)
 RIVALS = (LLMRank(), Random(seed=3))
@@ -63,9 +63,8 @@ def test_each_criterion_has_a_point_at_each_sparsity(points):
 
 def test_a_point_is_what_its_pruned_model_measures(base, points):
     stages, last = Stages(), points[-1]
-    lm = stages.pruned(
-        base.model, base.calibration, Random(seed=3), PruningSpec(sparsity=0.6)
-    )
+    specs = (base.model, base.calibration, Random(seed=3), PruningSpec(sparsity=0.6))
+    lm = stages.pruned(StageSpecs(*specs))
     assert torch.equal(last.pruned.nll, evaluate(lm, base.evaluation).nll)
     dense = evaluate(stages.model(base.model), base.evaluation)
     assert all(torch.equal(p.dense.nll, dense.nll) for p in points)

@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import llmrank
+from llmrank.allocation import Global
 from llmrank.calibration import CalibrationSpec
 from llmrank.criteria import LLMRank, Random
 from llmrank.evaluation import EvaluationSpec, evaluate, perplexity_ratio, t_interval
@@ -96,7 +97,7 @@ def test_the_export_opens_in_plain_transformers_bit_for_bit(pruned, tmp_path):
 
 def test_one_threshold_for_all_layers_exports_and_opens_here(demo, stats, tmp_path):
     scores = llmrank.score(demo, stats, LLMRank())
-    plan = llmrank.plan(scores, PruningSpec(sparsity=0.3, scope="global"))
+    plan = llmrank.plan(scores, PruningSpec(sparsity=0.3), Global())
     assert plan.n_dropped == 13_824  # 0.3 of 46,080
     assert not plan.uniform
     uneven = llmrank.prune(demo, plan)

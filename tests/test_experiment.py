@@ -122,7 +122,7 @@ def test_the_estimate_counts_weights_and_working_memory(small, monkeypatch):
 
 def test_the_estimate_bounds_what_the_models_hold(small):
     stages, found = Stages(), estimate(small)
-    dense, pruned = stages.model(small.model), stages.pruned(*small.stage_specs)
+    dense, pruned = stages.model(small.model), stages.pruned(small.stage_specs)
     both = {id(p): p for lm in (dense, pruned) for p in lm.model.parameters()}
     assert (
         sum(p.nbytes for p in both.values()) <= found.dense_bytes + found.pruned_bytes
@@ -236,7 +236,7 @@ def test_a_run_reports_what_the_stages_measure(small):
         progress=lambda what, *_: told.append(what),
     )
     found = report.comparison
-    lm = stages.pruned(*small.stage_specs)
+    lm = stages.pruned(small.stage_specs)
     again = evaluation.evaluate(lm, small.evaluation)
     assert torch.equal(found.pruned.text.nll, again.nll)
     assert found.dense.text is stages.dense_text(small.model, small.evaluation)

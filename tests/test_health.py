@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from llmrank.agreement import Agreement, Overlap
+from llmrank.allocation import Global
 from llmrank.benchmark import Ratio, Speedup
 from llmrank.calibration import CalibrationSpec, calibrate
 from llmrank.criteria import (
@@ -38,7 +39,7 @@ from llmrank.health import (
 from llmrank.models import ModelSpec
 from llmrank.pruning import PruningPlan, PruningSpec, plan
 from llmrank.stability import Match, stability
-from llmrank.stages import Stages
+from llmrank.stages import Stages, StageSpecs
 
 OURS = LLMRank()
 
@@ -190,7 +191,7 @@ def test_where_nothing_was_cut_nothing_gets_faster():
 
 def test_scores_that_more_text_would_move_are_a_warning(tiny, tiny_text):
     few = CalibrationSpec(calibration_text=str(tiny_text), samples=2, seq_len=4)
-    found = stability(tiny, few, OURS, PruningSpec(sparsity=0.5))
+    found = stability(tiny, StageSpecs(tiny.spec, few, OURS, PruningSpec(sparsity=0.5)))
     assert found.enough is False
     (said,) = unstable_scores(found)
     assert (said.level, said.sentence) == ("warning", found.sentence)
@@ -200,8 +201,10 @@ def test_scores_that_more_text_would_move_are_a_warning(tiny, tiny_text):
 def test_scores_that_stay_have_no_symptom(tiny, tiny_text):
     spec = CalibrationSpec(calibration_text=str(tiny_text), samples=4, seq_len=32)
     half = PruningSpec(sparsity=0.5)
-    assert unstable_scores(stability(tiny, spec, L1(), half)) == ()
-    found = stability(tiny, spec, OURS, half)
+    assert (
+        unstable_scores(stability(tiny, StageSpecs(tiny.spec, spec, L1(), half))) == ()
+    )
+    found = stability(tiny, StageSpecs(tiny.spec, spec, OURS, half))
     agreed = Overlap(12, 12, 12)
     same = Agreement((1.0, 1.0), (agreed, agreed), 1.0, Overlap(24, 24, 24))
     steady = dataclasses.replace(found, sizes=(Match((128, 64), same, 0.5),))
@@ -319,7 +322,7 @@ def test_a_layer_with_very_few_neurons_is_named():
         "Layer 3 keeps only 2 of 100 neurons (2 %), and 1 more less than 5 %, where "
         "the model keeps 39 %."
     )
-    assert "scope layer" in found.remedy
+    assert "allocation uniform" in found.remedy
     (alone,) = starved_layers(kept(90, 4))
     assert "layer 1 keeps only 4 of 100 neurons (4 %), where" in alone.sentence.lower()
 
@@ -337,10 +340,10 @@ def test_few_neurons_everywhere_are_what_was_asked_for():
 def test_a_global_threshold_can_starve_a_layer_and_a_layers_own_cannot():
     """One layer has nearly equal scores, the other a few that hold nearly all."""
     scores = Scores((torch.linspace(1, 1.1, 50), torch.tensor([1e3] * 2 + [1.0] * 48)))
-    spec = PruningSpec(sparsity=0.48, scope="global")
-    (found,) = starved_layers(plan(scores, spec))
+    spec = PruningSpec(sparsity=0.48)
+    (found,) = starved_layers(plan(scores, spec, Global()))
     assert found.sentence.startswith("Layer 1 keeps only 2 of 50 neurons (4 %)")
-    assert starved_layers(plan(scores, PruningSpec(sparsity=0.48))) == ()
+    assert starved_layers(plan(scores, spec)) == ()
 
 
 # --- all of them ---------------------------------------------------------------------
@@ -366,7 +369,9 @@ def test_every_symptom_is_found_the_worst_first(tiny, tiny_text):
         plan=kept(90, 2),
         points=(point(plain, 3.4, 3.5, 3.3), point(L1(), 2.8, 2.8, 2.7)),
         speedup=Speedup(ratio(0.9, 1.0, 1.1), FASTER, ()),
-        stability=stability(tiny, few, OURS, PruningSpec(sparsity=0.5)),
+        stability=stability(
+            tiny, StageSpecs(tiny.spec, few, OURS, PruningSpec(sparsity=0.5))
+        ),
         memory=needs(int(2.1e9)),
     )
     found = symptoms(known)

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from llmrank import ffn
+from llmrank.allocation import Global, Uniform
 from llmrank.calibration import CalibrationSpec, calibrate, measure
 from llmrank.corpora import sampled_windows, text
 from llmrank.criteria import Scores
@@ -76,7 +78,7 @@ def test_a_neuron_that_is_not_there_is_refused(
 ):
     scores = Scores((torch.rand(24), torch.rand(24)))
     asked = [
-        lambda: ranks(neuron, {"any": scores}, PruningSpec()),
+        lambda: ranks(neuron, {"any": scores}),
         lambda: edges(tiny, neuron),
         lambda: firing(tiny, calibration, [Neuron(0, 0), neuron]),
         lambda: promoted(tiny, neuron),
@@ -118,19 +120,19 @@ def plain_place(values, index):
     return order.index(index) + 1
 
 
-@pytest.mark.parametrize("scope", ["layer", "global"])
-def test_ranks_are_those_of_a_plain_sort(scope):
+@pytest.mark.parametrize("by", [Uniform(), Global()])
+def test_ranks_are_those_of_a_plain_sort(by):
     """Few different values, so that ties are common; layers of different widths."""
     generator = torch.Generator().manual_seed(3)
     layers = [torch.randint(0, 4, (n,), generator=generator) for n in (7, 12, 5)]
     scores = Scores(tuple(s.float() for s in layers))
-    spec = PruningSpec(sparsity=0.4, scope=scope)
-    keep = plan(scores, spec).keep
+    planned = partial(plan, spec=PruningSpec(sparsity=0.4), by=by)
+    keep = planned(scores).keep
     every = torch.cat(scores.normalised).tolist()
     flat = 0
     for layer, values in enumerate(s.tolist() for s in scores.layers):
         for index, value in enumerate(values):
-            (found,) = ranks(Neuron(layer, index), {"a": scores}, spec)
+            (found,) = ranks(Neuron(layer, index), {"a": scores}, planned)
             assert found.criterion == "a"
             assert found.score == value
             assert (found.in_layer, found.n_layer) == (
@@ -145,21 +147,21 @@ def test_ranks_are_those_of_a_plain_sort(scope):
 def test_every_criterion_answers_in_order():
     high, low = torch.arange(10.0), torch.arange(10.0).flip(0)
     by = {"high": Scores((high,)), "low": Scores((low,))}
-    found = ranks(Neuron(0, 9), by, PruningSpec(sparsity=0.1))
+    found = ranks(Neuron(0, 9), by, partial(plan, spec=PruningSpec(sparsity=0.1)))
     assert [(r.criterion, r.in_layer, r.dropped) for r in found] == [
         ("high", 1, False),
         ("low", 10, True),
     ]
 
 
-def test_the_global_rank_decides_what_a_global_scope_drops():
+def test_the_global_rank_decides_what_the_global_allocation_drops():
     """No layer is emptied here, so that the two must agree neuron by neuron."""
     generator = torch.Generator().manual_seed(8)
     scores = Scores(tuple(torch.rand(n, generator=generator) for n in (20, 30)))
-    spec = PruningSpec(sparsity=0.3, scope="global")
+    planned = partial(plan, spec=PruningSpec(sparsity=0.3), by=Global())
     for layer, s in enumerate(scores.layers):
         for index in range(len(s)):
-            (found,) = ranks(Neuron(layer, index), {"a": scores}, spec)
+            (found,) = ranks(Neuron(layer, index), {"a": scores}, planned)
             assert found.dropped == (found.in_model > 35)
 
 

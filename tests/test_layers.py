@@ -16,8 +16,9 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "folders",
     "hub", "hf", "memo", "ffn",
-    "sources", "models", "corpora", "calibration", "graph", "centrality", "planes",
-    "compressibility", "criteria", "pruning", "prefixes", "payload", "export",
+    "sources", "models", "corpora", "calibration", "moments", "graph", "centrality",
+    "planes", "compressibility", "criteria", "allocation", "pruning", "prefixes",
+    "repair", "payload", "export",
     "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",
     "comparison", "speeds", "stages", "experiment", "store", "curve", "generation",
     "settings", "summary", "jobs", "arena", "agreement", "inspector", "readings",

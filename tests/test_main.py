@@ -135,7 +135,7 @@ def test_run_reports_the_models_that_were_measured(report, small):
 
 def test_run_reports_what_was_asked_for(report):
     assert report["criterion"]["theta"] == 0.25
-    assert report["pruning"] == {"sparsity": 0.5, "scope": "layer", "multiple_of": 1}
+    assert report["pruning"] == {"sparsity": 0.5, "multiple_of": 1}
     seeds = [report[p]["seed"] for p in ("calibration", "benchmark")]
     assert [*seeds, report["tasks"]["items_seed"]] == [3, 3, 3]
     assert report["environment"]["torch"] == torch.__version__
@@ -305,7 +305,7 @@ REFUSED = [
     (["--sparsity", "1"], "sparsity must lie in [0, 1), got 1.0"),
     (["--sparsity", "30%"], "sparsity must lie in [0, 1), got '30%'"),
     (["--graph", "round"], "graph must be one of isolated, chained, got 'round'"),
-    (["--scope", "x"], "scope must be one of layer, global, got 'x'"),
+    (["--allocation", "x"], "unknown allocation 'x'; there are: uniform, global, "),
     (["--criterion", "x"], "unknown criterion 'x'; there are: llm-rank, activation"),
     (["--criterion", "l1", "--theta", "0"], "criterion l1 has no theta; it has: no"),
     (["--batch", "0"], "batch must be a whole number and lie in [1, 1024], got 0"),
@@ -321,7 +321,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-FOREIGN = ("theta", "gamma", "sparsity", "graph", "scope", "criterion", "batch")
+FOREIGN = ("theta", "gamma", "sparsity", "graph", "allocation", "criterion", "batch")
 """What evaluating a model as it is has no use for."""
 
 

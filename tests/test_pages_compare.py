@@ -63,7 +63,7 @@ def opened(asked):
 def report(asked):
     """A report of exactly these settings: text for real, times by hand."""
     e, stages = settings.experiment(asked), Stages()
-    dense, pruned = stages.model(e.model), stages.pruned(*e.stage_specs)
+    dense, pruned = stages.model(e.model), stages.pruned(e.stage_specs)
 
     def side(lm, ms: float, peak: int) -> Side:
         times = Latency(
@@ -329,7 +329,7 @@ def test_both_models_continue_one_prompt(opened, asked):
     e, stages = settings.experiment(asked), Stages()
     expected = [
         continuation(lm, "The river bends", new_tokens=6)
-        for lm in (stages.model(e.model), stages.pruned(*e.stage_specs))
+        for lm in (stages.model(e.model), stages.pruned(e.stage_specs))
     ]
     assert [t.value for t in at.text] == ["“The river bends”", *expected]
     assert "Words in common from the start: " in texts(at.caption)

@@ -56,15 +56,15 @@ def experiment(at: AppTest):
 
 
 def test_the_canvas_gets_the_settings_and_the_servers_own_cut(opened):
-    at = opened(theta="0.25", sparsity="0.4", scope="global")
+    at = opened(theta="0.25", sparsity="0.4", allocation="global")
     assert not at.exception
     given = canvas(at)
     assert given["settings"] == {
         "theta": 0.25, "gamma": 0.5, "sparsity": 0.4, "graph": "isolated",
-        "scope": "global", "multipleOf": 1,
+        "allocation": "global", "multipleOf": 1,
     }  # fmt: skip
     e = experiment(at)
-    plan = Stages().plan(*e.stage_specs)
+    plan = Stages().plan(e.stage_specs)
     assert given["agreed"]["crc"] == cut_crc(plan)
     assert given["agreed"]["nDropped"] == plan.n_dropped == round(0.4 * 48)
 

@@ -104,12 +104,12 @@ def test_choices_made_on_another_page_are_kept(opened):
 
 
 def test_the_recipe_repeats_the_experiment(opened):
-    at = opened(sparsity="0.25", scope="global", criterion="wanda")
+    at = opened(sparsity="0.25", allocation="global", criterion="wanda")
     python, shell = (
         next(c.value for c in at.code if c.language == kind)
         for kind in ("python", "bash")
     )
-    assert "PruningSpec(sparsity=0.25, scope='global', multiple_of=1)" in python
+    assert "PruningSpec(sparsity=0.25, multiple_of=1)" in python
     assert "Wanda()" in python
     assert "--sparsity 0.25" in shell
     assert "--criterion wanda" in shell
@@ -147,7 +147,7 @@ def test_a_finished_export_can_be_packed_and_found_again(opened, tmp_path):
 
 
 def test_uneven_widths_can_be_padded(opened, tmp_path):
-    at = read(opened(scope="global", sparsity="0.3"))
+    at = read(opened(allocation="global", sparsity="0.3"))
     assert "`llmrank.load` opens the checkpoint" in texts(at.caption)
     uneven, padded = tmp_path / "uneven", tmp_path / "padded"
     at = finish(export_to(at, uneven), "export")

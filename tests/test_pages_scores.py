@@ -12,6 +12,7 @@ import llmrank
 from llmrank.agreement import agreement
 from llmrank.criteria import Activation, LLMRank
 from llmrank.pruning import PruningPlan
+from llmrank.stages import StageSpecs
 from pages.shared import cached
 
 pytestmark = pytest.mark.slow  # some seconds each, together a minute
@@ -66,7 +67,7 @@ def scored(at: AppTest, criterion=None):
     by = criterion or LLMRank()
     pruning = llmrank.PruningSpec(sparsity=e.get("sparsity", 0.3))
     scores = cached.stages().scores(model, calibration, by).normalised
-    return scores, cached.stages().plan(model, calibration, by, pruning)
+    return scores, cached.stages().plan(StageSpecs(model, calibration, by, pruning))
 
 
 def figures(at: AppTest) -> list[dict]:
@@ -212,7 +213,7 @@ def test_where_all_neurons_tie_nothing_false_is_said(scores_page):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"graph": "chained", "scope": "global", "sparsity": "0.9"},
+        {"graph": "chained", "allocation": "global", "sparsity": "0.9"},
         {"variant": "modified"},
         {"criterion": "random"},
         {"criterion": "wanda", "multiple_of": "8"},

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_centrality import as_graph
 
+from llmrank.allocation import allocation
 from llmrank.calibration import (
     ActivationStats,
     CalibrationSpec,
@@ -59,7 +60,9 @@ def random_graph(seed, d_ff, d_model, *, zeros=0.2, dead=0):
         torch.rand(n, generator=g, dtype=torch.float64)
         for n in (d_model, d_ff, d_ff, d_ff, d_model)
     ]
-    return FFNGraph(FFN(0, None, up, down, None, None, None), LayerStats(*norms))
+    return FFNGraph(
+        FFN(0, None, up, down, None, None, None), LayerStats(*norms, 1.0, 0.0)
+    )
 
 
 def stepped(g, site, theta, gamma):
@@ -145,7 +148,7 @@ def test_isolated_planes_by_hand():
     """The graph of `test_centrality.test_one_step_by_hand`."""
     up = torch.tensor([[1.0, 0.0], [-3.0, 2.0]])
     two, prior = torch.tensor([2.0, 2.0]), torch.tensor([1.0, 3.0])
-    stats = LayerStats(two, prior, prior, prior, two)
+    stats = LayerStats(two, prior, prior, prior, two, 1.0, 0.0)
     g = FFNGraph(FFN(0, None, up, up.T, None, None, None), stats)
     made = planes([g], graph="isolated", site="neuron")
     (layer,) = made.layers
@@ -295,14 +298,19 @@ def test_no_score_of_a_chain_is_negative():
 # What is dropped: Python and the browser choose the same neurons
 
 
-def dropped_in_doubles(layers, theta, gamma, *, sparsity, scope, multiple_of):
+def planned(scores, *, sparsity, allocated, multiple_of):
+    spec = PruningSpec(sparsity=sparsity, multiple_of=multiple_of)
+    return plan(scores, spec, allocation(allocated))
+
+
+def dropped_in_doubles(layers, theta, gamma, *, sparsity, allocated, multiple_of):
     """Choose as the browser does: loops over doubles, no torch."""
     scored = [
         [one_score(column, theta, gamma) for column in zip(*p, strict=True)]
         for p in layers
     ]
     widths = [len(s) for s in scored]
-    if scope == "layer":
+    if allocated == "uniform":
         kept = [n - math.floor(sparsity * n + 0.5) for n in widths]
     else:
         kept = global_counts(scored, sparsity)
@@ -346,7 +354,7 @@ def global_counts(scored, sparsity):
     wanted=st.fixed_dictionaries(
         {
             "sparsity": st.floats(0, 0.99),
-            "scope": st.sampled_from(["layer", "global"]),
+            "allocated": st.sampled_from(["uniform", "global"]),
             "multiple_of": st.sampled_from([1, 4]),
         }
     ),
@@ -354,7 +362,7 @@ def global_counts(scored, sparsity):
 def test_a_plan_from_planes_is_the_browsers(seed, widths, dead, at, wanted):
     drawn = [random_graph(seed + i, n, 5, dead=dead) for i, n in enumerate(widths)]
     made = planes(drawn, graph="isolated", site="neuron")
-    found = plan(Scores(made.scores(*at)), PruningSpec(**wanted))
+    found = planned(Scores(made.scores(*at)), **wanted)
     expected = dropped_in_doubles([p.tolist() for p in made.layers], *at, **wanted)
     assert [d.tolist() for d in found.drop] == expected
 
@@ -400,11 +408,11 @@ def demo():
 
 @pytest.mark.slow
 @BY
-@pytest.mark.parametrize("scope", ["layer", "global"])
-def test_of_the_demo_model_the_browser_drops_the_same(demo, scope, theta, gamma):
+@pytest.mark.parametrize("allocated", ["uniform", "global"])
+def test_of_the_demo_model_the_browser_drops_the_same(demo, allocated, theta, gamma):
     made = planes(demo, graph="isolated", site="neuron")
-    wanted = {"sparsity": 0.3, "scope": scope, "multiple_of": 1}
-    found = plan(Scores(made.scores(theta, gamma)), PruningSpec(**wanted))
+    wanted = {"sparsity": 0.3, "allocated": allocated, "multiple_of": 1}
+    found = planned(Scores(made.scores(theta, gamma)), **wanted)
     expected = dropped_in_doubles(
         [p.tolist() for p in made.layers], theta, gamma, **wanted
     )

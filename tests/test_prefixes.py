@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import llmrank
 from llmrank import ffn
+from llmrank.allocation import Global, Uniform, allocation
 from llmrank.criteria import Scores
 from llmrank.families import SUPPORTED
 from llmrank.footprint import footprint
@@ -66,7 +67,7 @@ def extent(tensor):
 def test_a_prefix_computes_what_the_cut_model_computes_in_every_family(model_type):
     lm = with_biases(model_type)
     scores = random_scores(lm)
-    made = plan(scores, PruningSpec(sparsity=0.4, scope="global"))
+    made = plan(scores, PruningSpec(sparsity=0.4), Global())
     smaller = prefix(sort_neurons(lm, scores), made)
     assert ffn.widths(smaller.model) == made.widths
     expected = logits(prune(lm, made))
@@ -78,18 +79,18 @@ def test_a_prefix_computes_what_the_cut_model_computes_in_every_family(model_typ
 @given(
     st.tuples(LAYER, LAYER),
     st.lists(st.floats(0, 1, exclude_max=True), min_size=2, max_size=2),
-    st.sampled_from(["layer", "global"]),
+    st.sampled_from(["uniform", "global"]),
     st.sampled_from([1, 5, 8]),
 )
 @settings(max_examples=15, deadline=None)
 def test_every_plan_of_the_same_scores_is_a_prefix(
-    family, layers, sparsities, scope, multiple_of
+    family, layers, sparsities, by_name, multiple_of
 ):
     lm, scores = MODELS[family], scores_of(*layers)
     ordered = sort_neurons(lm, scores)
     for sparsity in sparsities:
-        spec = PruningSpec(sparsity=sparsity, scope=scope, multiple_of=multiple_of)
-        made = plan(scores, spec)
+        spec = PruningSpec(sparsity=sparsity, multiple_of=multiple_of)
+        made = plan(scores, spec, allocation(by_name))
         smaller, pruned = prefix(ordered, made), prune(lm, made)
         torch.testing.assert_close(
             logits(smaller), logits(pruned), rtol=1e-4, atol=1e-4
@@ -153,13 +154,13 @@ def test_the_narrowest_prefix_is_the_best_neuron_of_each_layer(tiny):
 
 
 @pytest.mark.parametrize("family", list(MODELS))
-@given(st.floats(0, 1, exclude_max=True), st.sampled_from(["layer", "global"]))
+@given(st.floats(0, 1, exclude_max=True), st.sampled_from(["uniform", "global"]))
 @settings(max_examples=10, deadline=None)
-def test_no_weight_is_copied(family, sparsity, scope):
+def test_no_weight_is_copied(family, sparsity, by_name):
     lm = MODELS[family]
     scores = random_scores(lm)
     ordered = sort_neurons(lm, scores)
-    made = plan(scores, PruningSpec(sparsity=sparsity, scope=scope))
+    made = plan(scores, PruningSpec(sparsity=sparsity), allocation(by_name))
     smaller = prefix(ordered, made)
     whole = dict(ordered.lm.model.named_parameters())
     for name, parameter in smaller.model.named_parameters():
@@ -275,8 +276,8 @@ def test_prefixes_of_the_demo_model_read_text_as_its_cut_models():
     ordered = sort_neurons(lm, scores)
     ids = lm.tokenizer("The river bends twice before the old mill, and in spring")
     prompt = torch.tensor([ids["input_ids"]], device=lm.device)
-    for spec in (PruningSpec(sparsity=0.1), PruningSpec(sparsity=0.3, scope="global")):
-        made = plan(scores, spec)
+    for sparsity, by in ((0.1, Uniform()), (0.3, Global())):
+        made = plan(scores, PruningSpec(sparsity=sparsity), by)
         smaller, pruned = prefix(ordered, made), prune(lm, made)
         assert storages(smaller) <= storages(ordered.lm)
         found, expected = (m.model(prompt).logits for m in (smaller, pruned))

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmrank import ffn
+from llmrank.allocation import Global, Uniform
 from llmrank.criteria import Scores
 from llmrank.errors import OptionError
 from llmrank.pruning import PruningPlan, PruningSpec, descending, plan, prune
@@ -63,7 +64,7 @@ def test_all_layers_together_keep_the_highest_shares(layers, sparsity, multiple_
     """A plain sort over all normalised scores; of equals the lower layer and index."""
     scores = scores_of(layers)
     made = plan(
-        scores, PruningSpec(sparsity=sparsity, scope="global", multiple_of=multiple_of)
+        scores, PruningSpec(sparsity=sparsity, multiple_of=multiple_of), Global()
     )
     flat = [
         (-share, layer, j)
@@ -81,10 +82,10 @@ def test_all_layers_together_keep_the_highest_shares(layers, sparsity, multiple_
         assert sum(made.widths) == n_kept + rescued
 
 
-@given(layers_of(1, 30), SPARSITIES, st.sampled_from(["layer", "global"]))
+@given(layers_of(1, 30), SPARSITIES, st.sampled_from([Uniform(), Global()]))
 @settings(deadline=None)
-def test_a_plan_is_whole(layers, sparsity, scope):
-    made = plan(scores_of(layers), PruningSpec(sparsity=sparsity, scope=scope))
+def test_a_plan_is_whole(layers, sparsity, by):
+    made = plan(scores_of(layers), PruningSpec(sparsity=sparsity), by)
     assert made.dense_widths == tuple(len(values) for values in layers)
     for keep, drop, values in zip(made.keep, made.drop, layers, strict=True):
         assert len(keep) >= 1
@@ -133,9 +134,7 @@ def test_a_layer_of_one_neuron_keeps_it():
 def test_no_layer_is_emptied_by_the_others():
     """The second layer's shares are all below the first's lowest."""
     wide = torch.ones(1000)
-    made = plan(
-        Scores((torch.ones(10), wide)), PruningSpec(sparsity=0.995, scope="global")
-    )
+    made = plan(Scores((torch.ones(10), wide)), PruningSpec(sparsity=0.995), Global())
     assert made.widths == (5, 1)
 
 
@@ -160,13 +159,6 @@ def test_a_multiple_outside_its_range_is_refused(bad):
         OptionError, match=r"multiple_of must be a whole number and lie"
     ):
         PruningSpec(multiple_of=bad)
-
-
-def test_a_scope_without_a_name_is_refused():
-    with pytest.raises(
-        OptionError, match="scope must be one of layer, global, got 'x'"
-    ):
-        PruningSpec(scope="x")
 
 
 # Cuts

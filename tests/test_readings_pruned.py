@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from llmrank.allocation import Global, Uniform
 from llmrank.criteria import Scores
 from llmrank.footprint import footprint, planned
 from llmrank.pruning import PruningPlan, PruningSpec, plan
@@ -66,13 +67,13 @@ def test_the_layers_that_lose_most_and_least_are_named():
     assert said.endswith("least and keeps 24.")
 
 
-@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("by", [Uniform(), Global()])
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.5])
-def test_rounding_is_said_only_where_it_changes_the_sparsity(scope, sparsity):
+def test_rounding_is_said_only_where_it_changes_the_sparsity(by, sparsity):
     scores = Scores(torch.rand(3, 40, generator=torch.Generator()).unbind())
-    plain, rough = (PruningSpec(sparsity, scope, m) for m in (1, 16))
-    assert readings.of_rounding(plan(scores, plain), plain) is None
-    found = plan(scores, rough)
+    plain, rough = (PruningSpec(sparsity, m) for m in (1, 16))
+    assert readings.of_rounding(plan(scores, plain, by), plain) is None
+    found = plan(scores, rough, by)
     said = readings.of_rounding(found, rough)
     if sparsity == 0:
         assert said is None

@@ -7,6 +7,7 @@ import torch
 
 from llmrank import readings
 from llmrank.agreement import agreement, extremes
+from llmrank.allocation import Global
 from llmrank.criteria import Activation, LLMRank, Scores, Wanda
 from llmrank.ffn import ffns
 from llmrank.network import NetworkSpec, network
@@ -23,7 +24,7 @@ def random_scores(*widths, seed=0):
 def cut():
     """Scores of three uneven layers and the plan of one threshold over all."""
     scores = random_scores(40, 31, 7)
-    by = plan(scores, PruningSpec(sparsity=0.4, scope="global"))
+    by = plan(scores, PruningSpec(sparsity=0.4), Global())
     return scores.normalised, by.keep
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from llmrank.__main__ import _described, _parser
+from llmrank.allocation import Global
 from llmrank.calibration import CalibrationSpec
 from llmrank.criteria import CRITERIA, LLMRank, Random, Wanda, criterion
 from llmrank.decoding import BenchmarkSpec
@@ -23,6 +24,7 @@ from llmrank.models import ModelSpec
 from llmrank.options import options
 from llmrank.pruning import PruningSpec
 from llmrank.settings import (
+    METHOD,
     SECTIONS,
     applicable,
     command_line,
@@ -60,10 +62,18 @@ def fields_of(kind):
 
 
 SEEDS = st.integers(0, 2**31)
-CHOSEN = st.one_of(
-    [st.tuples(st.just(name), fields_of(CRITERIA[name])) for name in CRITERIA]
+
+
+def any_of(registry):
+    drawn = [st.tuples(st.just(n), fields_of(registry[n])) for n in registry]
+    return st.one_of(drawn)
+
+
+CHOSEN = any_of(CRITERIA)
+PARTS = st.fixed_dictionaries(
+    {s: fields_of(spec_kinds()[s]) for s in SECTIONS}
+    | {p: any_of(METHOD[p]) for p in ("allocation", "repair")}
 )
-PARTS = st.fixed_dictionaries({s: fields_of(spec_kinds()[s]) for s in SECTIONS})
 any_experiment = given(CHOSEN, PARTS, SEEDS)
 
 
@@ -79,6 +89,9 @@ def built(chosen, parts, seed):
         )
         for s in SECTIONS
     }
+    for part in {"allocation", "repair"} & set(parts):
+        kind, fields = parts[part]
+        specs[part] = METHOD[part].build(kind, **fields)
     return Experiment(criterion=criterion(name, **own), **specs)
 
 
@@ -127,10 +140,10 @@ def test_the_default_needs_no_settings():
 
 
 def test_only_what_differs_is_said():
-    e = Experiment(criterion=LLMRank(theta=0.25), pruning=PruningSpec(scope="global"))
-    assert settings(e) == {"theta": 0.25, "scope": "global"}
+    e = Experiment(criterion=LLMRank(theta=0.25), allocation=Global())
+    assert settings(e) == {"theta": 0.25, "allocation": "global"}
     assert command_line(e, export="out dir") == (
-        "python -m llmrank run --scope global --theta 0.25 --export 'out dir'"
+        "python -m llmrank run --allocation global --theta 0.25 --export 'out dir'"
     )
 
 
@@ -144,9 +157,9 @@ def test_one_seed_sets_every_seed():
 def test_every_option_of_every_spec_is_a_setting():
     """Names of the command line in the issue, and no two that mean different things."""
     asked = (
-        "model criterion theta gamma graph site variant sparsity scope multiple_of "
-        "calibration_text eval_text samples seq_len eval_tokens tasks items batch "
-        "prompt_tokens new_tokens device dtype seed"
+        "model criterion theta gamma graph site variant sparsity allocation repair "
+        "multiple_of calibration_text eval_text samples seq_len eval_tokens tasks "
+        "items batch prompt_tokens new_tokens device dtype seed"
     )
     assert set(asked.split()) <= set(declared())
     for o in declared().values():
@@ -158,7 +171,7 @@ def test_defaults_are_those_of_the_issue():
     e = Experiment()
     assert (e.model.name, e.criterion) == ("demo", LLMRank(theta=0.5, gamma=0.5))
     assert (e.criterion.graph, e.criterion.site) == ("isolated", "neuron")
-    assert e.pruning == PruningSpec(sparsity=0.3, scope="layer", multiple_of=1)
+    assert e.pruning == PruningSpec(sparsity=0.3, multiple_of=1)
     assert e.tasks.names == ()
 
 
@@ -182,7 +195,6 @@ def test_an_unknown_setting_is_refused_with_those_there_are(name):
         ("theta", "half", "theta must lie in [0, 1], got 'half'"),
         ("gamma", "-0.1", "gamma must lie in [0, 1], got -0.1"),
         ("gamma", "", "gamma must lie in [0, 1], got ''"),
-        ("scope", "all", "scope must be one of layer, global, got 'all'"),
         ("samples", "1.5", "samples must be a whole number and lie in [1, 4096], "
          "got '1.5'"),
         ("device", "tpu", "device must be one of auto, cpu, cuda, mps, got 'tpu'"),
@@ -209,6 +221,12 @@ def test_an_unknown_criterion_is_refused():
         experiment({"criterion": "pagerank"})
 
 
+@pytest.mark.parametrize("part", ["allocation", "repair"])
+def test_an_unknown_part_of_the_method_is_refused(part):
+    with pytest.raises(OptionError, match=f"unknown {part} 'layer'; there are: "):
+        experiment({part: "layer"})
+
+
 def test_a_parameter_of_another_criterion_is_refused():
     with pytest.raises(OptionError) as caught:
         experiment({"criterion": "wanda", "theta": "0.5"})
@@ -229,7 +247,8 @@ def test_a_parameter_of_another_criterion_is_refused():
             Experiment(
                 ModelSpec(name="someone/Tiny Model"),
                 criterion=Wanda(),
-                pruning=PruningSpec(sparsity=0.125, scope="global"),
+                pruning=PruningSpec(sparsity=0.125),
+                allocation=Global(),
             ),
             "Tiny-Model-wanda-12.5pct-global",
         ),
@@ -260,9 +279,10 @@ def test_the_python_snippet_builds_its_specs(chosen, parts, seed):
     e = built(chosen, parts, seed)
     code = snippet(e)
     names = {}
-    exec("\n".join(code.splitlines()[:2]), names)
-    calls = [line for line in code.splitlines()[3:] if "llmrank.table" not in line]
-    for part in (e.model, e.calibration, e.criterion, e.pruning):
+    imports, _, rest = code.partition("\n\n")
+    exec(imports, names)
+    calls = [line for line in rest.splitlines() if "llmrank.table" not in line]
+    for part in e.stage_specs:
         assert any(repr(part) in line for line in calls)
         assert eval(repr(part), names) == part
     (compared,) = [line for line in calls if "llmrank.compare" in line]

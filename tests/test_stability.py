@@ -9,6 +9,7 @@ from conftest import TEXT, tiny_model
 import llmrank
 from llmrank import ffn
 from llmrank.agreement import Agreement, Overlap
+from llmrank.allocation import Global
 from llmrank.calibration import (
     CalibrationSpec,
     LayerStats,
@@ -28,8 +29,13 @@ from llmrank.stability import (
     shown_table,
     stability,
 )
+from llmrank.stages import StageSpecs
 
-STATS = [f.name for f in dataclasses.fields(LayerStats)]
+STATS = [
+    f.name
+    for f in dataclasses.fields(LayerStats)
+    if f.name not in ("block_cosine", "block_angle")
+]
 HALF = PruningSpec(sparsity=0.5)
 
 
@@ -45,7 +51,9 @@ def parts(tiny, calibration):
 
 @pytest.fixture(scope="module")
 def found(tiny, calibration, parts):
-    return stability(tiny, calibration, LLMRank(), HALF, parts=parts)
+    return stability(
+        tiny, StageSpecs(tiny.spec, calibration, LLMRank(), HALF), parts=parts
+    )
 
 
 def drops(lm, stats, by=LLMRank(), pruning=HALF):
@@ -73,6 +81,8 @@ def test_parts_combined_equal_all_at_once(calibration, model_type, lengths):
             assert x.dtype == torch.float32
             scale = float(y.abs().max())  # a mean near 0 is a difference of sums
             torch.testing.assert_close(x, y, rtol=2e-6, atol=2e-6 * scale)
+        for name in ("block_cosine", "block_angle"):
+            assert getattr(a, name) == pytest.approx(getattr(b, name), rel=1e-5)
 
 
 def test_unequal_parts_are_weighted_by_their_tokens(tiny, calibration):
@@ -113,7 +123,7 @@ def test_each_token_is_read_once(tiny, calibration):
         lambda _, ids, __: n_read.append(ids[0].numel())
     )
     watched = LanguageModel(tiny.spec, twin, tiny.tokenizer)
-    stability(watched, calibration, LLMRank(), HALF)
+    stability(watched, StageSpecs(watched.spec, calibration, LLMRank(), HALF))
     assert sum(n_read) == 16 * 32
 
 
@@ -151,13 +161,13 @@ def test_mean_and_worst_are_over_layers(found):
 
 def test_known_parts_are_not_read_again(tiny, calibration, parts, found):
     told = []
+    specs = StageSpecs(tiny.spec, calibration, LLMRank(), HALF)
     again = stability(
-        tiny, calibration, LLMRank(), HALF, parts=parts,
-        progress=lambda *step: told.append(step),
-    )  # fmt: skip
+        tiny, specs, parts=parts, progress=lambda *step: told.append(step)
+    )
     assert again == found
     assert {what for what, _, _ in told} == {"Scoring parts of the text"}
-    assert stability(tiny, calibration, LLMRank(), HALF) == found
+    assert stability(tiny, StageSpecs(tiny.spec, calibration, LLMRank(), HALF)) == found
 
 
 def test_the_result_says_on_what_it_was_measured(tiny, calibration, found):
@@ -178,7 +188,7 @@ def test_the_result_says_on_what_it_was_measured(tiny, calibration, found):
 )
 def test_few_windows_give_fewer_sizes(tiny, calibration, samples, halves, sizes):
     few = dataclasses.replace(calibration, samples=samples)
-    found = stability(tiny, few, Wanda(), HALF)
+    found = stability(tiny, StageSpecs(tiny.spec, few, Wanda(), HALF))
     assert found.halves.n_tokens == halves
     assert [m.n_tokens for m in found.sizes] == [(32 * samples, n) for n in sizes]
 
@@ -186,18 +196,18 @@ def test_few_windows_give_fewer_sizes(tiny, calibration, samples, halves, sizes)
 def test_one_window_has_no_halves(tiny, calibration):
     one = dataclasses.replace(calibration, samples=1)
     with pytest.raises(LLMRankError, match="needs samples of at least 2, got 1"):
-        stability(tiny, one, LLMRank(), HALF)
+        stability(tiny, StageSpecs(tiny.spec, one, LLMRank(), HALF))
 
 
 def test_parts_of_another_calibration_are_refused(tiny, calibration, parts):
     longer = dataclasses.replace(calibration, seq_len=33)
     with pytest.raises(ValueError, match=r"parts must have \[66, 66, 132, 264\] tok"):
-        stability(tiny, longer, LLMRank(), HALF, parts=parts)
+        stability(tiny, StageSpecs(tiny.spec, longer, LLMRank(), HALF), parts=parts)
 
 
 def test_a_global_threshold_counts_chance_by_layer(tiny, calibration, parts):
-    everywhere = PruningSpec(sparsity=0.4, scope="global")
-    match = stability(tiny, calibration, Wanda(), everywhere, parts=parts).halves
+    specs = (calibration, Wanda(), PruningSpec(sparsity=0.4), Global())
+    match = stability(tiny, StageSpecs(tiny.spec, *specs), parts=parts).halves
     overlaps = match.agreement.overlaps
     expected = sum(o.n_a * o.n_b / 24 for o in overlaps) / sum(o.n_a for o in overlaps)
     assert match.by_chance == pytest.approx(expected)
@@ -218,7 +228,7 @@ def test_exactly_the_criteria_that_look_at_no_data_are_called_blind(tiny, parts,
 @pytest.mark.parametrize("by", [L1(), Random(seed=7)])
 def test_a_criterion_without_data_reads_nothing_and_says_so(tiny, by):
     missing = CalibrationSpec(calibration_text="/no/such/text.txt", samples=1)
-    found = stability(tiny, missing, by, HALF)
+    found = stability(tiny, StageSpecs(tiny.spec, missing, by, HALF))
     assert (found.halves, found.sizes, found.enough) == (None, (), None)
     assert found.sentence == (
         f"{by.name} looks at no data: calibration does not matter for it."
@@ -274,7 +284,9 @@ def test_unequal_halves_are_both_named(found):
 
 def test_without_anything_dropped_there_is_no_verdict(tiny, calibration, parts):
     found = stability(
-        tiny, calibration, LLMRank(), PruningSpec(sparsity=0), parts=parts
+        tiny,
+        StageSpecs(tiny.spec, calibration, LLMRank(), PruningSpec(sparsity=0)),
+        parts=parts,
     )
     assert found.enough is None
     assert found.halves.by_chance is found.halves.dropped_by_both is None
@@ -328,7 +340,7 @@ def test_the_same_text_over_and_over_is_enough(tiny, tmp_path):
     path = tmp_path / "same.txt"
     path.write_text(TEXT[:31] + " " + (TEXT[:31] + " ") * 15)
     same = CalibrationSpec(calibration_text=str(path), samples=16, seq_len=32)
-    found = stability(tiny, same, LLMRank(), HALF)
+    found = stability(tiny, StageSpecs(tiny.spec, same, LLMRank(), HALF))
     assert found.halves.dropped_by_both == 1
     assert found.halves.mean_spearman == pytest.approx(1)
     assert found.enough
@@ -341,7 +353,9 @@ def test_the_same_text_over_and_over_is_enough(tiny, tmp_path):
 def test_progress_counts_all_windows_and_then_the_scorings(tiny, calibration):
     told = []
     stability(
-        tiny, calibration, LLMRank(), HALF, progress=lambda *step: told.append(step)
+        tiny,
+        StageSpecs(tiny.spec, calibration, LLMRank(), HALF),
+        progress=lambda *step: told.append(step),
     )
     reading = [(d, t) for what, d, t in told if what == "Calibrating"]
     assert {t for _, t in reading} == {16}
@@ -358,7 +372,9 @@ def test_it_can_be_cancelled_while_reading_and_while_scoring(tiny, calibration, 
             raise CancelledError
 
     with pytest.raises(CancelledError):
-        stability(tiny, calibration, LLMRank(), HALF, progress=stop)
+        stability(
+            tiny, StageSpecs(tiny.spec, calibration, LLMRank(), HALF), progress=stop
+        )
 
 
 # --- the real model ------------------------------------------------------------------
@@ -369,7 +385,9 @@ def test_of_the_demo_model_more_text_agrees_better():
     """1,024 tokens are few: measured, halves share 57.1 %, 30 % by chance."""
     lm = llmrank.load(ModelSpec(device="cpu"))
     few = CalibrationSpec(samples=8, seq_len=128)
-    found = stability(lm, few, LLMRank(), PruningSpec(sparsity=0.3))
+    found = stability(
+        lm, StageSpecs(lm.spec, few, LLMRank(), PruningSpec(sparsity=0.3))
+    )
     assert found.halves.n_tokens == (512, 512)
     assert found.halves.agreement.total.n_a == 13_830
     assert 0.5 < found.halves.dropped_by_both < 0.65

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import llmrank
+from llmrank.allocation import Global
 from llmrank.calibration import CalibrationSpec
 from llmrank.criteria import Activation, LLMRank
 from llmrank.errors import CancelledError, LLMRankError
@@ -15,7 +16,7 @@ from llmrank.footprint import footprint
 from llmrank.memo import Memo
 from llmrank.models import ModelSpec
 from llmrank.pruning import PruningSpec
-from llmrank.stages import Stages
+from llmrank.stages import Stages, StageSpecs
 
 PROMPT = torch.arange(1, 40)[None]
 WAIT_S = 30
@@ -176,11 +177,12 @@ def test_memory_stays_bounded_however_much_is_asked():
 
 @pytest.fixture(scope="module")
 def specs(tiny_folder, tiny_text):
-    return (
+    return StageSpecs(
         ModelSpec(name=str(tiny_folder), device="cpu"),
         CalibrationSpec(calibration_text=str(tiny_text), samples=4, seq_len=64),
         LLMRank(theta=0.7, gamma=0.4, graph="chained"),
-        PruningSpec(sparsity=0.4, scope="global"),
+        PruningSpec(sparsity=0.4),
+        Global(),
     )
 
 
@@ -197,17 +199,17 @@ def stages():
 @pytest.fixture(scope="module")
 def chain(specs):
     """The same by the plain functions, nothing remembered."""
-    model, calibration, criterion, pruning = specs
+    model, calibration, criterion, pruning, *_ = specs
     dense = llmrank.load(model)
     stats = llmrank.calibrate(dense, calibration)
     scores = llmrank.score(dense, stats, criterion)
-    plan = llmrank.plan(scores, pruning)
+    plan = llmrank.plan(scores, pruning, Global())
     return dense, stats, scores, plan, llmrank.prune(dense, plan)
 
 
 def test_stages_give_what_the_plain_chain_gives(stages, specs, chain):
     dense, stats, scores, plan, pruned = chain
-    kept = stages.plan(*specs)
+    kept = stages.plan(specs)
     assert kept.dense_widths == plan.dense_widths
     for ours, theirs in (
         (kept.keep, plan.keep),
@@ -221,7 +223,7 @@ def test_stages_give_what_the_plain_chain_gives(stages, specs, chain):
             assert torch.equal(a, b)
     for ours, theirs in (
         (stages.model(specs[0]), dense),
-        (stages.pruned(*specs), pruned),
+        (stages.pruned(specs), pruned),
     ):
         assert torch.equal(ours.model(PROMPT).logits, theirs.model(PROMPT).logits)
 
@@ -241,11 +243,11 @@ def test_equal_specs_give_the_same_object(stages, specs):
     model = ModelSpec(name=specs[0].name, device="cpu")
     assert stages.model(model) is stages.model(specs[0])
     assert stages.stats(*specs[:2]) is stages.stats(model, specs[1])
-    assert stages.pruned(*specs) is stages.pruned(model, *specs[1:])
+    assert stages.pruned(specs) is stages.pruned(specs._replace(model=model))
 
 
 def test_the_pruned_model_shares_the_dense_models_weights(stages, specs):
-    dense, pruned = stages.model(specs[0]).model, stages.pruned(*specs).model
+    dense, pruned = stages.model(specs[0]).model, stages.pruned(specs).model
     assert pruned.model.embed_tokens.weight is dense.model.embed_tokens.weight
 
 
@@ -261,12 +263,12 @@ def test_what_is_there_can_be_asked_without_making_it(specs, evaluation):
         lambda: stages.tokens_per_s(specs[0]) is not None,
     ]
     assert [ask() for ask in asked] == [False] * 7
-    stages.pruned(*specs)
+    stages.pruned(specs)
     assert [ask() for ask in asked] == [True] * 3 + [False] * 3 + [True]
     stages.dense_text(specs[0], evaluation)
     stages.pruned_text(specs, evaluation)
     assert [ask() for ask in asked] == [True] * 3 + [False] + [True] * 3
-    stages.prefix(*specs)
+    stages.prefix(specs)
     assert [ask() for ask in asked] == [True] * 7
     assert stages.tokens_per_s(specs[0]) > 0
 
@@ -274,7 +276,7 @@ def test_what_is_there_can_be_asked_without_making_it(specs, evaluation):
 def test_measuring_many_pruned_models_keeps_none_of_them(specs, evaluation):
     stages = Stages()
     for sparsity in (0.1, 0.2, 0.3):
-        own = (*specs[:3], PruningSpec(sparsity=sparsity))
+        own = specs._replace(pruning=PruningSpec(sparsity=sparsity))
         stages.pruned_text(own, evaluation)
         assert not stages.has_pruned(*own)
         assert stages.known_pruned_text(own, evaluation) is not None
@@ -282,9 +284,9 @@ def test_measuring_many_pruned_models_keeps_none_of_them(specs, evaluation):
 
 def test_models_and_pruned_models_are_few(stages, specs, tiny_folder):
     for sparsity in (0.1, 0.2, 0.3, 0.4, 0.5):
-        stages.pruned(*specs[:3], PruningSpec(sparsity=sparsity))
+        stages.pruned(specs._replace(pruning=PruningSpec(sparsity=sparsity)))
     there = [
-        stages.has_pruned(*specs[:3], PruningSpec(sparsity=s))
+        stages.has_pruned(*specs._replace(pruning=PruningSpec(sparsity=s)))
         for s in (0.1, 0.2, 0.3, 0.4, 0.5)
     ]
     assert there == [False, False, True, True, True]
@@ -305,8 +307,8 @@ def storages(lm):
 def test_a_prefix_computes_what_the_pruned_model_computes(specs):
     stages = Stages()
     for sparsity in (0.0, 0.3, 0.8):
-        own = (*specs[:3], PruningSpec(sparsity=sparsity))
-        found, expected = (make(*own) for make in (stages.prefix, stages.pruned))
+        own = specs._replace(pruning=PruningSpec(sparsity=sparsity))
+        found, expected = (make(own) for make in (stages.prefix, stages.pruned))
         torch.testing.assert_close(
             found.model(PROMPT).logits,
             expected.model(PROMPT).logits,
@@ -319,21 +321,23 @@ def test_a_prefix_computes_what_the_pruned_model_computes(specs):
 def test_all_prefixes_of_a_criterion_share_one_copy(specs):
     stages = Stages()
     first, *others = [
-        stages.prefix(*specs[:3], PruningSpec(sparsity=s)) for s in (0.1, 0.5, 0.9)
+        stages.prefix(specs._replace(pruning=PruningSpec(sparsity=s)))
+        for s in (0.1, 0.5, 0.9)
     ]
     assert all(storages(lm) == storages(first) for lm in others)
     assert not any(
-        stages.has_pruned(*specs[:3], PruningSpec(sparsity=s)) for s in (0.1, 0.5, 0.9)
+        stages.has_pruned(*specs._replace(pruning=PruningSpec(sparsity=s)))
+        for s in (0.1, 0.5, 0.9)
     )
 
 
 def test_one_sorted_model_is_held(specs):
     stages = Stages()
-    other = (*specs[:2], Activation(), specs[3])
-    first = stages.prefix(*specs)
+    other = specs._replace(criterion=Activation())
+    first = stages.prefix(specs)
     expected = first.model(PROMPT).logits
     assert stages.has_sorted(*specs[:3])
-    stages.prefix(*other)
+    stages.prefix(other)
     assert stages.has_sorted(*other[:3])
     assert not stages.has_sorted(*specs[:3])
     assert torch.equal(first.model(PROMPT).logits, expected)
@@ -342,13 +346,13 @@ def test_one_sorted_model_is_held(specs):
 def test_a_text_is_read_with_a_prefix_where_the_neurons_are_sorted(specs, evaluation):
     """To the last bit as the prefix reads it; as a cut model, but for rounding."""
     unsorted, stages = Stages(), Stages()
-    asked = (*specs[:3], PruningSpec(sparsity=0.55))
+    asked = specs._replace(pruning=PruningSpec(sparsity=0.55))
     sizes, cut = unsorted.pruned_text(asked, evaluation)
     assert not unsorted.has_sorted(*specs[:3])
-    stages.prefix(*specs)
+    stages.prefix(specs)
     same_sizes, text = stages.pruned_text(asked, evaluation)
     assert not stages.has_pruned(*asked)
-    assert torch.equal(text.nll, evaluate(stages.prefix(*asked), evaluation).nll)
+    assert torch.equal(text.nll, evaluate(stages.prefix(asked), evaluation).nll)
     torch.testing.assert_close(text.nll, cut.nll, rtol=1e-5, atol=1e-5)
     assert same_sizes == sizes
 
@@ -361,10 +365,10 @@ def test_a_stage_that_is_cancelled_begins_anew(specs):
             raise CancelledError
 
     with pytest.raises(CancelledError):
-        stages.pruned(*specs, progress=stop)
+        stages.pruned(specs, progress=stop)
     assert stages.has_model(specs[0])
     assert not stages.has_stats(*specs[:2])
-    assert stages.pruned(*specs).config.intermediate_size <= 24
+    assert stages.pruned(specs).config.intermediate_size <= 24
 
 
 def test_a_refusal_is_refused_again(specs):

@@ -57,7 +57,7 @@ export class Controls {
   }
 
   // Show the settings and the view; disable what has no meaning for the criterion.
-  show(settings, view, { hasTheta }) {
+  show(settings, view, { hasTheta, other }) {
     for (const name of Object.keys(STEP)) {
       const { range, typed } = this.parts(name);
       const off = !hasTheta && name !== "sparsity";
@@ -75,6 +75,7 @@ export class Controls {
     const all = { ...settings, ...view };
     for (const group of this.root.querySelectorAll("[data-choice]")) {
       for (const button of group.querySelectorAll("button")) {
+        if ("other" in button.dataset) offer(button, other);
         const chosen = `${all[group.dataset.choice]}` === button.value;
         button.setAttribute("aria-pressed", chosen);
         if (group.dataset.choice === "graph") button.disabled = !hasTheta;
@@ -84,6 +85,13 @@ export class Controls {
       select.value = `${all[select.dataset.setting]}`;
     }
   }
+}
+
+// The allocation that the page's sidebar has chosen, where it is not one of the canvas'.
+function offer(button, name) {
+  button.hidden = !name;
+  button.value = button.textContent = name ?? "";
+  button.title = "Widths computed by the server; between two of them on a straight line";
 }
 
 // A button that stands alone switches between two values.

@@ -16,6 +16,15 @@ export function weights(exponents, theta, gamma) {
   });
 }
 
+// Widths between the sparsities at which the server computed them, on straight lines.
+function tabled({ sparsities, kept }, sparsity) {
+  const last = sparsities.length - 1;
+  const right = sparsities.findIndex((s) => s >= sparsity);
+  if (right <= 0) return kept[right < 0 ? last : 0];
+  const share = (sparsity - sparsities[right - 1]) / (sparsities[right] - sparsities[right - 1]);
+  return kept[right].map((k, l) => Math.round(k * share + kept[right - 1][l] * (1 - share)));
+}
+
 export class Engine {
   // planes: one Float32Array per plane, all layers one after another
   constructor(widths, planes, exponents = null) {
@@ -33,13 +42,14 @@ export class Engine {
     this.totals = new Float64Array(widths.length);
     this.kept = new Int32Array(widths.length);
     this.sorter = new Sorter(this.widest);
+    this.table = null; // of an allocation that the server alone computes
   }
 
   // Recompute everything for one setting; returns this.
-  update({ theta, gamma, sparsity, scope, multipleOf }) {
+  update({ theta, gamma, sparsity, allocation, multipleOf }) {
     this.score(weights(this.exponents, theta, gamma));
     this.sort();
-    this.kept.set(this.keep(sparsity, scope, multipleOf));
+    this.kept.set(this.keep(sparsity, allocation, multipleOf));
     return this;
   }
 
@@ -89,11 +99,11 @@ export class Engine {
   }
 
   // How many neurons each layer keeps.
-  keep(sparsity, scope, multipleOf) {
-    const kept =
-      scope === "global"
-        ? this.keepGlobal(sparsity)
-        : this.widths.map((w) => w - dropped(w, sparsity));
+  keep(sparsity, allocation, multipleOf) {
+    let kept;
+    if (allocation === "global") kept = this.keepGlobal(sparsity);
+    else if (allocation === this.table?.name) kept = tabled(this.table, sparsity);
+    else kept = this.widths.map((w) => w - dropped(w, sparsity));
     return kept.map((k, l) => rounded(k, this.widths[l], multipleOf));
   }
 

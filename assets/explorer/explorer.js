@@ -15,7 +15,7 @@ import { onArrival, take } from "./shelf.js";
 import { GUTTER, scaleOf, Strips } from "./strips.js";
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-const SETTINGS = ["theta", "gamma", "sparsity", "graph", "scope", "multipleOf"];
+const SETTINGS = ["theta", "gamma", "sparsity", "graph", "allocation", "multipleOf"];
 
 class Explorer {
   constructor(root) {
@@ -70,6 +70,7 @@ class Explorer {
       this.engine = new Engine(payload.widths, payload.planes, payload.exponents);
       this.hovered = null;
     }
+    this.engine.table = this.data.table;
     if (!(this.chosen?.neuron < this.engine.widths[this.chosen?.layer])) this.chosen = null;
     this.view.to = Math.min(this.view.to || this.engine.widest, this.engine.widest);
     if (this.view.layer >= this.engine.widths.length) this.view.layer = null;
@@ -111,7 +112,10 @@ class Explorer {
     this.scale ??= scaleOf(this.engine);
     this.lay();
     this.strips.draw(this.engine, this.view, this.scale, this.pin, this.theme().background);
-    this.controls.show(this.settings, this.view, { hasTheta: this.hasTheta });
+    this.controls.show(this.settings, this.view, {
+      hasTheta: this.hasTheta,
+      other: this.data.table?.name,
+    });
     this.overlay.draw();
     this.beside.describe();
     this.frames.push(performance.now() - start);
@@ -142,7 +146,7 @@ class Explorer {
     this.frame();
     this.beside.showKey();
     this.resting = false;
-    if (this.hasTheta) this.atlas.start(this.payload, this.settings, this.pin);
+    if (this.hasTheta) this.atlas.start(this.payload, this.settings, this.pin, this.data.table);
   }
 
   commit() {

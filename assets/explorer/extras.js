@@ -17,7 +17,8 @@ export function overlaps(engine, compared, settings, layers) {
   const gone = layers.reduce((n, l) => n + engine.widths[l] - engine.kept[l], 0);
   const found = {};
   COMPARED.get(compared).forEach((other, k) => {
-    other.kept.set(other.keep(settings.sparsity, settings.scope, settings.multipleOf));
+    other.table = engine.table;
+    other.kept.set(other.keep(settings.sparsity, settings.allocation, settings.multipleOf));
     let both = 0;
     for (const l of layers) {
       const [rank, kept, start] = [other.rank, other.kept[l], engine.starts[l]];
@@ -38,9 +39,9 @@ export class Atlas {
     this.grid = new Float32Array(0);
   }
 
-  start(payload, settings, pin) {
+  start(payload, settings, pin, table) {
     const about = JSON.stringify([
-      settings.sparsity, settings.scope, settings.multipleOf, pin.settings, payload.name,
+      settings.sparsity, settings.allocation, settings.multipleOf, pin.settings, payload.name, table,
     ]);
     if (about === this.about) return;
     this.about = about;
@@ -51,6 +52,7 @@ export class Atlas {
       this.payload = payload;
       this.engine = new Engine(payload.widths, payload.planes, payload.exponents);
     }
+    this.engine.table = table;
     this.pinned = pin.dropped;
     this.settings = { ...settings };
     this.next = 0;

@@ -1,6 +1,6 @@
 """Criteria: which neurons matter. Each is a small registered description."""
 
-from llmrank.criteria.base import CRITERIA, Criterion, Scores, criterion, recipe, score
+from llmrank.criteria.base import CRITERIA, Criterion, Scores, criterion, score
 from llmrank.criteria.llm_rank import LLMRank
 from llmrank.criteria.norms import L1, L2, Activation, Wanda
 from llmrank.criteria.random import Random
@@ -16,6 +16,5 @@ __all__ = [
     "Scores",
     "Wanda",
     "criterion",
-    "recipe",
     "score",
 ]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -11,10 +11,9 @@ from torch import Tensor
 
 from llmrank import ffn
 from llmrank.calibration import ActivationStats
-from llmrank.errors import LLMRankError, OptionError
+from llmrank.errors import LLMRankError
 from llmrank.graph import FFNGraph, Site, graphs
 from llmrank.models import LanguageModel
-from llmrank.options import described, options
 from llmrank.progress import Progress, silent, track
 from llmrank.registry import Registry
 
@@ -57,26 +56,7 @@ class Criterion(ABC):
 
 
 CRITERIA: Registry[type[Criterion]] = Registry("criterion")
-
-
-def criterion(name: str, **fields: Any) -> Criterion:
-    """Build a criterion by name; fields it does not have are refused.
-
-    Raises:
-        OptionError: unknown name, unknown field, or a value outside its limits.
-    """
-    cls = CRITERIA[name]
-    known = [o.name for o in options(cls)]
-    for field in fields:
-        if field not in known:
-            has = ", ".join(known) or "no parameters"
-            raise OptionError(f"criterion {name} has no {field!r}; it has: {has}")
-    return cls(**fields)
-
-
-def recipe(of: Criterion) -> dict[str, Any]:
-    """Return a criterion as plain values: its name and its fields."""
-    return {"name": of.name, **described(of)}
+criterion = CRITERIA.build
 
 
 @torch.inference_mode()

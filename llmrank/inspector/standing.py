@@ -1,6 +1,6 @@
 """A neuron's place under every criterion."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from llmrank.criteria import Scores
 from llmrank.inspector.neuron import Neuron, check
-from llmrank.pruning import PruningSpec, plan
+from llmrank.pruning import PruningPlan, plan
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Rank:
     """A neuron's place under one criterion; 1 is the highest.
 
     `in_layer` ranks the raw scores of its layer, `in_model` the normalised scores of
-    all layers together, as the `global` scope does. `dropped`: whether the pruning
-    spec drops it.
+    all layers together, as the `global` allocation does. `dropped`: whether the plan
+    drops it.
     """
 
     criterion: str
@@ -31,30 +31,32 @@ class Rank:
 
 
 def ranks(
-    neuron: Neuron, scores_by_criterion: Mapping[str, Scores], spec: PruningSpec
+    neuron: Neuron,
+    scores_by_criterion: Mapping[str, Scores],
+    planned: Callable[[Scores], PruningPlan] = plan,
 ) -> tuple[Rank, ...]:
     """Rank one neuron under each criterion; of equals the lower layer and index first.
 
     Args:
         neuron: whose ranks.
         scores_by_criterion: scores of the same model, by any labels.
-        spec: what would be dropped.
+        planned: what would be kept by given scores.
 
     Raises:
         OptionError: no such neuron.
     """
     return tuple(
-        _rank(neuron, label, scores, spec)
+        _rank(neuron, label, scores, planned(scores))
         for label, scores in scores_by_criterion.items()
     )
 
 
-def _rank(neuron: Neuron, label: str, scores: Scores, spec: PruningSpec) -> Rank:
+def _rank(neuron: Neuron, label: str, scores: Scores, plan: PruningPlan) -> Rank:
     check(neuron, [len(s) for s in scores.layers])
     own = scores.layers[neuron.layer]
     every = torch.cat(scores.normalised)
     before = sum(len(s) for s in scores.layers[: neuron.layer])
-    kept = plan(scores, spec).keep[neuron.layer]
+    kept = plan.keep[neuron.layer]
     return Rank(
         criterion=label,
         score=float(own[neuron.index]),

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from llmrank import ffn
+from llmrank.allocation import Allocation
 from llmrank.criteria import Criterion
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
@@ -10,6 +11,7 @@ from llmrank.folders import named_path
 from llmrank.hf import BUILDING
 from llmrank.models import shape
 from llmrank.options import described, options
+from llmrank.repair import Repair
 from llmrank.sources import DEMO_NAME
 from llmrank.spelling import number, share, times
 from llmrank.summary import spread
@@ -41,12 +43,17 @@ def _size(widths: tuple[int, ...]) -> str:
 
 
 def _method(e: Experiment) -> str:
-    scope = "" if e.pruning.scope == "layer" else ", one threshold over all layers"
-    removed = f"**{share(e.pruning.sparsity)} removed**{scope}"
-    return f"{_criterion(e.criterion)} &emsp; {removed}"
+    removed = f"**{share(e.pruning.sparsity)} removed**"
+    usual = Experiment()
+    more = [
+        _named(getattr(e, part))
+        for part in ("allocation", "repair")
+        if getattr(e, part) != getattr(usual, part)
+    ]
+    return " &emsp; ".join([_named(e.criterion), removed, *more])
 
 
-def _criterion(of: Criterion) -> str:
+def _named(of: Criterion | Allocation | Repair) -> str:
     """Name it with its numbers; of its choices only those that are not the usual."""
     usual = {o.name: o.default for o in options(type(of))}
     values = described(of)

@@ -6,10 +6,9 @@ from typing import Any
 import streamlit as st
 
 from llmrank import corpora
-from llmrank.criteria import CRITERIA
 from llmrank.errors import LLMRankError
 from llmrank.options import Option, options
-from llmrank.settings import declared
+from llmrank.settings import METHOD, declared
 from llmrank.tasks import TASKS
 from pages.shared import state
 from pages.shared.words import plain
@@ -39,17 +38,26 @@ def sidebar(without: Collection[str] = ()) -> None:
             for name in ("dtype", "device", "revision"):
                 _setting(name)
         st.subheader("Method")
-        _setting("criterion")
-        criterion = CRITERIA[state.value("criterion")]
-        st.caption((criterion.__doc__ or "").strip().splitlines()[0])
-        for o in options(criterion):
-            if o.name not in ("seed", *without):
-                _setting(o.name)
-        for name in ("sparsity", "scope", "multiple_of"):
-            if name not in without:
-                _setting(name)
+        _part("criterion", without)
+        if "sparsity" not in without:
+            _setting("sparsity")
+        for part in ("allocation", "repair"):
+            _part(part, without)
+        if "multiple_of" not in without:
+            _setting("multiple_of")
         _texts()
         _measures()
+
+
+def _part(name: str, without: Collection[str]) -> None:
+    """Draw the choice of a part of the method, what it does, and its parameters."""
+    if name not in without:
+        _setting(name)
+    kind = METHOD[name][state.value(name)]
+    st.caption((kind.__doc__ or "").strip().splitlines()[0])
+    for o in options(kind):
+        if o.name not in ("seed", *without):
+            _setting(o.name)
 
 
 def _texts() -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 import streamlit as st
 
 from llmrank import ffn
+from llmrank.allocation import Global, Uniform
 from llmrank.criteria import Criterion, LLMRank
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
@@ -26,7 +27,7 @@ NAMES = {
     "gamma": "gamma",
     "sparsity": "sparsity",
     "graph": "graph",
-    "scope": "scope",
+    "allocation": "allocation",
     "multipleOf": "multiple_of",
 }
 """What the canvas calls the settings that it alone writes."""
@@ -37,6 +38,9 @@ CHOICES = {
     "edges": ("off", "on"),
 }
 PAGE = "explore"
+
+TABLED = tuple(n / 20 for n in range(20))
+"""Sparsities at which an allocation's widths are sent to the canvas."""
 
 MAX_AT_ONCE = 100_000
 """Neurons up to which every criterion's scores are made while the page is drawn."""
@@ -73,8 +77,11 @@ def mount(
     plan: PruningPlan | None,
     compared: str | None,
     links: dict[str, str] | None = None,
+    table: dict[str, Any] | None = None,
 ) -> None:
     """Draw the canvas; `planes`, `compared` and links' `name` are payloads sent too.
+
+    `table`: the widths of an allocation that the canvas does not compute itself.
 
     Without a `plan` the server is still at it: the canvas keeps what it shows.
     """
@@ -89,6 +96,7 @@ def mount(
             "links": links,
             "serial": serial,
             "settings": {js: state.value(own) for js, own in NAMES.items()},
+            "table": table,
             "defaults": {js: declared()[own].default for js, own in NAMES.items()},
             "view": view(),
             "pin": _pin(),
@@ -108,6 +116,15 @@ def send(payload: bytes, *, key: str) -> None:
     """Send numbers to the canvas; equal bytes are sent once."""
     _, carrier = components()
     carrier(key=f"payload_{key}", data=payload, height=1)
+
+
+def table_of(of: Experiment) -> dict[str, Any] | None:
+    """Return the widths at several sparsities, or None where the canvas has its own."""
+    if isinstance(of.allocation, Uniform | Global):
+        return None
+    sparsities = sorted({*TABLED, of.pruning.sparsity})
+    kept = cached.stages().widths(of.stage_specs, sparsities)
+    return {"name": of.allocation.name, "sparsities": sparsities, "kept": kept}
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

@@ -76,7 +76,7 @@ def start(e: Experiment) -> None:
     def work(job: Job) -> Probe:
         dense = stages.dense_text(e.model, e.evaluation, progress=job.progress)
         # Sorted once for these scores; another sparsity is a view of the same copy.
-        stages.prefix(*e.stage_specs, progress=job.progress)
+        stages.prefix(e.stage_specs, progress=job.progress)
         _, pruned = stages.pruned_text(
             e.stage_specs,
             e.evaluation,
@@ -96,7 +96,7 @@ def time_here(e: Experiment) -> None:
 
     def work(job: Job) -> SpeedPoint:
         dense = stages.model(e.model, progress=job.progress)
-        pruned = stages.pruned(*e.stage_specs, progress=job.progress)
+        pruned = stages.pruned(e.stage_specs, progress=job.progress)
         found = speeds.time_pair(dense, pruned, e.benchmark, progress=job.progress)
         points.put((e.model, e.benchmark, found.widths), found)
         return found
@@ -111,7 +111,7 @@ def _timed(e: Experiment) -> SpeedPoint | None:
 
 
 def _widths(e: Experiment) -> tuple[int, ...]:
-    return cached.stages().plan(*e.stage_specs).widths
+    return cached.stages().plan(e.stage_specs).widths
 
 
 def _draw_speeds(e: Experiment) -> None:
@@ -147,9 +147,9 @@ def _draw(e: Experiment, seen: JobView | None) -> None:
     points = curve.measured_points(e, cached.stages())
     if not points:
         st.caption(
-            "Nothing is measured yet of this model, scope and rounding. A measurement "
-            f"reads {e.evaluation.eval_tokens:,} held-out tokens with the dense model, "
-            "once, and with the pruned one."
+            "Nothing is measured yet of this model, allocation, rounding and repair. "
+            f"A measurement reads {e.evaluation.eval_tokens:,} held-out tokens with "
+            "the dense model, once, and with the pruned one."
         )
         return
     panels.chart(

@@ -70,7 +70,7 @@ def show_ranks(e: Experiment, at: Neuron) -> None:
     if explorer.is_large(e):  # the canvas compares with the rest when it is asked to
         others = [by for by in others if stages.has_scores(*known, by)]
     scores = {by.name: stages.scores(*known, by) for by in (e.criterion, *others)}
-    found = inspector.ranks(at, scores, e.pruning)
+    found = inspector.ranks(at, scores, stages.planner(e.stage_specs))
     st.markdown(f"**Its rank** among {found[0].n_layer:,} of its layer")
     rows = [
         {
@@ -121,18 +121,17 @@ def show_edges(found: inspector.Edges) -> None:
     rows = [
         {
             "neighbour": way,
-            "layer": p.neuron.layer,
-            "neuron": p.neuron.index,
+            "neuron": f"L{p.neuron.layer} · {p.neuron.index:,}",
             "flow": p.times_even,
         }
         for way, paths in (("before", found.preceding), ("after", found.following))
         for p in paths[: N_SHOWN // 2]
     ]
     flow = st.column_config.NumberColumn(
-        "flow, × even",
+        "× even",
         format="%.3g",
-        help="Share of the mass that reaches the other end along the weights, against "
-        "an even split. Attention is no part of the graph.",
+        help="Flow: the share of the mass that reaches the other end along the "
+        "weights, against an even split. Attention is no part of the graph.",
     )
     selected.choosable(
         pd.DataFrame(rows),
@@ -142,10 +141,7 @@ def show_edges(found: inspector.Edges) -> None:
             for p in paths[: N_SHOWN // 2]
         ],
         key="inspector-paths",
-        column_config={
-            "flow": flow,
-            "neuron": st.column_config.NumberColumn(format="%,d"),
-        },
+        column_config={"flow": flow},
     )
 
 
@@ -200,7 +196,7 @@ def start(e: Experiment, at: Neuron) -> None:
             stages.dense_text(e.model, few, progress=job.progress),
             stages.pruned_text(e.stage_specs, few, progress=job.progress)[1],
         )
-        plan = stages.plan(*e.stage_specs)
+        plan = stages.plan(e.stage_specs)
         worth = inspector.effect(
             model, plan, at, few, known=known, progress=job.progress
         )

@@ -78,7 +78,7 @@ def show_range(e: Experiment) -> None:
     neurons = in_range(scores, brush, by_rank=by_rank).tolist()
     if not neurons:
         return
-    plan = stages.plan(*e.stage_specs)
+    plan = stages.plan(e.stage_specs)
     of_layer = readings.neuron_table([scores[brush.layer]], [plan.keep[brush.layer]])
     table = of_layer.iloc[neurons].assign(layer=brush.layer)
     table["fate"] = table["kept"].map({True: "kept", False: "cut"})

@@ -27,7 +27,7 @@ def known(e: Experiment) -> Stability | None:
     if parts is None:
         return None
     model = cached.stages().model(e.model)
-    return stability(model, e.calibration, e.criterion, e.pruning, parts=parts)
+    return stability(model, e.stage_specs, parts=parts)
 
 
 def show(e: Experiment, found: Stability | None) -> None:
@@ -83,7 +83,7 @@ def warn(e: Experiment, found: Stability | None) -> None:
             e.criterion,
             e.pruning.sparsity,
             scores=stages.scores(*e.stage_specs[:3]),
-            plan=stages.plan(*e.stage_specs),
+            plan=stages.plan(e.stage_specs),
             points=curve.measured_points(e, stages),
             speedup=None if report is None else report.comparison.speedup,
             stability=found,

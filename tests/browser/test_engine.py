@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from llmrank.allocation import allocation
 from llmrank.criteria import Scores
 from llmrank.payload import cut_crc, of_planes, pack
 from llmrank.planes import EXPONENTS, Planes
@@ -31,11 +32,11 @@ UNPACK = """async ([url, data]) => {
     }
 }"""
 CASES = [
-    {"theta": t, "gamma": g, "sparsity": s, "scope": scope, "multipleOf": m}
+    {"theta": t, "gamma": g, "sparsity": s, "allocation": name, "multipleOf": m}
     for t, g in [(0.5, 0.5), (0, 0), (1, 1), (0, 1), (0.37, 0.81)]
-    for s, scope, m in [
-        (0.3, "layer", 1), (0.3, "global", 1), (0.55, "layer", 8), (0.95, "global", 4),
-        (0, "layer", 1), (0.5, "global", 32),
+    for s, name, m in [
+        (0.3, "uniform", 1), (0.3, "global", 1), (0.55, "uniform", 8),
+        (0.95, "global", 4), (0, "uniform", 1), (0.5, "global", 32),
     ]
 ]  # fmt: skip
 
@@ -66,10 +67,8 @@ def made(widths, seed=0, *, graph="isolated", ties=False):
 def dropped(planes, case):
     """Which neurons llmrank drops, as bytes."""
     scores = Scores(planes.scores(float(case["theta"]), float(case["gamma"])))
-    spec = PruningSpec(
-        sparsity=case["sparsity"], scope=case["scope"], multiple_of=case["multipleOf"]
-    )
-    found = plan(scores, spec)
+    spec = PruningSpec(sparsity=case["sparsity"], multiple_of=case["multipleOf"])
+    found = plan(scores, spec, allocation(case["allocation"]))
     flags = [torch.zeros(n, dtype=torch.int) for n in found.dense_widths]
     for flag, drop in zip(flags, found.drop, strict=True):
         flag[drop] = 1
@@ -113,7 +112,7 @@ ANY_CASE = st.fixed_dictionaries(
         "theta": st.floats(0, 1),
         "gamma": st.floats(0, 1),
         "sparsity": st.floats(0, 0.99),
-        "scope": st.sampled_from(["layer", "global"]),
+        "allocation": st.sampled_from(["uniform", "global"]),
         "multipleOf": st.sampled_from([1, 3, 8]),
     }
 )

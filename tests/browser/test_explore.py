@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 import llmrank
 from browser.shots import settle, sideways
+from llmrank.allocation import allocation
 from llmrank.calibration import CalibrationSpec
 from llmrank.compressibility import effective_neurons, pq_index, suggested_sparsity
 from llmrank.criteria import LLMRank
@@ -68,12 +69,9 @@ def served():
 def cut_by(served, found) -> int:
     model, stats = served
     of = LLMRank(theta=found["theta"], gamma=found["gamma"], graph=found["graph"])
-    spec = PruningSpec(
-        sparsity=found["sparsity"],
-        scope=found["scope"],
-        multiple_of=found["multipleOf"],
-    )
-    return cut_crc(llmrank.plan(llmrank.score(model, stats, of), spec))
+    spec = PruningSpec(sparsity=found["sparsity"], multiple_of=found["multipleOf"])
+    by = allocation(found["allocation"])
+    return cut_crc(llmrank.plan(llmrank.score(model, stats, of), spec, by))
 
 
 def dropped(page: Page) -> bytes:
@@ -104,8 +102,8 @@ def test_dragging_moves_every_neuron_and_sends_nothing(page, served):
 
 @pytest.mark.parametrize(
     "link",
-    ["&theta=0.9&gamma=0.8&scope=global", "&multiple_of=32&sparsity=0.55",
-     "&graph=chained", "&graph=chained&theta=1&gamma=1&sparsity=0.5&scope=global"],
+    ["&theta=0.9&gamma=0.8&allocation=global", "&multiple_of=32&sparsity=0.55",
+     "&graph=chained", "&graph=chained&theta=1&gamma=1&sparsity=0.5&allocation=global"],
 )  # fmt: skip
 def test_what_the_browser_drops_is_what_llmrank_drops(page, served, link):
     opened(page, link)

@@ -1,0 +1,61 @@
+"""What a repair is: the weights that stay make up for those that were cut."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Int
+from torch import Tensor
+
+from llmrank.calibration import ActivationStats
+from llmrank.criteria import Scores
+from llmrank.models import LanguageModel
+from llmrank.progress import Progress, silent
+from llmrank.pruning import PruningPlan
+from llmrank.registry import Registry
+
+Cutter = Callable[[PruningPlan, Progress], LanguageModel]
+"""Cuts and repairs by a plan that was made from the scores it was prepared with."""
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """What a repair starts from: the dense model, its scores, and what it has read."""
+
+    lm: LanguageModel
+    scores: Scores
+    stats: ActivationStats
+    windows: Int[Tensor, "n_windows seq_len"]
+
+
+class Repair(ABC):
+    """A closed-form correction of the weights that stay; nothing is trained."""
+
+    name: ClassVar[str]
+    reads_text: ClassVar[bool] = True
+    """False where calibration's statistics suffice, or nothing is needed."""
+
+    def check(self, lm: LanguageModel) -> None:  # noqa: B027
+        """Refuse a model that cannot hold the repair.
+
+        Raises:
+            LLMRankError: why, and which repair it can hold.
+        """
+
+    @abstractmethod
+    def cutter(self, basis: Basis, *, progress: Progress = silent) -> Cutter:
+        """Prepare what serves every sparsity; return what then cuts and repairs.
+
+        Raises:
+            LLMRankError: the model cannot hold the repair, or memory does not suffice.
+        """
+
+    @property
+    @abstractmethod
+    def formula(self) -> str:
+        """The correction in LaTeX, with the current values of the parameters in it."""
+
+
+REPAIRS: Registry[type[Repair]] = Registry("repair")
+repair = REPAIRS.build
