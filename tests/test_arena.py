@@ -16,6 +16,8 @@ import pytest
 import torch
 from conftest import save_folder, tiny_model
 
+from llmrank import ffn
+from llmrank.allocation import Global, Similarity, Uniform
 from llmrank.arena import (
     AXES,
     ArenaSpec,
@@ -46,6 +48,8 @@ from llmrank.folders import child_environment
 from llmrank.footprint import footprint
 from llmrank.models import ModelSpec, load
 from llmrank.pruning import PruningSpec, plan, prune
+from llmrank.repair import Bias, LeastSquares, NoRepair
+from llmrank.settings import METHOD
 from llmrank.stages import Stages
 from llmrank.store import Store
 
@@ -117,6 +121,9 @@ def states(found):
 def test_a_method_is_named_by_what_is_unusual_about_it():
     assert Method(Wanda()).name == "wanda"
     assert Method(LLMRank(theta=0.25)).name == "llm-rank theta=0.25"
+    full = Method(Wanda(), Similarity(amplitude=0.2), LeastSquares())
+    assert full.name == "wanda + similarity amplitude=0.2 + least-squares"
+    assert Method(Wanda(), Uniform(), NoRepair()).name == "wanda"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +132,13 @@ def test_a_method_is_named_by_what_is_unusual_about_it():
         ("wanda", Method(Wanda())),
         (" llm-rank : theta=0.25 : gamma=1", Method(LLMRank(theta=0.25, gamma=1))),
         ("random:seed=4", Method(Random(seed=4))),
+        ("wanda+bias", Method(Wanda(), repair=Bias())),
+        ("bias+global+wanda", Method(Wanda(), Global(), Bias())),
+        ("wanda+none+uniform", Method(Wanda())),
+        (
+            "wanda+similarity:amplitude=0.2+least-squares:ridge=0.5",
+            Method(Wanda(), Similarity(amplitude=0.2), LeastSquares(ridge=0.5)),
+        ),
     ],
 )
 def test_a_method_is_read_from_words(words, expected):
@@ -135,7 +149,9 @@ def test_a_method_is_read_from_words(words, expected):
     ("words", "said"),
     [
         ("wandaa", "unknown part of a method 'wandaa'; there are: criterion: llm-rank"),
-        ("wanda+random", "names two of one kind: criterion"),
+        ("wanda+random", "'wanda+random' names criterion twice"),
+        ("wanda+bias+none", "'wanda+bias+none' names repair twice"),
+        ("uniform+bias", "'uniform+bias' names no criterion; there are: llm-rank"),
         ("wanda:theta=1", "wanda has no 'theta=1'; write one as name=value"),
         ("llm-rank:theta", "llm-rank has no 'theta'; write one as name=value: "),
         ("llm-rank:theta=2", "theta must lie in [0, 1], got 2"),
@@ -144,6 +160,33 @@ def test_a_method_is_read_from_words(words, expected):
 )
 def test_words_that_are_no_method_are_refused(words, said):
     assert said in refusal(method, words)
+
+
+def test_no_two_parts_share_a_name():
+    """Or a word on the command line could mean both."""
+    names = [name for registry in METHOD.values() for name in registry]
+    assert len(names) == len(set(names))
+
+
+def test_methods_that_share_a_criterion_and_a_repair_come_together(base, model):
+    names = (
+        "wanda",
+        "l1",
+        "wanda+bias",
+        "l1+bias",
+        "wanda+global",
+        "wanda+bias+global",
+    )
+    methods = tuple(method(name) for name in names)
+    found = cells(ArenaSpec(models=(model,), methods=methods, base=base))
+    assert [Method.of(e).name for e in found] == [
+        "wanda",
+        "wanda + global",
+        "wanda + bias",
+        "wanda + global + bias",
+        "l1",
+        "l1 + bias",
+    ]
 
 
 # The grid
@@ -514,6 +557,21 @@ def test_a_fault_in_one_method_does_not_end_the_others(
         found[0].run.reason
     )
     assert "a cell failed: 'Cell 1 of 4, wanda at 25 %'" in caplog.text
+
+
+def test_a_method_that_does_not_apply_says_why(spec, store, stages):
+    """Llama's FFN has no bias that a checkpoint could hold... or says which can."""
+    methods = (method("wanda+least-squares"), method("wanda+bias"))
+    fresh = dataclasses.replace(spec, methods=methods, sparsities=(0.5,))
+    squares, bias = run(fresh, store, stages=stages)
+    assert squares.run.state == "done"
+    assert not torch.equal(squares.found.pruned.text.nll, squares.found.dense.text.nll)
+    lm = stages.model(spec.models[0])
+    if ffn.can_have_bias(lm.model):
+        assert bias.run.state == "done"
+        assert bias.run.n_params > squares.run.n_params
+    else:
+        assert bias.run.state == "failed"
 
 
 def test_a_model_that_is_not_there_fails_its_own_cells(spec, store, stages):

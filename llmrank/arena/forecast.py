@@ -3,6 +3,7 @@
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from llmrank.allocation import Uniform
 from llmrank.arena.grid import ArenaSpec, cells
 from llmrank.arena.runner import find
 from llmrank.calibration import CalibrationSpec
@@ -110,7 +111,8 @@ def _shape(of: Experiment) -> Hashable:
 
     With the same share in each layer, the widths do not depend on the scores.
     """
-    return (of.pruning, of.benchmark) if of.pruning.scope == "layer" else of
+    is_uniform = of.allocation == Uniform()
+    return (of.pruning, of.benchmark, of.repair) if is_uniform else of
 
 
 def _timing_s(of: Experiment, store: Store) -> float | None:

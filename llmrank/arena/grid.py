@@ -5,54 +5,61 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, no_type_check
 
+from llmrank.allocation import Allocation, Uniform
 from llmrank.comparison import TaskSpec
-from llmrank.criteria import CRITERIA, Criterion, LLMRank, criterion, recipe
+from llmrank.criteria import CRITERIA, Criterion, LLMRank
 from llmrank.decoding import BenchmarkSpec
 from llmrank.errors import OptionError
 from llmrank.experiment import Experiment
 from llmrank.models import ModelSpec
 from llmrank.options import described, options
 from llmrank.pruning import PruningSpec
-from llmrank.registry import Registry
+from llmrank.registry import recipe
+from llmrank.repair import NoRepair, Repair
+from llmrank.settings import METHOD
 from llmrank.store import MEASURES, Measure
 
 MAX_CELLS = 10_000
 SEEDS = ("seed", "items_seed")
 """The fields that a cell's seed sets, wherever a part of its experiment has one."""
 
-PARTS: dict[str, Registry[Any]] = {"criterion": CRITERIA}
-"""The parts of a method; the first is always named, others where they are unusual."""
-
-
-SHARED_BY = (("criterion",),)
-"""Methods with these parts in common share work: scores."""
+SHARED_BY = (("criterion",), ("criterion", "repair"))
+"""Methods with these parts in common share work: scores, and factors of a repair."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """What is compared: which neurons go."""
+    """What is compared: which neurons go, how many of each layer, and what is mended.
+
+    Its parts are named as in `settings.METHOD`.
+    """
 
     criterion: Criterion = LLMRank()
+    allocation: Allocation = Uniform()
+    repair: Repair = NoRepair()
 
     @property
     def name(self) -> str:
         """Its parts with the parameters that differ from their defaults."""
         usual = Method()
-        named = [p for p in PARTS if p == "criterion" or _of(self, p) != _of(usual, p)]
+        parts = ("allocation", "repair")
+        named = ["criterion", *(p for p in parts if _of(self, p) != _of(usual, p))]
         return " + ".join(_label(_of(self, part)) for part in named)
 
     def to_json(self) -> dict[str, Any]:
         """Return the method as plain values."""
-        return {part: recipe(_of(self, part)) for part in PARTS}
+        return {part: recipe(_of(self, part)) for part in METHOD}
 
     @staticmethod
     def of(experiment: Experiment) -> "Method":
         """Return the method of an experiment."""
-        return Method(**{part: getattr(experiment, part) for part in PARTS})
+        return Method(**{part: getattr(experiment, part) for part in METHOD})
 
 
 def method(words: str) -> Method:
-    """Read a method from a command line: `wanda`, `llm-rank:theta=0.25+bias`.
+    """Read a method from a command line: `wanda`, `llm-rank:theta=0.25+least-squares`.
+
+    Parts come in any order; what is not named is as usual.
 
     Raises:
         OptionError: a name that no part has, two names of one part, or a value outside
@@ -63,8 +70,8 @@ def method(words: str) -> Method:
         name, *fields = (w.strip() for w in word.split(":"))
         part = _part_of(name)
         if part in found:
-            raise OptionError(f"{words[:80]!r} names two of one kind: {part}")
-        kind = PARTS[part][name]
+            raise OptionError(f"{words[:80]!r} names {part} twice")
+        kind = METHOD[part][name]
         found[part] = kind(**dict(_field(kind, name, f) for f in fields))
     if "criterion" not in found:
         raise OptionError(
@@ -169,7 +176,7 @@ def cell(
     timed = {"latency", "memory"} & set(spec.measures)
     pruning = replace(spec.base.pruning, sparsity=sparsity)
     experiment = replace(spec.base, model=model, pruning=pruning)
-    experiment = replace(experiment, **{p: _of(by, p) for p in PARTS})
+    experiment = replace(experiment, **{p: _of(by, p) for p in METHOD})
     seeded = _seeded(experiment, seed)
     return replace(
         seeded,
@@ -214,15 +221,14 @@ def _label(part: Any) -> str:
 
 
 def _method(plain: dict[str, Any]) -> Method:
-    builders = {"criterion": criterion}
-    return Method(**{part: builders[part](**plain[part]) for part in plain})
+    return Method(**{part: METHOD[part].build(**plain[part]) for part in plain})
 
 
 def _part_of(name: str) -> str:
-    for part, registry in PARTS.items():
+    for part, registry in METHOD.items():
         if name in registry:
             return part
-    known = "; ".join(f"{p}: {', '.join(r)}" for p, r in PARTS.items())
+    known = "; ".join(f"{p}: {', '.join(r)}" for p, r in METHOD.items())
     raise OptionError(f"unknown part of a method {name[:80]!r}; there are: {known}")
 
 

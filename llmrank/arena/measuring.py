@@ -93,12 +93,13 @@ class _Cell:
         self._of, self._shared, self._stages = of, shared, stages
         self._progress = progress
         self._dense = stages.model(of.model, progress=progress)
-        pruned = stages.pruned(*of.stage_specs, progress=progress)
+        of.repair.check(self._dense)
+        pruned = stages.pruned(of.stage_specs, progress=progress)
         self.found = Comparison(Side(footprint(self._dense)), Side(footprint(pruned)))
 
     @property
     def _pruned(self) -> LanguageModel:
-        return self._stages.pruned(*self._of.stage_specs, progress=self._progress)
+        return self._stages.pruned(self._of.stage_specs, progress=self._progress)
 
     def text(self) -> None:
         of, stages, progress = self._of, self._stages, self._progress
