@@ -16,7 +16,6 @@ import pytest
 import torch
 from conftest import save_folder, tiny_model
 
-from llmrank import ffn
 from llmrank.allocation import Global, Similarity, Uniform
 from llmrank.arena import (
     AXES,
@@ -238,6 +237,8 @@ def test_a_seed_sets_every_seed(base, model):
         base=dataclasses.replace(base, tasks=TaskSpec(tasks="piqa")),
     )
     (cell,) = cells(spec)
+    assert Method.of(cell) == Method(Random())  # the seed is the cell's
+    assert Method.of(cell).name == "random"
     seeds = (
         cell.calibration.seed,
         cell.criterion.seed,
@@ -271,6 +272,10 @@ def test_a_description_comes_back_from_json(spec):
     [
         ({"methods": ()}, "an arena needs methods; name at least one"),
         ({"sparsities": (0.5, 0.5)}, "sparsities must differ from one another"),
+        (
+            {"methods": (Method(Random(seed=1)), Method(Random(seed=2)))},
+            "methods must differ from one another",
+        ),
         ({"sparsities": (1.0,)}, "sparsity must lie in [0, 1), got 1.0"),
         ({"measures": ("speed",)}, "unknown measure 'speed'; there are: text, tasks"),
         ({"measures": ("tasks",)}, "tasks are to be measured and none is named"),
@@ -559,19 +564,23 @@ def test_a_fault_in_one_method_does_not_end_the_others(
     assert "a cell failed: 'Cell 1 of 4, wanda at 25 %'" in caplog.text
 
 
-def test_a_method_that_does_not_apply_says_why(spec, store, stages):
-    """Llama's FFN has no bias that a checkpoint could hold... or says which can."""
-    methods = (method("wanda+least-squares"), method("wanda+bias"))
-    fresh = dataclasses.replace(spec, methods=methods, sparsities=(0.5,))
-    squares, bias = run(fresh, store, stages=stages)
-    assert squares.run.state == "done"
-    assert not torch.equal(squares.found.pruned.text.nll, squares.found.dense.text.nll)
-    lm = stages.model(spec.models[0])
-    if ffn.can_have_bias(lm.model):
-        assert bias.run.state == "done"
-        assert bias.run.n_params > squares.run.n_params
-    else:
-        assert bias.run.state == "failed"
+def test_a_method_that_does_not_apply_says_why(spec, store, tmp_path):
+    """No checkpoint of Mistral's type can hold a bias; one of Llama's can."""
+    folder = save_folder(tiny_model("mistral"), tmp_path / "mistral")
+    both = dataclasses.replace(
+        spec,
+        models=(*spec.models, ModelSpec(name=str(folder), device="cpu")),
+        methods=(method("wanda+bias"), method("wanda+least-squares")),
+        sparsities=(0.5,),
+    )
+    bias, squares, no_bias, others = run(both, store, stages=Stages())
+    assert states((bias, squares, others)) == ["done"] * 3
+    assert bias.run.n_params > squares.run.n_params
+    assert no_bias.run.state == "failed"
+    assert "models of type mistral have none" in no_bias.run.reason
+    assert "repair least-squares changes only weights" in no_bias.run.reason
+    texts = [e.found.pruned.text.nll for e in (bias, squares)]
+    assert not torch.equal(*texts)
 
 
 def test_a_model_that_is_not_there_fails_its_own_cells(spec, store, stages):
@@ -704,6 +713,7 @@ def test_every_axis_gives_figures_of_both_sides(timed, name):
         return
     for side in (axis.pruned(found), axis.dense(found)):
         assert side.low <= side.value <= side.high
+        assert not axis.is_exact or side.low == side.high
 
 
 def test_axes_are_the_comparisons_own_figures(timed):

@@ -12,9 +12,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from llmrank.__main__ import _described, _parser
+from llmrank.__main__ import _parser
 from llmrank.allocation import Global
 from llmrank.calibration import CalibrationSpec
+from llmrank.commands.wanted import described
 from llmrank.criteria import CRITERIA, LLMRank, Random, Wanda, criterion
 from llmrank.decoding import BenchmarkSpec
 from llmrank.errors import OptionError
@@ -122,7 +123,7 @@ def test_settings_build_their_experiment_again(chosen, parts, seed):
 def test_the_command_line_repeats_the_experiment(chosen, parts, seed, export):
     e = built(chosen, parts, seed)
     arguments = parsed(command_line(e, export=export))
-    assert _described(arguments) == e
+    assert described(arguments) == e
     assert arguments.export == export
 
 

@@ -3,7 +3,7 @@
 from llmrank.arena.axes import AXES, Axis, Placed, pareto
 from llmrank.arena.forecast import Forecast, forecast
 from llmrank.arena.grid import ArenaSpec, Method, cells, method
-from llmrank.arena.runner import Entry, entries, find, run
+from llmrank.arena.runner import Entry, entries, find, run, title
 from llmrank.arena.tables import as_table, differing, latex, printed
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "pareto",
     "printed",
     "run",
+    "title",
 ]

@@ -1,7 +1,7 @@
 """What cells are judged by, and which of them are dominated."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, nan
 
 import numpy as np
@@ -22,14 +22,15 @@ Value = Callable[[Comparison], Estimate | None]
 class Axis:
     """One figure of a cell with its 95 % interval, and which way is better.
 
-    A figure that is exact (a count) is an interval of no length; one that was not
-    measured is None. `dense` is the same figure of the dense model.
+    A figure that is exact (a count, one peak) is an interval of no length; one that was
+    not measured is None. `dense` is the same figure of the dense model.
     """
 
     title: str
     lower_is_better: bool
     pruned: Value
     dense: Value
+    is_exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,16 @@ def _side(title: str, lower: bool, of: Callable[[Side], Estimate | None]) -> Axi
     return Axis(title, lower, lambda c: of(c.pruned), lambda c: of(c.dense))
 
 
+def _count(title: str, of: Callable[[Side], int | float | None]) -> Axis:
+    """Make the axis of an exact figure, of which less is better."""
+
+    def exact(side: Side) -> Estimate | None:
+        value = of(side)
+        return None if value is None else _exact(value)
+
+    return replace(_side(title, True, exact), is_exact=True)
+
+
 def _ratio(title: str, lower: bool, of: Value) -> Axis:
     """Make the axis of a figure relative to the dense model, where that is 1."""
 
@@ -139,8 +150,8 @@ def _decode(side: Side) -> Estimate | None:
     return None if side.latency is None else _ms(side.latency.decode)
 
 
-def _peak_mb(side: Side) -> Estimate | None:
-    return None if side.memory is None else _exact(side.memory.used_bytes / 1e6)
+def _peak_mb(side: Side) -> float | None:
+    return None if side.memory is None else side.memory.used_bytes / 1e6
 
 
 def _times(ratio: Ratio) -> Estimate:
@@ -166,10 +177,8 @@ for _name, _axis in {
     "prefill_ms": _side("prefill, ms", True, _prefill),
     "decode_speedup": _ratio("decode, × as fast", False, _faster_decode),
     "prefill_speedup": _ratio("prefill, × as fast", False, _faster_prefill),
-    "parameters": _side("parameters", True, lambda s: _exact(s.footprint.n_params)),
-    "weights_mb": _side(
-        "weights, MB", True, lambda s: _exact(s.footprint.weight_bytes / 1e6)
-    ),
-    "peak_mb": _side("peak memory, MB", True, _peak_mb),
+    "parameters": _count("parameters", lambda s: s.footprint.n_params),
+    "weights_mb": _count("weights, MB", lambda s: s.footprint.weight_bytes / 1e6),
+    "peak_mb": _count("peak memory, MB", _peak_mb),
 }.items():
     AXES.add(_name)(_axis)

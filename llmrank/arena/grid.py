@@ -52,8 +52,14 @@ class Method:
 
     @staticmethod
     def of(experiment: Experiment) -> "Method":
-        """Return the method of an experiment."""
-        return Method(**{part: getattr(experiment, part) for part in METHOD})
+        """Return the method of an experiment; its seed is the cell's, not its own."""
+        parts = {part: getattr(experiment, part) for part in METHOD}
+        return Method(**{name: _unseeded(part) for name, part in parts.items()})
+
+    @property
+    def unseeded(self) -> "Method":
+        """The method with every seed at its default."""
+        return Method(**{part: _unseeded(_of(self, part)) for part in METHOD})
 
 
 def method(words: str) -> Method:
@@ -103,7 +109,8 @@ class ArenaSpec:
             OptionError: an empty or doubled axis, an unknown measure, tasks to be asked
                 and none named, or more cells than can be kept.
         """
-        for name in ("models", "methods", "sparsities", "seeds", "measures"):
+        _check_axis("methods", tuple(m.unseeded for m in self.methods))
+        for name in ("models", "sparsities", "seeds", "measures"):
             _check_axis(name, getattr(self, name))
         for measure in self.measures:
             if measure not in MEASURES:
@@ -206,16 +213,21 @@ def _grouped(methods: Sequence[Method]) -> list[Method]:
     return sorted(methods, key=lambda m: [first(m, parts) for parts in SHARED_BY])
 
 
+def _unseeded(part: Any) -> Any:
+    usual = {o.name: o.default for o in options(type(part)) if o.name in SEEDS}
+    return replace(part, **usual)
+
+
 def _of(by: Method, part: str) -> Any:
     return getattr(by, part)
 
 
 def _label(part: Any) -> str:
-    """Name a part with the parameters that differ from its defaults."""
+    """Name a part with the parameters that differ from its defaults, seeds aside."""
     changed = [
         f"{o.name}={getattr(part, o.name)}"
         for o in options(type(part))
-        if getattr(part, o.name) != o.default
+        if o.name not in SEEDS and getattr(part, o.name) != o.default
     ]
     return " ".join([part.name, *changed])
 

@@ -1,12 +1,13 @@
 """The arena as a table: all figures, only what differs, a terminal's, LaTeX."""
 
 from collections.abc import Sequence
+from math import nan
 
 import pandas as pd
 
 from llmrank.arena.axes import AXES
 from llmrank.arena.runner import Entry
-from llmrank.evaluation import Estimate
+from llmrank.comparison import Comparison
 from llmrank.spelling import interval, number, share
 
 ALWAYS = ("method", "sparsity")
@@ -68,20 +69,20 @@ def _row(entry: Entry) -> dict[str, object]:
         "reason": run.reason or None,
     }
     for name in AXES:
-        found = None if entry.found is None else AXES[name].pruned(entry.found)
-        row |= _columns(name, found)
+        row |= _columns(name, entry.found)
     where = {} if run.origin is None else run.origin.environment
     kept = ("device", "dtype", "n_threads", "torch", "transformers", "llmrank")
     origin = {name: where.get(name) for name in kept}
     return row | origin | {"finished": run.finished, "run": run.id}
 
 
-def _columns(name: str, found: Estimate | None) -> dict[str, object]:
-    if found is None:
-        return {name: None}
-    if found.low == found.high:
-        return {name: found.value}
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+def _columns(name: str, found: Comparison | None) -> dict[str, float]:
+    axis = AXES[name]
+    figure = None if found is None else axis.pruned(found)
+    names = [name] if axis.is_exact else [name, *(name + end for end in ENDS)]
+    if figure is None:
+        return dict.fromkeys(names, nan)
+    return dict(zip(names, (figure.value, figure.low, figure.high), strict=False))
 
 
 def _texts(table: pd.DataFrame, name: str) -> list[str]:
