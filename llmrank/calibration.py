@@ -240,10 +240,9 @@ def _hook_block(block: nn.Module, sums: dict[str, Tensor]) -> None:
     """Compare the residual stream before and after the block, token by token."""
 
     def on_block(
-        _: nn.Module, args: tuple[Any, ...], named: dict[str, Any], output: Any
+        _: nn.Module, args: tuple[Any, ...], named: dict[str, Any], after: Tensor
     ) -> None:
         before = args[0] if args else named["hidden_states"]
-        after = output[0] if isinstance(output, tuple) else output
         cosine = nn.functional.cosine_similarity(before.float(), after.float(), dim=-1)
         cosine = cosine.double().cpu().clamp(-1, 1)
         _add(sums, "cosine", cosine.sum())

@@ -33,6 +33,11 @@ def results_file() -> Path:
     return Path(os.environ.get("LLMRANK_DB", default)).expanduser()
 
 
+def searches_folder() -> Path:
+    """Return where searches for widths are kept, to go on with."""
+    return cache_folder() / "searches"
+
+
 def allowed_roots() -> tuple[Path, ...]:
     """Return the folders a visitor of the app may read models from and export to.
 

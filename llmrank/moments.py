@@ -13,6 +13,7 @@ from llmrank import ffn
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
+from llmrank.walk import StopWalkError
 
 HELD_OUT = 8
 """One window in so many is held out, to choose how strongly to regularise."""
@@ -81,12 +82,9 @@ def moments(
                 done += 1
             sums.append(found)
         for layer in group:
-            yield _checked(layer, sums[0].pop(layer), sums[1].pop(layer, None), windows)
+            held_out = sums[1].pop(layer, None)
+            yield checked(layer, sums[0].pop(layer), held_out, windows.numel())
     progress("Reading second moments", done, done)
-
-
-class _EnoughError(Exception):
-    """Raised by the last hooked layer: what comes after it is not needed."""
 
 
 def _hooked(
@@ -103,7 +101,7 @@ def _hooked(
             else:
                 found[layer] = x.T @ x
             if layer == group[-1]:
-                raise _EnoughError
+                raise StopWalkError
 
         return on_down
 
@@ -115,7 +113,7 @@ def _hooked(
 def _run(model: Any, batch: Tensor) -> None:
     try:
         model.base_model(batch, use_cache=False)
-    except _EnoughError:
+    except StopWalkError:
         return
 
 
@@ -131,13 +129,21 @@ def _at_once(d_ff: int) -> int:
     return int(free // one)
 
 
-def _checked(
-    layer: int, fitted: Tensor, held_out: Tensor | None, windows: Tensor
+def checked(
+    layer: int,
+    fitted: Float[Tensor, "d_ff d_ff"],
+    held_out: Float[Tensor, "d_ff d_ff"] | None,
+    n_tokens: int,
 ) -> Moments:
+    """Return a layer's moments, once they are known to be finite.
+
+    Raises:
+        LLMRankError: naming the layer that overflows.
+    """
     for matrix in (fitted, held_out):
         if matrix is not None and not matrix.isfinite().all():
             raise LLMRankError(
                 f"the second moments of layer {layer} are not finite; the model "
                 "overflows here: use float32, or choose repair none"
             )
-    return Moments(fitted, held_out, windows.numel())
+    return Moments(fitted, held_out, n_tokens)

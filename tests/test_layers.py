@@ -16,13 +16,14 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "folders",
     "hub", "hf", "memo", "ffn",
-    "sources", "models", "corpora", "calibration", "moments", "graph", "centrality",
-    "planes", "compressibility", "criteria", "allocation", "pruning", "prefixes",
-    "repair", "payload", "export",
+    "sources", "models", "corpora", "calibration", "walk", "moments", "graph",
+    "centrality", "planes", "compressibility", "criteria", "allocation", "pruning",
+    "prefixes",
+    "repair", "nearness", "sensitivity", "payload", "export",
     "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",
-    "comparison", "speeds", "stages", "experiment", "store", "curve", "generation",
-    "settings", "summary", "jobs", "arena", "agreement", "inspector", "readings",
-    "stability", "health", "charts", "network", "commands", "__main__",
+    "comparison", "speeds", "stages", "experiment", "store", "curve", "targets",
+    "generation", "settings", "summary", "jobs", "arena", "agreement", "inspector",
+    "readings", "stability", "health", "charts", "network", "commands", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 

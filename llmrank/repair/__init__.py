@@ -2,6 +2,7 @@
 
 from llmrank.repair.base import REPAIRS, Basis, Cutter, Repair, repair
 from llmrank.repair.least_squares import Factor, LeastSquares, factor
+from llmrank.repair.sequential import SequentialLeastSquares
 from llmrank.repair.simple import Bias, NoRepair
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "LeastSquares",
     "NoRepair",
     "Repair",
+    "SequentialLeastSquares",
     "factor",
     "repair",
 ]

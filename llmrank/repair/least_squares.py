@@ -134,6 +134,15 @@ def factor(
     return _factored(known.total, order, chosen)
 
 
+def in_place(
+    made: Factor, down: Float[Tensor, "d_model d_ff"], n_kept: int
+) -> Float[Tensor, "d_model n_kept"]:
+    """Return the repaired columns as a plan keeps them: ascending by neuron."""
+    solved = made.solve(down, n_kept)
+    ascending = torch.argsort(made.order[:n_kept]).to(solved.device)
+    return solved[:, ascending].to(down.dtype)
+
+
 def _chosen_ridge(known: Moments, order: Tensor, down: Tensor) -> float:
     """Take the λ of least error on held-out tokens; without any, the mean diagonal."""
     if known.held_out is None:
@@ -176,9 +185,7 @@ def _solved(
         if len(keep) == view.d_ff:
             downs.append(view.down)
             continue
-        solved = made.solve(view.down, len(keep))
-        in_place = torch.argsort(made.order[: len(keep)]).to(solved.device)
-        downs.append(solved[:, in_place].to(view.down.dtype))
+        downs.append(in_place(made, view.down, len(keep)))
     progress("Repairing the layers", len(views), len(views))
     return dataclasses.replace(pruned, model=ffn.with_down(pruned.model, downs))
 

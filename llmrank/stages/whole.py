@@ -5,19 +5,25 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
-from llmrank.allocation import Known
+from llmrank.allocation import Additive, Known, Search, Sensitivity
 from llmrank.calibration import drawn
 from llmrank.criteria import Scores
 from llmrank.evaluation import EvaluationSpec, Publish, TextEvaluation, evaluate
 from llmrank.footprint import Footprint, footprint
 from llmrank.memo import Memo
 from llmrank.models import LanguageModel, ModelSpec
+from llmrank.nearness import Read, read
 from llmrank.prefixes import SortedModel, prefix, sort_neurons
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningPlan, plan
 from llmrank.repair import Basis, Cutter, NoRepair
+from llmrank.sensitivity import Searched, Trial, search, sensitivity
+from llmrank.stages.kept import SearchFile
 from llmrank.stages.scored import Scored
 from llmrank.stages.specs import StageSpecs
+
+TRIAL_TOKENS = 2048
+"""Of the calibration tokens, those on which widths are tried."""
 
 
 class Stages(Scored):
@@ -31,12 +37,16 @@ class Stages(Scored):
         self._pruned: Memo[LanguageModel] = Memo(3)
         self._sorted: Memo[SortedModel] = Memo(1)
         self._cutters: Memo[Cutter] = Memo(1)
+        self._reads: Memo[tuple[Read, ...]] = Memo(1)
+        self._sensitivity: Memo[Sensitivity] = Memo(32)
+        self._searched: Memo[Searched] = Memo(64)
         self._plans: Memo[PruningPlan] = Memo(64)
         self._dense_text: Memo[TextEvaluation] = Memo(32)
         self._pruned_text: Memo[tuple[Footprint, TextEvaluation]] = Memo(512)
         self._of_texts += [
             self._plans, self._pruned, self._sorted, self._cutters,
-            self._dense_text, self._pruned_text,
+            self._dense_text, self._pruned_text, self._reads, self._sensitivity,
+            self._searched,
         ]  # fmt: skip
 
     def has_pruned(self, *specs: Hashable) -> bool:
@@ -75,7 +85,81 @@ class Stages(Scored):
         known: dict[str, Any] = {}
         if "stats" in of.allocation.needs:
             known["stats"] = self.stats(of.model, of.calibration, progress=progress)
+        if "sensitivity" in of.allocation.needs:
+            known["sensitivity"] = self.sensitivity(of, progress=progress)
+        if "searched" in of.allocation.needs:
+            known["searched"] = self.searched(of, progress=progress).widths
         return known
+
+    def has_evidence(self, of: StageSpecs) -> bool:
+        """Whether the allocation can answer at once."""
+        if "searched" in of.allocation.needs:
+            return self._searched.peek(of) is not None
+        known = self._sensitivity.peek((*of[:3], of.repair))
+        return "sensitivity" not in of.allocation.needs or known is not None
+
+    def sensitivity(
+        self, of: StageSpecs, *, progress: Progress = silent
+    ) -> Sensitivity:
+        """Return what each layer's cut costs; see `sensitivity.sensitivity`."""
+
+        def make() -> Sensitivity:
+            trial = self._trial(of, progress)
+            given = (trial.reads, trial.scores, trial.cut)
+            return sensitivity(*given, progress=progress)
+
+        self._watch(of.calibration.calibration_text)
+        return self._sensitivity.get((*of[:3], of.repair), make)
+
+    def searched(
+        self,
+        of: StageSpecs,
+        *,
+        progress: Progress = silent,
+        publish: Callable[[Searched], None] = lambda _: None,
+    ) -> Searched:
+        """Return the widths found by trial; a search that was stopped goes on.
+
+        It begins with the additive widths, and is kept on the disk after each
+        generation.
+        """
+        by = of.allocation
+        assert isinstance(by, Search)
+
+        def make() -> Searched:
+            trial = self._trial(of, progress)
+            kept = SearchFile(of, self.stats(*of[:2]).text_sha256)
+            start: Searched | tuple[int, ...] | None = kept.read()
+            if start is None:
+                known = Known(trial.scores, sensitivity=self.sensitivity(of))
+                start = Additive().widths(known, of.pruning.sparsity)
+
+            def show(found: Searched) -> None:
+                kept.write(found)
+                publish(found)
+
+            return search(
+                trial,
+                start,
+                by.evaluations,
+                seed=of.calibration.seed,
+                progress=progress,
+                publish=show,
+            )
+
+        self._watch(of.calibration.calibration_text)
+        return self._searched.get(of, make)
+
+    def _trial(self, of: StageSpecs, progress: Progress) -> Trial:
+        def make() -> tuple[Read, ...]:
+            dense = self.model(of.model, progress=progress)
+            windows = drawn(dense, of.calibration)[1]
+            few = windows[: max(1, TRIAL_TOKENS // windows.shape[1])]
+            return read(dense, few, progress=progress)
+
+        reads = self._reads.get(of[:2], make)
+        cut = self.cutter(of, progress=progress)
+        return Trial(reads, self.scores(*of[:3], progress=progress), cut)
 
     def pruned(self, of: StageSpecs, *, progress: Progress = silent) -> LanguageModel:
         """Return the smaller, repaired model, to time and to export."""

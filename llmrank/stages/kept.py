@@ -1,0 +1,30 @@
+"""Searches on the disk: one that was stopped, or whose process died, goes on."""
+
+import hashlib
+import json
+
+from llmrank.folders import searches_folder, written_file
+from llmrank.sensitivity import Searched
+from llmrank.stages.specs import StageSpecs
+
+
+class SearchFile:
+    """Where the search of one method at one sparsity is kept."""
+
+    def __init__(self, of: StageSpecs, text_sha256: str) -> None:
+        """Name the file by all that decides the search."""
+        digest = hashlib.sha256(repr((of, text_sha256)).encode()).hexdigest()
+        self._path = searches_folder() / f"{digest}.json"
+
+    def read(self) -> Searched | None:
+        """Return the search so far; None where there is none that can be read."""
+        try:
+            return Searched.from_json(json.loads(self._path.read_text("utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, found: Searched) -> None:
+        """Keep the search so far, whole or not at all."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with written_file(self._path) as beside:
+            beside.write_text(json.dumps(found.to_json()), "utf-8")

@@ -1,0 +1,93 @@
+"""Running a model's blocks one at a time, on residual streams that are handed in."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from llmrank import ffn
+
+
+class StopWalkError(Exception):
+    """Raised inside a model that has computed all that is wanted of it."""
+
+
+def begin_at(model: nn.Module, first: int) -> list[Tensor]:
+    """Let a twin's blocks before one do nothing; return where its input is to be put.
+
+    Args:
+        model: a twin of one's own: its blocks are changed.
+        first: the block that begins.
+
+    Returns:
+        A list whose only element is the residual stream that enters the block.
+    """
+    given: list[Tensor] = []
+    blocks = ffn.blocks(model)
+    for block in blocks[:first]:
+        block.forward = _passed
+    enters(blocks[first], lambda _: given[0])
+    return given
+
+
+def enters(block: nn.Module, change: Callable[[Tensor], Tensor | None]) -> None:
+    """Call a function with the residual stream that enters a block; it may change it.
+
+    Raises whatever the function raises: `StopWalkError` ends the run there.
+    """
+
+    def hook(
+        _: nn.Module, args: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        new = change(args[0] if args else named["hidden_states"])
+        if new is None:
+            return None
+        if args:
+            return (new, *args[1:]), named
+        return args, named | {"hidden_states": new}
+
+    block.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+@torch.inference_mode()
+def entering(
+    model: nn.Module, ids: Int[Tensor, "batch pos"]
+) -> Float[Tensor, "batch pos d_model"]:
+    """Return the residual stream that enters the first block."""
+    twin = ffn.twin(model)
+    return _until(twin, 0, ids)
+
+
+@torch.inference_mode()
+def through(
+    model: nn.Module,
+    block: int,
+    ids: Int[Tensor, "batch pos"],
+    stream: Float[Tensor, "batch pos d_model"],
+) -> Float[Tensor, "batch pos d_model"]:
+    """Run one block, not the last, and return the residual stream after it."""
+    twin = ffn.twin(model)
+    begin_at(twin, block).append(stream)
+    return _until(twin, block + 1, ids)
+
+
+def _until(twin: Any, block: int, ids: Tensor) -> Tensor:
+    """Run a twin until a block begins; return what enters it."""
+    found: list[Tensor] = []
+
+    def stop(stream: Tensor) -> None:
+        found.append(stream)
+        raise StopWalkError
+
+    enters(ffn.blocks(twin)[block], stop)
+    try:
+        twin.base_model(ids, use_cache=False)
+    except StopWalkError:
+        return found[0]
+    raise AssertionError("the block was not reached")
+
+
+def _passed(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+    return hidden_states

@@ -1,0 +1,322 @@
+"""Repairs against plain least squares on activations that hooks of our own recorded."""
+
+import dataclasses
+import inspect
+
+import pytest
+import torch
+from conftest import tiny_model
+from transformers import AutoModelForCausalLM
+
+from llmrank import ffn
+from llmrank.calibration import CalibrationSpec, calibrate, drawn
+from llmrank.criteria import Wanda, score
+from llmrank.errors import LLMRankError
+from llmrank.export import save
+from llmrank.moments import moments
+from llmrank.nearness import divergence, read
+from llmrank.progress import silent
+from llmrank.pruning import PruningSpec, plan, prune
+from llmrank.registry import recipe
+from llmrank.repair import (
+    REPAIRS,
+    Basis,
+    Bias,
+    LeastSquares,
+    NoRepair,
+    SequentialLeastSquares,
+    factor,
+    repair,
+)
+from llmrank.walk import entering, through
+
+SPARSITIES = (0.25, 0.5, 0.75)
+
+
+@pytest.fixture(scope="module")
+def spec(tiny_text):
+    return CalibrationSpec(calibration_text=str(tiny_text), samples=16, seq_len=32)
+
+
+def basis_of(lm, spec):
+    stats = calibrate(lm, spec)
+    return Basis(lm, score(lm, stats, Wanda()), stats, drawn(lm, spec)[1])
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2", "opt"])
+def basis(request, spec):
+    return basis_of(tiny_model(request.param), spec)
+
+
+@pytest.fixture(scope="module")
+def llama(spec):
+    return basis_of(tiny_model(), spec)
+
+
+def recorded(model, windows, layer):
+    """The input of `down` at one layer, all tokens below one another."""
+    twin, seen = ffn.twin(model), []
+    down = ffn.projections(twin)[layer].down
+    down.register_forward_pre_hook(lambda _, x: seen.append(x[0].flatten(0, -2)))
+    with torch.inference_mode():
+        for window in windows:
+            twin(window[None])
+    return torch.cat(seen).double()
+
+
+def ridged(x, down, keep, ridge):
+    """The same problem as one tall matrix: rows of data, then rows of the penalty."""
+    strength = (ridge * x.square().sum(0).mean()).sqrt()
+    kept, target = x[:, keep], x @ down.double().T
+    own = down[:, keep].double().T
+    tall = torch.cat([kept, strength * torch.eye(len(keep), dtype=torch.float64)])
+    wide = torch.cat([target, strength * own])
+    return torch.linalg.lstsq(tall, wide).solution.T
+
+
+def planned(basis, sparsity=0.5):
+    return plan(basis.scores, PruningSpec(sparsity=sparsity))
+
+
+def outputs(lm, windows):
+    with torch.inference_mode():
+        return lm.model(windows[:4]).logits
+
+
+@pytest.mark.parametrize("name", list(REPAIRS))
+def test_a_repair_explains_itself(name):
+    cls = REPAIRS[name]
+    assert not inspect.getdoc(cls).startswith(cls.__name__ + "(")
+    assert cls().name == name
+    assert cls().formula
+    assert repair(**recipe(cls())) == cls()
+
+
+@pytest.mark.parametrize("name", list(REPAIRS))
+def test_a_repair_cuts_and_leaves_the_dense_model_alone(name, llama):
+    before = {n: p.clone() for n, p in llama.lm.model.named_parameters()}
+    made = planned(llama)
+    pruned = REPAIRS[name]().cutter(llama)(made, silent)
+    assert ffn.widths(pruned.model) == made.widths
+    assert outputs(pruned, llama.windows).isfinite().all()
+    for n, p in llama.lm.model.named_parameters():
+        assert torch.equal(p, before[n])
+        assert p.grad is None
+
+
+@pytest.mark.parametrize("name", list(REPAIRS))
+def test_without_a_cut_nothing_is_repaired(name, llama):
+    same = REPAIRS[name]().cutter(llama)(planned(llama, 0.0), silent)
+    assert torch.equal(outputs(same, llama.windows), outputs(llama.lm, llama.windows))
+
+
+def test_no_repair_is_the_bare_cut(basis):
+    made = planned(basis)
+    ours = NoRepair().cutter(basis)(made, silent)
+    bare = prune(basis.lm, made)
+    assert torch.equal(outputs(ours, basis.windows), outputs(bare, basis.windows))
+
+
+# Least squares
+
+
+@pytest.mark.parametrize("ridge", [0.001, 0.3])
+@pytest.mark.parametrize("sparsity", SPARSITIES)
+def test_least_squares_solves_the_tall_problem(basis, sparsity, ridge):
+    made = planned(basis, sparsity)
+    pruned = LeastSquares(ridge=ridge).cutter(basis)(made, silent)
+    dense = ffn.ffns(basis.lm.model)
+    for layer, view in enumerate(ffn.ffns(pruned.model)):
+        x = recorded(basis.lm.model, basis.windows, layer)
+        expected = ridged(x, dense[layer].down, made.keep[layer], ridge)
+        torch.testing.assert_close(view.down.double(), expected, rtol=2e-3, atol=2e-4)
+        for name in ("gate", "up"):
+            ours, theirs = getattr(view, name), getattr(dense[layer], name)
+            assert ours is None or torch.equal(ours, theirs[made.keep[layer]])
+
+
+def test_one_factor_serves_every_width(llama):
+    known = next(moments(llama.lm, llama.windows))
+    down = ffn.ffns(llama.lm.model)[0].down
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
+    made = factor(known, order, down, 0.01)
+    gram = known.total.double()
+    mean = 0.01 * gram.diagonal().mean()
+    for n in (1, 7, 23, 24):
+        k = order[:n]
+        left = gram[k][:, k] + mean * torch.eye(n)
+        right = gram[k] @ down.double().T + mean * down[:, k].double().T
+        expected = torch.linalg.solve(left, right).T
+        torch.testing.assert_close(
+            made.solve(down, n).double(), expected, rtol=2e-3, atol=2e-4
+        )
+
+
+def test_the_ridge_is_the_one_of_least_held_out_error(llama):
+    known = next(moments(llama.lm, llama.windows))
+    down = ffn.ffns(llama.lm.model)[0].down
+    order = llama.scores.layers[0].argsort(descending=True)
+    fitted = dataclasses.replace(known, held_out=None)
+    n = round(0.7 * 24)
+
+    def error(ridge):
+        solved = factor(fitted, order, down, ridge).solve(down, n)
+        difference = down[:, order].clone()
+        difference[:, :n] -= solved
+        held_out = known.held_out[order][:, order]
+        return float((difference @ held_out * difference).sum())
+
+    chosen = factor(known, order, down).ridge
+    ridges = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+    assert chosen == min(ridges, key=error)
+
+
+def test_repair_brings_the_outputs_closer(llama):
+    reads = read(llama.lm, llama.windows)
+    made = planned(llama, 0.4)
+    found = {
+        name: divergence(REPAIRS[name]().cutter(llama)(made, silent), reads)
+        for name in REPAIRS
+    }
+    assert found["least-squares"] < 0.9 * found["none"]
+    assert found["least-squares-sequential"] < 0.9 * found["none"]
+
+
+def test_fewer_tokens_than_neurons_are_regularised(tiny_text):
+    few = CalibrationSpec(calibration_text=str(tiny_text), samples=1, seq_len=8)
+    basis = basis_of(tiny_model(), few)
+    for kind in (LeastSquares(), SequentialLeastSquares()):
+        pruned = kind.cutter(basis)(planned(basis), silent)
+        assert outputs(pruned, basis.windows).isfinite().all()
+
+
+def test_a_dead_layer_is_left_as_it_is(spec):
+    lm = tiny_model()
+    with torch.no_grad():
+        ffn.projections(lm.model)[0].up.weight.zero_()
+    basis = basis_of(lm, spec)
+    made = planned(basis)
+    pruned = LeastSquares(ridge=0.01).cutter(basis)(made, silent)
+    bare = prune(lm, made)
+    ours, theirs = (ffn.ffns(m.model)[0].down for m in (pruned, bare))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_a_layer_at_a_time_measures_the_same(basis):
+    all_at_once = list(moments(basis.lm, basis.windows, at_once=2))
+    one_by_one = list(moments(basis.lm, basis.windows, at_once=1))
+    for layer, (a, b) in enumerate(zip(all_at_once, one_by_one, strict=True)):
+        torch.testing.assert_close(a.fitted, b.fitted)
+        torch.testing.assert_close(a.held_out, b.held_out)
+        x = recorded(basis.lm.model, basis.windows, layer)
+        torch.testing.assert_close(a.total.double(), x.T @ x, rtol=1e-4, atol=1e-3)
+        x = recorded(basis.lm.model, basis.windows[:2], layer)
+        torch.testing.assert_close(a.held_out.double(), x.T @ x, rtol=1e-4, atol=1e-3)
+
+
+def test_without_room_for_the_factors_the_text_is_read_again(llama, monkeypatch):
+    made = planned(llama)
+    held = LeastSquares().cutter(llama)(made, silent)
+    from llmrank.repair import least_squares
+
+    monkeypatch.setattr(least_squares, "SHARE_OF_MEMORY", 1e-12)
+    again = LeastSquares().cutter(llama)(made, silent)
+    assert torch.equal(outputs(held, llama.windows), outputs(again, llama.windows))
+
+
+def test_memory_for_no_layer_is_refused(llama, monkeypatch):
+    from llmrank import moments as module
+
+    monkeypatch.setattr(module, "SHARE_OF_MEMORY", 1e-12)
+    with pytest.raises(LLMRankError, match="or choose repair none"):
+        next(moments(llama.lm, llama.windows))
+
+
+# Layer by layer
+
+
+def test_sequential_sees_the_pruned_prefix(basis):
+    """The first layer as dense; the second on the model whose first is repaired."""
+    made, ridge = planned(basis), 0.01
+    pruned = SequentialLeastSquares(ridge=ridge).cutter(basis)(made, silent)
+    views = ffn.ffns(pruned.model)
+    dense = ffn.ffns(basis.lm.model)
+    x = recorded(basis.lm.model, basis.windows, 0)
+    first = ridged(x, dense[0].down, made.keep[0], ridge)
+    torch.testing.assert_close(views[0].down.double(), first, rtol=2e-3, atol=2e-4)
+    half = prune(basis.lm, dataclasses.replace(
+        made, keep=(made.keep[0], torch.arange(24))
+    ))  # fmt: skip
+    repaired = ffn.with_down(half.model, [views[0].down, dense[1].down])
+    x = recorded(repaired, basis.windows, 1)
+    second = ridged(x, dense[1].down, made.keep[1], ridge)
+    torch.testing.assert_close(views[1].down.double(), second, rtol=2e-3, atol=2e-4)
+
+
+def test_blocks_one_at_a_time_are_the_model(basis):
+    """The stream before the second block, handed on, gives the model's own logits."""
+    ids = basis.windows[:2]
+    seen = []
+    twin = ffn.twin(basis.lm.model)
+    ffn.blocks(twin)[1].register_forward_pre_hook(
+        lambda _, args, named: seen.append(args[0] if args else named["hidden_states"]),
+        with_kwargs=True,
+    )
+    with torch.inference_mode():
+        twin(ids)
+    after = through(basis.lm.model, 0, ids, entering(basis.lm.model, ids))
+    assert torch.equal(after, seen[0])
+
+
+def test_divergence_from_a_later_layer_is_that_of_the_whole(basis):
+    """Blocks before the changed one are skipped: the same number by another road."""
+    reads = read(basis.lm, basis.windows[:4])
+    assert divergence(basis.lm, reads) == pytest.approx(0, abs=1e-4)
+    made = planned(basis, 0.6)
+    later = dataclasses.replace(made, keep=(torch.arange(24), made.keep[1]))
+    pruned = prune(basis.lm, later)
+    whole = divergence(pruned, reads)
+    assert divergence(pruned, reads, first_changed=1) == pytest.approx(whole, rel=1e-5)
+    dense, other = (
+        outputs(m, basis.windows).log_softmax(-1) for m in (basis.lm, pruned)
+    )
+    expected = (dense.exp() * (dense - other)).sum(-1).mean()
+    assert whole == pytest.approx(float(expected), rel=2e-2)
+
+
+# Bias
+
+
+def test_the_bias_is_the_mean_of_what_was_cut(basis):
+    made = planned(basis)
+    if basis.lm.config.model_type == "llama":
+        assert not hasattr(basis.lm.model.model.layers[0].mlp.down_proj.bias, "data")
+    pruned = Bias().cutter(basis)(made, silent)
+    for layer, view in enumerate(ffn.ffns(pruned.model)):
+        x = recorded(basis.lm.model, basis.windows, layer)
+        dense = ffn.ffns(basis.lm.model)[layer]
+        drop = made.drop[layer]
+        expected = (x[:, drop] @ dense.down[:, drop].double().T).mean(0)
+        if dense.down_bias is not None:
+            expected = expected + dense.down_bias
+        torch.testing.assert_close(
+            view.down_bias.double(), expected, rtol=1e-4, atol=1e-5
+        )
+
+
+def test_a_bias_the_checkpoint_cannot_hold_is_refused(spec):
+    basis = basis_of(tiny_model("qwen2"), spec)
+    with pytest.raises(LLMRankError, match="repair least-squares changes only"):
+        Bias().cutter(basis)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [Bias(), LeastSquares()], ids=repr)
+def test_a_repaired_export_opens_in_plain_transformers(llama, by, tmp_path):
+    pruned = by.cutter(llama)(planned(llama), silent)
+    saved = save(pruned, tmp_path / "out")
+    assert saved.max_difference == 0
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    with torch.inference_mode():
+        theirs = plain(llama.windows[:4]).logits
+    assert torch.equal(theirs, outputs(pruned, llama.windows))

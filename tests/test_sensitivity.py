@@ -1,0 +1,160 @@
+"""What layers cost against whole models; searches that keep their budget and resume."""
+
+import json
+
+import pytest
+import torch
+
+from llmrank.allocation import Additive, Search, Uniform
+from llmrank.calibration import CalibrationSpec, drawn
+from llmrank.criteria import Wanda
+from llmrank.errors import CancelledError
+from llmrank.models import ModelSpec
+from llmrank.nearness import divergence, read
+from llmrank.progress import silent
+from llmrank.pruning import PruningPlan, PruningSpec, descending, prune
+from llmrank.repair import LeastSquares, NoRepair
+from llmrank.sensitivity import Searched, _changed, search, sensitivity
+from llmrank.stages import Stages, StageSpecs
+
+
+@pytest.fixture(scope="module")
+def specs(tiny_folder, tiny_text):
+    return StageSpecs(
+        ModelSpec(name=str(tiny_folder), device="cpu"),
+        CalibrationSpec(calibration_text=str(tiny_text), samples=8, seq_len=32),
+        Wanda(),
+        PruningSpec(sparsity=0.5),
+        Additive(),
+        NoRepair(),
+    )
+
+
+@pytest.fixture(scope="module")
+def stages():
+    return Stages()
+
+
+@pytest.fixture(scope="module")
+def trial(stages, specs):
+    return stages._trial(specs, silent)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
+
+
+def test_a_layers_cost_is_that_of_the_model_with_this_layer_cut(stages, specs, trial):
+    found = sensitivity(trial.reads, trial.scores, trial.cut, shares=(0.25, 0.75))
+    lm = stages.model(specs.model)
+    windows = drawn(lm, specs.calibration)[1]
+    for layer in (0, 1):
+        for k, share in enumerate((0.25, 0.75)):
+            keep = [torch.arange(24), torch.arange(24)]
+            best = descending(trial.scores.layers[layer])[: round(24 * (1 - share))]
+            keep[layer] = best.sort().values
+            pruned = prune(lm, PruningPlan(tuple(keep), (24, 24)))
+            with torch.inference_mode():
+                dense = lm.model(windows).logits.log_softmax(-1)
+                other = pruned.model(windows).logits.log_softmax(-1)
+            expected = (dense.exp() * (dense - other)).sum(-1).mean()
+            got = found.costs[layer, k + 1]
+            assert float(got) == pytest.approx(float(expected), rel=2e-2)
+    assert found.sparsities == (0.0, 0.25, 0.75)
+    assert found.costs[:, 0].tolist() == [0, 0]
+    assert found.n_tokens == 256
+
+
+def test_additive_widths_come_from_the_measured_costs(stages, specs):
+    made = stages.plan(specs)
+    assert sum(made.widths) == 24
+    assert stages.has_evidence(specs)
+    uniform = specs._replace(allocation=Uniform())
+    reads = stages._trial(specs, silent).reads
+    by = {s: divergence(stages.pruned(s), reads) for s in (specs, uniform)}
+    assert by[specs] <= by[uniform] * 1.05
+
+
+def test_costs_know_the_repair(stages, specs):
+    repaired = specs._replace(repair=LeastSquares())
+    plain, better = (stages.sensitivity(s).costs.sum() for s in (specs, repaired))
+    assert better < plain
+
+
+def test_measuring_costs_counts_and_stops(trial):
+    told = []
+
+    def stop(_, done, total):
+        told.append((done, total))
+        if done == 3:
+            raise CancelledError("enough")
+
+    with pytest.raises(CancelledError):
+        sensitivity(trial.reads, trial.scores, trial.cut, progress=stop)
+    assert told == [(0, 10), (1, 10), (2, 10), (3, 10)]
+
+
+# Search
+
+
+def test_a_search_keeps_the_total_and_never_gets_worse(trial):
+    steps = []
+    found = search(trial, (12, 12), 24, publish=steps.append)
+    assert sum(found.widths) == 24
+    assert all(1 <= w <= 24 for w in found.widths)
+    values = [value for _, value in found.history]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] < values[0]
+    assert found.n_tried == 24
+    assert steps[-1] == found
+    assert found.divergence == pytest.approx(trial(found.widths, trial.reads))
+
+
+def test_a_search_taken_up_again_is_the_search_that_was_not_stopped(trial):
+    whole = search(trial, (12, 12), 24, seed=3)
+    first = search(trial, (12, 12), 8, seed=3)
+    plain = json.loads(json.dumps(first.to_json()))
+    assert search(trial, Searched.from_json(plain), 24) == whole
+
+
+def test_a_model_of_one_layer_has_nothing_to_move():
+    assert _changed((12,), (24,), torch.Generator()) == (12,)
+
+
+def test_a_stopped_search_goes_on_from_the_disk(specs):
+    asked = specs._replace(allocation=Search(evaluations=24))
+
+    def stop(what, done, _):
+        if what == "Trying widths" and done >= 12:
+            raise CancelledError("enough")
+
+    with pytest.raises(CancelledError):
+        Stages().searched(asked, progress=stop)
+    told = []
+    found = Stages().searched(asked, progress=lambda *step: told.append(step))
+    tried = [done for what, done, _ in told if what == "Trying widths"]
+    assert tried[0] == 8
+    assert found.n_tried == 24
+    fresh = Stages()
+    assert fresh.searched(asked) == found
+    assert fresh.plan(asked).widths == found.widths
+
+
+def test_a_damaged_search_begins_anew(specs, tmp_path):
+    asked = specs._replace(allocation=Search(evaluations=8))
+    found = Stages().searched(asked)
+    (kept,) = (tmp_path / "searches").iterdir()
+    kept.write_text('{"widths": [')
+    assert Stages().searched(asked) == found
+
+
+def test_reading_keeps_what_the_model_said(stages, specs):
+    lm = stages.model(specs.model)
+    windows = drawn(lm, specs.calibration)[1][:3]
+    (a, b) = read(lm, windows)
+    assert torch.equal(torch.cat([a.ids, b.ids]), windows)
+    with torch.inference_mode():
+        expected = lm.model(windows).logits.log_softmax(-1)
+    both = torch.cat([a.log_probs, b.log_probs]).float()
+    torch.testing.assert_close(both, expected, rtol=2e-3, atol=5e-3)
