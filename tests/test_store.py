@@ -766,6 +766,93 @@ def test_an_empty_file_becomes_a_database(path):
     assert Store(path).runs() == ()
 
 
+FIRST = """
+CREATE TABLE arenas (id TEXT PRIMARY KEY, created TEXT NOT NULL, finished TEXT,
+    description TEXT NOT NULL);
+CREATE TABLE runs (id TEXT PRIMARY KEY, created TEXT NOT NULL, started TEXT,
+    finished TEXT, state TEXT NOT NULL, reason TEXT NOT NULL, fingerprint TEXT,
+    recipe TEXT NOT NULL, measures TEXT NOT NULL, seed INTEGER NOT NULL,
+    calibration_sha256 TEXT, evaluation_sha256 TEXT, environment TEXT,
+    owner_host TEXT, owner_pid INTEGER, owner_started REAL, model TEXT NOT NULL,
+    criterion TEXT NOT NULL, allocation TEXT NOT NULL, repair TEXT NOT NULL,
+    sparsity REAL NOT NULL, n_params INTEGER, perplexity REAL, ratio REAL,
+    ratio_low REAL, ratio_high REAL, ratio_windows INTEGER, comparison TEXT);
+CREATE TABLE cells (
+    arena_id TEXT NOT NULL REFERENCES arenas(id) ON DELETE CASCADE,
+    place INTEGER NOT NULL,
+    run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+    PRIMARY KEY (arena_id, place));
+PRAGMA user_version = 1;
+PRAGMA application_id = 1280135755;
+INSERT INTO arenas VALUES ('a', '2026-01-01', NULL, '{"models": ["demo"]}');
+INSERT INTO cells VALUES ('a', 0, 'r');
+"""
+"""A file of version 1 as it was released: it must be read for ever."""
+
+
+@pytest.fixture
+def first(path):
+    """A file of version 1 with one finished run, made without our code."""
+    values = {
+        "id": "r",
+        "created": "2026-01-01",
+        "state": "done",
+        "reason": "",
+        "recipe": json.dumps(cell_of().recipe),
+        "measures": '["text"]',
+        "seed": 0,
+        "model": "demo",
+        "criterion": "wanda",
+        "allocation": "",
+        "repair": "",
+        "sparsity": 0.3,
+        "comparison": json.dumps(plain(FOUND)),
+    }
+    names, marks = ", ".join(values), ", ".join("?" * len(values))
+    with raw(path) as file:
+        file.execute("PRAGMA foreign_keys = OFF")
+        file.executescript(FIRST)
+        insert = f"INSERT INTO runs ({names}) VALUES ({marks})"
+        file.execute(insert, list(values.values()))
+    return path
+
+
+def test_a_file_of_the_first_version_is_read(first):
+    store = Store(first)
+    (run,) = store.runs(arena="a")
+    assert (run.id, run.state, run.cell) == ("r", "done", cell_of())
+    assert_same(store.comparison("r"), FOUND)
+    assert store.arena("a").n_done == 1
+    done_run(store)
+
+
+def test_a_file_of_an_older_version_takes_every_missing_step(first, monkeypatch):
+    later = (
+        ("ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''",),
+        ("CREATE INDEX runs_by_note ON runs (note)",),
+    )
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, *later))
+    monkeypatch.setattr(schema, "VERSION", len(schema.MIGRATIONS))
+    for _ in range(2):  # the second time there is nothing to do
+        assert_same(Store(first).comparison("r"), FOUND)
+    with raw(first) as file:
+        assert file.execute("SELECT id, note FROM runs").fetchall() == [("r", "")]
+        assert file.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="rights are those of Unix")
+def test_an_older_file_that_is_read_only_says_so(shared_folder, monkeypatch):
+    path = shared_folder / "results.sqlite3"
+    done_run(Store(path))
+    path.chmod(0o444)
+    shared_folder.chmod(0o555)
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    with as_nobody():
+        said = refusal(Store, path)
+    assert "is of an older version" in said
+    assert "make the file and its folder writable once" in said
+
+
 def test_a_failed_step_leaves_the_older_file_as_it_was(store, path, monkeypatch):
     kept = done_run(store)
     steps = (*schema.MIGRATIONS, ("CREATE TABLE more (x)", "no SQL at all"))
