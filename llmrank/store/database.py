@@ -109,7 +109,8 @@ class Database:
     def _check(self, connection: Connection) -> None:
         ours = _pragma(connection, "application_id") == schema.APPLICATION_ID
         tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
-        if not ours and tables.scalar_one() > 0:
+        n_tables = tables.scalar_one()
+        if n_tables > 0 and not ours:
             raise LLMRankError(
                 f"{self.path} is another program's database and was not changed; "
                 "name another file with LLMRANK_DB"
