@@ -68,6 +68,8 @@ _HOMES = {
     "comparison": ("Comparison", "Measures", "TaskSpec", "compare"),
     "experiment": ("Experiment", "Report", "run"),
     "summary": ("table",),
+    "store": ("Store",),
+    "arena": ("ArenaSpec", "Method"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -107,6 +107,36 @@ def overlap(drop_a: Int[Tensor, " _"], drop_b: Int[Tensor, " _"]) -> Overlap:
     return Overlap(n_a=len(drop_a), n_b=len(drop_b), n_both=int(both))
 
 
+def disagreements(
+    scores_a: Sequence[Float[Tensor, " _"]],
+    scores_b: Sequence[Float[Tensor, " _"]],
+    n: int,
+) -> pd.DataFrame:
+    """List the n neurons whose place in their layer two criteria see most differently.
+
+    Places are compared as shares of the layer's width, so that a wide layer counts no
+    more than a narrow one; equal scores share the mean of their places, so that no
+    order by index is taken for an opinion.
+
+    Args:
+        scores_a: one vector per layer.
+        scores_b: the same of the other criterion.
+        n: at least 1.
+
+    Returns:
+        Columns layer, neuron, rank_a and rank_b (1 = the highest of its layer; of
+        equals the lower index first) and apart (in [-1, 1], above 0 where a ranks the
+        neuron higher than b), the largest in size first.
+    """
+    pairs = zip(scores_a, scores_b, strict=True)
+    table = pd.concat(
+        [_disagreement(layer, a, b) for layer, (a, b) in enumerate(pairs)],
+        ignore_index=True,
+    )
+    order = table["apart"].abs().sort_values(ascending=False, kind="stable").index
+    return table.loc[order[:n]].reset_index(drop=True)
+
+
 def extremes(scores: Sequence[Float[Tensor, " _"]], n: int) -> pd.DataFrame:
     """List the n highest and the n lowest neurons of the model, highest first.
 
@@ -147,6 +177,19 @@ def _neurons(layer: int, scores: Tensor) -> pd.DataFrame:
             "score": values.numpy(),
             "times_uniform": (values * len(values)).numpy(),
             "rank": ranks(scores).numpy(),
+        }
+    )
+
+
+def _disagreement(layer: int, a: Tensor, b: Tensor) -> pd.DataFrame:
+    steps = max(len(a) - 1, 1)  # the highest and the lowest place are 1 apart
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "neuron": range(len(a)),
+            "rank_a": ranks(a).numpy(),
+            "rank_b": ranks(b).numpy(),
+            "apart": ((average_ranks(a) - average_ranks(b)) / steps).numpy(),
         }
     )
 

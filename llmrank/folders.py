@@ -24,6 +24,15 @@ def texts_folder() -> Path:
     return cache_folder() / "texts"
 
 
+def results_file() -> Path:
+    """Return the database of results: `LLMRANK_DB` or one in ~/.local/share/llmrank.
+
+    It lies apart from the cache, which anybody may empty.
+    """
+    default = "~/.local/share/llmrank/results.sqlite3"
+    return Path(os.environ.get("LLMRANK_DB", default)).expanduser()
+
+
 def searches_folder() -> Path:
     """Return where searches for widths are kept, to go on with."""
     return cache_folder() / "searches"

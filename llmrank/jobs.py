@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Literal
 
-from llmrank.errors import CancelledError, LLMRankError
+from llmrank.errors import CancelledError, LLMRankError, explained
 
 MAX_QUEUED = 8
 """How many jobs one owner may have waiting, the running one not counted."""
@@ -280,21 +280,4 @@ def _outcome(job: Job) -> dict[str, object]:
         return {"state": "failed", "error": str(error)}
     except BaseException as error:  # sys.exit and st.stop too would end the thread
         _log.exception("a job failed: %r", job._view.title)
-        return {"state": "failed", "error": _explained(error)}
-
-
-def _explained(error: BaseException) -> str:
-    if _is_out_of_memory(error):
-        return (
-            "the machine's memory was not enough; take a smaller model, fewer or "
-            "shorter texts, or a smaller batch"
-        )
-    name = type(error).__name__
-    return f"a fault in the program stopped it ({name}); the server's log has the rest"
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Torch's CPU allocator raises a plain RuntimeError; torch is not imported here."""
-    if type(error) is RuntimeError:
-        return "DefaultCPUAllocator" in str(error)
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        return {"state": "failed", "error": explained(error)}

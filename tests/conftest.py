@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["LLMRANK_DB"] = "/dev/null/no-test-writes-to-the-visitor's-own-results"
 
 import pytest
 import torch

@@ -8,6 +8,7 @@ from llmrank.agreement import (
     Overlap,
     agreement,
     average_ranks,
+    disagreements,
     extremes,
     overlap,
     rank_correlation,
@@ -102,3 +103,44 @@ def test_extremes_compare_layers_by_times_uniform():
 def test_extremes_list_no_neuron_twice(n, expected):
     table = extremes((torch.tensor([0.5, 0.3, 0.2]),), n)
     assert len(table) == len(table[["layer", "neuron"]].drop_duplicates()) == expected
+
+
+# The neurons on which two criteria disagree most
+
+
+def test_disagreements_by_hand():
+    """Places from the lowest: a 1 2 3 4 5, b 5 2 1 4 3, so 4 0 2 0 2 of 4 steps."""
+    a = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5])
+    b = torch.tensor([0.9, 0.2, 0.1, 0.5, 0.4])
+    found = disagreements([a], [b], 3)
+    assert found["neuron"].tolist() == [0, 2, 4]
+    assert found["apart"].tolist() == [-1.0, 0.5, 0.5]
+    assert found["rank_a"].tolist() == [5, 3, 1]
+    assert found["rank_b"].tolist() == [1, 5, 3]
+
+
+def test_disagreements_are_scipys_over_all_layers():
+    a, b = random_scores(3, 40), random_scores(3, 40, seed=1)
+    found = disagreements(list(a), list(b), 120)
+    assert len(found) == 120
+    apart = (rankdata(a.numpy(), axis=1) - rankdata(b.numpy(), axis=1)) / 39
+    for row in found.itertuples():
+        assert row.apart == pytest.approx(apart[row.layer, row.neuron])
+    sizes = found["apart"].abs()
+    assert sizes.is_monotonic_decreasing
+
+
+def test_equal_scores_are_no_opinion():
+    found = disagreements([torch.ones(6)], [torch.ones(6)], 6)
+    assert found["apart"].tolist() == [0.0] * 6
+
+
+def test_a_criterion_turned_around_disagrees_most_at_the_ends():
+    a = random_scores(9)
+    ends = {int(a.argmax()), int(a.argmin())}
+    assert set(disagreements([a], [-a], 2)["neuron"]) == ends
+
+
+def test_layers_of_one_neuron_cannot_disagree():
+    found = disagreements([torch.ones(1)] * 2, [torch.rand(1)] * 2, 5)
+    assert found["apart"].tolist() == [0.0, 0.0]

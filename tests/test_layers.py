@@ -20,9 +20,9 @@ ORDER = (
     "graph", "centrality", "planes", "compressibility", "criteria", "allocation",
     "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "export",
     "evaluation", "tasks", "footprint", "decoding", "timing", "memory", "benchmark",
-    "comparison", "speeds", "stages", "experiment", "curve", "targets", "generation",
-    "settings", "summary", "jobs", "agreement", "inspector", "readings", "stability",
-    "health", "charts", "network", "__main__",
+    "comparison", "speeds", "stages", "experiment", "store", "curve", "targets",
+    "generation", "settings", "summary", "jobs", "arena", "agreement", "inspector",
+    "readings", "stability", "health", "charts", "network", "commands", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import llmrank
-from llmrank.__main__ import ProgressBar, _finite, main
+from llmrank.__main__ import main
+from llmrank.commands.screen import ProgressBar, finite
 from llmrank.criteria import CRITERIA
 from llmrank.evaluation import EvaluationSpec, evaluate
 from llmrank.experiment import Experiment
@@ -409,7 +410,7 @@ def test_an_interrupt_is_told_and_has_its_status():
 
 def test_json_has_no_numbers_that_json_does_not_know():
     value = {"a": float("nan"), "b": [float("inf"), 1.5, (2, -float("inf"))], "c": "x"}
-    plain = _finite(value)
+    plain = finite(value)
     assert plain == {"a": None, "b": [None, 1.5, [2, None]], "c": "x"}
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
 

@@ -1,7 +1,6 @@
 """Settings and experiments: both ways, by the command line, and as running Python."""
 
 import contextlib
-import dataclasses
 import io
 import json
 import shlex
@@ -13,15 +12,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from llmrank.__main__ import _described, _parser
+from llmrank.__main__ import _parser
 from llmrank.allocation import Global
 from llmrank.calibration import CalibrationSpec
+from llmrank.commands.wanted import described
 from llmrank.criteria import (
     CRITERIA,
-    GPrune,
     LLMRank,
     Random,
-    Taylor,
     Wanda,
     criterion,
 )
@@ -131,7 +129,7 @@ def test_settings_build_their_experiment_again(chosen, parts, seed):
 def test_the_command_line_repeats_the_experiment(chosen, parts, seed, export):
     e = built(chosen, parts, seed)
     arguments = parsed(command_line(e, export=export))
-    assert _described(arguments) == e
+    assert described(arguments) == e
     assert arguments.export == export
 
 
@@ -297,24 +295,6 @@ def test_the_python_snippet_builds_its_specs(chosen, parts, seed):
     (compared,) = [line for line in calls if "llmrank.compare" in line]
     start = "found = llmrank.compare(dense, pruned, "
     assert eval(compared.removeprefix(start)[:-1], names) == e.measures
-
-
-@pytest.mark.parametrize(
-    ("by", "read"),
-    [
-        (Taylor(), "llmrank.differentiate(dense, {calibration!r})"),
-        (GPrune(second_text="other.txt"), "llmrank.calibrate(dense, {beside!r})"),
-    ],
-)
-def test_the_snippet_reads_what_the_criterion_needs(by, read):
-    e = Experiment(criterion=by)
-    beside = dataclasses.replace(e.calibration, calibration_text="other.txt")
-    expected = read.format(calibration=e.calibration, beside=beside)
-    lines = snippet(e).splitlines()
-    (reading,) = [line for line in lines if line.endswith(f" = {expected}")]
-    (scoring,) = [line for line in lines if line.startswith("scores = ")]
-    name = reading.split(" ")[0]
-    assert scoring == (f"scores = llmrank.score(dense, stats, {by!r}, {name}={name})")
 
 
 def test_a_name_means_the_same_in_every_criterion():

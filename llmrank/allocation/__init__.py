@@ -8,7 +8,6 @@ from llmrank.allocation.base import (
     Sensitivity,
     allocation,
 )
-from llmrank.allocation.by_blocks import BlockInfluence, Similarity
 from llmrank.allocation.by_scores import (
     Effective,
     Global,
@@ -16,6 +15,7 @@ from llmrank.allocation.by_scores import (
     Standardised,
     Uniform,
 )
+from llmrank.allocation.influence import BlockInfluence, Similarity
 from llmrank.allocation.measured import Additive, ByHand, Search
 
 __all__ = [

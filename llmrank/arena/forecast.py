@@ -1,0 +1,132 @@
+"""How long an arena will take, from what was measured here; the rest is not guessed."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from llmrank.allocation import Uniform
+from llmrank.arena.grid import ArenaSpec, cells
+from llmrank.arena.runner import find
+from llmrank.calibration import CalibrationSpec
+from llmrank.decoding import BenchmarkSpec
+from llmrank.experiment import Experiment
+from llmrank.models import ModelSpec
+from llmrank.spelling import counted, duration
+from llmrank.stages import Stages
+from llmrank.store import Store
+from llmrank.tasks import estimated_tokens
+from llmrank.timing import FFN_ROUNDS, Latency
+
+EARLIER = 20
+"""How many earlier runs of a model are searched for a timing."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The time of what is missing; `seconds` counts all but `not_counted`.
+
+    None where not even the reading of a text was measured here.
+    """
+
+    seconds: float | None
+    n_cells: int
+    n_missing: int
+    not_counted: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The forecast in words."""
+        if self.n_missing == 0:
+            return f"All {counted(self.n_cells, 'cell')} are measured."
+        todo = f"{self.n_missing:,} of {counted(self.n_cells, 'cell')} to measure"
+        if self.seconds is None:
+            return f"{todo}; how long that takes is known once a text was read here."
+        without = f", not counted: {', '.join(self.not_counted)}"
+        rest = without if self.not_counted else ""
+        return f"{todo}: {duration(self.seconds)}{rest}."
+
+
+def forecast(spec: ArenaSpec, stages: Stages, store: Store) -> Forecast:
+    """Estimate the time of the cells that are not done, one model after the other."""
+    grid = cells(spec)
+    arena_id = find(spec, store)
+    runs = {} if arena_id is None else store.places(arena_id)
+    done = {place for place, run in runs.items() if run.state == "done"}
+    missing = [e for place, e in enumerate(grid) if place not in done]
+    per_model = [_seconds(spec, m, missing, stages, store) for m in spec.models]
+    known = [seconds for seconds, _ in per_model if seconds is not None]
+    complete = len(known) == len(per_model)
+    not_counted = dict.fromkeys(n for _, names in per_model for n in names)
+    return Forecast(
+        seconds=sum(known) if complete else None,
+        n_cells=len(grid),
+        n_missing=len(missing),
+        not_counted=(*not_counted, "scoring, cutting and repair"),
+    )
+
+
+def _seconds(
+    spec: ArenaSpec,
+    model: ModelSpec,
+    missing: list[Experiment],
+    stages: Stages,
+    store: Store,
+) -> tuple[float | None, tuple[str, ...]]:
+    """Return the time of one model's cells, and what is left out of it."""
+    own = [e for e in missing if e.model == model]
+    pace = stages.tokens_per_s(model)
+    if not own or pace is None:
+        return (None if own else 0.0), ()
+    seconds, left_out = _tokens(spec, own, stages) / pace, []
+    if "latency" in spec.measures:
+        timing_s = _timing_s(own[0], store)
+        if timing_s is None:
+            left_out.append("latency, which was not measured here yet")
+        seconds += len({_shape(e) for e in own}) * (timing_s or 0.0)
+    if "memory" in spec.measures:
+        left_out.append("peak memory")
+    return seconds, tuple(left_out)
+
+
+def _tokens(spec: ArenaSpec, own: list[Experiment], stages: Stages) -> int:
+    """Count what is read: calibration, the text and the tasks, dense and pruned."""
+    calibrations = {e.calibration for e in own if not stages.has_stats(*_stats(e))}
+    n = sum(c.samples * c.seq_len for c in calibrations)
+    if "text" in spec.measures:
+        evaluation = own[0].evaluation
+        dense = stages.known_dense_text(own[0].model, evaluation)
+        n += (len(own) + (dense is None)) * evaluation.eval_tokens
+    for tasks in {e.tasks for e in own if "tasks" in spec.measures}:
+        n_asked = 1 + sum(e.tasks == tasks for e in own)
+        each = estimated_tokens(tasks.names, n_items=tasks.items, seed=tasks.items_seed)
+        n += n_asked * each
+    return n
+
+
+def _stats(of: Experiment) -> tuple[ModelSpec, CalibrationSpec]:
+    return of.model, of.calibration
+
+
+def _shape(of: Experiment) -> Hashable:
+    """Return what is equal where two cells share a timing, as far as is known before.
+
+    With the same share in each layer, the widths do not depend on the scores.
+    """
+    is_uniform = of.allocation == Uniform()
+    return (of.pruning, of.benchmark, of.repair) if is_uniform else of
+
+
+def _timing_s(of: Experiment, store: Store) -> float | None:
+    """Return how long one timing takes, from the latest one of the model."""
+    runs = store.runs(model=of.model.name, states=("done",), limit=EARLIER)
+    timed = [r.id for r in runs if "latency" in r.cell.measures]
+    for found in store.comparisons(timed).values():
+        if found.dense.latency is not None:
+            return _pair_s(of.benchmark, found.dense.latency)
+    return None
+
+
+def _pair_s(spec: BenchmarkSpec, known: Latency) -> float:
+    """Two models, a warm-up and the FFN's rounds beside the rounds that count."""
+    prefill_ms = known.prefill.median * spec.prompt_tokens / known.prompt_tokens
+    round_ms = prefill_ms + known.decode.median * spec.new_tokens
+    return 2 * (1 + spec.repeats + FFN_ROUNDS) * round_ms * spec.batch / 1000

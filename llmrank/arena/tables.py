@@ -1,0 +1,112 @@
+"""The arena as a table: all figures, only what differs, a terminal's, LaTeX."""
+
+from collections.abc import Sequence
+from math import nan
+
+import pandas as pd
+
+from llmrank.arena.axes import AXES
+from llmrank.arena.runner import Entry
+from llmrank.comparison import Comparison
+from llmrank.spelling import interval, number, share
+
+ALWAYS = ("method", "sparsity")
+"""What a row is, even where all rows share it."""
+
+OWN = ("run", "finished")
+"""What differs from row to row by itself, and tells nothing."""
+
+ENDS = ("_low", "_high")
+
+
+def as_table(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Return one row per cell: what it is, how it stands, its figures, its origin.
+
+    A figure stands with the ends of its 95 % interval; what is exact stands alone.
+    """
+    return pd.DataFrame([_row(entry) for entry in entries])
+
+
+def differing(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out columns that say the same in every row, and the runs' own names.
+
+    The method and the sparsity stay; a table of one row loses what is empty.
+    """
+    full = table.dropna(axis="columns", how="all").drop(columns=list(OWN))
+    if len(full) < 2:
+        return full
+    return full.loc[:, [c in ALWAYS or full[c].nunique(dropna=False) > 1 for c in full]]
+
+
+def printed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of texts: values with their intervals in one column, rounded."""
+    names = [c for c in table if not str(c).endswith(ENDS)]
+    return pd.DataFrame({name: _texts(table, str(name)) for name in names})
+
+
+def latex(table: pd.DataFrame) -> str:
+    r"""Return a table for a paper: `\begin{tabular}` with booktabs' rules.
+
+    What differs of what a row is and of its figures; every character that LaTeX would
+    read as a command is escaped.
+    """
+    wanted = {"model", *ALWAYS, "seed", *(n + e for n in AXES for e in ("", *ENDS))}
+    told = differing(table)
+    style = printed(told[[c for c in told if c in wanted]]).style.hide(axis="index")
+    style = style.format(escape="latex").format_index(escape="latex", axis="columns")
+    return style.to_latex(hrules=True)
+
+
+def _row(entry: Entry) -> dict[str, object]:
+    of, run = entry.experiment, entry.run
+    row: dict[str, object] = {
+        "model": of.model.name,
+        "method": entry.method.name,
+        **{part: plain["name"] for part, plain in entry.method.to_json().items()},
+        "sparsity": of.pruning.sparsity,
+        "seed": run.cell.seed,
+        "state": run.state,
+        "reason": run.reason or None,
+    }
+    for name in AXES:
+        row |= _columns(name, entry.found)
+    where = {} if run.origin is None else run.origin.environment
+    kept = ("device", "dtype", "n_threads", "torch", "transformers", "llmrank")
+    origin = {name: where.get(name) for name in kept}
+    return row | origin | {"finished": run.finished, "run": run.id}
+
+
+def _columns(name: str, found: Comparison | None) -> dict[str, float]:
+    axis = AXES[name]
+    figure = None if found is None else axis.pruned(found)
+    names = [name] if axis.is_exact else [name, *(name + end for end in ENDS)]
+    if figure is None:
+        return dict.fromkeys(names, nan)
+    return dict(zip(names, (figure.value, figure.low, figure.high), strict=False))
+
+
+def _texts(table: pd.DataFrame, name: str) -> list[str]:
+    low, high = (f"{name}{end}" for end in ENDS)
+    bounded = low in table and high in table
+    values = table[name].tolist()
+    if name == "sparsity":
+        return [share(value) for value in values]
+    if not bounded:
+        return [_text(value) for value in values]
+    ends = zip(table[low].tolist(), table[high].tolist(), strict=True)
+    return [
+        f"{_text(value)} {_ends(*pair)}".strip()
+        for value, pair in zip(values, ends, strict=True)
+    ]
+
+
+def _text(value: object) -> str:
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return ""
+    if isinstance(value, float) and not value.is_integer():
+        return number(value)
+    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
+
+
+def _ends(low: float, high: float) -> str:
+    return "" if pd.isna(low) else interval(low, high)

@@ -1,0 +1,208 @@
+"""The command that lets methods compete: a line for every cell, then the tables."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from llmrank.commands.screen import ProgressBar, check_new_file
+from llmrank.commands.wanted import wanted_experiment
+from llmrank.errors import LLMRankError, OptionError
+from llmrank.folders import named_path, written_file
+
+GRID = ("model", "sparsity", "seed")
+"""The settings that the grid's own options replace."""
+
+WIDTH = 22
+"""Of a column of figures with their intervals."""
+
+FIGURES = {
+    "text": ("perplexity", "perplexity_ratio"),
+    "tasks": ("accuracy",),
+    "latency": ("decode_speedup",),
+    "memory": ("peak_mb",),
+}
+"""What is printed of each measure; the files have the rest."""
+
+
+def add_arena_options(command: argparse.ArgumentParser) -> None:
+    """Declare the grid and the files."""
+    for name, metavar, help in (
+        ("models", "A,B", "Models, separated by commas (default demo)"),
+        (
+            "methods",
+            "A,B+C",
+            "Methods, separated by commas: criterion, allocation and repair joined by "
+            "+, parameters after a colon, as in l1,llm-rank:theta=0.25+least-squares",
+        ),
+        ("sparsities", "X,Y", "Shares of the FFN neurons removed (default 0.3)"),
+        ("seeds", "N,M", "Each sets every seed there is (default 0)"),
+        (
+            "measures",
+            "A,B",
+            "Of text, tasks, latency and memory (default text,latency, and tasks where "
+            "--tasks names some)",
+        ),
+        ("db", "FILE", "The database of results; run again, it resumes"),
+        ("csv", "FILE|-", "Write every figure there"),
+        ("latex", "FILE|-", "Write a table for a paper there"),
+    ):
+        required = name == "methods"
+        command.add_argument(f"--{name}", metavar=metavar, help=help, required=required)
+
+
+def arena_command(options: argparse.Namespace) -> None:
+    """Let methods compete on the same models, texts and clock; run again to resume."""
+    from llmrank import arena
+    from llmrank.stages import Stages
+    from llmrank.store import Store
+
+    spec = _spec(options)
+    for target in (options.csv, options.latex):
+        check_new_file(target)
+    store = Store(named_path(options.db) if options.db else None)
+    if store.notice:
+        print(store.notice, file=sys.stderr)
+    stages, bar = Stages(), ProgressBar()
+    board = _Lines(spec, bar, lambda: arena.forecast(spec, stages, store).sentence)
+    try:
+        found = arena.run(
+            spec, store, stages=stages, progress=bar, publish=board.publish
+        )
+    finally:
+        bar.clear()
+        print(f"kept in {store.path}; the same command goes on", file=sys.stderr)
+    _finish(found, spec, options)
+
+
+def _spec(options: argparse.Namespace) -> Any:
+    """Return the grid that the options describe."""
+    from llmrank.arena import ArenaSpec, method
+    from llmrank.models import ModelSpec
+
+    base = wanted_experiment(options)
+    usual = "text,latency,tasks" if base.tasks.names else "text,latency"
+    model = base.model
+    return ArenaSpec(
+        models=tuple(
+            ModelSpec(name, model.revision, model.dtype, model.device)
+            for name in _words(options.models or "demo")
+        ),
+        methods=tuple(method(words) for words in _words(options.methods)),
+        sparsities=_numbers("sparsities", float, options.sparsities or "0.3"),
+        seeds=_numbers("seeds", int, options.seeds or "0"),
+        measures=cast("Any", tuple(_words(options.measures or usual))),
+        base=base,
+    )
+
+
+class _Lines:
+    """The table on stdout, a line whenever a cell is over."""
+
+    def __init__(
+        self, spec: Any, bar: ProgressBar, forecast: Callable[[], str]
+    ) -> None:
+        self._bar, self._forecast = bar, forecast
+        self._shown: set[str] = set()
+        measured = [n for m in spec.measures for n in FIGURES[m]]
+        axes = [("model", len(spec.models)), ("seed", len(spec.seeds))]
+        self._columns = ["method", *(n for n, count in axes if count > 1), "sparsity"]
+        self._columns += ["parameters", *measured]
+        self._widths = {"sparsity": 10, "seed": 8}
+        self._widths["method"] = max(len(m.name) for m in spec.methods) + 2
+        self._widths["model"] = max(len(m.name) for m in spec.models) + 2
+        self._print([_heading(name) for name in self._columns])
+
+    def publish(self, found: Sequence[Any]) -> None:
+        """Print the cells that are over since the last time."""
+        news = [e for e in found if _is_over(e) and e.run.id not in self._shown]
+        if not news:
+            return
+        self._bar.clear()
+        is_first = not self._shown
+        for entry in news:
+            self._shown.add(entry.run.id)
+            self._line(entry)
+        if is_first:
+            print(self._forecast(), file=sys.stderr)
+
+    def _line(self, entry: Any) -> None:
+        from llmrank.arena import as_table, printed
+
+        row = printed(as_table([entry])).iloc[0]
+        if entry.run.state == "failed":
+            known = [str(row[c]) for c in self._columns[: self._n_names]]
+            self._print([*known, f"failed: {entry.run.reason}"])
+        else:
+            self._print([str(row[c]) for c in self._columns])
+
+    @property
+    def _n_names(self) -> int:
+        return self._columns.index("sparsity") + 1
+
+    def _print(self, cells: Sequence[str]) -> None:
+        widths = [self._widths.get(column, WIDTH) for column in self._columns]
+        padded = (f"{c:<{w - 2}}  " for c, w in zip(cells, widths, strict=False))
+        print("".join(padded).rstrip(), flush=True)
+
+
+def _heading(column: str) -> str:
+    from llmrank.arena import AXES
+
+    return AXES[column].title if column in AXES else column
+
+
+def _is_over(entry: Any) -> bool:
+    return entry.found is not None or entry.run.state == "failed"
+
+
+def _finish(found: Sequence[Any], spec: Any, options: argparse.Namespace) -> None:
+    """Say who is ahead and write the files.
+
+    Raises:
+        LLMRankError: no cell could be measured.
+    """
+    from llmrank.arena import as_table, latex
+
+    if not any(e.found for e in found):
+        why = next((e.run.reason for e in found if e.run.reason), "nothing was done")
+        raise LLMRankError(f"no cell could be measured; the first says: {why}")
+    print(_ahead(found, spec))
+    table = as_table(found)
+    _write(options.csv, lambda: table.to_csv(index=False))
+    _write(options.latex, lambda: latex(table))
+
+
+def _ahead(found: Sequence[Any], spec: Any) -> str:
+    """Name the cells that no other dominates."""
+    from llmrank.arena import AXES, pareto, title
+
+    y = next(
+        (n for m in ("text", "tasks") for n in FIGURES[m] if m in spec.measures), ""
+    )
+    x = "decode_speedup" if "latency" in spec.measures else "parameters"
+    y = y or "weights_mb"
+    ahead = [p.entry for p in pareto(found, x, y) if not p.dominated]
+    names = "; ".join(title(e.experiment) for e in ahead)
+    return f"\nNot dominated in {AXES[y].title} and {AXES[x].title}: {names}."
+
+
+def _write(target: str | None, content: Callable[[], str]) -> None:
+    if target == "-":
+        print(content())
+    elif target is not None:
+        with written_file(named_path(target)) as beside:
+            beside.write_text(content(), "utf-8")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(name: str, kind: type, text: str) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(word) for word in _words(text))
+    except ValueError:
+        raise OptionError(
+            f"{name} must be numbers separated by commas, got {text[:80]!r}"
+        ) from None

@@ -1,0 +1,86 @@
+"""Commands on one experiment: run it, score its neurons, measure its model."""
+
+import argparse
+import sys
+from dataclasses import replace
+
+from llmrank.commands.screen import ProgressBar, announce, check_new_file, give
+from llmrank.commands.wanted import wanted_experiment
+from llmrank.errors import LLMRankError
+from llmrank.folders import check_export_target, check_file_target, named_path
+
+
+def run_command(options: argparse.Namespace) -> None:
+    """Do the whole job and print what it measured."""
+    from llmrank import experiment, export
+    from llmrank.stages import Stages
+    from llmrank.summary import table
+
+    wanted = wanted_experiment(options)
+    if options.export:
+        check_export_target(named_path(options.export))
+    check_new_file(options.json)
+    announce(experiment.estimate(wanted))
+    stages, bar = Stages(), ProgressBar()
+    report = experiment.run(wanted, stages=stages, progress=bar)
+    bar.clear()
+    give(report.to_json(), options.json, table(report.comparison))
+    if options.export:
+        saved = export.save(
+            stages.pruned(wanted.stage_specs),
+            options.export,
+            recipe=wanted.to_json(),
+            progress=bar,
+        )
+        bar.clear()
+        print(saved.summary, file=sys.stderr)
+
+
+def score_command(options: argparse.Namespace) -> None:
+    """Score every neuron and write scores and statistics as safetensors."""
+    from llmrank.experiment import estimate
+    from llmrank.export import write_scores
+    from llmrank.stages import Stages
+
+    wanted = wanted_experiment(options)
+    out = named_path(options.out)
+    check_file_target(out)
+    if out.exists():
+        raise LLMRankError(f"{out} exists already and is not overwritten")
+    announce(replace(estimate(wanted), pruned_bytes=0))
+    stages, bar = Stages(), ProgressBar()
+    specs = wanted.stage_specs[:3]
+    scores = stages.scores(*specs, progress=bar)
+    bar.clear()
+    stats = stages.stats(*specs[:2])
+    write_scores(out, scores, stats, wanted.to_json())
+    n_neurons = sum(len(s) for s in scores.layers)
+    print(f"{n_neurons:,} neurons in {len(scores.layers)} layers: {out}")
+
+
+def evaluate_command(options: argparse.Namespace) -> None:
+    """Measure one model as it is: perplexity, top-1, tasks."""
+    from llmrank.comparison import Side
+    from llmrank.evaluation import evaluate
+    from llmrank.experiment import estimate
+    from llmrank.footprint import footprint
+    from llmrank.models import load
+    from llmrank.summary import side_lines
+    from llmrank.tasks import evaluate_task
+
+    wanted = wanted_experiment(options)
+    check_new_file(options.json)
+    names, bar = wanted.tasks.names, ProgressBar()
+    announce(replace(estimate(wanted), pruned_bytes=0))
+    lm = load(wanted.model, progress=bar)
+    text = evaluate(lm, wanted.evaluation, progress=bar)
+    spec = wanted.tasks
+    results = tuple(
+        evaluate_task(lm, n, n_items=spec.items, seed=spec.items_seed, progress=bar)
+        for n in names
+    )
+    bar.clear()
+    side = Side(footprint(lm), text, results)
+    plain = wanted.to_json()
+    kept = {name: plain[name] for name in ("model", "evaluation", "tasks")}
+    give({**kept, **side.to_json()}, options.json, "\n".join(side_lines(side)))

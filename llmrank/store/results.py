@@ -1,0 +1,281 @@
+"""The store: runs and arenas go in as they are measured, and come back the same."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, insert, select, update
+
+from llmrank.comparison import Comparison
+from llmrank.errors import LLMRankError
+from llmrank.experiment import Report
+from llmrank.folders import results_file
+from llmrank.store import rows
+from llmrank.store.codec import rebuilt
+from llmrank.store.database import Database
+from llmrank.store.records import (
+    Arena,
+    Cell,
+    Origin,
+    Run,
+    RunState,
+    fingerprint,
+    measured,
+)
+from llmrank.store.schema import LIGHT, arenas, cells, runs
+
+WAIT_S = 15.0
+"""How long another process's writing is waited for; ours take milliseconds."""
+
+
+class Store:
+    """A file of results; short transactions, from any thread and process.
+
+    `notice` says what happened to the file when it was opened, if anything did. What
+    changes a run that was deleted meanwhile changes nothing.
+    """
+
+    def __init__(self, path: Path | None = None, *, wait_s: float = WAIT_S) -> None:
+        self._database = Database(path or results_file(), wait_s=wait_s)
+        self.path = self._database.path
+        self.notice = self._database.notice
+        if not self._database.read_only:
+            self.requeue_abandoned()
+
+    # Runs
+
+    def add(self, cell: Cell) -> str:
+        """Queue a run and return its id."""
+        with self._database.writing() as connection:
+            return _added(connection, cell)
+
+    def keep(self, report: Report) -> str:
+        """Keep an experiment that was measured outside of an arena; return its id."""
+        recipe, found = report.experiment.to_json(), report.comparison
+        text, seed = found.dense.text, report.experiment.calibration.seed
+        origin = Origin(
+            calibration_sha256=report.calibration_sha256,
+            evaluation_sha256="" if text is None else text.text_sha256,
+            environment=report.environment,
+        )
+        done = rows.of_origin(recipe, origin) | rows.of_comparison(found)
+        with self._database.writing() as connection:
+            run_id = _added(connection, Cell(recipe, seed, measured(found)))
+            _change(connection, run_id, done)
+        return run_id
+
+    def claim(self, run_id: str, origin: Origin) -> bool:
+        """Take a run for this process; False where another has it, or it is done."""
+        taken = {"state": "running", "reason": "", "started": rows.now()}
+        taken |= rows.of_owner() | {"finished": None}
+        with self._database.writing() as connection:
+            here = (runs.c.id == run_id, runs.c.state.not_in(["running", "done"]))
+            recipe = connection.scalar(select(runs.c.recipe).where(*here))
+            if recipe is None:
+                return False
+            _change(connection, run_id, taken | rows.of_origin(recipe, origin))
+            return True
+
+    def finish(self, run_id: str, found: Comparison) -> None:
+        """Keep what a run measured, every sample of it."""
+        with self._database.writing() as connection:
+            _change(connection, run_id, rows.of_comparison(found))
+
+    def fail(self, run_id: str, reason: str) -> None:
+        """Keep why a run could not be measured."""
+        self._end(run_id, "failed", reason)
+
+    def cancel(self, run_id: str, reason: str = "it was cancelled") -> None:
+        """Say that a run was stopped before its end."""
+        self._end(run_id, "cancelled", reason)
+
+    def requeue_abandoned(self) -> int:
+        """Put back in line what runs in a process that is no more; return how many."""
+        with self._database.reading() as connection:
+            running = select(*LIGHT).where(runs.c.state == "running")
+            found = connection.execute(running).mappings()
+            lost = [r["id"] for r in found if not rows.owner_lives(r)]
+        if not lost:
+            return 0
+        back = {"state": "queued", "started": None, **rows.NOBODY}
+        with self._database.writing() as connection:
+            still = (runs.c.id.in_(lost), runs.c.state == "running")
+            return connection.execute(update(runs).where(*still).values(back)).rowcount
+
+    def runs(
+        self,
+        *,
+        arena: str | None = None,
+        model: str | None = None,
+        states: Sequence[RunState] = (),
+        limit: int | None = None,
+    ) -> tuple[Run, ...]:
+        """List runs: an arena's in its order, else the newest first."""
+        wanted = select(*LIGHT)
+        if arena is None:
+            wanted = wanted.order_by(runs.c.created.desc(), runs.c.id)
+        else:
+            wanted = wanted.join(cells).where(cells.c.arena_id == arena)
+            wanted = wanted.order_by(cells.c.place)
+        if model is not None:
+            wanted = wanted.where(runs.c.model == model)
+        if states:
+            wanted = wanted.where(runs.c.state.in_(states))
+        return self._found(wanted.limit(limit))
+
+    def run(self, run_id: str) -> Run:
+        """Return one run.
+
+        Raises:
+            LLMRankError: there is none of that id.
+        """
+        for found in self._found(select(*LIGHT).where(runs.c.id == run_id)):
+            return found
+        raise LLMRankError(_gone("run", run_id, self.path))
+
+    def comparison(self, run_id: str) -> Comparison | None:
+        """Return all that a run measured, or None where it is not done.
+
+        Raises:
+            LLMRankError: another version has written it, which this one cannot read.
+        """
+        return self.comparisons([run_id]).get(run_id)
+
+    def comparisons(self, run_ids: Sequence[str]) -> dict[str, Comparison]:
+        """Return all that several runs measured, of those that are done.
+
+        Raises:
+            LLMRankError: another version has written it, which this one cannot read.
+        """
+        wanted = select(runs.c.id, runs.c.comparison).where(
+            runs.c.id.in_(run_ids), runs.c.state == "done"
+        )
+        with self._database.reading() as connection:
+            full = {r.id: r.comparison for r in connection.execute(wanted)}
+        return {i: rebuilt(Comparison, full[i]) for i in run_ids if i in full}
+
+    def done(self, cell: Cell, origin: Origin) -> Run | None:
+        """Return the latest run that measured at least this, from the same origin."""
+        same = runs.c.fingerprint == fingerprint(cell.recipe, origin)
+        wanted = select(*LIGHT).where(same, runs.c.state == "done")
+        found = self._found(wanted.order_by(runs.c.finished.desc()))
+        asked = set(cell.measures)
+        return next((r for r in found if asked <= set(r.cell.measures)), None)
+
+    def delete(self, run_ids: Sequence[str]) -> int:
+        """Delete runs with all they measured, from every arena; return how many."""
+        with self._database.writing() as connection:
+            gone = delete(runs).where(runs.c.id.in_(run_ids))
+            return connection.execute(gone).rowcount
+
+    # Arenas
+
+    def add_arena(self, description: Mapping[str, Any], asked: Sequence[Cell]) -> str:
+        """Keep what was asked for, every cell queued, and return the arena's id."""
+        values = {"id": _new_id(), "created": rows.now(), "description": description}
+        with self._database.writing() as connection:
+            connection.execute(insert(arenas).values(values))
+            for place, cell in enumerate(asked):
+                run_id = _added(connection, cell)
+                at = {"arena_id": values["id"], "place": place}
+                connection.execute(insert(cells).values(run_id=run_id, **at))
+        return str(values["id"])
+
+    def places(self, arena_id: str) -> dict[int, Run]:
+        """Return the runs of an arena by place; of deleted ones the place is empty."""
+        mine = select(cells.c.run_id, cells.c.place).where(cells.c.arena_id == arena_id)
+        with self._database.reading() as connection:
+            place_of = {r.run_id: r.place for r in connection.execute(mine)}
+        found = self.runs(arena=arena_id)
+        return {place_of[run.id]: run for run in found if run.id in place_of}
+
+    def at(self, arena_id: str, place: int) -> Run | None:
+        """Return the run in a place of an arena, or None where the place is empty."""
+        here = (cells.c.arena_id == arena_id, cells.c.place == place)
+        found = self._found(select(*LIGHT).join(cells).where(*here))
+        return found[0] if found else None
+
+    def put(self, arena_id: str, place: int, run: str | Cell) -> str:
+        """Let a run, or a new one of a cell, stand in a place of an arena.
+
+        The run that stood there goes if it was never begun and stands nowhere else.
+
+        Returns:
+            The id of the run that stands there now.
+        """
+        here = (cells.c.arena_id == arena_id, cells.c.place == place)
+        with self._database.writing() as connection:
+            before = connection.scalar(select(cells.c.run_id).where(*here))
+            run_id = run if isinstance(run, str) else _added(connection, run)
+            connection.execute(delete(cells).where(*here))
+            at = {"arena_id": arena_id, "place": place}
+            connection.execute(insert(cells).values(run_id=run_id, **at))
+            idle = (runs.c.id == before, runs.c.fingerprint.is_(None))
+            used = runs.c.id.in_(select(cells.c.run_id))
+            connection.execute(delete(runs).where(*idle, ~used))
+        return run_id
+
+    def finish_arena(self, arena_id: str) -> None:
+        """Say that every cell of an arena was tried."""
+        with self._database.writing() as connection:
+            mine = update(arenas).where(arenas.c.id == arena_id)
+            connection.execute(mine.values(finished=rows.now()))
+
+    def arenas(self) -> tuple[Arena, ...]:
+        """List the arenas, the newest first."""
+        newest_first = rows.all_arenas().order_by(arenas.c.created.desc())
+        with self._database.reading() as connection:
+            found = connection.execute(newest_first).mappings()
+            return tuple(rows.as_arena(r) for r in found)
+
+    def arena(self, arena_id: str) -> Arena:
+        """Return one arena.
+
+        Raises:
+            LLMRankError: there is none of that id.
+        """
+        wanted = rows.all_arenas().where(arenas.c.id == arena_id)
+        with self._database.reading() as connection:
+            found = connection.execute(wanted).mappings().first()
+        if found is None:
+            raise LLMRankError(_gone("arena", arena_id, self.path))
+        return rows.as_arena(found)
+
+    def delete_arena(self, arena_id: str) -> None:
+        """Delete an arena; what it measured stays with the runs."""
+        with self._database.writing() as connection:
+            connection.execute(delete(arenas).where(arenas.c.id == arena_id))
+
+    def _end(self, run_id: str, state: RunState, reason: str) -> None:
+        ended = {"state": state, "reason": reason, "finished": rows.now()}
+        with self._database.writing() as connection:
+            _change(connection, run_id, ended | rows.NOBODY)
+
+    def _found(self, wanted: Select[Any]) -> tuple[Run, ...]:
+        of: dict[str, tuple[str, ...]] = {}
+        with self._database.reading() as connection:
+            found = connection.execute(wanted).mappings().all()
+            mine = cells.c.run_id.in_([r["id"] for r in found])
+            member = select(cells.c.run_id, cells.c.arena_id).where(mine)
+            for run_id, arena_id in connection.execute(member):
+                of[run_id] = (*of.get(run_id, ()), arena_id)
+        return tuple(rows.as_run(r, of.get(r["id"], ())) for r in found)
+
+
+def _added(connection: Connection, cell: Cell) -> str:
+    values = {"id": _new_id(), "created": rows.now(), "state": "queued", "reason": ""}
+    connection.execute(insert(runs).values(values | rows.of_cell(cell)))
+    return str(values["id"])
+
+
+def _change(connection: Connection, run_id: str, values: Mapping[str, Any]) -> None:
+    connection.execute(update(runs).where(runs.c.id == run_id).values(**values))
+
+
+def _new_id() -> str:
+    return secrets.token_hex(8)
+
+
+def _gone(noun: str, name: str, path: Path) -> str:
+    return f"there is no {noun} {name[:40]!r} in {path}; it may have been deleted"

@@ -1,0 +1,145 @@
+"""Between rows of the tables and what the database hands out."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from llmrank.comparison import Comparison
+from llmrank.evaluation import Estimate
+from llmrank.store.codec import plain
+from llmrank.store.owners import Owner, this_process
+from llmrank.store.records import Arena, Cell, Origin, Run, fingerprint
+from llmrank.store.schema import arenas, cells, runs
+
+Row = Mapping[Any, Any]
+"""A row by the names of its columns."""
+
+NOBODY = {"owner_host": None, "owner_pid": None, "owner_started": None}
+"""The columns of a run that no process works on."""
+
+
+def now() -> str:
+    """Return the time as it is stored: UTC, sorted as text."""
+    return datetime.now(UTC).isoformat("T", "microseconds")
+
+
+def of_cell(cell: Cell) -> dict[str, Any]:
+    """Return the columns of what was asked for."""
+    recipe = cell.recipe
+    parts = {p: recipe.get(p, {}) for p in ("criterion", "allocation", "repair")}
+    return {
+        "recipe": recipe,
+        "measures": list(cell.measures),
+        "seed": cell.seed,
+        "model": recipe["model"]["name"],
+        "sparsity": recipe["pruning"]["sparsity"],
+        **{part: values.get("name", "") for part, values in parts.items()},
+    }
+
+
+def of_origin(recipe: dict[str, Any], origin: Origin) -> dict[str, Any]:
+    """Return the columns of where a run's numbers come from."""
+    return {
+        "calibration_sha256": origin.calibration_sha256,
+        "evaluation_sha256": origin.evaluation_sha256,
+        "environment": origin.environment,
+        "fingerprint": fingerprint(recipe, origin),
+    }
+
+
+def of_owner() -> dict[str, Any]:
+    """Return the columns of a run that this process works on."""
+    me = this_process()
+    return {
+        "owner_host": me.host,
+        "owner_pid": me.pid,
+        "owner_started": me.started,
+    }
+
+
+def of_comparison(found: Comparison) -> dict[str, Any]:
+    """Return the columns of a run that is done: its figures, and every sample."""
+    text, ratio = found.pruned.text, found.perplexity_ratio
+    values: dict[str, Any] = {
+        "state": "done",
+        "reason": "",
+        "finished": now(),
+        "n_params": found.pruned.footprint.n_params,
+        "perplexity": None if text is None else text.perplexity.value,
+        "comparison": plain(found),
+        **NOBODY,
+    }
+    if ratio is not None:
+        values |= {
+            "ratio": ratio.value,
+            "ratio_low": ratio.low,
+            "ratio_high": ratio.high,
+            "ratio_windows": ratio.n_windows,
+        }
+    return values
+
+
+def owner_lives(row: Row) -> bool:
+    """Whether the process that works on a run is there still."""
+    host, pid, started = (row[name] for name in NOBODY)
+    return Owner(host or "", pid or 0, started or 0.0).is_alive
+
+
+def as_run(row: Row, arena_ids: tuple[str, ...]) -> Run:
+    """Return a row of the runs as a run."""
+    return Run(
+        id=row["id"],
+        state=row["state"],
+        reason=row["reason"],
+        cell=Cell(row["recipe"], row["seed"], tuple(row["measures"])),
+        origin=_origin(row),
+        created=row["created"],
+        started=row["started"],
+        finished=row["finished"],
+        arenas=arena_ids,
+        n_params=row["n_params"],
+        perplexity=row["perplexity"],
+        ratio=_ratio(row),
+    )
+
+
+def as_arena(row: Row) -> Arena:
+    """Return a row of `all_arenas` as an arena."""
+    return Arena(
+        id=row["id"],
+        description=row["description"],
+        created=row["created"],
+        finished=row["finished"],
+        n_runs=row["n_runs"],
+        n_done=row["n_done"] or 0,
+        n_failed=row["n_failed"] or 0,
+    )
+
+
+def all_arenas() -> Select[Any]:
+    """Ask for every arena with the number of its runs by state."""
+    counts = [
+        func.count(runs.c.id).label("n_runs"),
+        func.sum(runs.c.state == "done").label("n_done"),
+        func.sum(runs.c.state == "failed").label("n_failed"),
+    ]
+    joined = arenas.outerjoin(cells, cells.c.arena_id == arenas.c.id).outerjoin(runs)
+    return select(*arenas.c, *counts).select_from(joined).group_by(arenas.c.id)
+
+
+def _origin(row: Row) -> Origin | None:
+    if row["environment"] is None:
+        return None
+    return Origin(
+        row["calibration_sha256"], row["evaluation_sha256"], row["environment"]
+    )
+
+
+def _ratio(row: Row) -> Estimate | None:
+    if row["ratio"] is None:
+        return None
+    return Estimate(
+        row["ratio"], row["ratio_low"], row["ratio_high"], row["ratio_windows"]
+    )

@@ -1,0 +1,809 @@
+"""The arena: its grid, its runner, what survives, who is dominated, its tables."""
+
+import dataclasses
+import io
+import itertools
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import save_folder, tiny_model
+
+from llmrank.allocation import Global, Similarity, Uniform
+from llmrank.arena import (
+    AXES,
+    ArenaSpec,
+    Entry,
+    Method,
+    as_table,
+    cells,
+    differing,
+    entries,
+    find,
+    forecast,
+    latex,
+    method,
+    pareto,
+    printed,
+    run,
+)
+from llmrank.arena.axes import dominated
+from llmrank.arena.origins import origin, weights_sample
+from llmrank.calibration import CalibrationSpec, calibrate
+from llmrank.comparison import TaskSpec
+from llmrank.criteria import L1, Activation, LLMRank, Random, Wanda, score
+from llmrank.decoding import BenchmarkSpec
+from llmrank.errors import CancelledError, LLMRankError
+from llmrank.evaluation import EvaluationSpec, evaluate
+from llmrank.experiment import Experiment
+from llmrank.folders import child_environment
+from llmrank.footprint import footprint
+from llmrank.models import ModelSpec, load
+from llmrank.pruning import PruningSpec, plan, prune
+from llmrank.repair import Bias, LeastSquares, NoRepair
+from llmrank.settings import METHOD
+from llmrank.stages import Stages
+from llmrank.store import Store
+
+BENCHMARK = BenchmarkSpec(prompt_tokens=8, new_tokens=2, repeats=2)
+
+
+@pytest.fixture(scope="module")
+def base(tiny_text):
+    """What takes a second."""
+    return Experiment(
+        calibration=CalibrationSpec(
+            calibration_text=str(tiny_text), samples=4, seq_len=64
+        ),
+        evaluation=EvaluationSpec(eval_text=str(tiny_text), eval_tokens=1024),
+        benchmark=BENCHMARK,
+    )
+
+
+@pytest.fixture(scope="module")
+def model(tiny_folder):
+    return ModelSpec(name=str(tiny_folder), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def spec(base, model):
+    """Two methods at two sparsities, perplexity alone."""
+    return ArenaSpec(
+        models=(model,),
+        methods=(Method(Wanda()), Method(Random())),
+        sparsities=(0.25, 0.5),
+        measures=("text",),
+        base=base,
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results.sqlite3")
+
+
+@pytest.fixture(scope="module")
+def stages():
+    return Stages()
+
+
+@pytest.fixture(scope="module")
+def timed(spec, stages, tmp_path_factory):
+    """The entries of a small arena with everything measured but tasks."""
+    store = Store(tmp_path_factory.mktemp("store") / "results.sqlite3")
+    full = dataclasses.replace(spec, measures=("text", "latency"))
+    return run(full, store, stages=stages)
+
+
+def refusal(call, *args, **kwargs):
+    with pytest.raises(LLMRankError) as caught:
+        call(*args, **kwargs)
+    said = str(caught.value)
+    assert "\n" not in said
+    return said
+
+
+def states(found):
+    return [e.run.state for e in found]
+
+
+# Methods
+
+
+def test_a_method_is_named_by_what_is_unusual_about_it():
+    assert Method(Wanda()).name == "wanda"
+    assert Method(LLMRank(theta=0.25)).name == "llm-rank theta=0.25"
+    full = Method(Wanda(), Similarity(amplitude=0.2), LeastSquares())
+    assert full.name == "wanda + similarity amplitude=0.2 + least-squares"
+    assert Method(Wanda(), Uniform(), NoRepair()).name == "wanda"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("wanda", Method(Wanda())),
+        (" llm-rank : theta=0.25 : gamma=1", Method(LLMRank(theta=0.25, gamma=1))),
+        ("random:seed=4", Method(Random(seed=4))),
+        ("wanda+bias", Method(Wanda(), repair=Bias())),
+        ("bias+global+wanda", Method(Wanda(), Global(), Bias())),
+        ("wanda+none+uniform", Method(Wanda())),
+        (
+            "wanda+similarity:amplitude=0.2+least-squares:ridge=0.5",
+            Method(Wanda(), Similarity(amplitude=0.2), LeastSquares(ridge=0.5)),
+        ),
+    ],
+)
+def test_a_method_is_read_from_words(words, expected):
+    assert method(words) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("wandaa", "unknown part of a method 'wandaa'; there are: criterion: llm-rank"),
+        ("wanda+random", "'wanda+random' names criterion twice"),
+        ("wanda+bias+none", "'wanda+bias+none' names repair twice"),
+        ("uniform+bias", "'uniform+bias' names no criterion; there are: llm-rank"),
+        ("wanda:theta=1", "wanda has no 'theta=1'; write one as name=value"),
+        ("llm-rank:theta", "llm-rank has no 'theta'; write one as name=value: "),
+        ("llm-rank:theta=2", "theta must lie in [0, 1], got 2"),
+        ("", "unknown part of a method ''"),
+    ],
+)
+def test_words_that_are_no_method_are_refused(words, said):
+    assert said in refusal(method, words)
+
+
+def test_no_two_parts_share_a_name():
+    """Or a word on the command line could mean both."""
+    names = [name for registry in METHOD.values() for name in registry]
+    assert len(names) == len(set(names))
+
+
+def test_methods_that_share_a_criterion_and_a_repair_come_together(base, model):
+    names = (
+        "wanda",
+        "l1",
+        "wanda+bias",
+        "l1+bias",
+        "wanda+global",
+        "wanda+bias+global",
+    )
+    methods = tuple(method(name) for name in names)
+    found = cells(ArenaSpec(models=(model,), methods=methods, base=base))
+    assert [Method.of(e).name for e in found] == [
+        "wanda",
+        "wanda + global",
+        "wanda + bias",
+        "wanda + global + bias",
+        "l1",
+        "l1 + bias",
+    ]
+
+
+# The grid
+
+
+def test_a_grid_has_a_cell_for_each_combination(base, model):
+    other = dataclasses.replace(model, dtype="bfloat16")
+    spec = ArenaSpec(
+        models=(model, other),
+        methods=(Method(Wanda()), Method(Random())),
+        sparsities=(0.1, 0.2, 0.3),
+        seeds=(0, 7),
+        base=base,
+    )
+    found = cells(spec)
+    assert len(found) == len(set(found)) == 2 * 2 * 3 * 2
+    combinations = {
+        (e.model, Method.of(e), e.pruning.sparsity, e.calibration.seed) for e in found
+    }
+    assert len(combinations) == 24
+
+
+def test_cells_that_share_work_follow_one_another(base, model):
+    """One model, one seed, one criterion at a time: each is prepared once."""
+    spec = ArenaSpec(
+        models=(model, dataclasses.replace(model, dtype="bfloat16")),
+        methods=(Method(Wanda()), Method(L1()), Method(Activation())),
+        sparsities=(0.1, 0.2),
+        seeds=(1, 2),
+        base=base,
+    )
+    found = cells(spec)
+    for key in (
+        lambda e: e.model,
+        lambda e: (e.model, e.calibration),
+        lambda e: (e.model, e.calibration, e.criterion),
+    ):
+        keys = [key(e) for e in found]
+        changes = sum(a != b for a, b in itertools.pairwise(keys))
+        assert changes == len(set(keys)) - 1
+
+
+def test_a_seed_sets_every_seed(base, model):
+    spec = ArenaSpec(
+        models=(model,),
+        methods=(Method(Random()),),
+        seeds=(5,),
+        measures=("text", "tasks", "latency"),
+        base=dataclasses.replace(base, tasks=TaskSpec(tasks="piqa")),
+    )
+    (cell,) = cells(spec)
+    assert Method.of(cell) == Method(Random())  # the seed is the cell's
+    assert Method.of(cell).name == "random"
+    seeds = (
+        cell.calibration.seed,
+        cell.criterion.seed,
+        cell.tasks.items_seed,
+        cell.benchmark.seed,
+    )
+    assert seeds == (5, 5, 5, 5)
+
+
+def test_what_is_not_measured_does_not_tell_cells_apart(base, model):
+    slow = dataclasses.replace(base, benchmark=BenchmarkSpec(repeats=50))
+    text = [
+        cells(ArenaSpec(models=(model,), measures=("text",), base=b))
+        for b in (base, slow)
+    ]
+    assert text[0] == text[1]
+    timed = [
+        cells(ArenaSpec(models=(model,), measures=("latency",), base=b))
+        for b in (base, slow)
+    ]
+    assert timed[0] != timed[1]
+
+
+def test_a_description_comes_back_from_json(spec):
+    plain = json.loads(json.dumps(spec.to_json()))
+    assert ArenaSpec.from_json(plain) == spec
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"methods": ()}, "an arena needs methods; name at least one"),
+        ({"sparsities": (0.5, 0.5)}, "sparsities must differ from one another"),
+        (
+            {"methods": (Method(Random(seed=1)), Method(Random(seed=2)))},
+            "methods must differ from one another",
+        ),
+        ({"sparsities": (1.0,)}, "sparsity must lie in [0, 1), got 1.0"),
+        ({"measures": ("speed",)}, "unknown measure 'speed'; there are: text, tasks"),
+        ({"measures": ("tasks",)}, "tasks are to be measured and none is named"),
+        ({"seeds": tuple(range(20_000))}, "20,000 cells are more than 10,000"),
+    ],
+)
+def test_what_is_no_grid_is_refused(changes, said):
+    assert said in refusal(ArenaSpec, **changes)
+
+
+# Measured
+
+
+def test_a_cell_is_what_its_steps_give_by_hand(timed, tiny_folder, base):
+    """The road of the package's own docstring, without stages."""
+    entry = timed[1]
+    dense = load(ModelSpec(name=str(tiny_folder), device="cpu"))
+    scores = score(dense, calibrate(dense, base.calibration), Wanda())
+    pruned = prune(dense, plan(scores, PruningSpec(sparsity=0.5)))
+    sides = {"dense": dense, "pruned": pruned}
+    for name, lm in sides.items():
+        side, text = getattr(entry.found, name), evaluate(lm, base.evaluation)
+        assert torch.equal(side.text.nll, text.nll)
+        assert torch.equal(side.text.correct, text.correct)
+        assert side.footprint == footprint(lm)
+        assert len(side.latency.decode.samples_ms) == 2 * 2
+        assert len(side.latency.prefill.samples_ms) == 2
+
+
+def test_every_cell_is_kept_as_it_was_published(spec, store, stages):
+    seen = []
+    found = run(spec, store, stages=stages, publish=seen.append)
+    assert states(found) == ["done"] * 4
+    assert [s.count("done") for s in map(states, seen)][-1] == 4
+    back = entries(find(spec, store), store)
+    assert [e.run for e in back] == [e.run for e in found]
+    for a, b in zip(back, found, strict=True):
+        assert torch.equal(a.found.pruned.text.nll, b.found.pruned.text.nll)
+    assert store.arena(find(spec, store)).finished is not None
+
+
+def test_cells_fill_in_one_by_one(spec, store, stages):
+    counts = []
+
+    def watch(found):
+        counts.append([s == "done" for s in states(found)].count(True))
+
+    run(spec, store, stages=stages, publish=watch)
+    assert counts == sorted(counts)
+    assert set(counts) == {0, 1, 2, 3, 4}
+
+
+def test_shapes_are_timed_once_and_the_dense_model_read_once(timed):
+    """Two shapes in four cells: uniform widths do not depend on the criterion."""
+    wanda, random = timed[:2], timed[2:]
+    for a, b in zip(wanda, random, strict=True):
+        assert a.found.pruned.latency == b.found.pruned.latency
+        assert a.found.speedup == b.found.speedup
+    assert wanda[0].found.pruned.latency != wanda[1].found.pruned.latency
+    texts = {tuple(e.found.dense.text.nll.tolist()) for e in timed}
+    assert len(texts) == 1
+
+
+def test_only_what_is_asked_is_measured(spec, store, stages):
+    bare = dataclasses.replace(spec, measures=("latency",), sparsities=(0.5,))
+    for entry in run(bare, store, stages=stages):
+        assert entry.found.pruned.text is None
+        assert entry.found.pruned.memory is None
+        assert entry.found.speedup is not None
+
+
+@pytest.mark.slow
+def test_memory_is_measured_once_for_each_shape(spec, store, stages):
+    bare = dataclasses.replace(spec, measures=("memory",), sparsities=(0.5,))
+    wanda, random = run(bare, store, stages=stages)
+    assert wanda.found.pruned.memory == random.found.pruned.memory
+    assert wanda.found.pruned.memory.used_bytes > 0
+    assert wanda.found.pruned.latency is None
+
+
+@pytest.mark.slow
+def test_tasks_are_asked_of_both_and_of_the_dense_model_once(spec, store, stages):
+    asked = dataclasses.replace(
+        spec,
+        measures=("tasks",),
+        base=dataclasses.replace(spec.base, tasks=TaskSpec(tasks="piqa", items=6)),
+    )
+    stages_of = []
+    found = run(
+        asked, store, stages=stages, progress=lambda *said: stages_of.append(said)
+    )
+    starts = [what for what, done, _ in stages_of if done == 0 and "Asking" in what]
+    assert len(starts) == 1 + len(found)
+    assert all(e.found.task_retention["piqa"].n_items == 6 for e in found)
+
+
+def test_progress_names_the_cell(spec, store, stages):
+    said = []
+    fresh = dataclasses.replace(spec, sparsities=(0.375,))
+    run(fresh, store, stages=stages, progress=lambda what, *_: said.append(what))
+    assert "Cell 2 of 2, random at 37.5 %: Reading held-out text" in said
+
+
+# Resumed
+
+
+def test_an_arena_run_again_measures_nothing(spec, store):
+    first = run(spec, store, stages=Stages())
+    said = []
+    again = run(spec, store, stages=Stages(), progress=lambda *s: said.append(s[0]))
+    assert [e.run.id for e in again] == [e.run.id for e in first]
+    assert not any("Cell" in what for what in said)
+    assert len(store.arenas()) == 1
+
+
+def test_another_arena_takes_the_cells_that_are_done(spec, store, stages):
+    first = run(spec, store, stages=stages)
+    wider = dataclasses.replace(spec, sparsities=(0.5, 0.625))
+    second = run(wider, store, stages=stages)
+    of = {e.run.cell.recipe["pruning"]["sparsity"]: e.run.id for e in first[:2]}
+    assert second[0].run.id == of[0.5]
+    assert len(store.runs()) == 6
+    assert len(store.run(of[0.5]).arenas) == 2
+
+
+def test_a_cancelled_arena_loses_at_most_one_cell(spec, store):
+    """Cancelled in the middle of the third cell, which is measured again."""
+
+    def cancel(what, done, _):
+        if what.startswith("Cell 3") and done > 0:
+            raise CancelledError
+
+    fresh = dataclasses.replace(spec, sparsities=(0.125, 0.75))
+    with pytest.raises(CancelledError):
+        run(fresh, store, stages=Stages(), progress=cancel)
+    left = entries(find(fresh, store), store)
+    assert states(left) == ["done", "done", "cancelled", "queued"]
+    assert "cancelled" in left[2].run.reason
+    assert store.arena(find(fresh, store)).finished is None
+    again = run(fresh, store, stages=Stages())
+    assert states(again) == ["done"] * 4
+    assert [e.run for e in again[:2]] == [e.run for e in left[:2]]
+
+
+CHILD = """
+import json, os, sys
+from pathlib import Path
+from llmrank.arena import ArenaSpec, run
+from llmrank.store import Store
+spec = ArenaSpec.from_json(json.loads(sys.argv[2]))
+def progress(what, done, total):
+    if what.startswith("Cell 3") and done > 0:
+        print("in the third", flush=True)
+        sys.stdin.readline()
+run(spec, Store(Path(sys.argv[1])), progress=progress)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_arena_loses_at_most_one_cell(spec, store):
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(store.path), json.dumps(spec.to_json())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=child_environment(),
+    )
+    with child:
+        assert child.stdout.readline() == "in the third\n"
+        arena_id = find(spec, store)
+        before = entries(arena_id, store)
+        assert states(before) == ["done", "done", "running", "queued"]
+        others = run(spec, store, stages=Stages())  # two at once: left to its owner
+        assert states(others) == ["done", "done", "running", "done"]
+        os.kill(child.pid, signal.SIGKILL)
+    measured = []
+    after = run(
+        spec, store, stages=Stages(), progress=lambda what, *_: measured.append(what)
+    )
+    assert states(after) == ["done"] * 4
+    assert [e.run for e in after[:2]] == [e.run for e in before[:2]]
+    assert {w.split(",")[0] for w in measured if "Cell" in w} == {"Cell 3 of 4"}
+    assert len(store.runs()) == 4
+
+
+def test_a_text_that_changed_is_measured_anew(spec, store, tmp_path, tiny_text):
+    own = tmp_path / "own.txt"
+    own.write_text(tiny_text.read_text("utf-8"), "utf-8")
+    base = dataclasses.replace(
+        spec.base, evaluation=EvaluationSpec(eval_text=str(own), eval_tokens=1024)
+    )
+    fresh = dataclasses.replace(spec, base=base, methods=(Method(Wanda()),))
+    stages = Stages()
+    before = run(fresh, store, stages=stages)
+    own.write_text(own.read_text("utf-8")[::-1], "utf-8")
+    after = run(fresh, store, stages=stages)
+    assert {e.run.id for e in before}.isdisjoint(e.run.id for e in after)
+    assert len(store.runs(states=("done",))) == 4  # what was measured before stays
+    assert not torch.equal(
+        before[0].found.dense.text.nll, after[0].found.dense.text.nll
+    )
+
+
+def test_a_text_that_changes_meanwhile_fails_the_cell(spec, store, tmp_path, tiny_text):
+    own = tmp_path / "own.txt"
+    own.write_text(tiny_text.read_text("utf-8"), "utf-8")
+    base = dataclasses.replace(
+        spec.base, evaluation=EvaluationSpec(eval_text=str(own), eval_tokens=1024)
+    )
+    fresh = dataclasses.replace(
+        spec, base=base, methods=(Method(Wanda()),), sparsities=(0.5,)
+    )
+
+    def meddle(what, done, total):
+        if "Reading held-out" in what and done == total:
+            own.write_text("x" * 7000, "utf-8")
+
+    (entry,) = run(fresh, store, stages=Stages(), progress=meddle)
+    assert entry.run.state == "failed"
+    assert entry.run.reason.startswith("a text was changed while it was read")
+
+
+def test_a_model_that_changed_under_its_name_is_measured_anew(
+    spec, store, tmp_path, tiny
+):
+    folder = save_folder(tiny, tmp_path / "model")
+    fresh = dataclasses.replace(
+        spec,
+        models=(ModelSpec(name=str(folder), device="cpu"),),
+        methods=(Method(Wanda()),),
+        sparsities=(0.5,),
+    )
+    (before,) = run(fresh, store, stages=Stages())
+    save_folder(tiny_model(seed=1), folder)
+    (after,) = run(fresh, store, stages=Stages())
+    assert before.run.id != after.run.id
+    assert before.run.origin.calibration_sha256 == after.run.origin.calibration_sha256
+
+
+def test_the_sample_of_weights_tells_models_apart(tiny, tiny_gpt2):
+    assert weights_sample(tiny) == weights_sample(tiny_model())
+    others = {weights_sample(m) for m in (tiny, tiny_gpt2, tiny_model(seed=1))}
+    assert len(others) == 3
+
+
+def test_an_origin_names_texts_versions_and_the_machine(spec, stages):
+    cell = cells(spec)[0]
+    found = origin(cell, stages.model(cell.model))
+    assert found.calibration_sha256 == found.evaluation_sha256
+    kept = {"torch", "transformers", "device", "n_threads", "llmrank", "dtype"}
+    assert kept <= found.environment.keys()
+
+
+# Failing
+
+
+def test_a_cell_that_fails_is_kept_with_its_reason_and_the_rest_goes_on(
+    spec, store, monkeypatch
+):
+    def layers(_self, _graphs):
+        raise LLMRankError("wanda does not apply to this model")
+
+    monkeypatch.setattr(Wanda, "layers", layers)
+    found = run(spec, store, stages=Stages())
+    assert states(found) == ["failed", "failed", "done", "done"]
+    assert found[0].run.reason == "wanda does not apply to this model"
+    assert found[0].found is None
+    monkeypatch.undo()
+    again = run(spec, store, stages=Stages())  # what failed is tried again
+    assert states(again) == ["done"] * 4
+    assert again[0].run.reason == ""
+
+
+def test_a_fault_in_one_method_does_not_end_the_others(
+    spec, store, monkeypatch, caplog
+):
+    def layers(_self, _graphs):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Wanda, "layers", layers)
+    found = run(spec, store, stages=Stages())
+    assert states(found) == ["failed", "failed", "done", "done"]
+    assert "a fault in the program stopped it (ZeroDivisionError)" in (
+        found[0].run.reason
+    )
+    assert "a cell failed: 'Cell 1 of 4, wanda at 25 %'" in caplog.text
+
+
+def test_a_method_that_does_not_apply_says_why(spec, store, tmp_path):
+    """No checkpoint of Mistral's type can hold a bias; one of Llama's can."""
+    folder = save_folder(tiny_model("mistral"), tmp_path / "mistral")
+    both = dataclasses.replace(
+        spec,
+        models=(*spec.models, ModelSpec(name=str(folder), device="cpu")),
+        methods=(method("wanda+bias"), method("wanda+least-squares")),
+        sparsities=(0.5,),
+    )
+    bias, squares, no_bias, others = run(both, store, stages=Stages())
+    assert states((bias, squares, others)) == ["done"] * 3
+    assert bias.run.n_params > squares.run.n_params
+    assert no_bias.run.state == "failed"
+    assert "models of type mistral have none" in no_bias.run.reason
+    assert "repair least-squares changes only weights" in no_bias.run.reason
+    texts = [e.found.pruned.text.nll for e in (bias, squares)]
+    assert not torch.equal(*texts)
+
+
+def test_a_model_that_is_not_there_fails_its_own_cells(spec, store, stages):
+    gone = ModelSpec(name="/no/such/folder", device="cpu")
+    both = dataclasses.replace(spec, models=(gone, *spec.models))
+    found = run(both, store, stages=stages)
+    assert states(found) == ["failed"] * 4 + ["done"] * 4
+    assert "/no/such/folder" in found[0].run.reason
+
+
+def test_a_run_that_is_deleted_meanwhile_is_measured_next_time(spec, store, stages):
+    arena_id = []
+
+    def delete(what, done, _):
+        if what.startswith("Cell 2") and done > 0 and not arena_id:
+            arena_id.append(find(fresh, store))
+            store.delete([store.at(arena_id[0], 1).id])
+
+    fresh = dataclasses.replace(spec, sparsities=(0.3, 0.6))
+    found = run(fresh, store, stages=Stages(), progress=delete)
+    assert states(found) == ["done"] * 3
+    assert states(run(fresh, store, stages=stages)) == ["done"] * 4
+
+
+def test_a_store_that_refuses_ends_the_arena_with_its_sentence(spec, tmp_path):
+    store = Store(tmp_path / "results.sqlite3", wait_s=0.1)
+    blocker = sqlite3.connect(store.path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    assert "locked by another process" in refusal(run, spec, store, stages=Stages())
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    assert states(run(spec, store, stages=Stages())) == ["done"] * 4
+
+
+# How long
+
+
+def test_a_forecast_knows_nothing_before_anything_was_read(spec, store):
+    found = forecast(spec, Stages(), store)
+    assert (found.seconds, found.n_missing) == (None, 4)
+    assert "is known once a text was read here" in found.sentence
+
+
+def test_a_forecast_counts_the_tokens_that_are_left(spec, store, stages):
+    fresh = dataclasses.replace(spec, sparsities=(0.15, 0.35, 0.45))
+    run(dataclasses.replace(fresh, sparsities=(0.15,)), store, stages=stages)
+    found = forecast(fresh, stages, store)
+    pace = stages.tokens_per_s(spec.models[0])
+    assert found.seconds == pytest.approx(6 * 1024 / pace)  # no arena like this yet
+    run(fresh, store, stages=stages)
+    assert forecast(fresh, stages, store).n_missing == 0
+    assert "All 6 cells are measured." in forecast(fresh, stages, store).sentence
+
+
+def test_a_forecast_says_what_it_cannot_count(spec, store, stages):
+    timed = dataclasses.replace(spec, measures=("latency", "memory"))
+    stages.stats(spec.models[0], spec.base.calibration)
+    found = forecast(timed, stages, store)
+    assert found.seconds == 0
+    assert "latency, which was not measured here yet" in found.not_counted
+    assert "peak memory" in found.not_counted
+    timed = dataclasses.replace(timed, measures=("latency",))
+    run(timed, store, stages=stages)
+    more = dataclasses.replace(timed, sparsities=(0.1, 0.2, 0.3))
+    later = forecast(more, stages, store)
+    assert later.seconds > 0
+    assert "latency, which was not measured here yet" not in later.not_counted
+    one = forecast(dataclasses.replace(more, sparsities=(0.1,)), stages, store)
+    assert later.seconds == pytest.approx(3 * one.seconds)  # three shapes, six cells
+
+
+# Who is ahead
+
+
+def brute(values):
+    """The definition, word for word."""
+    return [
+        any(
+            q[0] <= p[0] and q[1] <= p[1] and (q[0] < p[0] or q[1] < p[1])
+            for q in values
+        )
+        for p in values
+    ]
+
+
+@pytest.mark.parametrize("levels", [2, 5, 1000])
+def test_dominated_points_are_those_of_the_definition(levels):
+    draw = np.random.default_rng(levels)
+    for n in (1, 2, 17, 60):
+        values = np.floor(draw.random((n, 2)) * levels)
+        assert dominated(values).tolist() == brute(values.tolist())
+
+
+def test_dominated_by_hand():
+    values = np.array([[1.0, 3.0], [2.0, 2.0], [2.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
+    assert dominated(values).tolist() == [False, False, True, False, False]
+
+
+def test_what_is_no_number_dominates_nobody():
+    values = np.array([[0.0, np.nan], [1.0, 1.0], [2.0, 2.0]])
+    assert dominated(values).tolist() == [False, False, True]
+    assert dominated(np.empty((0, 2))).tolist() == []
+
+
+def test_axes_know_which_way_is_better(timed):
+    """Fewer parameters are better, and so are more right first guesses."""
+    placed = pareto(timed, "parameters", "top1")
+    values = [[p.x.value, -p.y.value] for p in placed]
+    assert [p.dominated for p in placed] == brute(values)
+    assert [p.entry for p in placed] == list(timed)
+
+
+def test_cells_without_a_figure_are_not_placed(timed):
+    waiting = Entry(timed[0].run)
+    assert len(pareto([waiting, *timed], "parameters", "perplexity")) == 4
+    assert pareto(timed, "parameters", "accuracy") == ()
+
+
+def test_an_unknown_axis_is_refused(timed):
+    assert "unknown axis 'speed'" in refusal(pareto, timed, "speed", "perplexity")
+
+
+@pytest.mark.parametrize("name", list(AXES))
+def test_every_axis_gives_figures_of_both_sides(timed, name):
+    axis, found = AXES[name], timed[0].found
+    assert axis.title
+    if name in ("accuracy", "peak_mb"):  # not measured here
+        assert axis.pruned(found) is None
+        assert axis.dense(found) is None
+        return
+    for side in (axis.pruned(found), axis.dense(found)):
+        assert side.low <= side.value <= side.high
+        assert not axis.is_exact or side.low == side.high
+
+
+def test_axes_are_the_comparisons_own_figures(timed):
+    found = timed[0].found
+    assert AXES["perplexity_ratio"].pruned(found) == found.perplexity_ratio
+    assert AXES["top1"].dense(found) == found.dense.text.top1
+    decode = AXES["decode_speedup"].pruned(found)
+    assert decode.value == found.speedup.decode.measured
+
+
+# Tables
+
+
+def test_a_table_has_a_row_per_cell_with_its_origin(timed):
+    table = as_table(timed)
+    assert len(table) == 4
+    assert table["sparsity"].tolist() == [0.25, 0.5, 0.25, 0.5]
+    assert table["method"].tolist() == ["wanda", "wanda", "random", "random"]
+    first = timed[0].found
+    assert table["perplexity"][0] == first.pruned.text.perplexity.value
+    assert table["perplexity_ratio_high"][0] == first.perplexity_ratio.high
+    assert table["torch"][0] == torch.__version__
+    assert table["run"][0] == timed[0].run.id
+
+
+def test_a_table_survives_csv(timed):
+    table = as_table(timed)
+    back = pd.read_csv(io.StringIO(table.to_csv(index=False)))
+    assert back["perplexity"].tolist() == table["perplexity"].tolist()
+
+
+def test_only_columns_that_differ_are_shown(timed):
+    shown = differing(as_table(timed))
+    assert {"method", "sparsity", "perplexity", "parameters"} <= set(shown)
+    assert not {"model", "seed", "torch", "state", "run", "accuracy"} & set(shown)
+    assert "model" in differing(as_table(timed[:1]))
+
+
+def test_cells_that_wait_are_rows_without_figures(spec, store, timed):
+    arena_id = store.add_arena(spec.to_json(), [e.run.cell for e in timed])
+    table = as_table(entries(arena_id, store))
+    assert table["state"].tolist() == ["queued"] * 4
+    assert table["perplexity"].isna().all()
+
+
+def test_printed_values_carry_their_intervals(timed):
+    text = printed(as_table(timed))
+    found = timed[0].found.pruned.text.perplexity
+    assert text["perplexity"][0].startswith(f"{found.value:.0f} [{found.low:.0f}, ")
+    assert text["sparsity"].tolist() == ["25 %", "50 %", "25 %", "50 %"]
+    assert text["parameters"][0] == f"{timed[0].run.n_params:,}"
+    assert "perplexity_low" not in text
+
+
+def test_latex_is_a_booktabs_table_with_everything_escaped(timed):
+    table = as_table(timed)
+    table["method"] = ["50 % & more_of #1", r"\input{x}", "{braces} ~^", "$wanda$"]
+    written = latex(table)
+    assert written.startswith(r"\begin{tabular}{")
+    rules = [line for line in written.splitlines() if "rule" in line]
+    assert rules == [r"\toprule", r"\midrule", r"\bottomrule"]
+    assert r"50 \% \& more\_of \#1 & 25 \%" in written
+    assert r"\textbackslash input\{x\}" in written
+    assert r"\{braces\} \textasciitilde \textasciicircum" in written
+    assert r"\$wanda\$" in written
+    assert r"perplexity\_ratio" in written
+    rows = [line for line in written.splitlines() if line.endswith(r"\\")]
+    assert len({line.replace(r"\&", "").count("&") for line in rows}) == 1
+
+
+# The real model
+
+
+@pytest.mark.slow
+def test_the_demo_model_in_a_small_arena(tmp_path):
+    store, stages = Store(tmp_path / "results.sqlite3"), Stages()
+    spec = ArenaSpec(
+        methods=(Method(Wanda()), Method(Random())),
+        sparsities=(0.1,),
+        measures=("text", "latency"),
+        base=Experiment(
+            calibration=CalibrationSpec(samples=2, seq_len=256),
+            evaluation=EvaluationSpec(eval_tokens=1024),
+            benchmark=BenchmarkSpec(prompt_tokens=32, new_tokens=4, repeats=2),
+        ),
+    )
+    found = run(spec, store, stages=stages)
+    assert states(found) == ["done", "done"]
+    wanda, random = found
+    assert wanda.run.ratio.value < random.run.ratio.value
+    placed = pareto(found, "parameters", "perplexity")
+    assert [p.dominated for p in placed] == [False, True]
+    assert wanda.run.n_params == 126_531_648  # ANCHORS.md, 10 % uniform
