@@ -66,11 +66,12 @@ def recorded(model, windows, layer):
 
 def ridged(x, down, keep, ridge):
     """The same problem as one tall matrix: rows of data, then rows of the penalty."""
-    strength = (ridge * x.square().sum(0).mean()).sqrt()
+    moments = x.square().sum(0)
+    strength = (ridge * (0.25 * moments + 0.75 * moments.mean())).sqrt()[keep]
     kept, target = x[:, keep], x @ down.double().T
     own = down[:, keep].double().T
-    tall = torch.cat([kept, strength * torch.eye(len(keep), dtype=torch.float64)])
-    wide = torch.cat([target, strength * own])
+    tall = torch.cat([kept, strength.diag()])
+    wide = torch.cat([target, strength[:, None] * own])
     return torch.linalg.lstsq(tall, wide).solution.T
 
 
@@ -141,11 +142,12 @@ def test_one_factor_serves_every_width(llama):
     order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
     made = factor(known, order, down, 0.01)
     gram = known.total.double()
-    mean = 0.01 * gram.diagonal().mean()
+    own = gram.diagonal()
+    penalty = 0.01 * (0.25 * own + 0.75 * own.mean())
     for n in (1, 7, 23, 24):
         k = order[:n]
-        left = gram[k][:, k] + mean * torch.eye(n)
-        right = gram[k] @ down.double().T + mean * down[:, k].double().T
+        left = gram[k][:, k] + penalty[k].diag()
+        right = gram[k] @ down.double().T + penalty[k][:, None] * down[:, k].double().T
         expected = torch.linalg.solve(left, right).T
         torch.testing.assert_close(
             made.solve(down, n).double(), expected, rtol=2e-3, atol=2e-4
@@ -167,7 +169,7 @@ def test_the_ridge_is_the_one_of_least_held_out_error(llama):
         return float((difference @ held_out * difference).sum())
 
     chosen = factor(known, order, down).ridge
-    ridges = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+    ridges = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)
     assert chosen == min(ridges, key=error)
 
 

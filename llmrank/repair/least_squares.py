@@ -19,8 +19,11 @@ from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningPlan, descending, prune
 from llmrank.repair.base import REPAIRS, Basis, Cutter, Repair
 
-RIDGES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
-"""Candidates for λ, as multiples of the mean of the matrix' diagonal."""
+RIDGES = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)
+"""Candidates for λ."""
+
+OWN = 0.25
+"""How much of a neuron's penalty goes with its own second moment, not with the mean."""
 
 CHOSEN_AT = 0.3
 """The sparsity at which λ is chosen by the error on held-out tokens."""
@@ -74,8 +77,8 @@ class LeastSquares(Repair):
     name: ClassVar[str] = "least-squares"
     ridge: float = option(
         default=0.0, low=0, high=100,
-        help="λ as a multiple of the mean second moment; 0 chooses it per layer by the "
-        "error on held-out calibration windows",
+        help="λ, the pull towards the old weights, in units of the neurons' second "
+        "moments; 0 chooses it per layer by the error on held-out windows",
     )  # fmt: skip
 
     def cutter(self, basis: Basis, *, progress: Progress = silent) -> Cutter:
@@ -109,7 +112,8 @@ class LeastSquares(Repair):
         """What is minimised."""
         return (
             r"\min_{W'} \lVert X W^\top - X_k W'^\top \rVert^2 "
-            r"+ \lambda \lVert W' - W_k \rVert^2"
+            r"+ \lambda \lVert (W' - W_k)\,D^{1/2} \rVert^2, \quad "
+            r"D = \tfrac14 \operatorname{diag} X_k^\top X_k + \tfrac34 \bar d\, I"
         )
 
 
@@ -125,7 +129,7 @@ def factor(
         known: the layer's second moments.
         order: its neurons, those kept first in front.
         down: its output weights.
-        ridge: λ as a multiple of the mean diagonal; 0 chooses it.
+        ridge: λ, in units of the diagonal; 0 chooses it.
 
     Raises:
         LLMRankError: the matrix is singular even so.
@@ -160,8 +164,9 @@ def _chosen_ridge(known: Moments, order: Tensor, down: Tensor) -> float:
 
 def _factored(gram: Tensor, order: Tensor, ridge: float) -> Factor:
     matrix = gram[order.to(gram.device)][:, order.to(gram.device)].double()
-    mean = float(matrix.diagonal().mean())
-    matrix.diagonal().add_(ridge * mean if mean > 0 else 1.0)
+    own = matrix.diagonal().clone()
+    penalty = ridge * (OWN * own + (1 - OWN) * own.mean())
+    matrix.diagonal().add_(penalty if own.any() else 1.0)
     lower, info = torch.linalg.cholesky_ex(matrix)
     if int(info) or not lower.isfinite().all():
         raise LLMRankError(

@@ -35,8 +35,8 @@ class SequentialLeastSquares(Repair):
     name: ClassVar[str] = "least-squares-sequential"
     ridge: float = option(
         default=0.0, low=0, high=100,
-        help="λ as a multiple of the mean second moment; 0 chooses it per layer by the "
-        "error on held-out calibration windows",
+        help="λ, the pull towards the old weights, in units of the neurons' second "
+        "moments; 0 chooses it per layer by the error on held-out windows",
     )  # fmt: skip
 
     def cutter(self, basis: Basis, *, progress: Progress = silent) -> Cutter:  # noqa: ARG002
@@ -52,8 +52,8 @@ class SequentialLeastSquares(Repair):
         """What is minimised, on the pruned prefix."""
         return (
             r"\min_{W'} \lVert \tilde X W^\top - \tilde X_k W'^\top \rVert^2 "
-            r"+ \lambda \lVert W' - W_k \rVert^2, \quad \tilde X \text{ after pruned "
-            r"layers}"
+            r"+ \lambda \lVert (W' - W_k)\,D^{1/2} \rVert^2, \quad "
+            r"\tilde X \text{ after pruned layers}"
         )
 
 
