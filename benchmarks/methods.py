@@ -1,0 +1,108 @@
+"""Every method at every sparsity on the same text: perplexity against dense.
+
+Perplexity of the pruned model over dense on the same windows, with its 95 % interval;
+calibrated on other text. Peers' methods are re-run by our own code in the same run.
+"""
+
+import argparse
+import time
+
+from llmrank import arena
+from llmrank.__main__ import ProgressBar
+from llmrank.arena import method
+from llmrank.calibration import CalibrationSpec
+from llmrank.corpora import EMBEDDED
+from llmrank.evaluation import EvaluationSpec, perplexity_ratio
+from llmrank.models import ModelSpec
+from llmrank.progress import silent
+from llmrank.pruning import PruningSpec
+from llmrank.stages import Stages, StageSpecs
+
+METHODS = (
+    "random",
+    "l1",
+    "l2",
+    "activation:site=up",
+    "llm-rank:site=up",
+    "llm-rank:site=up:graph=chained",
+    "llm-rank",
+    "llm-rank:graph=chained",
+    "llm-rank:variant=modified",
+    "activation",
+    "wanda",
+    "flap",
+    "flap+bias",
+    "flap+standardised+bias",
+    "taylor",
+    "taylor:granularity=vector",
+    "gblm",
+    "cfsp+block-influence",
+    "transact",
+    "gprune",
+    "reverse-rank",
+    "llm-rank+global",
+    "wanda+similarity",
+    "llm-rank+pq-index",
+    "llm-rank+effective",
+    "llm-rank+least-squares",
+    "wanda+least-squares",
+    "wanda+additive",
+    "llm-rank+additive+least-squares",
+    "wanda+additive+least-squares",
+    "wanda+additive+least-squares-sequential",
+    "wanda+search:evaluations=200+least-squares",
+)
+SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def main() -> None:
+    """Print one line per method as soon as it is measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--calibration-text", default=EMBEDDED)
+    parser.add_argument("--eval-text", default=EMBEDDED)
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--eval-tokens", type=int, default=4096)
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--sparsities", nargs="+", type=float, default=SPARSITIES)
+    parser.add_argument("--quiet", action="store_true", help="Draw no progress")
+    options = parser.parse_args()
+    methods = [method(words) for words in options.methods]
+    stages, bar = Stages(), silent if options.quiet else ProgressBar()
+    model = ModelSpec(name=options.model)
+    read = CalibrationSpec(
+        calibration_text=options.calibration_text, samples=options.samples
+    )
+    on = EvaluationSpec(eval_text=options.eval_text, eval_tokens=options.eval_tokens)
+    dense = stages.dense_text(model, on, progress=bar)
+    print(
+        f"{dense.n_tokens:,} tokens of {dense.text_source}; dense perplexity ", end=""
+    )
+    print(
+        f"{dense.perplexity.value:.2f}; calibrated on {read.samples} × {read.seq_len}"
+    )
+    head = "".join(f"{s:>20.0%}" for s in options.sparsities)
+    print(f"{'method':<48}{head}{'seconds':>9}")
+    for by in sorted(methods, key=lambda m: methods.index(_first_alike(m, methods))):
+        start, ratios = time.perf_counter(), []
+        for sparsity in options.sparsities:
+            parts = (by.criterion, PruningSpec(sparsity=sparsity))
+            specs = StageSpecs(model, read, *parts, by.allocation, by.repair)
+            _, text = stages.pruned_text(specs, on, progress=bar)
+            ratios.append(perplexity_ratio(dense, text))
+        cells = "".join(f"{_cell(r):>20}" for r in ratios)
+        print(f"{by.name:<48}{cells}{time.perf_counter() - start:>9.0f}", flush=True)
+
+
+def _first_alike(by: arena.Method, methods: list[arena.Method]) -> arena.Method:
+    """Methods with one criterion and repair follow one another: they share factors."""
+    same = (m for m in methods if (m.criterion, m.repair) == (by.criterion, by.repair))
+    return next(same)
+
+
+def _cell(ratio: object) -> str:
+    return f"{ratio.value:.3f} [{ratio.low:.2f} {ratio.high:.2f}]"  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main()
