@@ -8,9 +8,9 @@ import argparse
 import time
 
 from llmrank import arena
-from llmrank.__main__ import ProgressBar
 from llmrank.arena import method
 from llmrank.calibration import CalibrationSpec
+from llmrank.commands.screen import ProgressBar
 from llmrank.corpora import EMBEDDED
 from llmrank.evaluation import EvaluationSpec, perplexity_ratio
 from llmrank.models import ModelSpec
