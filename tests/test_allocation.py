@@ -45,7 +45,7 @@ def random_scores(widths, seed=0):
 def stats_of(blocks):
     """Statistics of which only what blocks do to the stream matters."""
     one = torch.ones(1)
-    layers = [LayerStats(one, one, one, one, one, c, a) for c, a in blocks]
+    layers = [LayerStats(*[one] * 6, c, a) for c, a in blocks]
     return ActivationStats(tuple(layers), 1, "", "")
 
 
