@@ -1,4 +1,4 @@
-"""The command line: `python -m llmrank run|arena|score|evaluate|criteria|prepare`."""
+"""The command line: `python -m llmrank run|arena|score|evaluate|methods|prepare`."""
 
 import argparse
 import sys
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "arena": commands.arena_command,
         "score": commands.score_command,
         "evaluate": commands.evaluate_command,
-        "criteria": commands.criteria_command,
+        "methods": commands.methods_command,
         "prepare": commands.prepare_command,
     }.items():
         summary = (function.__doc__ or "").strip()
@@ -75,6 +75,13 @@ def _parser() -> argparse.ArgumentParser:
         if name == "run":
             command.add_argument(
                 "--export", metavar="DIR", help="Write the pruned model to a new folder"
+            )
+            command.add_argument(
+                "--target",
+                metavar="KIND=VALUE",
+                help="Instead of a sparsity: size=MEGABYTES of weights at most, "
+                "speed=TIMES as fast at least (decoding), or perplexity=TIMES dense at "
+                "most; solved for, then measured",
             )
         if name == "arena":
             command.but_not = commands.GRID

@@ -23,6 +23,7 @@ from llmrank.evaluation import EvaluationSpec, evaluate
 from llmrank.experiment import Experiment
 from llmrank.models import ModelSpec
 from llmrank.options import options
+from llmrank.settings import METHOD
 from llmrank.spelling import number, times
 from llmrank.stages import Stages
 
@@ -270,19 +271,29 @@ def test_evaluate_lists_and_takes_only_what_it_uses(as_it_is, capsys):
 # criteria, help
 
 
-def test_criteria_lists_each_with_its_parameters():
-    ran = command("criteria")
+def test_methods_lists_each_part_with_its_parameters():
+    ran = command("methods")
     assert ran.status == 0
     assert ran.err == ""
     lines = ran.out.splitlines()
-    for name in CRITERIA:
-        (head,) = [n for n, line in enumerate(lines) if line.startswith(f"{name}: ")]
-        assert lines[head].endswith(".")
-        for place, o in enumerate(options(CRITERIA[name]), start=head + 1):
-            assert lines[place].startswith(f"    --{o.name} (default {o.default}) ")
+    for part, registry in METHOD.items():
+        start = lines.index(f"{part}, one of:")
+        for name in registry:
+            here = enumerate(lines[start:], start)
+            head = next(n for n, line in here if line.startswith(f"  {name}: "))
+            assert lines[head].endswith((".", ",", ":"))
+            for place, o in enumerate(options(registry[name]), start=head + 1):
+                flag = o.name.replace("_", "-")
+                assert lines[place].startswith(f"      --{flag} (default {o.default!r}")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["criteria", "--help"]])
+def test_a_target_takes_the_place_of_the_sparsity(as_it_is):
+    ran = command("run", *as_it_is, "--target", "size=1e-9")
+    assert ran.status == 2
+    assert ran.err.splitlines()[-1].startswith("error: Not to be had: 1e-09 MB of")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["methods", "--help"]])
 def test_help_does_not_wait_for_torch(words):
     code = (
         "import sys\nfrom llmrank.__main__ import main\n"
@@ -401,7 +412,7 @@ class Interrupting(io.StringIO):
 def test_an_interrupt_is_told_and_has_its_status():
     err = io.StringIO()
     with contextlib.redirect_stdout(Interrupting()), contextlib.redirect_stderr(err):
-        assert main(["criteria"]) == 130
+        assert main(["methods"]) == 130
     assert err.getvalue() == "stopped; nothing half-written was left\n"
 
 

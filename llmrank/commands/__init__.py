@@ -1,15 +1,15 @@
 """What each command of `python -m llmrank` does; what they need is imported late."""
 
 from llmrank.commands.arena import GRID, add_arena_options, arena_command
-from llmrank.commands.lists import criteria_command, prepare_command
+from llmrank.commands.lists import methods_command, prepare_command
 from llmrank.commands.single import evaluate_command, run_command, score_command
 
 __all__ = [
     "GRID",
     "add_arena_options",
     "arena_command",
-    "criteria_command",
     "evaluate_command",
+    "methods_command",
     "prepare_command",
     "run_command",
     "score_command",

@@ -1,20 +1,24 @@
-"""Commands without an experiment: what criteria there are, and setting up."""
+"""Commands without an experiment: what methods there are, and setting up."""
 
 import argparse
 
 from llmrank.commands.screen import ProgressBar
 
 
-def criteria_command(options: argparse.Namespace) -> None:  # noqa: ARG001
-    """List the criteria with their parameters."""
-    from llmrank.criteria import CRITERIA
+def methods_command(options: argparse.Namespace) -> None:  # noqa: ARG001
+    """List the criteria, allocations and repairs with their parameters."""
     from llmrank.options import options as declared
+    from llmrank.settings import METHOD
 
-    for name in CRITERIA:
-        cls = CRITERIA[name]
-        print(f"{name}: {(cls.__doc__ or '').strip().splitlines()[0]}")
-        for o in declared(cls):
-            print(f"    --{o.name} (default {o.default}) {o.help}")
+    for part, registry in METHOD.items():
+        print(f"{part}, one of:")
+        for name in registry:
+            cls = registry[name]
+            doc = (cls.__doc__ or "").strip()
+            print(f"  {name}: {doc.splitlines()[0]}")
+            for o in declared(cls):
+                flag = o.name.replace("_", "-")
+                print(f"      --{flag} (default {o.default!r}) {o.help}")
 
 
 def prepare_command(options: argparse.Namespace) -> None:  # noqa: ARG001

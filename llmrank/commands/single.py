@@ -3,6 +3,7 @@
 import argparse
 import sys
 from dataclasses import replace
+from typing import Any
 
 from llmrank.commands.screen import ProgressBar, announce, check_new_file, give
 from llmrank.commands.wanted import wanted_experiment
@@ -12,7 +13,7 @@ from llmrank.folders import check_export_target, check_file_target, named_path
 
 def run_command(options: argparse.Namespace) -> None:
     """Do the whole job and print what it measured."""
-    from llmrank import experiment, export
+    from llmrank import experiment, export, targets
     from llmrank.stages import Stages
     from llmrank.summary import table
 
@@ -20,8 +21,11 @@ def run_command(options: argparse.Namespace) -> None:
     if options.export:
         check_export_target(named_path(options.export))
     check_new_file(options.json)
+    target = None if options.target is None else targets.parsed(options.target)
     announce(experiment.estimate(wanted))
     stages, bar = Stages(), ProgressBar()
+    if target is not None:
+        wanted = _solved(wanted, target, stages, bar)
     report = experiment.run(wanted, stages=stages, progress=bar)
     bar.clear()
     give(report.to_json(), options.json, table(report.comparison))
@@ -34,6 +38,19 @@ def run_command(options: argparse.Namespace) -> None:
         )
         bar.clear()
         print(saved.summary, file=sys.stderr)
+
+
+def _solved(wanted: Any, target: Any, stages: Any, bar: ProgressBar) -> Any:
+    """Return the experiment at the sparsity that meets a target, and say how well."""
+    from llmrank.targets import meet
+
+    answer = meet(wanted, target, stages=stages, progress=bar)
+    bar.clear()
+    if answer.best is None:
+        raise LLMRankError(answer.sentence)
+    print(answer.sentence, file=sys.stderr)
+    pruning = replace(wanted.pruning, sparsity=answer.best.sparsity)
+    return replace(wanted, pruning=pruning)
 
 
 def score_command(options: argparse.Namespace) -> None:

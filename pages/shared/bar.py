@@ -3,7 +3,7 @@
 import streamlit as st
 
 from llmrank import ffn
-from llmrank.allocation import Allocation
+from llmrank.allocation import Allocation, ByHand
 from llmrank.criteria import Criterion
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
@@ -44,6 +44,8 @@ def _size(widths: tuple[int, ...]) -> str:
 
 def _method(e: Experiment) -> str:
     removed = f"**{share(e.pruning.sparsity)} removed**"
+    if isinstance(e.allocation, ByHand) or getattr(e.allocation, "budget", "") == "own":
+        removed = "**widths of its own**"
     usual = Experiment()
     more = [
         _named(getattr(e, part))
