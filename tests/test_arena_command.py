@@ -119,6 +119,7 @@ def test_more_sparsities_measure_only_those(ran, small, folder):
     )
     cells = {line.split(":")[0] for line in wider.err.splitlines() if "Cell" in line}
     assert cells == {"Cell 2 of 2, wanda at 75 %"}
+    assert "is known once" not in wider.err
 
 
 def test_seeds_and_models_have_columns_where_there_are_several(small, tmp_path):

@@ -64,7 +64,7 @@ def arena_command(options: argparse.Namespace) -> None:
     if store.notice:
         print(store.notice, file=sys.stderr)
     stages, bar = Stages(), ProgressBar()
-    board = _Lines(spec, bar, lambda: arena.forecast(spec, stages, store).sentence)
+    board = _Lines(spec, bar, lambda: arena.forecast(spec, stages, store))
     try:
         found = arena.run(
             spec, store, stages=stages, progress=bar, publish=board.publish
@@ -100,10 +100,11 @@ class _Lines:
     """The table on stdout, a line whenever a cell is over."""
 
     def __init__(
-        self, spec: Any, bar: ProgressBar, forecast: Callable[[], str]
+        self, spec: Any, bar: ProgressBar, forecast: Callable[[], Any]
     ) -> None:
         self._bar, self._forecast = bar, forecast
         self._shown: set[str] = set()
+        self._is_timed = False
         measured = [n for m in spec.measures for n in FIGURES[m]]
         axes = [("model", len(spec.models)), ("seed", len(spec.seeds))]
         self._columns = ["method", *(n for n, count in axes if count > 1), "sparsity"]
@@ -119,12 +120,19 @@ class _Lines:
         if not news:
             return
         self._bar.clear()
-        is_first = not self._shown
         for entry in news:
             self._shown.add(entry.run.id)
             self._line(entry)
-        if is_first:
-            print(self._forecast(), file=sys.stderr)
+        self._say_when()
+
+    def _say_when(self) -> None:
+        """Say once how long it will take: as soon as a text was read here."""
+        if self._is_timed:
+            return
+        forecast = self._forecast()
+        if forecast.seconds is not None or forecast.n_missing == 0:
+            self._is_timed = True
+            print(forecast.sentence, file=sys.stderr)
 
     def _line(self, entry: Any) -> None:
         from llmrank.arena import as_table, printed
