@@ -117,6 +117,12 @@ def _run(model: Any, batch: Tensor) -> None:
         return
 
 
+def has_room(lm: LanguageModel, *, copies: int = 1) -> bool:
+    """Whether a matrix for every layer, or several, may be held in memory."""
+    needed = copies * sum(4 * d * d for d in ffn.widths(lm.model))
+    return needed < SHARE_OF_MEMORY * psutil.virtual_memory().available
+
+
 def _at_once(d_ff: int) -> int:
     free = psutil.virtual_memory().available * SHARE_OF_MEMORY
     one = 2 * 4 * d_ff * d_ff

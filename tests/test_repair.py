@@ -221,7 +221,7 @@ def test_without_room_for_the_factors_the_text_is_read_again(llama, monkeypatch)
     held = LeastSquares().cutter(llama)(made, silent)
     from llmrank.repair import least_squares
 
-    monkeypatch.setattr(least_squares, "SHARE_OF_MEMORY", 1e-12)
+    monkeypatch.setattr(least_squares, "has_room", lambda _: False)
     again = LeastSquares().cutter(llama)(made, silent)
     assert torch.equal(outputs(held, llama.windows), outputs(again, llama.windows))
 

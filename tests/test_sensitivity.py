@@ -69,7 +69,7 @@ def test_a_layers_cost_is_that_of_the_model_with_this_layer_cut(stages, specs, t
 def test_additive_widths_come_from_the_measured_costs(stages, specs):
     made = stages.plan(specs)
     assert sum(made.widths) == 24
-    assert stages.has_evidence(specs)
+    assert stages.has_widths(specs)
     uniform = specs._replace(allocation=Uniform())
     reads = stages._trial(specs, silent).reads
     by = {s: divergence(stages.pruned(s), reads) for s in (specs, uniform)}

@@ -1,7 +1,7 @@
 """What a repair is: the weights that stay make up for those that were cut."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from llmrank.calibration import ActivationStats
 from llmrank.criteria import Scores
 from llmrank.models import LanguageModel
+from llmrank.moments import Moments, moments
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningPlan
 from llmrank.registry import Registry
@@ -27,14 +28,22 @@ class Basis:
     scores: Scores
     stats: ActivationStats
     windows: Int[Tensor, "n_windows seq_len"]
+    known_moments: tuple[Moments, ...] | None = None
+    """Where they have been read already and memory holds those of all layers."""
+
+    def moments(self, *, progress: Progress = silent) -> Iterator[Moments]:
+        """Yield each layer's second moments, reading the text if they are unknown."""
+        if self.known_moments is not None:
+            return iter(self.known_moments)
+        return moments(self.lm, self.windows, progress=progress)
 
 
 class Repair(ABC):
     """A closed-form correction of the weights that stay; nothing is trained."""
 
     name: ClassVar[str]
-    reads_text: ClassVar[bool] = True
-    """False where calibration's statistics suffice, or nothing is needed."""
+    solves: ClassVar[bool] = False
+    """Whether it starts from the dense model's second moments."""
 
     def check(self, lm: LanguageModel) -> None:  # noqa: B027
         """Refuse a model that cannot hold the repair.

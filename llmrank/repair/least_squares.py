@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import psutil
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 from llmrank import ffn
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
-from llmrank.moments import SHARE_OF_MEMORY, Moments, moments
+from llmrank.moments import Moments, has_room
 from llmrank.options import option, spec
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningPlan, descending, prune
@@ -75,6 +74,7 @@ class LeastSquares(Repair):
     """
 
     name: ClassVar[str] = "least-squares"
+    solves: ClassVar[bool] = True
     ridge: float = option(
         default=0.0, low=0, high=100,
         help="λ, the pull towards the old weights, in units of the neurons' second "
@@ -83,10 +83,9 @@ class LeastSquares(Repair):
 
     def cutter(self, basis: Basis, *, progress: Progress = silent) -> Cutter:
         """Factor every layer once, where memory holds the factors."""
-        read = moments(basis.lm, basis.windows, progress=progress)
-        if not _has_room(basis.lm):
+        if not has_room(basis.lm):
             return self._reading(basis)
-        factors = tuple(self._factors(basis, read))
+        factors = tuple(self._factors(basis, basis.moments(progress=progress)))
 
         def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
             return _solved(basis, plan, iter(factors), progress)
@@ -97,7 +96,7 @@ class LeastSquares(Repair):
         """Hold nothing: the text is read again for every cut."""
 
         def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
-            read = moments(basis.lm, basis.windows, progress=progress)
+            read = basis.moments(progress=progress)
             return _solved(basis, plan, self._factors(basis, read), progress)
 
         return cut
@@ -193,8 +192,3 @@ def _solved(
         downs.append(in_place(made, view.down, len(keep)))
     progress("Repairing the layers", len(views), len(views))
     return dataclasses.replace(pruned, model=ffn.with_down(pruned.model, downs))
-
-
-def _has_room(lm: LanguageModel) -> bool:
-    needed = sum(4 * d * d for d in ffn.widths(lm.model))
-    return needed < SHARE_OF_MEMORY * psutil.virtual_memory().available

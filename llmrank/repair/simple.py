@@ -21,7 +21,6 @@ class NoRepair(Repair):
     """The weights that stay are left as they are."""
 
     name: ClassVar[str] = "none"
-    reads_text: ClassVar[bool] = False
 
     def cutter(self, basis: Basis, *, progress: Progress = silent) -> Cutter:  # noqa: ARG002
         """Cut, and nothing else."""
@@ -46,7 +45,6 @@ class Bias(Repair):
     """
 
     name: ClassVar[str] = "bias"
-    reads_text: ClassVar[bool] = False
 
     def check(self, lm: LanguageModel) -> None:
         """Refuse architectures whose FFN output has no bias and cannot be given one."""

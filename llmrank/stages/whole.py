@@ -1,32 +1,21 @@
 """The results of every stage by the specs that made them, shared by all sessions."""
 
 import time
-from collections.abc import Callable, Hashable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Hashable
 
-from llmrank.allocation import Additive, Known, Search, Sensitivity
-from llmrank.calibration import drawn
-from llmrank.criteria import Scores
 from llmrank.evaluation import EvaluationSpec, Publish, TextEvaluation, evaluate
 from llmrank.footprint import Footprint, footprint
 from llmrank.memo import Memo
 from llmrank.models import LanguageModel, ModelSpec
-from llmrank.nearness import Read, read
 from llmrank.prefixes import SortedModel, prefix, sort_neurons
 from llmrank.progress import Progress, silent
-from llmrank.pruning import PruningPlan, plan
-from llmrank.repair import Basis, Cutter, NoRepair
-from llmrank.sensitivity import Searched, Trial, search, sensitivity
-from llmrank.stages.kept import SearchFile
-from llmrank.stages.scored import Scored
+from llmrank.pruning import PruningPlan
+from llmrank.repair import NoRepair
+from llmrank.stages.mended import Mended
 from llmrank.stages.specs import StageSpecs
 
-TRIAL_TOKENS = 2048
-"""Of the calibration tokens, those on which widths are tried."""
 
-
-class Stages(Scored):
+class Stages(Mended):
     """Runs stages and remembers what they gave, bounded, keyed by whole specs.
 
     Models are few because they are large; timings are not remembered at all.
@@ -36,17 +25,12 @@ class Stages(Scored):
         super().__init__()
         self._pruned: Memo[LanguageModel] = Memo(3)
         self._sorted: Memo[SortedModel] = Memo(1)
-        self._cutters: Memo[Cutter] = Memo(1)
-        self._reads: Memo[tuple[Read, ...]] = Memo(1)
-        self._sensitivity: Memo[Sensitivity] = Memo(32)
-        self._searched: Memo[Searched] = Memo(64)
         self._plans: Memo[PruningPlan] = Memo(64)
         self._dense_text: Memo[TextEvaluation] = Memo(32)
         self._pruned_text: Memo[tuple[Footprint, TextEvaluation]] = Memo(512)
         self._of_texts += [
-            self._plans, self._pruned, self._sorted, self._cutters,
-            self._dense_text, self._pruned_text, self._reads, self._sensitivity,
-            self._searched,
+            self._plans, self._pruned, self._sorted, self._dense_text,
+            self._pruned_text,
         ]  # fmt: skip
 
     def has_pruned(self, *specs: Hashable) -> bool:
@@ -66,131 +50,10 @@ class Stages(Scored):
 
         return self._plans.get(of, make)
 
-    def widths(
-        self, of: StageSpecs, sparsities: Sequence[float]
-    ) -> list[tuple[int, ...]]:
-        """Return what the allocation keeps of each layer, before any rounding."""
-        known = Known(self.scores(*of[:3]), **self._beside(of, silent))
-        return [of.allocation.widths(known, s) for s in sparsities]
-
-    def planner(
-        self, of: StageSpecs, *, progress: Progress = silent
-    ) -> Callable[[Scores], PruningPlan]:
-        """Return what plans any scores as the specs say, with what that needs."""
-        known = self._beside(of, progress)
-        return partial(plan, spec=of.pruning, by=of.allocation, **known)
-
-    def _beside(self, of: StageSpecs, progress: Progress) -> dict[str, Any]:
-        """Return what the allocation needs beside the scores."""
-        known: dict[str, Any] = {}
-        if "stats" in of.allocation.needs:
-            known["stats"] = self.stats(of.model, of.calibration, progress=progress)
-        if "sensitivity" in of.allocation.needs:
-            known["sensitivity"] = self.sensitivity(of, progress=progress)
-        if "searched" in of.allocation.needs:
-            known["searched"] = self.searched(of, progress=progress).widths
-        return known
-
-    def has_widths(self, of: StageSpecs) -> bool:
-        """Whether the allocation can answer at once."""
-        if "searched" in of.allocation.needs:
-            return self.known_searched(of) is not None
-        known = self.known_sensitivity(of)
-        return "sensitivity" not in of.allocation.needs or known is not None
-
-    def sensitivity(
-        self, of: StageSpecs, *, progress: Progress = silent
-    ) -> Sensitivity:
-        """Return what each layer's cut costs; see `sensitivity.sensitivity`."""
-
-        def make() -> Sensitivity:
-            trial = self._trial(of, progress)
-            given = (trial.reads, trial.scores, trial.cut)
-            return sensitivity(*given, progress=progress)
-
-        self._watch(of.calibration.calibration_text)
-        return self._sensitivity.get((*of[:3], of.repair), make)
-
-    def known_sensitivity(self, of: StageSpecs) -> Sensitivity | None:
-        """Return what each layer's cut costs if it is there; never wait."""
-        return self._sensitivity.peek((*of[:3], of.repair))
-
-    def known_searched(self, of: StageSpecs) -> Searched | None:
-        """Return the widths found by trial if they are there; never wait."""
-        return self._searched.peek(of)
-
-    def searched(
-        self,
-        of: StageSpecs,
-        *,
-        progress: Progress = silent,
-        publish: Callable[[Searched], None] = lambda _: None,
-    ) -> Searched:
-        """Return the widths found by trial; a search that was stopped goes on.
-
-        It begins with the additive widths, and is kept on the disk after each
-        generation.
-        """
-        by = of.allocation
-        assert isinstance(by, Search)
-
-        def make() -> Searched:
-            trial = self._trial(of, progress)
-            kept = SearchFile(of, self.stats(*of[:2]).text_sha256)
-            start: Searched | tuple[int, ...] | None = kept.read()
-            if start is None:
-                known = Known(trial.scores, sensitivity=self.sensitivity(of))
-                start = Additive().widths(known, of.pruning.sparsity)
-
-            def show(found: Searched) -> None:
-                kept.write(found)
-                publish(found)
-
-            return search(
-                trial,
-                start,
-                by.evaluations,
-                seed=of.calibration.seed,
-                progress=progress,
-                publish=show,
-            )
-
-        self._watch(of.calibration.calibration_text)
-        return self._searched.get(of, make)
-
-    def _trial(self, of: StageSpecs, progress: Progress) -> Trial:
-        def make() -> tuple[Read, ...]:
-            dense = self.model(of.model, progress=progress)
-            windows = drawn(dense, of.calibration)[1]
-            few = windows[: max(1, TRIAL_TOKENS // windows.shape[1])]
-            return read(dense, few, progress=progress)
-
-        reads = self._reads.get(of[:2], make)
-        cut = self.cutter(of, progress=progress)
-        return Trial(reads, self.scores(*of[:3], progress=progress), cut)
-
     def pruned(self, of: StageSpecs, *, progress: Progress = silent) -> LanguageModel:
         """Return the smaller, repaired model, to time and to export."""
         self._watch(of.criterion.second_text)
         return self._pruned.get(of, lambda: self._cut(of, progress))
-
-    def cutter(self, of: StageSpecs, *, progress: Progress = silent) -> Cutter:
-        """Return what cuts and repairs at every sparsity; see `repair.Repair`.
-
-        That of one model, criterion and repair is held: it may be large.
-        """
-
-        def make() -> Cutter:
-            dense = self.model(of.model, progress=progress)
-            basis = Basis(
-                dense,
-                self.scores(*of[:3], progress=progress),
-                self.stats(of.model, of.calibration, progress=progress),
-                drawn(dense, of.calibration)[1],
-            )
-            return of.repair.cutter(basis, progress=progress)
-
-        return self._cutters.get((*of[:3], of.repair), make)
 
     def prefix(self, of: StageSpecs, *, progress: Progress = silent) -> LanguageModel:
         """Return the smaller model, to evaluate; see `prefixes.prefix`.
