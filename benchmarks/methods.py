@@ -1,7 +1,7 @@
 """Every method at every sparsity on the same text: perplexity against dense.
 
-Perplexity of the pruned model over dense on the same windows, with its 95 % interval;
-calibrated on other text. Peers' methods are re-run by our own code in the same run.
+Perplexity of the pruned model over dense on the same windows with its 95 % interval,
+and the share of tokens guessed first; calibrated on other text. Peers' methods are re-run by our own code in the same run.
 """
 
 import argparse
@@ -12,10 +12,11 @@ from llmrank.arena import method
 from llmrank.calibration import CalibrationSpec
 from llmrank.commands.screen import ProgressBar
 from llmrank.corpora import EMBEDDED
-from llmrank.evaluation import EvaluationSpec, perplexity_ratio
+from llmrank.evaluation import Estimate, EvaluationSpec, perplexity_ratio
 from llmrank.models import ModelSpec
 from llmrank.progress import silent
 from llmrank.pruning import PruningSpec
+from llmrank.spelling import number
 from llmrank.stages import Stages, StageSpecs
 
 METHODS = (
@@ -81,7 +82,7 @@ def main() -> None:
     print(
         f"{dense.perplexity.value:.2f}; calibrated on {read.samples} × {read.seq_len}"
     )
-    head = "".join(f"{s:>20.0%}" for s in options.sparsities)
+    head = "".join(f"{s:>26.0%}" for s in options.sparsities)
     print(f"{'method':<48}{head}{'seconds':>9}")
     for by in sorted(methods, key=lambda m: methods.index(_first_alike(m, methods))):
         start, ratios = time.perf_counter(), []
@@ -89,8 +90,8 @@ def main() -> None:
             parts = (by.criterion, PruningSpec(sparsity=sparsity))
             specs = StageSpecs(model, read, *parts, by.allocation, by.repair)
             _, text = stages.pruned_text(specs, on, progress=bar)
-            ratios.append(perplexity_ratio(dense, text))
-        cells = "".join(f"{_cell(r):>20}" for r in ratios)
+            ratios.append((perplexity_ratio(dense, text), text.top1.value))
+        cells = "".join(f"{_cell(*found):>26}" for found in ratios)
         print(f"{by.name:<48}{cells}{time.perf_counter() - start:>9.0f}", flush=True)
 
 
@@ -100,8 +101,9 @@ def _first_alike(by: arena.Method, methods: list[arena.Method]) -> arena.Method:
     return next(same)
 
 
-def _cell(ratio: object) -> str:
-    return f"{ratio.value:.3f} [{ratio.low:.2f} {ratio.high:.2f}]"  # type: ignore[attr-defined]
+def _cell(ratio: Estimate, top1: float) -> str:
+    ends = f"[{number(ratio.low)}, {number(ratio.high)}]"
+    return f"{number(ratio.value)} {ends} {top1:.3f}"
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def test_a_third_of_the_neurons_is_really_gone(demo, pruned):
 
 
 def test_centrality_costs_some_perplexity_and_chance_much_more(texts):
-    """benchmarks.accuracy: 2.26 [1.98, 2.57] on 4,096 tokens; random 40 [22, 76]."""
+    """benchmarks.methods: 2.26 [1.98, 2.57] on 4,096 tokens; random 40 [22, 76]."""
     ours = perplexity_ratio(texts["dense"], texts["llm-rank"])
     random = perplexity_ratio(texts["dense"], texts["random"])
     assert 10 < texts["dense"].perplexity.value < 40
