@@ -1,7 +1,8 @@
 """Every method at every sparsity on the same text: perplexity against dense.
 
 Perplexity of the pruned model over dense on the same windows with its 95 % interval,
-and the share of tokens guessed first; calibrated on other text. Peers' methods are re-run by our own code in the same run.
+and the share of tokens guessed first; calibrated on other text. Peers' methods are
+re-run by our own code in the same run.
 """
 
 import argparse
