@@ -24,6 +24,20 @@ METHOD: dict[str, Registry[Any]] = {
 }
 """The parts of a method: each is named by one setting and has parameters of its own."""
 
+PRESETS: dict[str, tuple[dict[str, Any], str]] = {
+    "Default": ({}, "Centrality at the neuron's own signal, the same share of layers"),
+    "The paper's": (
+        {"criterion": "llm-rank", "site": "up"},
+        "LLM-Rank as published: activation measured at the output of up_proj",
+    ),
+    "Best measured": (
+        {"criterion": "wanda", "allocation": "additive", "repair": "least-squares"},
+        "Of all methods the least perplexity on the demo model; it measures what each "
+        "layer costs first, which takes minutes",
+    ),
+}
+"""Whole methods by name, as settings, and what each is; the rest is as usual."""
+
 _PART_HELP = {
     "criterion": "How neurons are scored",
     "allocation": "How many neurons each layer keeps",

@@ -69,6 +69,21 @@ def test_the_canvas_gets_the_settings_and_the_servers_own_cut(opened):
     assert given["agreed"]["nDropped"] == plan.n_dropped == round(0.4 * 48)
 
 
+def test_widths_of_an_allocation_the_canvas_does_not_know_are_sent(opened):
+    assert canvas(opened(sparsity="0.4"))["table"] is None
+    at = opened(sparsity="0.37", allocation="similarity")
+    assert not at.exception
+    table = canvas(at)["table"]
+    assert table["name"] == "similarity"
+    here = table["sparsities"].index(0.37)
+    assert table["sparsities"] == sorted(table["sparsities"])
+    plan = Stages().plan(experiment(at).stage_specs)
+    assert tuple(table["kept"][here]) == plan.widths
+    assert [sum(kept) for kept in table["kept"]] == [
+        48 - int(48 * s + 0.5) for s in table["sparsities"]
+    ]
+
+
 @pytest.mark.parametrize(("graph", "n_planes"), [("isolated", 3), ("chained", 11)])
 def test_planes_are_sent_under_the_name_asked_for(opened, graph, n_planes):
     at = opened(graph=graph)

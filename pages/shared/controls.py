@@ -9,7 +9,7 @@ from llmrank import corpora
 from llmrank.criteria import LLMRank
 from llmrank.errors import LLMRankError
 from llmrank.options import Option, options
-from llmrank.settings import METHOD, declared
+from llmrank.settings import METHOD, PRESETS, chosen, declared
 from llmrank.tasks import TASKS
 from pages.shared import state
 from pages.shared.words import plain
@@ -39,6 +39,7 @@ def sidebar(without: Collection[str] = ()) -> None:
             for name in ("dtype", "device", "revision"):
                 _setting(name)
         st.subheader("Method")
+        _presets()
         # what a page moves of the method itself is llm-rank's alone
         ranked = METHOD["criterion"][state.value("criterion")] is LLMRank
         _part("criterion", without if ranked else ())
@@ -50,6 +51,26 @@ def sidebar(without: Collection[str] = ()) -> None:
             _setting("multiple_of")
         _texts()
         _measures()
+
+
+def _presets() -> None:
+    """Offer whole methods, each one click away."""
+    with st.container(horizontal=True, gap="small"):
+        for label, (wanted, why) in PRESETS.items():
+            st.button(
+                label,
+                key=f"preset_{label}",
+                on_click=_take_preset,
+                args=(wanted,),
+                help=why,
+                type="tertiary",
+            )
+
+
+def _take_preset(wanted: dict[str, Any]) -> None:
+    own = [o.name for kind in chosen(wanted).values() for o in options(kind)]
+    for name in (*METHOD, *own):
+        state.take(name, wanted.get(name, declared()[name].default))
 
 
 def _part(name: str, without: Collection[str]) -> None:
