@@ -83,7 +83,7 @@ def moments(
             sums.append(found)
         for layer in group:
             held_out = sums[1].pop(layer, None)
-            yield checked(layer, sums[0].pop(layer), held_out, windows.numel())
+            yield _checked(layer, sums[0].pop(layer), held_out, windows.numel())
     progress("Reading second moments", done, done)
 
 
@@ -135,17 +135,12 @@ def _at_once(d_ff: int) -> int:
     return int(free // one)
 
 
-def checked(
+def _checked(
     layer: int,
     fitted: Float[Tensor, "d_ff d_ff"],
     held_out: Float[Tensor, "d_ff d_ff"] | None,
     n_tokens: int,
 ) -> Moments:
-    """Return a layer's moments, once they are known to be finite.
-
-    Raises:
-        LLMRankError: naming the layer that overflows.
-    """
     for matrix in (fitted, held_out):
         if matrix is not None and not matrix.isfinite().all():
             raise LLMRankError(

@@ -1,6 +1,7 @@
 """Running a model's blocks one at a time, on residual streams that are handed in."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -56,8 +57,15 @@ def entering(
     model: nn.Module, ids: Int[Tensor, "batch pos"]
 ) -> Float[Tensor, "batch pos d_model"]:
     """Return the residual stream that enters the first block."""
-    twin = ffn.twin(model)
-    return _until(twin, 0, ids)
+    twin, found = ffn.twin(model), []
+
+    def stop(stream: Tensor) -> None:
+        found.append(stream)
+        raise StopWalkError
+
+    enters(ffn.blocks(twin)[0], stop)
+    _run(twin, ids)
+    return found[0]
 
 
 @torch.inference_mode()
@@ -67,26 +75,42 @@ def through(
     ids: Int[Tensor, "batch pos"],
     stream: Float[Tensor, "batch pos d_model"],
 ) -> Float[Tensor, "batch pos d_model"]:
-    """Run one block, not the last, and return the residual stream after it."""
-    twin = ffn.twin(model)
-    begin_at(twin, block).append(stream)
-    return _until(twin, block + 1, ids)
+    """Run one block and return the residual stream after it."""
+    return watched(model, block, ids, stream)[2]
 
 
-def _until(twin: Any, block: int, ids: Tensor) -> Tensor:
-    """Run a twin until a block begins; return what enters it."""
-    found: list[Tensor] = []
+@torch.inference_mode()
+def watched(
+    model: nn.Module,
+    block: int,
+    ids: Int[Tensor, "batch pos"],
+    stream: Float[Tensor, "batch pos d_model"],
+) -> tuple[
+    Float[Tensor, "*batch d_ff"],
+    Float[Tensor, "*batch d_model"],
+    Float[Tensor, "batch pos d_model"],
+]:
+    """Run one block; return its neurons, its FFN's output and the stream after it."""
+    twin, found = ffn.twin(model), {}
 
-    def stop(stream: Tensor) -> None:
-        found.append(stream)
+    def on_down(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        found["neurons"], found["output"] = inputs[0], output
+
+    def on_block(_: nn.Module, __: tuple[Any, ...], after: Tensor) -> None:
+        found["after"] = after
         raise StopWalkError
 
-    enters(ffn.blocks(twin)[block], stop)
-    try:
+    begin_at(twin, block).append(stream)
+    ffn.projections(twin)[block].down.register_forward_hook(on_down)
+    ffn.blocks(twin)[block].register_forward_hook(on_block)
+    _run(twin, ids)
+    return found["neurons"], found["output"], found["after"]
+
+
+def _run(twin: Any, ids: Tensor) -> None:
+    """Run a twin whose hooks stop it."""
+    with suppress(StopWalkError):
         twin.base_model(ids, use_cache=False)
-    except StopWalkError:
-        return found[0]
-    raise AssertionError("the block was not reached")
 
 
 def _passed(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:

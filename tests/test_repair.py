@@ -43,9 +43,20 @@ def basis_of(lm, spec):
     return Basis(lm, score(lm, stats, Wanda()), stats, drawn(lm, spec)[1])
 
 
+def with_biases(model_type):
+    """A family's model whose FFN outputs have biases that are not zero."""
+    lm = tiny_model(model_type)
+    generator = torch.Generator().manual_seed(5)
+    for p in ffn.projections(lm.model):
+        if getattr(p.down, "bias", None) is not None:
+            with torch.no_grad():
+                p.down.bias.copy_(torch.randn(16, generator=generator))
+    return lm
+
+
 @pytest.fixture(scope="module", params=["llama", "gpt2", "opt"])
 def basis(request, spec):
-    return basis_of(tiny_model(request.param), spec)
+    return basis_of(with_biases(request.param), spec)
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +75,17 @@ def recorded(model, windows, layer):
     return torch.cat(seen).double()
 
 
-def ridged(x, down, keep, ridge):
-    """The same problem as one tall matrix: rows of data, then rows of the penalty."""
+def ridged(x, down, keep, ridge, *, own_mean=False, goal=None):
+    """The same problem as one tall matrix: rows of data, then rows of the penalty.
+
+    `own_mean`: the penalty's mean is over the kept neurons alone.
+    """
     moments = x.square().sum(0)
-    strength = (ridge * (0.25 * moments + 0.75 * moments.mean())).sqrt()[keep]
-    kept, target = x[:, keep], x @ down.double().T
+    if own_mean:
+        moments = moments.where(torch.zeros(24).index_fill(0, keep, 1) > 0, torch.nan)
+    strength = (ridge * (0.25 * moments + 0.75 * moments.nanmean())).sqrt()[keep]
+    kept = x[:, keep]
+    target = x @ down.double().T if goal is None else goal
     own = down[:, keep].double().T
     tall = torch.cat([kept, strength.diag()])
     wide = torch.cat([target, strength[:, None] * own])
@@ -240,19 +257,55 @@ def test_memory_for_no_layer_is_refused(llama, monkeypatch):
 def test_sequential_sees_the_pruned_prefix(basis):
     """The first layer as dense; the second on the model whose first is repaired."""
     made, ridge = planned(basis), 0.01
-    pruned = SequentialLeastSquares(ridge=ridge).cutter(basis)(made, silent)
-    views = ffn.ffns(pruned.model)
+    by = SequentialLeastSquares(ridge=ridge, correct=0.0)
+    views = ffn.ffns(by.cutter(basis)(made, silent).model)
     dense = ffn.ffns(basis.lm.model)
     x = recorded(basis.lm.model, basis.windows, 0)
-    first = ridged(x, dense[0].down, made.keep[0], ridge)
+    first = ridged(x, dense[0].down, made.keep[0], ridge, own_mean=True)
     torch.testing.assert_close(views[0].down.double(), first, rtol=2e-3, atol=2e-4)
-    half = prune(basis.lm, dataclasses.replace(
-        made, keep=(made.keep[0], torch.arange(24))
-    ))  # fmt: skip
-    repaired = ffn.with_down(half.model, [views[0].down, dense[1].down])
-    x = recorded(repaired, basis.windows, 1)
-    second = ridged(x, dense[1].down, made.keep[1], ridge)
+    x = recorded(half_repaired(basis, made, views[0].down), basis.windows, 1)
+    second = ridged(x, dense[1].down, made.keep[1], ridge, own_mean=True)
     torch.testing.assert_close(views[1].down.double(), second, rtol=2e-3, atol=2e-4)
+
+
+def test_correcting_aims_at_the_dense_stream(basis):
+    """The wanted output: what is missing from the pruned stream before the FFN."""
+    made, ridge = planned(basis), 0.01
+    views = ffn.ffns(
+        SequentialLeastSquares(ridge=ridge).cutter(basis)(made, silent).model
+    )
+    dense = ffn.ffns(basis.lm.model)
+    half = half_repaired(basis, made, views[0].down)
+    x = recorded(half, basis.windows, 1)
+    missing = streams(basis.lm.model, basis.windows) - streams(half, basis.windows)
+    goal = x @ dense[1].down.double().T + missing
+    second = ridged(x, dense[1].down, made.keep[1], ridge, own_mean=True, goal=goal)
+    torch.testing.assert_close(views[1].down.double(), second, rtol=2e-3, atol=5e-4)
+
+
+def half_repaired(basis, made, down):
+    """The dense model with its first layer cut and these output weights."""
+    keep = (made.keep[0], torch.arange(24))
+    half = prune(basis.lm, dataclasses.replace(made, keep=keep))
+    return ffn.with_down(half.model, [down, ffn.ffns(basis.lm.model)[1].down])
+
+
+def streams(model, windows):
+    """The residual stream after the second block, tokens below one another."""
+    twin, seen = ffn.twin(model), []
+    ffn.blocks(twin)[1].register_forward_hook(lambda *given: seen.append(given[2]))
+    with torch.inference_mode():
+        for window in windows:
+            twin(window[None])
+    return torch.cat([s.flatten(0, -2) for s in seen]).double()
+
+
+def test_correcting_is_refused_behind_a_norm(spec):
+    basis = basis_of(tiny_model("gemma2"), spec)
+    with pytest.raises(LLMRankError, match="set correct 0"):
+        SequentialLeastSquares().cutter(basis)
+    lm = SequentialLeastSquares(correct=0.0).cutter(basis)(planned(basis), silent)
+    assert outputs(lm, basis.windows).isfinite().all()
 
 
 def test_blocks_one_at_a_time_are_the_model(basis):

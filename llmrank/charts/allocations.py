@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from llmrank.allocation import Sensitivity
 from llmrank.charts.theme import SCORES, figure, layer_ticks, palette
 from llmrank.sensitivity import Searched
+from llmrank.spelling import share
 
 FLOOR = 1e-4
 """Nats per token: smaller costs are drawn alike, they are within the noise."""
@@ -39,7 +40,7 @@ def cost_map(
     fig.add_trace(
         go.Heatmap(
             z=z.log10().tolist(),
-            y=[f"{s:.0%}" for s in shares],
+            y=[share(s) for s in shares],
             customdata=z.tolist(),
             colorscale=SCORES,
             colorbar=bar,
@@ -83,8 +84,8 @@ def _removed(
     line = palette(dark).background
     return go.Scatter(
         x=list(range(len(removed))),
-        y=[_row(share, shares) for share in removed],
-        customdata=[f"{share:.1%}" for share in removed],
+        y=[_row(part, shares) for part in removed],
+        customdata=[share(part) for part in removed],
         mode="lines+markers",
         line={"color": line, "width": 3},
         marker={"size": 7, "color": line, "line": {"color": "#808080", "width": 1}},
@@ -93,11 +94,11 @@ def _removed(
     )
 
 
-def _row(share: float, shares: Sequence[float]) -> float:
+def _row(part: float, shares: Sequence[float]) -> float:
     """Return where a share lies among rows at 0, 1, 2 …, at most half a row out."""
-    if share <= shares[0]:
-        return max(-0.5, (share - shares[0]) / shares[0])
+    if part <= shares[0]:
+        return max(-0.5, (part - shares[0]) / shares[0])
     for row, (low, high) in enumerate(pairwise(shares)):
-        if share <= high:
-            return row + (share - low) / (high - low)
+        if part <= high:
+            return row + (part - low) / (high - low)
     return len(shares) - 0.5

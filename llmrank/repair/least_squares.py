@@ -137,6 +137,13 @@ def factor(
     return _factored(known.total, order, chosen)
 
 
+def penalty(moments: Float[Tensor, " n"], ridge: float) -> Float[Tensor, " n"]:
+    """Return what the diagonal grows by; 1 where no neuron ever fired."""
+    if not moments.any():
+        return torch.ones_like(moments)
+    return ridge * (OWN * moments + (1 - OWN) * moments.mean())
+
+
 def in_place(
     made: Factor, down: Float[Tensor, "d_model d_ff"], n_kept: int
 ) -> Float[Tensor, "d_model n_kept"]:
@@ -163,9 +170,7 @@ def _chosen_ridge(known: Moments, order: Tensor, down: Tensor) -> float:
 
 def _factored(gram: Tensor, order: Tensor, ridge: float) -> Factor:
     matrix = gram[order.to(gram.device)][:, order.to(gram.device)].double()
-    own = matrix.diagonal().clone()
-    penalty = ridge * (OWN * own + (1 - OWN) * own.mean())
-    matrix.diagonal().add_(penalty if own.any() else 1.0)
+    matrix.diagonal().add_(penalty(matrix.diagonal().clone(), ridge))
     lower, info = torch.linalg.cholesky_ex(matrix)
     if int(info) or not lower.isfinite().all():
         raise LLMRankError(
