@@ -629,7 +629,7 @@ def test_a_forecast_counts_the_tokens_that_are_left(spec, store, stages):
     run(dataclasses.replace(fresh, sparsities=(0.15,)), store, stages=stages)
     found = forecast(fresh, stages, store)
     pace = stages.tokens_per_s(spec.models[0])
-    assert found.seconds == pytest.approx(6 * 1024 / pace)  # no arena like this yet
+    assert found.seconds == pytest.approx(4 * 1024 / pace)  # two are known elsewhere
     run(fresh, store, stages=stages)
     assert forecast(fresh, stages, store).n_missing == 0
     assert "All 6 cells are measured." in forecast(fresh, stages, store).sentence

@@ -5,7 +5,7 @@ from math import nan
 
 import pandas as pd
 
-from llmrank.arena.axes import AXES
+from llmrank.arena.axes import AXES, Placed
 from llmrank.arena.runner import Entry
 from llmrank.comparison import Comparison
 from llmrank.spelling import interval, number, share
@@ -55,6 +55,45 @@ def latex(table: pd.DataFrame) -> str:
     style = printed(told[[c for c in told if c in wanted]]).style.hide(axis="index")
     style = style.format(escape="latex").format_index(escape="latex", axis="columns")
     return style.to_latex(hrules=True)
+
+
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table for the screen: figures sort as numbers, intervals stand beside.
+
+    Columns are titled as the axes are.
+    """
+    columns: dict[str, pd.Series] = {}
+    for name in (str(c) for c in table if not str(c).endswith(ENDS)):
+        title = AXES[name].title if name in AXES else name
+        columns[title] = table[name]
+        low, high = (f"{name}{end}" for end in ENDS)
+        if low in table and high in table:
+            ends = zip(table[low].tolist(), table[high].tolist(), strict=True)
+            texts = [_ends(*pair) for pair in ends]
+            columns[f"{title}: 95 %"] = pd.Series(texts, table.index)
+    return pd.DataFrame(columns)
+
+
+def chart_table(placed: Sequence[Placed]) -> pd.DataFrame:
+    """Return what a chart of two axes needs, one row per cell."""
+    rows = [
+        {
+            "model": p.entry.experiment.model.name,
+            "method": p.entry.method.name,
+            "sparsity": p.entry.experiment.pruning.sparsity,
+            "seed": p.entry.run.cell.seed,
+            **{name: getattr(p.x, end) for name, end in _ends_of("x").items()},
+            **{name: getattr(p.y, end) for name, end in _ends_of("y").items()},
+            "dominated": p.dominated,
+            "run": p.entry.run.id,
+        }
+        for p in placed
+    ]
+    return pd.DataFrame(rows)
+
+
+def _ends_of(axis: str) -> dict[str, str]:
+    return {axis: "value", f"{axis}_low": "low", f"{axis}_high": "high"}
 
 
 def _row(entry: Entry) -> dict[str, object]:
