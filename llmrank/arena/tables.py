@@ -32,7 +32,8 @@ def differing(table: pd.DataFrame) -> pd.DataFrame:
 
     The method and the sparsity stay; a table of one row loses what is empty.
     """
-    full = table.dropna(axis="columns", how="all").drop(columns=list(OWN))
+    own = [name for name in OWN if name in table]
+    full = table.drop(columns=own).dropna(axis="columns", how="all")
     if len(full) < 2:
         return full
     return full.loc[:, [c in ALWAYS or full[c].nunique(dropna=False) > 1 for c in full]]

@@ -22,8 +22,7 @@ SHOWN = "arena.id"
 
 _SET = "arena_set"
 PERCENT = ("10 %", "20 %", "30 %", "40 %", "50 %")
-USUAL__SET = "arena_set"
-PERCENT = ("20 %", "30 %", "50 %")
+USUAL_PERCENT = ("20 %", "30 %", "50 %")
 ABOUT = {
     "text": "Perplexity and top-1 on the evaluation text",
     "tasks": "The zero-shot tasks chosen in the sidebar, under Tasks and timing",
