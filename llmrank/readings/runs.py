@@ -95,7 +95,7 @@ def name(run: Run) -> str:
         return Method.of(run.experiment).name
     except LLMRankError:
         return (
-            f"{run.cell.recipe.get('criterion', {}).get('name', '')} (not known here)"
+            f"{run.cell.recipe.get('criterion', {}).get('name', '')} (not known to this version)"
         )
 
 
