@@ -94,9 +94,8 @@ def name(run: Run) -> str:
     try:
         return Method.of(run.experiment).name
     except LLMRankError:
-        return (
-            f"{run.cell.recipe.get('criterion', {}).get('name', '')} (not known to this version)"
-        )
+        criterion = run.cell.recipe.get("criterion", {}).get("name", "")
+        return f"{criterion} (not known to this version)"
 
 
 def time(stored: str | None) -> str:
