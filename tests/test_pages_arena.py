@@ -298,3 +298,52 @@ def test_the_arena_stays_the_same_when_another_setting_is_in_hand(asked):
     other = {"sparsity": "0.2", "criterion": "wanda"}
     assert choice(asked) == choice(asked | other)
     assert choice(asked) != choice(asked | {"samples": "3"})
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Two events: a first cell is done, and the arena may go on."""
+    reached, go_on = threading.Event(), threading.Event()
+    finish_run = Store.finish
+
+    def wait(self, run_id, found):
+        finish_run(self, run_id, found)
+        reached.set()
+        go_on.wait(60)
+
+    monkeypatch.setattr(Store, "finish", wait)
+    yield reached, go_on
+    go_on.set()
+
+
+def test_a_running_arena_fills_in_and_is_found_again_after_a_reload(opened, held):
+    reached, go_on = held
+    at = opened()
+    at.button(key="run_arena").click().run()
+    assert reached.wait(60)
+    job_id = at.session_state["jobs"]["arena"]
+    again = opened(jobs=f"arena.{job_id}")
+    assert not again.exception
+    assert again.button(key="run_arena").disabled
+    assert [b for b in again.main.button if b.key.startswith("stop_arena")]
+    assert len(cells_shown(again)) == 6
+    go_on.set()
+    at = finish(at, "arena", state="done")
+    assert "6 done" in captions(at)
+
+
+def test_two_visitors_at_once_measure_no_cell_twice(opened, held):
+    reached, go_on = held
+    one, other = opened(), opened()
+    one.button(key="run_arena").click().run()
+    assert reached.wait(60)
+    other.run()
+    assert not other.exception
+    assert set(cells_shown(other)["state"]) >= {"queued"}
+    other.button(key="run_arena").click().run()
+    go_on.set()
+    finish(one, "arena", state="done")
+    other = finish(other, "arena", state="done")
+    assert not other.exception
+    assert [r.state for r in Store().runs()] == ["done"] * 6
+    assert len(Store().arenas()) == 1

@@ -1,5 +1,7 @@
 """What an arena says: who is ahead, whether chance may be it, and when we lose."""
 
+import dataclasses
+
 import pandas as pd
 import pytest
 import torch
@@ -26,9 +28,11 @@ def placed(criterion, value, *, sparsity=0.3, nll=None, half=0.1, dominated=Fals
     e = Experiment(criterion=criterion, pruning=PruningSpec(sparsity=sparsity))
     found = None
     if nll is not None:
+        counts = {f.name: 100 for f in dataclasses.fields(Footprint)}
+        sizes = Footprint(**(counts | {"widths": (8,)}))
         half_right = torch.full((8,), 0.5).double()
         text = TextEvaluation((nll + NOISE).double(), half_right, "a mill", "x")
-        side = Side(Footprint(100, 80, 8, (8,), 400, 400, 100), text)
+        side = Side(sizes, text)
         found = Comparison(side, side)
     run = Run("id", "done", "", Cell(e.to_json(), 0, ("text",)), None, "now")
     y = Estimate(value, value - half, value + half, 8)

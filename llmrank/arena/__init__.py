@@ -6,7 +6,15 @@ from llmrank.arena.forecast import Forecast, forecast
 from llmrank.arena.grid import ArenaSpec, Method, cells, method
 from llmrank.arena.known import known
 from llmrank.arena.runner import Entry, entries, find, run, title
-from llmrank.arena.tables import as_table, chart_table, differing, latex, printed, shown
+from llmrank.arena.tables import (
+    as_table,
+    brief,
+    chart_table,
+    differing,
+    latex,
+    printed,
+    shown,
+)
 
 __all__ = [
     "AXES",
@@ -20,6 +28,7 @@ __all__ = [
     "Placed",
     "as_table",
     "asked",
+    "brief",
     "cells",
     "chart_table",
     "dense",

@@ -16,6 +16,11 @@ ALWAYS = ("method", "sparsity")
 OWN = ("run", "finished")
 """What differs from row to row by itself, and tells nothing."""
 
+PARTS = ("criterion", "allocation", "repair")
+
+ORIGIN = ("device", "dtype", "n_threads", "torch", "transformers", "llmrank")
+"""What is told of the versions and the machine."""
+
 ENDS = ("_low", "_high")
 
 
@@ -56,6 +61,19 @@ def latex(table: pd.DataFrame) -> str:
     style = printed(told[[c for c in told if c in wanted]]).style.hide(axis="index")
     style = style.format(escape="latex").format_index(escape="latex", axis="columns")
     return style.to_latex(hrules=True)
+
+
+def brief(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what tells the rows apart at a glance: what differs, the figures first.
+
+    The method's name says its parts; an origin that is not known yet differs in nothing
+    that is known.
+    """
+    told = differing(table).drop(columns=list(PARTS), errors="ignore")
+    known = {c: told[c].nunique() > 1 for c in ORIGIN if c in told}
+    told = told.drop(columns=[c for c, differs in known.items() if not differs])
+    first = [c for c in (*ALWAYS, "model", "seed", "state") if c in told]
+    return told[[*first, *(c for c in told if c not in first)]]
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,8 +129,7 @@ def _row(entry: Entry) -> dict[str, object]:
     for name in AXES:
         row |= _columns(name, entry.found)
     where = {} if run.origin is None else run.origin.environment
-    kept = ("device", "dtype", "n_threads", "torch", "transformers", "llmrank")
-    origin = {name: where.get(name) for name in kept}
+    origin = {name: where.get(name) for name in ORIGIN}
     return row | origin | {"finished": run.finished, "run": run.id}
 
 

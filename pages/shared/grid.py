@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote
 import streamlit as st
 
 from llmrank import arena
-from llmrank.arena import ArenaSpec, Entry
+from llmrank.arena import ArenaSpec, Entry, Forecast
 from llmrank.errors import LLMRankError, OptionError
 from llmrank.experiment import Experiment
 from llmrank.jobs import Job
@@ -85,10 +85,15 @@ def forecast(spec: ArenaSpec, store: Store) -> None:
         label = "Go on" if 0 < said.n_missing < said.n_cells else "Run the arena"
         if st.button(label, type="primary", disabled=busy, key="run_arena"):
             start(spec, store)
-        n_known = said.n_cells - said.n_missing
-        done = f" {counted(n_known, 'cell')} known already." if n_known else ""
-        st.caption(plain(said.sentence) + (done if said.n_missing else ""))
-    jobs.here(KIND)
+        if not jobs.active(KIND):
+            st.caption(plain(said.sentence) + _taken(said))
+
+
+def _taken(said: Forecast) -> str:
+    n_known = said.n_cells - said.n_missing
+    if not n_known or not said.n_missing:
+        return ""
+    return f" {counted(n_known, 'cell')} known already."
 
 
 def start(spec: ArenaSpec, store: Store) -> None:

@@ -45,8 +45,8 @@ def _show_chart(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> Non
     placed = arena.pareto(mine, across, up)
     if not placed:
         st.info(
-            f"No cell has both {AXES[across].title} and {AXES[up].title} yet; choose "
-            "other axes, or measure them."
+            f"No cell has both {AXES[across].title} and {AXES[up].title} yet. Cells "
+            "appear the moment they are measured; other axes may be known already."
         )
         return
     points = arena.chart_table(placed)
@@ -117,7 +117,7 @@ def _show_table(entries: Sequence[Entry]) -> None:
     if table.empty:
         st.caption("No cell is of these methods and sparsities.")
         return
-    _rows(arena.shown(arena.differing(table) if brief else table), list(table["run"]))
+    _rows(arena.shown(arena.brief(table) if brief else table), list(table["run"]))
     states = table["state"].value_counts()
     said = [f"{ICONS[name]} {n:,} {name}" for name, n in states.items()]
     st.caption(f"{counted(len(table), 'cell')}: {', '.join(said)}. Choose a row.")
