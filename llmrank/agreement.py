@@ -1,7 +1,8 @@
 """How far two criteria agree: on ranks, on what is dropped; and the extreme neurons."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 
 import pandas as pd
 import torch
@@ -84,6 +85,25 @@ def rank_correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> float | 
     if spread == 0:  # ranks are multiples of one half: exact
         return None
     return float((x @ y / spread).clamp(-1, 1))
+
+
+def correlations(
+    scores: Mapping[str, Sequence[Float[Tensor, " _"]]],
+) -> pd.DataFrame:
+    """Return Spearman's coefficient of each two criteria, its mean over the layers.
+
+    Neurons compete within their layer. A layer in which one of the two scores all
+    neurons alike says nothing and is left out; NaN where no layer says anything.
+    """
+    names = list(scores)
+    square = [[_mean_correlation(scores[a], scores[b]) for b in names] for a in names]
+    return pd.DataFrame(square, index=names, columns=names)
+
+
+def _mean_correlation(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
+    pairs = (rank_correlation(x, y) for x, y in zip(a, b, strict=True))
+    known = [found for found in pairs if found is not None]
+    return sum(known) / len(known) if known else nan
 
 
 def average_ranks(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:

@@ -18,7 +18,7 @@ from llmrank.criteria import CRITERIA, Criterion, LLMRank, criterion
 from llmrank.inspector import Neuron
 from llmrank.options import Option, described, options
 from llmrank.pruning import PruningPlan
-from pages.shared import access, cached, looks, panels, selected
+from pages.shared import access, beside, cached, looks, panels, selected
 
 AUTHORS = LLMRank(gamma=0.0, site="up")
 """The authors' code: activation at `up`'s output, and γ = 0 unless it is set."""
@@ -126,16 +126,7 @@ def show_extremes(scores: Scored) -> None:
                     ),
                 },
             )
-    show_way(selected.held())
-
-
-def show_way(held: Neuron | None) -> None:
-    """Lead to the neuron that is held, in the canvas."""
-    if held is None:
-        st.caption("Choose a row to hold that neuron, here and in Explore.")
-        return
-    words = f"Layer {held.layer}, neuron {held.index:,} in Explore"
-    st.page_link("pages/explore.py", label=words, icon=":material/arrow_forward:")
+    selected.show_way()
 
 
 @st.fragment
@@ -151,7 +142,7 @@ def show_other(scores: Scored, plan: PruningPlan) -> None:
             its_plan = cached.stages().plan(e.stage_specs._replace(criterion=other))
         found = agreement(scores, others, plan.keep, its_plan.keep)
         names = readings.names(e.criterion, other)
-        show_overlap(found, names, its_plan)
+        beside.show_overlap(found, names, its_plan, key="overlap")
         show_ranks(found, names, (scores, others), (plan, its_plan), layer)
 
 
@@ -174,24 +165,6 @@ def choose_other(n_layers: int) -> tuple[Criterion, int | None]:
         own = [o for o in options(CRITERIA[name]) if o.kind is not str or o.choices]
         values = {o.name: looks.choose("scores", o) for o in own}
     return criterion(name, **values), None if shown == "all" else int(shown)
-
-
-def show_overlap(
-    found: Agreement, names: tuple[str, str], its_plan: PruningPlan
-) -> None:
-    """Draw by layer how much of what one drops the other drops too."""
-    table = readings.agreement_table(found, its_plan)
-    panels.chart(
-        charts.overlap_bars(
-            [o.share for o in found.overlaps],
-            names=names,
-            by_chance=table["by_chance"].tolist(),
-            dark=panels.is_dark(),
-        ),
-        readings.of_overlap(found, names, its_plan.sparsity),
-        lambda: table,
-        key="overlap",
-    )
 
 
 def show_ranks(

@@ -8,6 +8,7 @@ from llmrank.agreement import (
     Overlap,
     agreement,
     average_ranks,
+    correlations,
     disagreements,
     extremes,
     overlap,
@@ -144,3 +145,26 @@ def test_a_criterion_turned_around_disagrees_most_at_the_ends():
 def test_layers_of_one_neuron_cannot_disagree():
     found = disagreements([torch.ones(1)] * 2, [torch.rand(1)] * 2, 5)
     assert found["apart"].tolist() == [0.0, 0.0]
+
+
+def test_correlations_are_the_mean_of_scipys_over_the_layers():
+    generator = torch.Generator().manual_seed(3)
+    scores = {
+        name: [torch.rand(n, generator=generator) for n in (7, 40)] for name in "abc"
+    }
+    table = correlations(scores)
+    for a in scores:
+        for b in scores:
+            by_layer = [
+                spearmanr(x.numpy(), y.numpy()).statistic
+                for x, y in zip(scores[a], scores[b], strict=True)
+            ]
+            assert table.loc[a, b] == pytest.approx(sum(by_layer) / 2)
+
+
+def test_a_layer_of_equal_scores_is_left_out_of_a_correlation():
+    flat = [torch.ones(4), torch.arange(4.0)]
+    other = [torch.arange(4.0), torch.arange(4.0)]
+    assert correlations({"a": flat, "b": other}).loc["a", "b"] == pytest.approx(1)
+    alone = correlations({"a": flat[:1], "b": other[:1]})
+    assert alone.isna().loc["a", "b"]

@@ -23,16 +23,19 @@ from llmrank.arena import (
     Entry,
     Method,
     as_table,
+    brief,
     cells,
     differing,
     entries,
     find,
     forecast,
+    known,
     latex,
     method,
     pareto,
     printed,
     run,
+    shown,
 )
 from llmrank.arena.axes import dominated
 from llmrank.arena.origins import origin, weights_sample
@@ -49,8 +52,9 @@ from llmrank.models import ModelSpec, load
 from llmrank.pruning import PruningSpec, plan, prune
 from llmrank.repair import Bias, LeastSquares, NoRepair
 from llmrank.settings import METHOD
+from llmrank.spelling import interval
 from llmrank.stages import Stages
-from llmrank.store import Store
+from llmrank.store import Cell, Store
 
 BENCHMARK = BenchmarkSpec(prompt_tokens=8, new_tokens=2, repeats=2)
 
@@ -629,7 +633,7 @@ def test_a_forecast_counts_the_tokens_that_are_left(spec, store, stages):
     run(dataclasses.replace(fresh, sparsities=(0.15,)), store, stages=stages)
     found = forecast(fresh, stages, store)
     pace = stages.tokens_per_s(spec.models[0])
-    assert found.seconds == pytest.approx(6 * 1024 / pace)  # no arena like this yet
+    assert found.seconds == pytest.approx(4 * 1024 / pace)  # two are known elsewhere
     run(fresh, store, stages=stages)
     assert forecast(fresh, stages, store).n_missing == 0
     assert "All 6 cells are measured." in forecast(fresh, stages, store).sentence
@@ -766,6 +770,64 @@ def test_printed_values_carry_their_intervals(timed):
     assert text["sparsity"].tolist() == ["25 %", "50 %", "25 %", "50 %"]
     assert text["parameters"][0] == f"{timed[0].run.n_params:,}"
     assert "perplexity_low" not in text
+
+
+def test_a_brief_table_has_the_figures_first_and_no_origin_that_is_one(timed):
+    table = as_table(timed)
+    told = list(brief(table))
+    assert told[:2] == ["method", "sparsity"]
+    assert "perplexity" in told
+    assert not {"criterion", "repair", "device", "torch", "run"} & set(told)
+    waiting = table.assign(device=[None, *table["device"].tolist()[1:]])
+    assert "device" not in brief(waiting)
+    other = table.assign(device=["cuda", *table["device"].tolist()[1:]])
+    assert "device" in brief(other)
+
+
+def test_a_table_for_the_screen_has_numbers_and_their_intervals_beside(timed):
+    table = as_table(timed)
+    screen = shown(brief(table))
+    assert screen["perplexity"].tolist() == table["perplexity"].tolist()
+    low, high = table.loc[0, "perplexity_low"], table.loc[0, "perplexity_high"]
+    assert screen["perplexity: 95 %"][0] == interval(low, high)
+    assert "perplexity_low" not in screen
+
+
+def test_a_grid_in_which_nothing_is_finished_has_a_table(spec, store):
+    asked = [Cell(e.to_json(), 0, spec.measures) for e in cells(spec)]
+    arena_id = store.add_arena(spec.to_json(), asked)
+    told = brief(as_table(entries(arena_id, store)))
+    assert len(told) == len(asked)
+    assert "perplexity" not in told
+
+
+def test_what_another_arena_measured_is_known_before_anything_runs(spec, store, stages):
+    assert known(spec, store) == ()
+    done = run(spec, store, stages=stages)
+    fewer = dataclasses.replace(spec, methods=spec.methods[:1])
+    assert find(fewer, store) is None
+    there = known(fewer, store)
+    assert [e.run.id for e in there] == [e.run.id for e in done[: len(there)]]
+    assert all(e.found is not None for e in there)
+    timed = dataclasses.replace(fewer, measures=("text", "latency"))
+    assert known(timed, store) == ()  # they measured less, and other benchmarks
+
+
+def test_runs_of_another_text_do_not_stand_beside_what_is_known(
+    spec, store, tiny_text, tmp_path
+):
+    text = tmp_path / "own.txt"
+    text.write_text(tiny_text.read_text("utf-8"), "utf-8")
+    evaluation = dataclasses.replace(spec.base.evaluation, eval_text=str(text))
+    base = dataclasses.replace(spec.base, evaluation=evaluation)
+    own = dataclasses.replace(spec, base=base)
+    first = dataclasses.replace(own, methods=spec.methods[:1])
+    run(first, store, stages=Stages())
+    assert len(known(own, store)) == 2
+    text.write_text(tiny_text.read_text("utf-8")[::-1], "utf-8")
+    second = dataclasses.replace(own, methods=spec.methods[1:])
+    done = run(second, store, stages=Stages())
+    assert {e.run.id for e in known(own, store)} == {e.run.id for e in done}
 
 
 def test_latex_is_a_booktabs_table_with_everything_escaped(timed):

@@ -423,3 +423,87 @@ def test_the_toolbar_saves_pictures_and_offers_no_upload():
     for config in (charts.CONFIG, charts.SVG_CONFIG):
         assert config["showSendToCloud"] is False
         assert config["plotlyServerURL"] == ""
+
+
+def a_pareto(**changes) -> pd.DataFrame:
+    rows = [
+        ("wanda", 0.2, 100.0, 1.4, False, "r1"),
+        ("wanda", 0.5, 80.0, 4.0, True, "r2"),
+        ("llm-rank", 0.2, 100.0, 1.9, True, "r3"),
+        ("llm-rank", 0.5, 80.0, 3.0, False, "r4"),
+    ]
+    columns = ["method", "sparsity", "x", "y", "dominated", "run"]
+    table = pd.DataFrame(rows, columns=columns).assign(seed=0)
+    for axis, half in (("x", 0.0), ("y", 0.1)):
+        table[f"{axis}_low"] = table[axis] - half
+        table[f"{axis}_high"] = table[axis] + half
+    return table.assign(**changes)
+
+
+def drawn_pareto(points, **more):
+    titles = ("parameters", "perplexity, × dense")
+    methods = ["wanda", "random", "llm-rank"]
+    return charts.pareto_chart(points, titles=titles, methods=methods, **more)
+
+
+def test_pareto_fades_what_is_dominated_and_keeps_every_interval():
+    fig = drawn_pareto(a_pareto(), dense=(120.0, 1.0))
+    points = [t for t in fig.data if t.mode == "markers" and t.name != "dense"]
+    alphas = {t.customdata[0][0]: t.marker.color for t in points}
+    assert {run: c.endswith(",1)") for run, c in alphas.items()} == {
+        "r1": True, "r2": False, "r3": False, "r4": True,
+    }  # fmt: skip
+    assert [t.error_y.array[0] for t in points] == pytest.approx([0.1] * 4)
+    assert [t.error_x.array[0] for t in points] == [0.0] * 4
+    dense = next(t for t in fig.data if t.name == "dense")
+    assert (dense.x[0], dense.y[0]) == (120.0, 1.0)
+    assert dense.marker.color == LIGHT.neutral
+
+
+def test_pareto_names_each_method_once_and_keeps_its_colour_and_symbol():
+    fig = drawn_pareto(a_pareto())
+    named = [t.name for t in fig.data if t.showlegend]
+    assert named == ["wanda", "llm-rank"]
+    alone = drawn_pareto(a_pareto().query("method == 'llm-rank'"))
+    looks = [
+        {(t.marker.symbol, t.marker.color) for t in f.data
+         if t.mode == "markers" and t.legendgroup == "llm-rank"}
+        for f in (fig, alone)
+    ]  # fmt: skip
+    assert looks[0] == looks[1]
+    symbols = {t.legendgroup: t.marker.symbol for t in fig.data if t.mode == "markers"}
+    assert symbols["wanda"] != symbols["llm-rank"]
+
+
+def test_pareto_of_a_wide_range_is_logarithmic_and_of_shares_is_not():
+    wide = drawn_pareto(a_pareto(y=[1.4, 400.0, 1.9, 3.0]))
+    assert wide.layout.yaxis.type == "log"
+    assert drawn_pareto(a_pareto()).layout.yaxis.type is None
+    shares = drawn_pareto(a_pareto(y=[0.01, 0.4, 0.5, 0.6]))
+    assert shares.layout.yaxis.type is None
+
+
+def test_pareto_leaves_out_an_interval_without_ends():
+    fig = drawn_pareto(a_pareto(y_high=float("inf"), y_low=float("-inf")))
+    points = [t for t in fig.data if t.mode == "markers"]
+    assert {bar for t in points for bar in t.error_y.array} == {0.0}
+
+
+def test_pareto_of_nothing_is_an_empty_chart():
+    fig = drawn_pareto(a_pareto().iloc[:0], dense=(120.0, 1.0))
+    assert [t.name for t in fig.data] == ["dense"]
+
+
+def test_correlations_are_drawn_from_minus_one_to_one_with_their_values():
+    square = [[1.0, -0.25], [-0.25, 1.0]]
+    table = pd.DataFrame(square, index=["a", "<b>"], columns=["a", "<b>"])
+    fig = charts.correlation_map(table, dark=True)
+    [heat] = fig.data
+    assert (heat.zmin, heat.zmax) == (-1, 1)
+    assert heat.text[0][1] == "-0.25"
+    assert list(fig.layout.xaxis.ticktext) == ["a", "&lt;b&gt;"]
+
+
+def test_a_correlation_that_is_not_defined_has_no_value():
+    table = pd.DataFrame([[1.0, float("nan")], [float("nan"), 1.0]], ["a", "b"])
+    assert charts.correlation_map(table).data[0].text[0][1] == ""

@@ -1,13 +1,25 @@
 """The arena: many methods on the same models, texts and clock, and who is ahead."""
 
-from llmrank.arena.axes import AXES, Axis, Placed, pareto
+from llmrank.arena.asking import PAPER, USUAL, asked, offered, written
+from llmrank.arena.axes import AXES, Axis, Placed, dense, pareto
 from llmrank.arena.forecast import Forecast, forecast
 from llmrank.arena.grid import ArenaSpec, Method, cells, method
+from llmrank.arena.known import known
 from llmrank.arena.runner import Entry, entries, find, run, title
-from llmrank.arena.tables import as_table, differing, latex, printed
+from llmrank.arena.tables import (
+    as_table,
+    brief,
+    chart_table,
+    differing,
+    latex,
+    printed,
+    shown,
+)
 
 __all__ = [
     "AXES",
+    "PAPER",
+    "USUAL",
     "ArenaSpec",
     "Axis",
     "Entry",
@@ -15,15 +27,23 @@ __all__ = [
     "Method",
     "Placed",
     "as_table",
+    "asked",
+    "brief",
     "cells",
+    "chart_table",
+    "dense",
     "differing",
     "entries",
     "find",
     "forecast",
+    "known",
     "latex",
     "method",
+    "offered",
     "pareto",
     "printed",
     "run",
+    "shown",
     "title",
+    "written",
 ]

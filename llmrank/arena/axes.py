@@ -68,6 +68,15 @@ def pareto(entries: Sequence[Entry], x: str, y: str) -> tuple[Placed, ...]:
     return tuple(Placed(*p, bool(m)) for p, m in zip(placed, marks, strict=True))
 
 
+def dense(placed: Sequence[Placed], x: str, y: str) -> tuple[float, float] | None:
+    """Return where the dense model of cells of one model is, or None."""
+    found = placed[0].entry.found if placed else None
+    ends = [None if found is None else AXES[name].dense(found) for name in (x, y)]
+    if ends[0] is None or ends[1] is None:
+        return None
+    return ends[0].value, ends[1].value
+
+
 def dominated(
     values: Float[np.ndarray, "n_points 2"],
 ) -> Bool[np.ndarray, " n_points"]:

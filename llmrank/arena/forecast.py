@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from llmrank.allocation import Uniform
 from llmrank.arena.grid import ArenaSpec, cells
-from llmrank.arena.runner import find
+from llmrank.arena.known import known_runs
 from llmrank.calibration import CalibrationSpec
 from llmrank.decoding import BenchmarkSpec
 from llmrank.experiment import Experiment
@@ -46,10 +46,9 @@ class Forecast:
 
 
 def forecast(spec: ArenaSpec, stages: Stages, store: Store) -> Forecast:
-    """Estimate the time of the cells that are not done, one model after the other."""
+    """Estimate the time of the cells that are not measured, here or elsewhere."""
     grid = cells(spec)
-    arena_id = find(spec, store)
-    runs = {} if arena_id is None else store.places(arena_id)
+    runs = known_runs(spec, store)
     done = {place for place, run in runs.items() if run.state == "done"}
     missing = [e for place, e in enumerate(grid) if place not in done]
     per_model = [_seconds(spec, m, missing, stages, store) for m in spec.models]

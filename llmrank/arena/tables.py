@@ -5,7 +5,7 @@ from math import nan
 
 import pandas as pd
 
-from llmrank.arena.axes import AXES
+from llmrank.arena.axes import AXES, Placed
 from llmrank.arena.runner import Entry
 from llmrank.comparison import Comparison
 from llmrank.spelling import interval, number, share
@@ -15,6 +15,11 @@ ALWAYS = ("method", "sparsity")
 
 OWN = ("run", "finished")
 """What differs from row to row by itself, and tells nothing."""
+
+PARTS = ("criterion", "allocation", "repair")
+
+ORIGIN = ("device", "dtype", "n_threads", "torch", "transformers", "llmrank")
+"""What is told of the versions and the machine."""
 
 ENDS = ("_low", "_high")
 
@@ -32,7 +37,8 @@ def differing(table: pd.DataFrame) -> pd.DataFrame:
 
     The method and the sparsity stay; a table of one row loses what is empty.
     """
-    full = table.dropna(axis="columns", how="all").drop(columns=list(OWN))
+    own = [name for name in OWN if name in table]
+    full = table.drop(columns=own).dropna(axis="columns", how="all")
     if len(full) < 2:
         return full
     return full.loc[:, [c in ALWAYS or full[c].nunique(dropna=False) > 1 for c in full]]
@@ -57,6 +63,58 @@ def latex(table: pd.DataFrame) -> str:
     return style.to_latex(hrules=True)
 
 
+def brief(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what tells the rows apart at a glance: what differs, the figures first.
+
+    The method's name says its parts; an origin that is not known yet differs in nothing
+    that is known.
+    """
+    told = differing(table).drop(columns=list(PARTS), errors="ignore")
+    known = {c: told[c].nunique() > 1 for c in ORIGIN if c in told}
+    told = told.drop(columns=[c for c, differs in known.items() if not differs])
+    first = [c for c in (*ALWAYS, "model", "seed", "state") if c in told]
+    return told[[*first, *(c for c in told if c not in first)]]
+
+
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table for the screen: figures sort as numbers, intervals stand beside.
+
+    Columns are titled as the axes are.
+    """
+    columns: dict[str, pd.Series] = {}
+    for name in (str(c) for c in table if not str(c).endswith(ENDS)):
+        title = AXES[name].title if name in AXES else name
+        columns[title] = table[name]
+        low, high = (f"{name}{end}" for end in ENDS)
+        if low in table and high in table:
+            ends = zip(table[low].tolist(), table[high].tolist(), strict=True)
+            texts = [_ends(*pair) for pair in ends]
+            columns[f"{title}: 95 %"] = pd.Series(texts, table.index)
+    return pd.DataFrame(columns)
+
+
+def chart_table(placed: Sequence[Placed]) -> pd.DataFrame:
+    """Return what a chart of two axes needs, one row per cell."""
+    rows = [
+        {
+            "model": p.entry.experiment.model.name,
+            "method": p.entry.method.name,
+            "sparsity": p.entry.experiment.pruning.sparsity,
+            "seed": p.entry.run.cell.seed,
+            **{name: getattr(p.x, end) for name, end in _ends_of("x").items()},
+            **{name: getattr(p.y, end) for name, end in _ends_of("y").items()},
+            "dominated": p.dominated,
+            "run": p.entry.run.id,
+        }
+        for p in placed
+    ]
+    return pd.DataFrame(rows)
+
+
+def _ends_of(axis: str) -> dict[str, str]:
+    return {axis: "value", f"{axis}_low": "low", f"{axis}_high": "high"}
+
+
 def _row(entry: Entry) -> dict[str, object]:
     of, run = entry.experiment, entry.run
     row: dict[str, object] = {
@@ -71,8 +129,7 @@ def _row(entry: Entry) -> dict[str, object]:
     for name in AXES:
         row |= _columns(name, entry.found)
     where = {} if run.origin is None else run.origin.environment
-    kept = ("device", "dtype", "n_threads", "torch", "transformers", "llmrank")
-    origin = {name: where.get(name) for name in kept}
+    origin = {name: where.get(name) for name in ORIGIN}
     return row | origin | {"finished": run.finished, "run": run.id}
 
 

@@ -1,6 +1,6 @@
 """Plotly figures of scores, plans and measurements; plain tensors and tables go in."""
 
-from llmrank.charts.agreements import overlap_bars, rank_scatter
+from llmrank.charts.agreements import correlation_map, overlap_bars, rank_scatter
 from llmrank.charts.allocations import cost_map, search_chart
 from llmrank.charts.heatmap import score_heatmap
 from llmrank.charts.measurements import (
@@ -9,6 +9,7 @@ from llmrank.charts.measurements import (
     tradeoff,
     widths_chart,
 )
+from llmrank.charts.pareto import pareto_chart
 from llmrank.charts.scores import distributions, score_distribution
 from llmrank.charts.theme import CONFIG, DIFFERENCES, SCORES, SVG_CONFIG, template
 
@@ -17,10 +18,12 @@ __all__ = [
     "DIFFERENCES",
     "SCORES",
     "SVG_CONFIG",
+    "correlation_map",
     "cost_map",
     "distributions",
     "latency_chart",
     "overlap_bars",
+    "pareto_chart",
     "rank_scatter",
     "score_distribution",
     "score_heatmap",

@@ -1,7 +1,8 @@
-"""Two criteria side by side: rank against rank, and what both would drop."""
+"""Criteria side by side: rank against rank, what both would drop, all at once."""
 
 from collections.abc import Sequence
 
+import pandas as pd
 import plotly.graph_objects as go
 import torch
 from jaxtyping import Float, Int
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from llmrank.agreement import average_ranks
 from llmrank.charts.theme import (
+    DIFFERENCES,
     Palette,
     caption,
     figure,
@@ -162,3 +164,30 @@ def _sampled(n_drawn: int, n_neurons: int) -> str:
         return f"{n_neurons:,} neurons"
     drawn = f"{n_drawn:,} of {n_neurons:,} neurons drawn"
     return f"{drawn} (random, seed {SAMPLE_SEED})"
+
+
+def correlation_map(table: pd.DataFrame, *, dark: bool = False) -> go.Figure:
+    """Draw how much each two criteria agree on ranks, from −1 to 1.
+
+    Args:
+        table: a square of correlations with the criteria's names on both sides.
+        dark: draw for the dark theme.
+    """
+    names = [plain(str(name)) for name in table.index]
+    values = table.to_numpy(dtype=float)
+    fig = figure(dark=dark, height=120 + 34 * max(len(names), 4), x="", y="")
+    places = list(range(len(names)))
+    fig.add_trace(
+        go.Heatmap(
+            x=places, y=places, z=values, zmin=-1, zmax=1, colorscale=DIFFERENCES,
+            text=[["" if v != v else f"{v:.2f}" for v in row] for row in values],
+            texttemplate="%{text}", xgap=1, ygap=1,
+            customdata=[[[a, b] for b in names] for a in names],
+            colorbar={"title": {"text": "Spearman"}, "thickness": 12},
+            hovertemplate="%{customdata[0]}, %{customdata[1]}: %{z:.3f}<extra></extra>",
+        )
+    )  # fmt: skip
+    ticks = {"tickvals": places, "ticktext": names, "showgrid": False}
+    fig.update_xaxes(ticks | {"tickangle": -35})
+    fig.update_yaxes(ticks | {"autorange": "reversed"})
+    return fig

@@ -3,6 +3,7 @@
 from llmrank.readings.networks import of_network
 from llmrank.readings.scores import (
     names,
+    of_disagreements,
     of_distribution,
     of_distributions,
     of_extremes,
@@ -26,6 +27,7 @@ __all__ = [
     "layer_table",
     "names",
     "neuron_table",
+    "of_disagreements",
     "of_distribution",
     "of_distributions",
     "of_extremes",

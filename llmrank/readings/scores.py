@@ -145,6 +145,21 @@ def of_ranks(found: Agreement, names: tuple[str, str], layer: int | None) -> str
     return f"{said}; {only}, {names[1]} alone {o.n_b - o.n_both:,}."
 
 
+def of_disagreements(apart: pd.DataFrame, names: tuple[str, str]) -> str:
+    """Say on which neuron two criteria differ most, and who ranks it higher."""
+    if apart.empty or apart["apart"].iloc[0] == 0:
+        return f"{names[0]} and {names[1]} rank every neuron alike."
+    most = apart.iloc[0]
+    higher, lower = names if most["apart"] > 0 else names[::-1]
+    first, second = (int(most[c]) for c in ("rank_a", "rank_b"))
+    if most["apart"] < 0:
+        first, second = second, first
+    return (
+        f"They differ most on layer {int(most['layer'])}, neuron "
+        f"{int(most['neuron']):,}: rank {first:,} by {higher}, {second:,} by {lower}."
+    )
+
+
 def of_rho(criterion: LLMRank, zero_share: float) -> str:
     """Say what θ and γ decide about the ranking, for the weights at hand."""
     if criterion.variant == "modified":

@@ -11,6 +11,7 @@ from llmrank.models import ModelShape, ModelSpec
 from llmrank.speeds import SpeedPoint
 from llmrank.stability import Parts
 from llmrank.stages import Stages
+from llmrank.store import Store
 
 
 @st.cache_resource(show_spinner=False)
@@ -59,3 +60,15 @@ def zero_share(model: ModelSpec) -> float:
 def parts() -> Memo[Parts]:
     """The calibration read in parts, by model, calibration and what is needed."""
     return Memo(2)
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> Store:
+    """The database of results; what it refuses at opening is not remembered."""
+    return Store()
+
+
+@st.cache_resource(show_spinner=False)
+def unkept() -> Memo[str | None]:
+    """Why a measurement could not be kept, by experiment."""
+    return Memo(64)

@@ -116,7 +116,7 @@ def _setting(name: str) -> None:
 
 
 def _widget(o: Option, label: str, value: Any) -> Any:
-    key = f"control_{o.name}"
+    key = state.control(o.name)
     if len(o.choices) > 3:
         at = o.choices.index(value)
         return st.selectbox(label, o.choices, at, help=o.help, key=key)
@@ -143,7 +143,7 @@ def _widget(o: Option, label: str, value: Any) -> Any:
 def _text(name: str, label: str) -> None:
     """Offer the embedded text or an upload, kept under the hash of its content."""
     uploaded = st.file_uploader(
-        label, type=["txt", "md"], help=declared()[name].help, key=f"control_{name}"
+        label, type=["txt", "md"], help=declared()[name].help, key=state.control(name)
     )
     if uploaded is not None:
         try:

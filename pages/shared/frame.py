@@ -9,6 +9,8 @@ PAGES = {
     "Explore": "pages/explore.py",
     "Prune": "pages/prune.py",
     "Compare": "pages/compare.py",
+    "Arena": "pages/arena.py",
+    "Runs": "pages/runs.py",
     "Scores": "pages/scores.py",
     "Graph": "pages/graph.py",
 }

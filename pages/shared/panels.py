@@ -17,6 +17,7 @@ from llmrank.folders import named_path
 from llmrank.jobs import Job
 from llmrank.settings import command_line
 from llmrank.spelling import counted, number, share
+from llmrank.store import Store
 from llmrank.summary import PAIRED, as_fast, times_spread
 from pages.shared import access, cached, jobs
 from pages.shared.words import plain
@@ -36,11 +37,19 @@ def panel() -> Iterator[None]:
 
 def measure(e: Experiment, label: str = "Measure it", *, primary: bool = True) -> None:
     """Offer the whole job: score, cut, and measure dense beside pruned."""
+    unkept = cached.unkept().peek(e)
+    if unkept is not None:
+        st.warning(f"Measured, but not kept for Runs: {plain(unkept)}")
     kind = "primary" if primary else "secondary"
     busy = jobs.active("measure")
-    if not st.button(label, type=kind, disabled=busy, key=f"measure_{label}"):
-        return
+    if st.button(label, type=kind, disabled=busy, key=f"measure_{label}"):
+        start_measuring(e)
+
+
+def start_measuring(e: Experiment) -> None:
+    """Do the whole job in the worker, and keep what it measures."""
     access.check(e)
+    unkept = cached.unkept()
     stages, reports, points = cached.stages(), cached.reports(), cached.speeds()
 
     def work(job: Job) -> Report:
@@ -51,10 +60,20 @@ def measure(e: Experiment, label: str = "Measure it", *, primary: bool = True) -
         timed = speeds.of_comparison(measured.comparison)
         if timed is not None:
             points.put((e.model, e.benchmark, timed.widths), timed)
+        unkept.put(e, _kept(measured))
         return measured
 
     title = f"Measuring {share(e.pruning.sparsity)} by {e.criterion.name}"
     jobs.start("measure", title, work, key=e)
+
+
+def _kept(measured: Report) -> str | None:
+    """Keep a measurement among the runs; return why it could not be, if so."""
+    try:
+        Store().keep(measured)
+    except LLMRankError as error:
+        return str(error)
+    return None
 
 
 def has_scores(e: Experiment) -> bool:
@@ -218,7 +237,12 @@ def is_dark() -> bool:
 
 
 def chart(
-    fig: go.Figure, reading: str, data: Callable[[], pd.DataFrame], *, key: str
+    fig: go.Figure,
+    reading: str,
+    data: Callable[[], pd.DataFrame],
+    *,
+    key: str,
+    on_select: Callable[[], None] | None = None,
 ) -> None:
     """Show how to read a chart, the chart, and how to take it along.
 
@@ -227,6 +251,7 @@ def chart(
         reading: one sentence computed from the data.
         data: makes the table behind the chart, when somebody asks for it.
         key: of the chart, and the name of its files.
+        on_select: called when a point is chosen, which `st.session_state[key]` tells.
     """
     st.markdown(reading)
     config = charts.CONFIG
@@ -239,6 +264,8 @@ def chart(
         key=key,
         config=config | {"toImageButtonOptions": named},
         alt=reading,
+        on_select=on_select or "ignore",
+        selection_mode="points",
     )
     with (
         st.container(horizontal=True, horizontal_alignment="right"),

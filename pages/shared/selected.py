@@ -128,6 +128,16 @@ def choosable(
     )
 
 
+def show_way() -> None:
+    """Lead to the neuron that is held, in the canvas."""
+    at = held()
+    if at is None:
+        st.caption("Choose a row to hold that neuron, here and in Explore.")
+        return
+    words = f"Layer {at.layer}, neuron {at.index:,} in Explore"
+    st.page_link("pages/explore.py", label=words, icon=":material/arrow_forward:")
+
+
 def _about(table: pd.DataFrame, brush: Range, by_rank: bool) -> str:
     order = "ranks" if by_rank else "indices"
     first = brush.first + by_rank

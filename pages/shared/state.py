@@ -15,6 +15,7 @@ LINK_EXTRAS = ("jobs", "view")
 _ENTRY = "settings"
 _VIEW = "view"
 _COMPLAINTS = "link_complaints"
+_ADOPTED = "adopted"
 
 
 def chosen() -> dict[str, Any]:
@@ -31,8 +32,20 @@ def choose(name: str, value: Any) -> None:
 
 def take(name: str, value: Any) -> None:
     """Set a setting from elsewhere than its control, which follows; a callback."""
-    st.session_state.pop(f"control_{name}", None)
+    st.session_state.pop(control(name), None)
     choose(name, value)
+
+
+def adopt(of: Experiment) -> None:
+    """Take another experiment in hand; every control starts anew from its settings."""
+    st.session_state[_ENTRY] = settings(of)
+    st.session_state[_ADOPTED] = st.session_state.get(_ADOPTED, 0) + 1
+
+
+def control(name: str) -> str:
+    """Return the key of a setting's control, another one after each adoption."""
+    generation = st.session_state.get(_ADOPTED, 0)
+    return f"control_{name}_{generation}" if generation else f"control_{name}"
 
 
 def current() -> Experiment:

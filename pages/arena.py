@@ -1,0 +1,44 @@
+"""Arena: which method is best?"""
+
+from pages.shared.frame import frame
+
+e = frame("Arena", "Which method is best?")
+
+import streamlit as st
+
+from llmrank import arena
+from llmrank.arena import ArenaSpec
+from llmrank.jobs import JobView
+from llmrank.store import Store
+from pages.shared import beside, cached, grid, jobs, panels, standings
+from pages.shared.words import plain
+
+
+def show(spec: ArenaSpec, store: Store) -> None:
+    """Show how the arena stands: live while it runs, else as it is kept."""
+
+    def draw(seen: JobView | None = None) -> None:
+        published = None if seen is None else seen.partial
+        if isinstance(published, tuple) and published[0] == spec:
+            entries = published[1]
+        else:
+            entries = arena.known(spec, store)
+        standings.show(spec, entries, e)
+
+    if jobs.active(grid.KIND):
+        jobs.live(grid.KIND, draw)
+        return
+    draw()
+
+
+with panels.panel():
+    store = cached.store()
+    if store.notice:
+        st.warning(plain(store.notice))
+    spec = grid.asked(e, store)
+    with panels.panel():
+        grid.forecast(spec, store)
+    with panels.panel():
+        show(spec, store)
+    with panels.panel():
+        beside.show(e, spec)

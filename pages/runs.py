@@ -1,0 +1,200 @@
+"""Runs: what did I measure before?"""
+
+from pages.shared.frame import frame
+
+e = frame("Runs", "What did I measure before?")
+
+import json
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from llmrank.arena import Entry
+from llmrank.readings import runs as readings
+from llmrank.spelling import counted
+from llmrank.store import Run, Store
+from pages.shared import access, cached, grid, panels, state, taken
+from pages.shared.words import plain
+
+TABLE, ARENAS = "runs_table", "runs_arenas"
+FILTERS = {"model": "Models", "criterion": "Criteria", "state": "States"}
+MOST = 6
+"""How many runs fit side by side."""
+
+
+def show_runs(store: Store) -> None:
+    """List the runs, and what can be done with those that are chosen."""
+    runs = store.runs()
+    if not runs:
+        st.markdown(
+            "Nothing is kept yet. Whatever is measured, here or in a terminal, is kept "
+            "with its recipe, seed, texts, versions and every timing. **Next:** "
+            "measure the setting in hand, or let methods compete."
+        )
+        panels.measure(e, "Measure the setting in hand")
+        st.page_link(
+            "pages/arena.py", label="Arena: which method is best?",
+            icon=":material/arrow_forward:",
+        )  # fmt: skip
+        return
+    table = filters(readings.runs_table(runs))
+    if table.empty:
+        st.caption(f"None of {counted(len(runs), 'run')} is like that.")
+        return
+    chosen = choose(table, {run.id: run for run in runs})
+    st.caption(
+        f"{len(table):,} of {counted(len(runs), 'run')}, the newest first; choose one "
+        "to open it, two or more to compare them."
+    )
+    with panels.panel():
+        show_chosen(chosen, table, store)
+
+
+def filters(table: pd.DataFrame) -> pd.DataFrame:
+    """Draw the filters and return the rows that pass them."""
+    chosen = {}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for column, label in FILTERS.items():
+            values = sorted(table[column].unique())
+            chosen[column] = st.multiselect(label, values, key=f"runs_{column}")
+        text = st.text_input("Containing", key="runs_text", placeholder="any words")
+    return readings.filtered(table, chosen, text)
+
+
+def choose(table: pd.DataFrame, runs: dict[str, Run]) -> list[Run]:
+    """Show the table and return the runs whose rows are chosen."""
+    event = st.dataframe(
+        table.drop(columns=["criterion", "run"]),
+        hide_index=True,
+        key=TABLE,
+        on_select="rerun",
+        selection_mode="multi-row",
+        height=min(420, 38 + 35 * len(table)),
+        column_config={
+            "finished": st.column_config.TextColumn("finished, UTC"),
+            "sparsity": st.column_config.NumberColumn(format="percent"),
+            "perplexity": st.column_config.NumberColumn(format="%.4g"),
+            "ratio": st.column_config.NumberColumn("× dense", format="%.3f"),
+            "parameters": st.column_config.NumberColumn(format="localized"),
+        },
+    )
+    ids = table["run"].tolist()
+    return [runs[ids[row]] for row in event.selection.rows if row < len(ids)]
+
+
+def show_chosen(chosen: Sequence[Run], table: pd.DataFrame, store: Store) -> None:
+    """Offer what can be done with the runs that are chosen, or with all that are shown.
+
+    Exports are made of all rows shown where none is chosen.
+    """
+    ids = [run.id for run in chosen]
+    found = store.comparisons(ids)
+    entries = [Entry(run, found.get(run.id)) for run in chosen]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        show_exports(ids, table, store)
+        show_delete(ids, store)
+    if len(chosen) == 1:
+        show_one(entries[0])
+    elif len(chosen) > MOST:
+        st.info(f"At most {MOST} runs are shown side by side; choose fewer.")
+    elif chosen:
+        st.markdown("**Side by side**: the settings that differ, and every figure.")
+        st.dataframe(readings.side_by_side(entries), key="runs_beside")
+
+
+def show_one(entry: Entry) -> None:
+    """Show one run: what it measured, and the ways to go on with it."""
+    run = entry.run
+    with st.container(border=True):
+        st.markdown(f"**{plain(readings.name(run))}** · {run.state}")
+        if run.reason:
+            st.error(plain(run.reason))
+        if entry.found is not None and run.origin is not None:
+            panels.numbers(entry.found, run.origin.environment)
+        taken.show_ways(run, entry.found, key="runs_open")
+        if st.button(
+            "Measure it again", key="runs_again",
+            help="All of it, with today's texts and versions; this run stays",
+        ):  # fmt: skip
+            state.adopt(run.experiment)
+            panels.start_measuring(state.current())
+        taken.show_recipe(run.experiment)
+
+
+def show_exports(ids: Sequence[str], table: pd.DataFrame, store: Store) -> None:
+    """Offer the chosen runs, or else all shown, as files."""
+    wanted = list(ids) or table["run"].tolist()
+
+    def as_json() -> str:
+        found = store.comparisons(wanted)
+        entries = [Entry(store.run(i), found.get(i)) for i in wanted]
+        return json.dumps(readings.exported(entries), indent=1)
+
+    st.download_button(
+        "JSON", as_json, "llm-rank-runs.json", "application/json", key="runs_json",
+        on_click="ignore", icon=":material/download:",
+    )  # fmt: skip
+    panels.csv(lambda: table[table["run"].isin(wanted)], key="runs")
+
+
+def show_delete(ids: Sequence[str], store: Store) -> None:
+    """Delete what is chosen, once that is confirmed; never on a shared server."""
+    if access.is_shared():
+        st.caption("This server is shared: whoever runs it deletes runs.")
+        return
+    with st.popover(
+        f"Delete {counted(len(ids), 'run')}" if ids else "Delete",
+        disabled=not ids, icon=":material/delete:", key="runs_delete_ask",
+    ):  # fmt: skip
+        st.markdown("All they measured is lost, in every arena too.")
+        if st.button("Delete for good", type="primary", key="runs_delete"):
+            store.delete(ids)
+            st.session_state.pop(TABLE, None)
+            st.rerun()
+
+
+def show_arenas(store: Store) -> None:
+    """List the arenas; one that is chosen opens on its page."""
+    arenas = store.arenas()
+    if not arenas:
+        return
+    st.subheader("Arenas", anchor=False)
+    event = st.dataframe(
+        readings.arenas_table(arenas).drop(columns="id"),
+        hide_index=True,
+        key=ARENAS,
+        on_select="rerun",
+        selection_mode="single-row",
+    )
+    chosen = [arenas[row] for row in event.selection.rows if row < len(arenas)]
+    if not chosen:
+        st.caption("Choose an arena to open it.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Open it in Arena", type="primary", key="open_arena"):
+            state.view(grid.SHOWN, chosen[0].id)
+            st.switch_page("pages/arena.py")
+        show_delete_arena(chosen[0].id, store)
+
+
+def show_delete_arena(arena_id: str, store: Store) -> None:
+    """Delete the description of an arena; its runs stay."""
+    if access.is_shared():
+        return
+    with st.popover("Delete", icon=":material/delete:", key="arena_delete_ask"):
+        st.markdown("The list of its cells is lost; what it measured stays as runs.")
+        if st.button("Delete the arena", type="primary", key="arena_delete"):
+            store.delete_arena(arena_id)
+            st.session_state.pop(ARENAS, None)
+            st.rerun()
+
+
+with panels.panel():
+    store = cached.store()
+    if store.notice:
+        st.warning(plain(store.notice))
+    with panels.panel():
+        show_runs(store)
+    with panels.panel():
+        show_arenas(store)

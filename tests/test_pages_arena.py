@@ -1,0 +1,349 @@
+"""Arena: the grid, its forecast, live standings, the chosen cell, criteria compared."""
+
+import sqlite3
+import threading
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from visitor import finish, open_page, said
+
+from llmrank import arena, settings
+from llmrank.arena import Method
+from llmrank.criteria import LLMRank, Wanda
+from llmrank.errors import LLMRankError
+from llmrank.repair import LeastSquares
+from llmrank.store import Store
+from pages.shared import cached
+
+pytestmark = pytest.mark.slow  # some seconds each
+
+PAGE = "pages/arena.py"
+CHOICE = "arena.methods.wanda|llm-rank|random,arena.sparsities.30 %25|50 %25"
+
+
+@pytest.fixture(autouse=True)
+def database(tmp_path, monkeypatch):
+    """A database of this test's own."""
+    file = tmp_path / "results.sqlite3"
+    monkeypatch.setenv("LLMRANK_DB", str(file))
+    cached.store.clear()
+    yield file
+    monkeypatch.undo()
+    cached.store.clear()
+
+
+@pytest.fixture(scope="module")
+def asked(tiny_folder, tiny_text):
+    """The settings of an arena of a second or two."""
+    return {
+        "model": str(tiny_folder),
+        "device": "cpu",
+        "calibration_text": str(tiny_text),
+        "eval_text": str(tiny_text),
+        "samples": "2",
+        "seq_len": "64",
+        "eval_tokens": "1024",
+        "prompt_tokens": "8",
+        "new_tokens": "2",
+        "repeats": "2",
+        "sparsity": "0.5",
+    }
+
+
+@pytest.fixture
+def opened(asked):
+    """A function that opens the page with three methods at two sparsities."""
+
+    def by_link(view: str = CHOICE, **more: str) -> AppTest:
+        return open_page(PAGE, **(asked | more), view=view)
+
+    return by_link
+
+
+def choice(asked, **changes):
+    e = settings.experiment(asked)
+    grid = {
+        "methods": ("wanda", "llm-rank", "random"),
+        "sparsities": (0.3, 0.5),
+        "seeds": (0,),
+        "measures": ("text", "latency"),
+    }
+    return arena.asked(e, **(grid | changes))
+
+
+def captions(at: AppTest) -> str:
+    return "\n".join(c.value for c in at.main.caption)
+
+
+def run_it(at: AppTest) -> AppTest:
+    at.button(key="run_arena").click().run()
+    return finish(at, "arena", state="done")
+
+
+def cells_shown(at: AppTest):
+    return at.dataframe[0].value
+
+
+def test_before_it_starts_the_page_says_how_many_cells_and_that_time_is_unknown(opened):
+    cached.stages.clear()
+    at = opened()
+    assert not at.exception
+    assert "6 of 6 cells to measure" in captions(at)
+    assert "is known once a text was read here" in captions(at)
+    assert "Nothing of this choice is measured yet" in said(at)
+    assert not at.button(key="run_arena").disabled
+
+
+def test_an_arena_runs_from_the_page_and_is_what_the_library_measures(opened, asked):
+    at = run_it(opened())
+    assert not at.exception
+    assert "All 6 cells are measured" in captions(at)
+    assert at.button(key="run_arena").disabled
+    spec = choice(asked)
+    kept = arena.entries(arena.find(spec, Store()), Store())
+    shown = cells_shown(at)
+    assert shown["perplexity"].tolist() == [
+        e.found.pruned.text.perplexity.value for e in kept
+    ]
+    assert len({e.method.name for e in kept}) == 3
+    first = "At 50 % removed, "
+    reading = next(m.value for m in at.main.markdown if m.value.startswith(first))
+    best = min(
+        (e for e in kept if e.experiment.pruning.sparsity == 0.5),
+        key=lambda e: e.found.perplexity_ratio.value,
+    )
+    assert reading.startswith(f"{first}**{best.method.name}** has the best perplexity")
+
+
+def test_a_measured_choice_is_there_at_once_for_another_visitor(opened):
+    run_it(opened())
+    at = opened()
+    assert "All 6 cells are measured" in captions(at)
+    assert len(cells_shown(at)) == 6
+
+
+def test_a_smaller_choice_takes_what_is_known_and_says_so(opened):
+    run_it(opened())
+    at = opened(CHOICE.replace("|random", "|l1"))
+    assert "2 of 6 cells to measure" in captions(at)
+    assert "4 cells known already" in captions(at)
+    assert len(cells_shown(at)) == 4
+    assert at.button(key="run_arena").label == "Go on"
+
+
+def test_the_method_in_hand_is_added_by_a_button(opened):
+    at = opened(theta="0.25")
+    at.button(key="add_in_hand").click().run()
+    box = next(m for m in at.main.multiselect if m.label == "Methods")
+    assert box.value == ["wanda", "llm-rank", "random", "llm-rank:theta=0.25"]
+    assert "8 of 8 cells" in captions(at)
+
+
+@pytest.mark.parametrize(
+    ("view", "sentence"),
+    [
+        ("arena.methods.wanda|nonsense", "unknown part of a method"),
+        ("arena.methods.wanda,arena.sparsities.many", "is no number"),
+        ("arena.methods.wanda,arena.sparsities.100", "sparsity must"),
+        ("arena.methods.wanda,arena.measures.tasks", "none is named"),
+        ("arena.id.0123456789abcdef", "there is no arena"),
+    ],
+)
+def test_what_is_no_grid_is_one_sentence(opened, view, sentence):
+    at = opened(view)
+    assert not at.exception
+    assert [sentence in e.value for e in at.main.error] == [True]
+
+
+def test_a_chosen_cell_shows_its_recipe_and_opens_as_the_experiment(opened, asked):
+    run_it(opened())
+    spec = choice(asked)
+    kept = arena.entries(arena.find(spec, Store()), Store())
+    chosen = next(e for e in kept if e.method == Method(Wanda()))
+    at = opened(f"{CHOICE},arena.cell.{chosen.run.id}")
+    shown = [c.value for c in at.main.code]
+    assert settings.command_line(chosen.experiment) in shown
+    assert settings.snippet(chosen.experiment) in shown
+    at.button(key="arena_open_Compare").click().run()
+    assert not at.exception
+    assert at.sidebar.selectbox(key="control_criterion_1").value == "wanda"
+    assert at.sidebar.slider(key="control_sparsity_1").value == 30.0
+    in_hand = settings.experiment(settings.applicable(at.session_state["settings"]))
+    assert in_hand == chosen.experiment
+    assert at.table  # what it measured stands there without measuring again
+
+
+def test_a_failed_cell_says_why_and_the_rest_is_there(opened, asked, monkeypatch):
+    def refuse(_self, _graphs):
+        raise LLMRankError("the graph has holes")
+
+    monkeypatch.setattr(Wanda, "layers", refuse)
+    cached.stages.clear()
+    at = run_it(opened())
+    assert sorted(set(cells_shown(at)["state"])) == ["done", "failed"]
+    kept = arena.entries(arena.find(choice(asked), Store()), Store())
+    failed = next(e for e in kept if e.run.state == "failed")
+    at = opened(f"{CHOICE},arena.cell.{failed.run.id}")
+    assert any(failed.run.reason in e.value.replace("\\", "") for e in at.main.error)
+    assert "failed" in captions(at)
+
+
+def test_a_stopped_arena_goes_on_where_it_was(opened, monkeypatch):
+    reached = threading.Event()
+    finish_run = Store.finish
+
+    def after_one(self, run_id, found):
+        finish_run(self, run_id, found)
+        reached.set()
+
+    monkeypatch.setattr(Store, "finish", after_one)
+    at = opened()
+    at.button(key="run_arena").click().run()
+    assert reached.wait(60)
+    stop = [b for b in at.main.button if b.key.startswith("stop_arena")]
+    if stop:
+        stop[0].click().run()
+    at = finish(at, "arena")
+    n_done = sum(r.state == "done" for r in Store().runs())
+    assert n_done >= 1
+    if n_done < 6:
+        assert at.button(key="run_arena").label == "Go on"
+        at = run_it(at)
+    assert sum(r.state == "done" for r in Store().runs()) == 6
+
+
+def test_filters_and_brief_columns(opened):
+    at = run_it(opened())
+    brief = set(cells_shown(at))
+    assert {"method", "sparsity", "perplexity"} <= brief
+    assert "device" not in brief
+    at.toggle(key="arena_brief").set_value(False).run()
+    assert "device" in set(cells_shown(at))
+    at.multiselect(key="arena_only_method").set_value(["wanda"]).run()
+    assert set(cells_shown(at)["method"]) == {"wanda"}
+    at.multiselect(key="arena_only_sparsity").set_value([0.5]).run()
+    assert len(cells_shown(at)) == 1
+    assert not at.exception
+
+
+def test_criteria_are_compared_after_one_button(opened, asked):
+    cached.stages.clear()
+    at = opened()
+    at.button(key="criteria").click().run()
+    at = finish(at, "criteria", state="done")
+    assert not at.exception
+    assert any("rank most alike" in m.value for m in at.main.markdown)
+    table = at.dataframe[-1].value
+    e = settings.experiment(asked)
+    known = cached.stages()
+    first, second = (
+        known.scores(e.model, e.calibration, c).normalised for c in (Wanda(), LLMRank())
+    )
+    at_most = table.iloc[0]
+    layer, neuron = int(at_most["layer"]), int(at_most["neuron"])
+    higher = int((first[layer] > first[layer][neuron]).sum())
+    assert at_most["rank_a"] == higher + 1
+    higher = int((second[layer] > second[layer][neuron]).sum())
+    assert at_most["rank_b"] == higher + 1
+
+
+def test_a_damaged_database_is_moved_aside_and_said(opened, database):
+    database.write_text("no database " * 100)
+    at = opened()
+    assert not at.exception
+    assert any("was damaged" in w.value for w in at.main.warning)
+    assert at.button(key="run_arena")
+
+
+def test_a_database_that_cannot_be_is_one_sentence(opened, database, monkeypatch):
+    monkeypatch.setenv("LLMRANK_DB", str(database.parent))
+    at = opened()
+    assert not at.exception
+    assert ["is no file" in e.value for e in at.main.error] == [True]
+
+
+def test_a_locked_database_is_one_sentence(opened, database, monkeypatch):
+    at = opened()
+    monkeypatch.setattr(cached, "store", lambda: Store(wait_s=0.2))
+    with sqlite3.connect(database) as other:
+        other.execute("BEGIN IMMEDIATE")
+        at.run()
+        at.button(key="run_arena").click().run()
+        at = finish(at, "arena", state="failed")
+        assert not at.exception
+        assert any("is locked by another process" in e.value for e in at.main.error)
+        other.rollback()
+
+
+def test_a_read_only_database_is_shown_and_running_says_why(opened, monkeypatch):
+    run_it(opened())
+    cached.store.clear()
+    monkeypatch.setattr("os.access", lambda *_, **__: False)
+    at = opened(CHOICE.replace("|random", "|l1"))
+    assert not at.exception
+    assert len(cells_shown(at)) == 4
+    at.button(key="run_arena").click().run()
+    at = finish(at, "arena", state="failed")
+    assert any("not written to" in e.value for e in at.main.error)
+
+
+def test_words_of_a_method_come_back():
+    for words in arena.offered():
+        assert arena.written(arena.method(words)) == words
+    by = Method(LLMRank(theta=0.25), repair=LeastSquares())
+    assert arena.method(arena.written(by)) == by
+
+
+def test_the_arena_stays_the_same_when_another_setting_is_in_hand(asked):
+    other = {"sparsity": "0.2", "criterion": "wanda"}
+    assert choice(asked) == choice(asked | other)
+    assert choice(asked) != choice(asked | {"samples": "3"})
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Two events: a first cell is done, and the arena may go on."""
+    reached, go_on = threading.Event(), threading.Event()
+    finish_run = Store.finish
+
+    def wait(self, run_id, found):
+        finish_run(self, run_id, found)
+        reached.set()
+        go_on.wait(60)
+
+    monkeypatch.setattr(Store, "finish", wait)
+    yield reached, go_on
+    go_on.set()
+
+
+def test_a_running_arena_fills_in_and_is_found_again_after_a_reload(opened, held):
+    reached, go_on = held
+    at = opened()
+    at.button(key="run_arena").click().run()
+    assert reached.wait(60)
+    job_id = at.session_state["jobs"]["arena"]
+    again = opened(jobs=f"arena.{job_id}")
+    assert not again.exception
+    assert again.button(key="run_arena").disabled
+    assert [b for b in again.main.button if b.key.startswith("stop_arena")]
+    assert len(cells_shown(again)) == 6
+    go_on.set()
+    at = finish(at, "arena", state="done")
+    assert "6 done" in captions(at)
+
+
+def test_two_visitors_at_once_measure_no_cell_twice(opened, held):
+    reached, go_on = held
+    one, other = opened(), opened()
+    one.button(key="run_arena").click().run()
+    assert reached.wait(60)
+    other.run()
+    assert not other.exception
+    assert set(cells_shown(other)["state"]) >= {"queued"}
+    other.button(key="run_arena").click().run()
+    go_on.set()
+    finish(one, "arena", state="done")
+    other = finish(other, "arena", state="done")
+    assert not other.exception
+    assert [r.state for r in Store().runs()] == ["done"] * 6
+    assert len(Store().arenas()) == 1

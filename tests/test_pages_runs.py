@@ -1,0 +1,249 @@
+"""Runs: found again, filtered, compared, opened, measured again, exported, deleted."""
+
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from visitor import finish, open_page, said
+
+from llmrank import arena, settings
+from llmrank.arena import Entry
+from llmrank.readings import runs as readings
+from llmrank.stages import Stages
+from llmrank.store import Store
+from pages.shared import cached
+
+pytestmark = pytest.mark.slow  # some seconds each
+
+PAGE = "pages/runs.py"
+
+
+@pytest.fixture(autouse=True)
+def database(tmp_path, monkeypatch):
+    """A database of this test's own."""
+    file = tmp_path / "results.sqlite3"
+    monkeypatch.setenv("LLMRANK_DB", str(file))
+    cached.store.clear()
+    yield file
+    monkeypatch.undo()
+    cached.store.clear()
+    cached.reports.clear()
+
+
+@pytest.fixture(scope="module")
+def asked(tiny_folder, tiny_text):
+    """The settings of a measurement of a second or two."""
+    return {
+        "model": str(tiny_folder),
+        "device": "cpu",
+        "calibration_text": str(tiny_text),
+        "eval_text": str(tiny_text),
+        "samples": "2",
+        "seq_len": "64",
+        "eval_tokens": "1024",
+        "prompt_tokens": "8",
+        "new_tokens": "2",
+        "repeats": "2",
+        "sparsity": "0.5",
+    }
+
+
+@pytest.fixture
+def entries(asked):
+    """Four runs of a small arena."""
+    spec = arena.asked(
+        settings.experiment(asked), ("wanda", "l1"), (0.25, 0.5), (0,), ("text",)
+    )
+    return arena.run(spec, Store(), stages=Stages())
+
+
+def opened(asked, **more: str) -> AppTest:
+    return open_page(PAGE, **(asked | more))
+
+
+def runs_shown(at: AppTest):
+    return at.dataframe[0].value
+
+
+def choose(at: AppTest, *rows: int) -> AppTest:
+    """Choose rows as a click does, which AppTest's tables cannot."""
+    at.session_state["runs_table"] = {"selection": {"rows": list(rows), "columns": []}}
+    return at.run()
+
+
+def test_an_empty_database_says_what_to_do_next(asked):
+    at = opened(asked)
+    assert not at.exception
+    assert "Nothing is kept yet" in said(at)
+    assert at.button(key="measure_Measure the setting in hand")
+
+
+def test_what_a_page_measures_is_found_here(asked):
+    at = opened(asked)
+    at.button(key="measure_Measure the setting in hand").click().run()
+    at = finish(at, "measure", state="done")
+    assert not at.exception
+    assert not at.main.warning
+    [run] = Store().runs()
+    assert runs_shown(at)["perplexity"].tolist() == [run.perplexity]
+    assert run.experiment == settings.experiment(asked)
+    assert set(run.cell.measures) >= {"text", "latency"}
+
+
+def test_a_measurement_that_cannot_be_kept_is_measured_and_says_so(
+    asked, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LLMRANK_DB", str(tmp_path))  # a folder
+    at = open_page("pages/compare.py", **asked)
+    at.button(key="measure_Measure dense and pruned").click().run()
+    at = finish(at, "measure", state="done")
+    assert not at.exception
+    assert at.table
+    assert ["not kept for Runs" in w.value for w in at.main.warning] == [True]
+
+
+def test_every_run_is_listed_the_newest_first(asked, entries):
+    at = opened(asked)
+    shown = runs_shown(at)
+    assert sorted(shown["method"]) == ["l1", "l1", "wanda", "wanda"]
+    by_id = {r.id: r.perplexity for r in Store().runs()}
+    assert shown["perplexity"].tolist() == list(by_id.values())
+    assert set(by_id) == {e.run.id for e in entries}
+
+
+def test_filters_narrow_the_table(asked, entries):
+    assert entries
+    at = opened(asked)
+    at.multiselect(key="runs_criterion").set_value(["wanda"]).run()
+    assert runs_shown(at)["method"].tolist() == ["wanda", "wanda"]
+    at.text_input(key="runs_text").set_value("0.25").run()
+    assert runs_shown(at)["sparsity"].tolist() == [0.25]
+    at.text_input(key="runs_text").set_value("[no( such").run()
+    assert not at.exception
+    assert any("None of 4 runs" in c.value for c in at.main.caption)
+
+
+def test_one_run_opens_and_the_settings_become_its_own(asked, entries):
+    assert entries
+    at = choose(opened(asked), 0)
+    run = Store().runs()[0]
+    assert settings.command_line(run.experiment) in [c.value for c in at.main.code]
+    at.button(key="runs_open_Compare").click().run()
+    assert not at.exception
+    in_hand = settings.experiment(settings.applicable(at.session_state["settings"]))
+    assert in_hand == run.experiment
+    assert (
+        at.sidebar.selectbox(key="control_criterion_1").value
+        == run.cell.recipe["criterion"]["name"]
+    )
+    shown = at.table[0].value
+    dense = Store().comparison(run.id).dense.text.perplexity.value
+    assert any(f"{dense:.0f}"[:2] in str(v) for v in shown["Dense"])
+
+
+def test_a_control_follows_what_was_opened_and_can_be_moved_again(asked, entries):
+    assert entries
+    at = choose(opened(asked), 0)
+    at.button(key="runs_open_Explore").click().run()
+    at.switch_page("pages/compare.py").run()
+    at.sidebar.slider(key="control_sparsity_1").set_value(60.0).run()
+    assert at.session_state["settings"]["sparsity"] == 0.6
+
+
+def test_two_runs_stand_side_by_side_with_what_differs(asked, entries):
+    assert entries
+    at = choose(opened(asked), 0, 2)
+    beside = next(d.value for d in at.dataframe if "criterion.name" in d.value.index)
+    assert beside.shape[1] == 2
+    assert "calibration.samples" not in beside.index
+    assert "model.name" not in beside.index
+    assert "perplexity" in beside.index
+
+
+def test_a_run_is_measured_again_beside_the_old_one(asked, entries):
+    assert entries
+    at = choose(opened(asked), 0)
+    before = Store().runs()[0]
+    at.button(key="runs_again").click().run()
+    at = finish(at, "measure", state="done")
+    newest = Store().runs()[0]
+    assert len(Store().runs()) == 5
+    assert newest.experiment == before.experiment
+    assert newest.perplexity == pytest.approx(before.perplexity, rel=1e-6)
+
+
+def test_deleting_asks_first_and_deletes_only_what_is_chosen(asked, entries):
+    assert entries
+    at = choose(opened(asked), 1)
+    victim = Store().runs()[1].id
+    at.button(key="runs_delete").click().run()
+    assert not at.exception
+    left = [r.id for r in Store().runs()]
+    assert len(left) == 3
+    assert victim not in left
+    assert len(runs_shown(at)) == 3
+
+
+def test_nobody_deletes_on_a_shared_server(asked, entries, monkeypatch):
+    assert entries
+    monkeypatch.setenv("LLMRANK_SHARED", "1")
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", "/")
+    at = choose(opened(asked), 0)
+    assert "runs_delete" not in {b.key for b in at.main.button}
+    assert any("whoever runs it" in c.value for c in at.main.caption)
+
+
+def test_an_arena_opens_on_its_page(asked, entries):
+    at = opened(asked)
+    at.session_state["runs_arenas"] = {"selection": {"rows": [0], "columns": []}}
+    at.run()
+    at.button(key="open_arena").click().run()
+    assert not at.exception
+    assert any("All 4 cells are measured" in c.value for c in at.main.caption)
+    assert len(at.dataframe[0].value) == len(entries)
+
+
+def test_deleting_an_arena_leaves_its_runs(asked, entries):
+    at = opened(asked)
+    at.session_state["runs_arenas"] = {"selection": {"rows": [0], "columns": []}}
+    at.run()
+    at.button(key="arena_delete").click().run()
+    assert Store().arenas() == ()
+    assert len(Store().runs()) == len(entries)
+
+
+def test_a_run_that_another_visitor_deletes_meanwhile_breaks_nothing(asked, entries):
+    at = choose(opened(asked), 3)
+    Store().delete([e.run.id for e in entries[:2]])
+    at.run()
+    assert not at.exception
+    assert len(runs_shown(at)) == 2
+
+
+def test_exports_hold_the_recipe_and_every_sample(entries):
+    store = Store()
+    found = store.comparisons([e.run.id for e in entries])
+    plain = readings.exported([Entry(e.run, found[e.run.id]) for e in entries])
+    back = json.loads(json.dumps(plain))
+    assert [r["recipe"] for r in back] == [e.run.cell.recipe for e in entries]
+    first = back[0]["measured"]["pruned"]["perplexity"]["value"]
+    assert first == entries[0].found.pruned.text.perplexity.value
+
+
+def test_a_run_of_a_newer_version_is_listed_all_the_same(entries):
+    import dataclasses
+
+    cell = dataclasses.replace(
+        entries[0].run.cell,
+        recipe=entries[0].run.cell.recipe | {"criterion": {"name": "of-tomorrow"}},
+    )
+    run = dataclasses.replace(entries[0].run, cell=cell)
+    table = readings.runs_table([run])
+    assert table["method"].tolist() == ["of-tomorrow (not known to this version)"]
+
+
+def test_a_database_that_cannot_be_is_one_sentence(asked, tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMRANK_DB", str(tmp_path))
+    at = opened(asked)
+    assert not at.exception
+    assert ["is no file" in e.value for e in at.main.error] == [True]
