@@ -14,7 +14,7 @@ from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningPlan, descending
 from llmrank.repair import Cutter
 
-SHARES = (0.15, 0.3, 0.5, 0.7, 0.85)
+SHARES = (0.2, 0.4, 0.6, 0.85)
 """Shares of a layer's neurons at which its cost is measured."""
 
 OFFSPRING = 8

@@ -92,7 +92,7 @@ def test_measuring_costs_counts_and_stops(trial):
 
     with pytest.raises(CancelledError):
         sensitivity(trial.reads, trial.scores, trial.cut, progress=stop)
-    assert told == [(0, 10), (1, 10), (2, 10), (3, 10)]
+    assert told == [(0, 8), (1, 8), (2, 8), (3, 8)]
 
 
 # Search

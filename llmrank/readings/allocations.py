@@ -8,7 +8,7 @@ from llmrank.spelling import counted, number, share
 
 
 def of_costs(costs: Sensitivity) -> str:
-    """Say which layer costs most and which least, where half of it is removed."""
+    """Say which layer costs most and which least, where about half of it is removed."""
     at = min(costs.sparsities[1:], key=lambda s: abs(s - 0.5))
     own = [costs.cost(layer, at) for layer in range(len(costs.costs))]
     most, least = own.index(max(own)), own.index(min(own))

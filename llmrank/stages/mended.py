@@ -18,7 +18,7 @@ from llmrank.stages.kept import SearchFile
 from llmrank.stages.scored import Scored
 from llmrank.stages.specs import StageSpecs
 
-TRIAL_TOKENS = 2048
+TRIAL_TOKENS = 1024
 """Of the calibration tokens, those on which widths are tried."""
 
 
