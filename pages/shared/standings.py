@@ -143,6 +143,7 @@ def _rows(shown: pd.DataFrame, runs: list[str]) -> None:
         name: st.column_config.NumberColumn(format="%.4g")
         for name in shown.select_dtypes("float")
     }
+    fixed = {"method": st.column_config.TextColumn(width="medium")}
     percent = {"sparsity": st.column_config.NumberColumn(format="percent")}
     st.dataframe(
         shown,
@@ -151,7 +152,7 @@ def _rows(shown: pd.DataFrame, runs: list[str]) -> None:
         on_select=take,
         selection_mode="single-row",
         selection_default={"selection": {"rows": rows}},
-        column_config=numbers | percent,
+        column_config=numbers | percent | fixed,
     )
 
 
