@@ -57,7 +57,9 @@ def filters(table: pd.DataFrame) -> pd.DataFrame:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for column, label in FILTERS.items():
             values = sorted(table[column].unique())
-            chosen[column] = st.multiselect(label, values, key=f"runs_{column}")
+            chosen[column] = st.multiselect(
+                label, values, placeholder="all", key=f"runs_{column}"
+            )
         text = st.text_input("Containing", key="runs_text", placeholder="any words")
     return readings.filtered(table, chosen, text)
 

@@ -90,7 +90,10 @@ def test_the_nearest_sparsity_stands_for_one_that_is_not_measured():
     said = of_pareto(points, "perplexity_ratio", 0.3)
     assert said.startswith("At 20 % removed, **l2**")
     assert "is alone so far" in said
-    assert "2 of 2 points are dominated by no other" in said
+    assert "faded" not in said
+    points.append(placed(L1(), 5.0, sparsity=0.5, dominated=True))
+    said = of_pareto(points, "perplexity_ratio", 0.3)
+    assert "2 of 3 points are dominated by no other; the rest is faded" in said
 
 
 def test_nothing_is_said_of_nothing():

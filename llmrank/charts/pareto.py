@@ -1,6 +1,7 @@
 """Many methods on two axes at once: who is on the front, who is dominated."""
 
 from collections.abc import Iterator, Sequence
+from math import log10
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -18,7 +19,7 @@ from llmrank.charts.theme import (
 WIDE_RANGE = 10
 """Highest over lowest value from which an axis is logarithmic."""
 
-FADED = 0.3
+FADED = 0.4
 HEIGHT = 520
 
 
@@ -52,7 +53,7 @@ def pareto_chart(
     known = points if dense is None else _with(points, dense)
     for axis, update in (("x", fig.update_xaxes), ("y", fig.update_yaxes)):
         if len(known) and _is_wide(known[axis]):
-            update(type="log")
+            update(type="log", range=_decades(known[axis]))
     fig.update_layout(legend={"y": -0.16, "yanchor": "top"}, clickmode="event+select")
     return fig
 
@@ -72,7 +73,7 @@ def _dense(at: tuple[float, float], colours: Palette) -> go.Scatter:
 def _method(
     name: str, rows: pd.DataFrame, place: int, colours: Palette
 ) -> Iterator[go.Scatter]:
-    """Draw the way over sparsities, then what is dominated, then the front."""
+    """Draw the way over sparsities, what is dominated, the front, and the legend."""
     colour = colours.series[place % len(colours.series)]
     name = plain(name)
     yield go.Scatter(
@@ -85,19 +86,20 @@ def _method(
         showlegend=False,
         hoverinfo="skip",
     )  # fmt: skip
-    is_named = False
-    for hidden, alpha in ((False, 1.0), (True, FADED)):
+    marker = {"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 9}
+    for hidden, alpha in ((True, FADED), (False, 1.0)):
         some = rows[rows["dominated"] == hidden]
         if len(some):
-            yield _points(name, some, place, faded(colour, alpha), named=not is_named)
-            is_named = True
+            yield _points(name, some, marker | {"color": faded(colour, alpha)})
+    yield go.Scatter(
+        x=[None], y=[None], mode="markers", name=name, legendgroup=name,
+        marker=marker | {"color": colour},
+    )  # fmt: skip
 
 
-def _points(
-    name: str, rows: pd.DataFrame, place: int, colour: str, *, named: bool
-) -> go.Scatter:
+def _points(name: str, rows: pd.DataFrame, marker: dict[str, object]) -> go.Scatter:
     """Draw points with their intervals; colour is never alone."""
-    bars = {axis: _bars(rows, axis) | {"color": colour} for axis in ("x", "y")}
+    bars = {a: _bars(rows, a) | {"color": marker["color"]} for a in ("x", "y")}
     return go.Scatter(
         x=rows["x"].tolist(),
         y=rows["y"].tolist(),
@@ -106,8 +108,8 @@ def _points(
         mode="markers",
         name=name,
         legendgroup=name,
-        showlegend=named,
-        marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 9, "color": colour},
+        showlegend=False,
+        marker=marker,
         customdata=rows[["run", "sparsity", "seed"]].to_numpy().tolist(),
         hovertemplate="%{customdata[1]:.0%} removed, seed %{customdata[2]}"
         "<br>%{x:.4~g}, %{y:.4~g}",
@@ -128,6 +130,12 @@ def _with(points: pd.DataFrame, dense: tuple[float, float]) -> pd.DataFrame:
     return pd.concat(
         [here.astype(float), pd.DataFrame([dense], columns=["x", "y"], dtype=float)]
     )
+
+
+def _decades(values: pd.Series) -> list[float]:
+    """Make room for the points; an endless interval may leave the picture."""
+    low, high = log10(values.min()), log10(values.max())
+    return [low - 0.08 * (high - low), high + 0.08 * (high - low)]
 
 
 def _is_wide(values: pd.Series) -> bool:

@@ -31,9 +31,7 @@ def of_pareto(placed: Sequence[Placed], y: str, sparsity: float) -> str:
     removed = share(best.entry.experiment.pruning.sparsity)
     said = f"At {removed} removed, {_named(best)} has the best {axis.title}, "
     said += _spread(best.y)
-    front = sum(not p.dominated for p in placed)
-    points = f"{front} of {counted(len(placed), 'point')}"
-    rest = f" {points} are dominated by no other; the rest is faded."
+    rest = _front(placed)
     if not others:
         return f"{said}, and is alone so far.{rest}"
     tied = [p for p in others if not is_behind(p, best, y)]
@@ -72,6 +70,14 @@ def of_correlations(table: pd.DataFrame) -> str:
         f"{said}, {_clean(least[0])} and {_clean(least[1])} least "
         f"({pairs[least]:.2f}); 1 is the same order within every layer, 0 is chance."
     )
+
+
+def _front(placed: Sequence[Placed]) -> str:
+    n_faded = sum(p.dominated for p in placed)
+    if not n_faded:
+        return ""
+    front = f"{len(placed) - n_faded} of {counted(len(placed), 'point')}"
+    return f" {front} are dominated by no other; the rest is faded."
 
 
 def _at(placed: Sequence[Placed], sparsity: float) -> list[Placed]:

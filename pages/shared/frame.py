@@ -54,6 +54,8 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
 
 
 def _links() -> None:
-    with st.container(horizontal=True, vertical_alignment="center", key="pages"):
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="xxsmall", key="pages"
+    ):
         for label, path in PAGES.items():
             st.page_link(path, label=label)

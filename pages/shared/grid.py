@@ -66,8 +66,11 @@ def asked(e: Experiment, store: Store) -> ArenaSpec:
     if named is not None:
         return _described(named, store)
     methods = _choose_methods(e)
-    with st.container(horizontal=True):
-        sparsities, seeds, measures = (_choose(of) for of in (AT, SEEDS, MEASURED))
+    chosen = []
+    for column, of in zip(st.columns([5, 3, 5]), (AT, SEEDS, MEASURED), strict=True):
+        with column:
+            chosen.append(_choose(of))
+    sparsities, seeds, measures = chosen
     return arena.asked(
         e,
         methods,

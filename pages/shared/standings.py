@@ -30,9 +30,28 @@ def show(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> None:
             "the arena can be stopped and goes on where it was."
         )
         return
-    _show_chart(spec, entries, e)
-    _show_table(entries)
-    _show_chosen(entries)
+    wanted = _filtered(entries)
+    if not wanted:
+        st.caption("No cell is of these methods and sparsities.")
+        return
+    _show_chart(spec, wanted, e)
+    _show_table(wanted)
+    _show_chosen(wanted)
+
+
+def _filtered(entries: Sequence[Entry]) -> list[Entry]:
+    """Draw what is left out, of the chart and of the table."""
+    table = arena.as_table(entries)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for column, label in (("method", "Only methods"), ("sparsity", "Only at")):
+            values = list(dict.fromkeys(table[column]))
+            wanted = st.multiselect(
+                label, values, format_func=_told, placeholder="all",
+                key=f"arena_only_{column}",
+            )  # fmt: skip
+            if wanted:
+                table = table[table[column].isin(wanted)]
+    return [entries[place] for place in table.index]
 
 
 def _show_chart(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> None:
@@ -93,17 +112,14 @@ def _take_point() -> None:
 
 
 def _show_table(entries: Sequence[Entry]) -> None:
-    """List the cells: filtered, sorted by a click, taken along."""
+    """List the cells: sorted by a click, taken along."""
     table = arena.as_table(entries)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        for column, label in (("method", "Only methods"), ("sparsity", "Only at")):
-            values = list(dict.fromkeys(table[column]))
-            wanted = st.multiselect(
-                label, values, format_func=_told, key=f"arena_only_{column}"
-            )
-            if wanted:
-                table = table[table[column].isin(wanted)]
-        brief = st.toggle("Only columns that differ", value=True, key="arena_brief")
+    brief = st.toggle("Only columns that differ", value=True, key="arena_brief")
+    _rows(arena.shown(arena.brief(table) if brief else table), list(table["run"]))
+    states = table["state"].value_counts()
+    said = [f"{ICONS[name]} {n:,} {name}" for name, n in states.items()]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{counted(len(table), 'cell')}: {', '.join(said)}. Choose a row.")
         panels.csv(lambda: table, key="arena")
         st.download_button(
             "LaTeX",
@@ -114,13 +130,6 @@ def _show_table(entries: Sequence[Entry]) -> None:
             on_click="ignore",
             icon=":material/download:",
         )
-    if table.empty:
-        st.caption("No cell is of these methods and sparsities.")
-        return
-    _rows(arena.shown(arena.brief(table) if brief else table), list(table["run"]))
-    states = table["state"].value_counts()
-    said = [f"{ICONS[name]} {n:,} {name}" for name, n in states.items()]
-    st.caption(f"{counted(len(table), 'cell')}: {', '.join(said)}. Choose a row.")
 
 
 def _told(value: object) -> str:
@@ -143,6 +152,7 @@ def _rows(shown: pd.DataFrame, runs: list[str]) -> None:
         name: st.column_config.NumberColumn(format="%.4g")
         for name in shown.select_dtypes("float")
     }
+    fixed = {"method": st.column_config.TextColumn(width="medium")}
     percent = {"sparsity": st.column_config.NumberColumn(format="percent")}
     st.dataframe(
         shown,
@@ -151,7 +161,7 @@ def _rows(shown: pd.DataFrame, runs: list[str]) -> None:
         on_select=take,
         selection_mode="single-row",
         selection_default={"selection": {"rows": rows}},
-        column_config=numbers | percent,
+        column_config=numbers | percent | fixed,
     )
 
 
