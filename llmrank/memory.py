@@ -127,13 +127,17 @@ def _wait(
     child: subprocess.Popen[str], request: str, timeout_s: float, progress: Progress
 ) -> tuple[str, str]:
     deadline = time.monotonic() + timeout_s
-    unsent: str | None = request
+    assert child.stdin is not None
+    # not by `communicate`: what it has not sent at its timeout, it never sends
+    with suppress(BrokenPipeError), child.stdin:
+        child.stdin.write(request)
+    child.stdin = None
     while True:
         progress("Measuring peak memory", 0, 1)
         try:
-            return child.communicate(unsent, timeout=POLL_S)
+            return child.communicate(timeout=POLL_S)
         except subprocess.TimeoutExpired:
-            unsent = None
+            pass
         if time.monotonic() > deadline:
             raise LLMRankError(
                 f"measuring peak memory took more than {timeout_s:g} s and was "

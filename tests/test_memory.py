@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from llmrank import ffn
+from llmrank import ffn, memory
 from llmrank.decoding import BenchmarkSpec, inference_bytes
 from llmrank.errors import CancelledError, LLMRankError
 from llmrank.footprint import footprint
@@ -74,6 +74,13 @@ def test_slow_child_is_stopped(tiny, python, tmp_path):
     with pytest.raises(LLMRankError, match=r"took more than 0\.5 s"):
         peak_memory(tiny, SPEC, timeout_s=0.5)
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.slow
+def test_a_child_is_told_what_to_measure_however_busy_the_machine(tiny, monkeypatch):
+    """With no time for the first look, what `communicate` had not sent was lost."""
+    monkeypatch.setattr(memory, "POLL_S", 0.0)
+    assert peak_memory(tiny, SPEC, timeout_s=60).used_bytes > 0
 
 
 def test_cancelling_kills_the_child(tiny, python, tmp_path):
