@@ -203,6 +203,13 @@ def test_an_arena_opens_on_its_page(asked, entries):
     assert len(at.dataframe[0].value) == len(entries)
 
 
+def test_an_arena_is_listed_with_its_counts(asked, entries):
+    at = opened(asked)
+    row = at.dataframe[-1].value.iloc[0]
+    assert (row["cells"], row["done"], row["failed"]) == (len(entries), 4, 0)
+    assert not isinstance(Store().arenas()[0].n_done, bool)
+
+
 def test_deleting_an_arena_leaves_its_runs(asked, entries):
     at = opened(asked)
     at.session_state["runs_arenas"] = {"selection": {"rows": [0], "columns": []}}

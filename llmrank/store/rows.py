@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Integer, Select, cast, func, select
 
 from llmrank.comparison import Comparison
 from llmrank.evaluation import Estimate
@@ -122,8 +122,8 @@ def all_arenas() -> Select[Any]:
     """Ask for every arena with the number of its runs by state."""
     counts = [
         func.count(runs.c.id).label("n_runs"),
-        func.sum(runs.c.state == "done").label("n_done"),
-        func.sum(runs.c.state == "failed").label("n_failed"),
+        func.sum(cast(runs.c.state == "done", Integer)).label("n_done"),
+        func.sum(cast(runs.c.state == "failed", Integer)).label("n_failed"),
     ]
     joined = arenas.outerjoin(cells, cells.c.arena_id == arenas.c.id).outerjoin(runs)
     return select(*arenas.c, *counts).select_from(joined).group_by(arenas.c.id)

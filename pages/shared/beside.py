@@ -123,7 +123,7 @@ def _show_two(
         plans = [_plan(e, asked[n]) for n in (first, second)]
         found = agreement(*both, *(p.keep for p in plans))
         named = readings.names(asked[first], asked[second])
-        left, right = st.columns([3, 2], gap="medium")
+        left, right = st.columns(2, gap="medium")
         with left:
             st.caption(
                 f"{share(e.pruning.sparsity)} of each layer dropped, as in the sidebar."
@@ -144,8 +144,12 @@ def _show_apart(both: list, named: tuple[str, str]) -> None:
         height=250,
         column_config={
             "neuron": st.column_config.NumberColumn(format="%,d"),
-            "rank_a": st.column_config.NumberColumn(f"rank, {named[0]}"),
-            "rank_b": st.column_config.NumberColumn(f"rank, {named[1]}"),
+            "rank_a": st.column_config.NumberColumn(
+                "rank, first", help=f"By {named[0]}, from 1"
+            ),
+            "rank_b": st.column_config.NumberColumn(
+                "second", help=f"By {named[1]}, from 1"
+            ),
             "apart": st.column_config.NumberColumn(
                 format="%+.2f", help="Places apart, as a share of the layer's width"
             ),
