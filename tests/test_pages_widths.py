@@ -62,7 +62,8 @@ def test_a_slider_sets_one_layers_width(opened):
     assert not at.exception
     assert neurons(at) == "29"
     assert at.query_params["kept"] == "24,5"
-    assert at.sidebar.text_input(key="control_kept").value == "24,5"
+    (kept,) = [t for t in at.sidebar.text_input if t.label == "Kept"]
+    assert kept.value == "24,5"
     at.slider(key="width_0_24").set_value(7).run()
     assert at.query_params["kept"] == "7,5"
 

@@ -32,13 +32,18 @@ def choose(name: str, value: Any) -> None:
 
 def take(name: str, value: Any) -> None:
     """Set a setting from elsewhere than its control, which follows; a callback."""
-    st.session_state.pop(control(name), None)
     choose(name, value)
+    _renew()
 
 
 def adopt(of: Experiment) -> None:
     """Take another experiment in hand; every control starts anew from its settings."""
     st.session_state[_ENTRY] = settings(of)
+    _renew()
+
+
+def _renew() -> None:
+    """A browser keeps what a control shows under its key: give the controls others."""
     st.session_state[_ADOPTED] = st.session_state.get(_ADOPTED, 0) + 1
 
 
