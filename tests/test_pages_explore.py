@@ -158,7 +158,7 @@ LINK = "explore.sort.index,explore.zoom.1-2-20,explore.neuron.1-5"
 
 
 def test_a_link_reopens_the_view(opened):
-    pin = "explore.pin.0.1_0.2_0.3_isolated_layer_8"
+    pin = "explore.pin.0.1_0.2_0.3_isolated_uniform_8"
     at = opened(view=f"{LINK},{pin}")
     given = canvas(at)
     assert given["view"] == {
@@ -173,7 +173,7 @@ def test_a_link_reopens_the_view(opened):
 @pytest.mark.parametrize(
     "view",
     ["explore.zoom.x-y-z", "explore.zoom.1", "explore.neuron.-1", "explore.neuron.9",
-     "explore.pin.a_b", "explore.pin.2_0_0_isolated_layer_1", "explore.sort.<script>",
+     "explore.pin.a_b", "explore.pin.2_0_0_isolated_uniform_1", "explore.sort.<script>",
      "explore.colour.", "explore.zoom." + "9" * 400, "nonsense"],
 )  # fmt: skip
 def test_a_view_that_cannot_be_is_the_usual_one(opened, view):
