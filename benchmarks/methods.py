@@ -26,6 +26,7 @@ METHODS = (
     "l2",
     "activation:site=up",
     "llm-rank:site=up",
+    "llm-rank:site=up:gamma=0",
     "llm-rank:site=up:graph=chained",
     "llm-rank",
     "llm-rank:graph=chained",

@@ -10,15 +10,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from llmrank import ffn
+from llmrank.calibration import BATCH_TOKENS
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
-from llmrank.walk import StopWalkError
+from llmrank.walk import StopWalkError, run
 
 HELD_OUT = 8
 """One window in so many is held out, to choose how strongly to regularise."""
 
-BATCH_TOKENS = 1024
 SHARE_OF_MEMORY = 0.25
 """Of the free memory, what the matrices of one pass may take."""
 
@@ -78,7 +78,7 @@ def moments(
             model = _hooked(lm, group, found)
             for batch in part.split(per_batch) if len(part) else ():
                 progress("Reading second moments", done, n_batches * len(groups))
-                _run(model, batch.to(lm.device))
+                run(model, batch.to(lm.device))
                 done += 1
             sums.append(found)
         for layer in group:
@@ -108,13 +108,6 @@ def _hooked(
     for layer in group:
         every[layer].down.register_forward_pre_hook(hook(layer))
     return model
-
-
-def _run(model: Any, batch: Tensor) -> None:
-    try:
-        model.base_model(batch, use_cache=False)
-    except StopWalkError:
-        return
 
 
 def has_room(lm: LanguageModel, *, copies: int = 1) -> bool:

@@ -64,7 +64,7 @@ def entering(
         raise StopWalkError
 
     enters(ffn.blocks(twin)[0], stop)
-    _run(twin, ids)
+    run(twin, ids)
     return found[0]
 
 
@@ -103,12 +103,12 @@ def watched(
     begin_at(twin, block).append(stream)
     ffn.projections(twin)[block].down.register_forward_hook(on_down)
     ffn.blocks(twin)[block].register_forward_hook(on_block)
-    _run(twin, ids)
+    run(twin, ids)
     return found["neurons"], found["output"], found["after"]
 
 
-def _run(twin: Any, ids: Tensor) -> None:
-    """Run a twin whose hooks stop it."""
+def run(twin: Any, ids: Int[Tensor, "batch pos"]) -> None:
+    """Run a twin until one of its hooks has seen enough."""
     with suppress(StopWalkError):
         twin.base_model(ids, use_cache=False)
 

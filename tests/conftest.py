@@ -99,3 +99,21 @@ def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("texts") / "mill.txt"
     path.write_text(TEXT[:6000], "utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def asked(tiny_folder, tiny_text):
+    """The settings of a measurement of a second or two."""
+    return {
+        "model": str(tiny_folder),
+        "device": "cpu",
+        "calibration_text": str(tiny_text),
+        "eval_text": str(tiny_text),
+        "samples": "2",
+        "seq_len": "64",
+        "eval_tokens": "1024",
+        "prompt_tokens": "8",
+        "new_tokens": "2",
+        "repeats": "2",
+        "sparsity": "0.5",
+    }

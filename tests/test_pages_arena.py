@@ -32,24 +32,6 @@ def database(tmp_path, monkeypatch):
     cached.store.clear()
 
 
-@pytest.fixture(scope="module")
-def asked(tiny_folder, tiny_text):
-    """The settings of an arena of a second or two."""
-    return {
-        "model": str(tiny_folder),
-        "device": "cpu",
-        "calibration_text": str(tiny_text),
-        "eval_text": str(tiny_text),
-        "samples": "2",
-        "seq_len": "64",
-        "eval_tokens": "1024",
-        "prompt_tokens": "8",
-        "new_tokens": "2",
-        "repeats": "2",
-        "sparsity": "0.5",
-    }
-
-
 @pytest.fixture
 def opened(asked):
     """A function that opens the page with three methods at two sparsities."""

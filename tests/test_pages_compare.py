@@ -31,24 +31,6 @@ DECODE = Ratio(1.1, 0.95, 1.27, ideal=1.5, attainable=1.3, n_rounds=2)
 pytestmark = pytest.mark.slow  # some seconds each, together a minute
 
 
-@pytest.fixture(scope="module")
-def asked(tiny_folder, tiny_text):
-    """The settings of a measurement of a second or two."""
-    return {
-        "model": str(tiny_folder),
-        "device": "cpu",
-        "calibration_text": str(tiny_text),
-        "eval_text": str(tiny_text),
-        "samples": "2",
-        "seq_len": "64",
-        "eval_tokens": "1024",
-        "prompt_tokens": "8",
-        "new_tokens": "2",
-        "repeats": "2",
-        "sparsity": "0.5",
-    }
-
-
 @pytest.fixture
 def opened(asked):
     """A function that opens a page by its link, as the first of all."""

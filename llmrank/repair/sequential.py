@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from llmrank import ffn
+from llmrank.calibration import BATCH_TOKENS
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.moments import HELD_OUT
@@ -20,7 +21,6 @@ from llmrank.repair.base import REPAIRS, Basis, Cutter, Repair
 from llmrank.repair.least_squares import RIDGES, penalty
 from llmrank.walk import entering, through, watched
 
-BATCH_TOKENS = 1024
 AFTER_NORM = "post_feedforward_layernorm"
 """What blocks call a norm between the FFN and the residual stream."""
 
