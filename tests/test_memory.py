@@ -86,9 +86,7 @@ def test_a_child_is_told_what_to_measure_however_busy_the_machine(tiny, monkeypa
     monkeypatch.setattr(
         subprocess.Popen,
         "communicate",
-        lambda child, input=None, timeout=None: communicate(
-            child, input, timeout=next(patience)
-        ),
+        lambda *args, **kw: communicate(*args, **kw | {"timeout": next(patience)}),
     )
     assert peak_memory(tiny, SPEC).used_bytes > 0
 
