@@ -14,8 +14,11 @@ from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningPlan, descending
 from llmrank.repair import Cutter
 
-SHARES = (0.2, 0.4, 0.6, 0.85)
-"""Shares of a layer's neurons at which its cost is measured."""
+SHARES = (0.2, 0.4, 0.55, 0.7)
+"""Shares of a layer's neurons at which its cost is measured.
+
+With 85 % as the last one, half of the demo model's neurons cost a perplexity of 2.59
+times dense on WikiText-2 where 70 % gave 2.35, and without any bound 7.75."""
 
 OFFSPRING = 8
 """Candidates of one generation; each is tried on a part of the text first."""

@@ -225,6 +225,14 @@ def test_the_programme_finds_what_trying_all_widths_finds(widths, sparsity, seed
     assert total(found) == pytest.approx(best, abs=1e-6)
 
 
+def test_no_layer_is_cut_beyond_what_was_measured_while_another_has_room():
+    """Layer 0 is so cheap that costs alone would remove it whole."""
+    costs = Sensitivity((0.0, 0.7), torch.tensor([[0.0, 0.1], [0.0, 9.0]]), 1)
+    assert cheapest(costs, (100, 100), 0.5) == (30, 70)
+    assert cheapest(costs, (100, 100), 0.7) == (30, 30)
+    assert sum(cheapest(costs, (100, 100), 0.8)) == 40
+
+
 def test_at_full_size_dearer_layers_keep_more_and_the_total_is_exact():
     """Quadratic costs w·s²: the optimum has s in proportion to 1/w."""
     widths = (1536,) * 30

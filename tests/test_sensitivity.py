@@ -13,7 +13,7 @@ from llmrank.models import ModelSpec
 from llmrank.nearness import divergence, read
 from llmrank.progress import silent
 from llmrank.pruning import PruningPlan, PruningSpec, descending, prune
-from llmrank.repair import LeastSquares, NoRepair
+from llmrank.repair import LeastSquares, NoRepair, SequentialLeastSquares
 from llmrank.sensitivity import Searched, _changed, search, sensitivity
 from llmrank.stages import Stages, StageSpecs
 
@@ -80,6 +80,13 @@ def test_costs_know_the_repair(stages, specs):
     repaired = specs._replace(repair=LeastSquares())
     plain, better = (stages.sensitivity(s).costs.sum() for s in (specs, repaired))
     assert better < plain
+
+
+def test_both_least_squares_try_widths_with_the_quicker_one(stages, specs):
+    known = stages.sensitivity(specs._replace(repair=LeastSquares()))
+    by = specs._replace(repair=SequentialLeastSquares())
+    assert stages.known_sensitivity(by) is known
+    assert stages.sensitivity(by) is known
 
 
 def test_measuring_costs_counts_and_stops(trial):

@@ -45,6 +45,11 @@ class Repair(ABC):
     solves: ClassVar[bool] = False
     """Whether it starts from the dense model's second moments."""
 
+    @property
+    def on_trial(self) -> "Repair":
+        """The repair with which widths are tried, many times over: a quick one."""
+        return self
+
     def check(self, lm: LanguageModel) -> None:  # noqa: B027
         """Refuse a model that cannot hold the repair.
 

@@ -18,7 +18,7 @@ from llmrank.options import option, spec
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningPlan, prune
 from llmrank.repair.base import REPAIRS, Basis, Cutter, Repair
-from llmrank.repair.least_squares import RIDGES, penalty
+from llmrank.repair.least_squares import RIDGES, LeastSquares, penalty
 from llmrank.walk import entering, through, watched
 
 AFTER_NORM = "post_feedforward_layernorm"
@@ -50,6 +50,11 @@ class SequentialLeastSquares(Repair):
         help="How much of the error of the layers before is corrected: 1 aims at the "
         "dense residual stream, 0 at the dense layer alone",
     )  # fmt: skip
+
+    @property
+    def on_trial(self) -> Repair:
+        """What comes to the same in the first layer that is cut, from factors."""
+        return LeastSquares(ridge=self.ridge)
 
     def check(self, lm: LanguageModel) -> None:
         """Refuse to correct where a norm stands between the FFN and the stream."""

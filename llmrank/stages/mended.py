@@ -80,11 +80,11 @@ class Mended(Scored):
             return sensitivity(*given, progress=progress)
 
         self._watch(of.calibration.calibration_text)
-        return self._sensitivity.get((*of[:3], of.repair), make)
+        return self._sensitivity.get((*of[:3], of.repair.on_trial), make)
 
     def known_sensitivity(self, of: StageSpecs) -> Sensitivity | None:
         """Return what each layer's cut costs if it is there; never wait."""
-        return self._sensitivity.peek((*of[:3], of.repair))
+        return self._sensitivity.peek((*of[:3], of.repair.on_trial))
 
     def known_searched(self, of: StageSpecs) -> Searched | None:
         """Return the widths found by trial if they are there; never wait."""
@@ -137,7 +137,7 @@ class Mended(Scored):
             return read(dense, few, progress=progress)
 
         reads = self._reads.get(of[:2], make)
-        cut = self.cutter(of, progress=progress)
+        cut = self.cutter(of._replace(repair=of.repair.on_trial), progress=progress)
         return Trial(reads, self.scores(*of[:3], progress=progress), cut)
 
     def cutter(self, of: StageSpecs, *, progress: Progress = silent) -> Cutter:
