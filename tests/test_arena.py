@@ -656,6 +656,30 @@ def test_a_forecast_says_what_it_cannot_count(spec, store, stages):
     assert later.seconds == pytest.approx(3 * one.seconds)  # three shapes, six cells
 
 
+def test_a_forecast_counts_what_methods_read_beside(spec, store, stages):
+    model, base = spec.models[0], spec.base
+    read = base.calibration.samples * base.calibration.seq_len
+    stages.stats(model, base.calibration)
+    pace = stages.tokens_per_s(model)
+
+    def tokens(*words, sparsities=(0.22, 0.44)):
+        by = tuple(map(method, words))
+        wanted = dataclasses.replace(spec, methods=by, sparsities=sparsities)
+        n = forecast(wanted, stages, store).seconds * pace
+        return round(n) - len(words) * len(sparsities) * 1024
+
+    assert tokens("wanda") == 0
+    assert tokens("wanda+least-squares") == read
+    assert tokens("wanda+least-squares", "activation+least-squares") == read
+    assert tokens("wanda+least-squares-sequential") == 2 * 3 * read
+    assert tokens("taylor", "gblm") == 3 * read
+    trials = 4 * 2 * 1024 // 2  # shares, layers, tokens: half of the blocks each
+    assert tokens("wanda+additive") == trials
+    assert tokens("wanda+additive", sparsities=(0.22,)) == trials
+    searched = tokens("wanda+search:evaluations=16", sparsities=(0.22,))
+    assert searched == trials + 16 * 1024 // 2
+
+
 # Who is ahead
 
 

@@ -1,20 +1,25 @@
 """How long an arena will take, from what was measured here; the rest is not guessed."""
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 
-from llmrank.allocation import Uniform
+from llmrank import ffn
+from llmrank.allocation import Additive, Search, Uniform
 from llmrank.arena.grid import ArenaSpec, cells
 from llmrank.arena.known import known_runs
 from llmrank.calibration import CalibrationSpec
 from llmrank.decoding import BenchmarkSpec
 from llmrank.experiment import Experiment
 from llmrank.models import ModelSpec
+from llmrank.sensitivity import FINALISTS, OFFSPRING, SHARES
 from llmrank.spelling import counted, duration
-from llmrank.stages import Stages
+from llmrank.stages import TRIAL_TOKENS, Stages, StageSpecs
 from llmrank.store import Store
 from llmrank.tasks import estimated_tokens
 from llmrank.timing import FFN_ROUNDS, Latency
+
+BACKWARD = 3
+"""A pass forwards and backwards takes about as long as so many forwards."""
 
 EARLIER = 20
 """How many earlier runs of a model are searched for a timing."""
@@ -59,7 +64,7 @@ def forecast(spec: ArenaSpec, stages: Stages, store: Store) -> Forecast:
         seconds=sum(known) if complete else None,
         n_cells=len(grid),
         n_missing=len(missing),
-        not_counted=(*not_counted, "scoring, cutting and repair"),
+        not_counted=(*not_counted, "scoring, cutting and solving"),
     )
 
 
@@ -89,7 +94,8 @@ def _seconds(
 def _tokens(spec: ArenaSpec, own: list[Experiment], stages: Stages) -> int:
     """Count what is read: calibration, the text and the tasks, dense and pruned."""
     calibrations = {e.calibration for e in own if not stages.has_stats(*_stats(e))}
-    n = sum(c.samples * c.seq_len for c in calibrations)
+    n = sum(_n_calibration(c) for c in calibrations)
+    n += _beside(own, stages)
     if "text" in spec.measures:
         evaluation = own[0].evaluation
         dense = stages.known_dense_text(own[0].model, evaluation)
@@ -99,6 +105,45 @@ def _tokens(spec: ArenaSpec, own: list[Experiment], stages: Stages) -> int:
         each = estimated_tokens(tasks.names, n_items=tasks.items, seed=tasks.items_seed)
         n += n_asked * each
     return n
+
+
+def _beside(own: list[Experiment], stages: Stages) -> int:
+    """Count what criteria, repairs and allocations read beside the statistics."""
+    cuts = {e.stage_specs for e in own}
+    n = sum(by.repair.reads * _n_calibration(by.calibration) for by in cuts)
+    solved = {by.calibration for by in cuts if by.repair.solves}
+    sloped = {by.calibration for by in cuts if "gradients" in by.criterion.needs}
+    n += sum(map(_n_calibration, solved))
+    n += BACKWARD * sum(map(_n_calibration, sloped))
+    return n + sum(_on_trial(by, stages) for by in _first_of_each(cuts, stages))
+
+
+def _first_of_each(cuts: set[StageSpecs], stages: Stages) -> Collection[StageSpecs]:
+    """Leave one of those that share what their layers cost, and every search."""
+    found: dict[Hashable, StageSpecs] = {}
+    for by in cuts:
+        if "sensitivity" in by.allocation.needs:
+            measured = by._replace(allocation=Additive())
+            found[(*by[:3], by.repair.on_trial)] = measured
+        if isinstance(by.allocation, Search):
+            found[by] = by
+    return [by for by in found.values() if not stages.has_widths(by)]
+
+
+def _on_trial(by: StageSpecs, stages: Stages) -> int:
+    """Count the tokens on which widths are tried."""
+    if isinstance(by.allocation, Search):
+        # all on a quarter, the best of each generation on the whole
+        return round((1 / 4 + FINALISTS / OFFSPRING) * TRIAL_TOKENS) * (
+            by.allocation.evaluations
+        )
+    n_layers = len(ffn.blocks(stages.model(by.model).model))
+    # of each run only the blocks from the cut on, half of them on average
+    return len(SHARES) * n_layers * TRIAL_TOKENS // 2
+
+
+def _n_calibration(of: CalibrationSpec) -> int:
+    return of.samples * of.seq_len
 
 
 def _stats(of: Experiment) -> tuple[ModelSpec, CalibrationSpec]:

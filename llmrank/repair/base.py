@@ -44,6 +44,8 @@ class Repair(ABC):
     name: ClassVar[str]
     solves: ClassVar[bool] = False
     """Whether it starts from the dense model's second moments."""
+    reads: ClassVar[int] = 0
+    """How often it reads the calibration text for every cut."""
 
     @property
     def on_trial(self) -> "Repair":

@@ -40,6 +40,7 @@ class SequentialLeastSquares(Repair):
     """
 
     name: ClassVar[str] = "least-squares-sequential"
+    reads: ClassVar[int] = 3
     ridge: float = option(
         default=0.0, low=0, high=100,
         help="λ, the pull towards the old weights, in units of the neurons' second "
