@@ -27,6 +27,7 @@ from llmrank.allocation import (
 )
 from llmrank.allocation.base import in_proportion
 from llmrank.allocation.measured import cheapest
+from llmrank.arena import method
 from llmrank.calibration import ActivationStats, LayerStats
 from llmrank.criteria import Scores
 from llmrank.errors import LLMRankError, OptionError
@@ -262,6 +263,7 @@ def test_a_search_gives_what_it_found():
 def test_given_widths_are_taken_whatever_the_sparsity():
     known = Known(random_scores((10, 20)))
     assert ByHand(kept="3, 20").widths(known, 0.9) == (3, 20)
+    assert method("l1+by-hand:kept=3 20").allocation.widths(known, 0.9) == (3, 20)
     assert ByHand().widths(known, 0.9) == (10, 20)
 
 
@@ -269,8 +271,8 @@ def test_given_widths_are_taken_whatever_the_sparsity():
     ("kept", "said"),
     [
         ("3", "kept names 1 widths, and the model has 2 layers"),
-        ("3,x", "kept must be whole numbers separated by commas"),
-        ("3,-1", "kept must be whole numbers separated by commas"),
+        ("3,x", "kept must be whole numbers between commas or spaces"),
+        ("3,-1", "kept must be whole numbers between commas or spaces"),
         ("0,5", r"kept must lie in \[1, 10\] for layer 0, got 0"),
         ("3,21", r"kept must lie in \[1, 20\] for layer 1, got 21"),
         ("9" * 5000, "kept must be whole numbers"),

@@ -92,7 +92,7 @@ class ByHand(Allocation):
     name: ClassVar[str] = "by-hand"
     kept: str = option(
         default="",
-        help="Neurons kept per layer, separated by commas, first layer first",
+        help="Neurons kept per layer, first layer first, between commas or spaces",
     )
 
     def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:  # noqa: ARG002
@@ -107,9 +107,9 @@ class ByHand(Allocation):
         """
         if not self.kept.strip():
             return dense
-        parts = [part.strip() for part in self.kept.split(",")]
+        parts = self.kept.replace(",", " ").split()
         if not all(p.isdecimal() and len(p) < 10 for p in parts):
-            raise OptionError("kept must be whole numbers separated by commas")
+            raise OptionError("kept must be whole numbers between commas or spaces")
         if len(parts) != len(dense):
             raise OptionError(
                 f"kept names {len(parts)} widths, and the model has {len(dense)} "
