@@ -1,0 +1,77 @@
+"""A repaired model at a new sparsity: by prefixes of one factor against solving anew.
+
+Second moments and factors are made once; then every sparsity in turn, both roads.
+"""
+
+import argparse
+import dataclasses
+import statistics
+
+import torch
+
+from benchmarks.prefixes import ms
+from benchmarks.scoring import seconds
+from llmrank import ffn
+from llmrank.calibration import CalibrationSpec, drawn
+from llmrank.criteria import Wanda
+from llmrank.models import LanguageModel, ModelSpec
+from llmrank.moments import moments
+from llmrank.progress import silent
+from llmrank.pruning import PruningPlan, PruningSpec, plan, prune
+from llmrank.repair import Basis, Cutter, LeastSquares
+from llmrank.repair.least_squares import penalty
+from llmrank.stages import Stages
+
+SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5)
+RIDGE = 1.0
+
+
+def main() -> None:
+    """Print what is done once, and the seconds to a new sparsity on both roads."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--samples", type=int, default=64)
+    options = parser.parse_args()
+    stages, model = Stages(), ModelSpec(name=options.model)
+    read = CalibrationSpec(samples=options.samples)
+    lm, windows = stages.model(model), drawn(stages.model(model), read)[1]
+    known = (stages.scores(model, read, Wanda()), stages.stats(model, read), windows)
+    found: list[Basis] = []
+    once = seconds(lambda: found.append(Basis(lm, *known, tuple(moments(lm, windows)))))
+    print(f"second moments of {windows.numel():,} tokens, once: {once:.1f} s")
+    by = LeastSquares(ridge=RIDGE)
+    cutters: list[Cutter] = []
+    print(
+        f"factors, once: {seconds(lambda: cutters.append(by.cutter(found[0]))):.1f} s"
+    )
+    once = seconds(lambda: LeastSquares().cutter(found[0]))
+    print(f"factors with the strength chosen on held-out windows: {once:.1f} s")
+    ours, theirs = [], []
+    for sparsity in SPARSITIES:
+        new = plan(known[0], PruningSpec(sparsity=sparsity))
+        ours.append(seconds(lambda new=new: cutters[0](new, silent)))
+        theirs.append(seconds(lambda new=new: anew(found[0], new)))
+        print(f"{sparsity:.0%}: {ms(ours[-1])} against {ms(theirs[-1])}")
+    ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+    print(f"median {ms(statistics.median(ours))}, worst {ms(max(ours))}; ", end="")
+    print(f"x{ratio:.1f} as fast as solving anew")
+
+
+def anew(basis: Basis, new: PruningPlan) -> LanguageModel:
+    """Solve every layer's kept block by itself, as a repair without factors does."""
+    assert basis.known_moments is not None
+    pruned, downs = prune(basis.lm, new), []
+    for view, known, keep in zip(
+        ffn.ffns(basis.lm.model), basis.known_moments, new.keep, strict=True
+    ):
+        rows = known.total[keep].double()
+        pull = penalty(rows[:, keep].diagonal(), RIDGE)
+        left = rows[:, keep] + pull.diag()
+        right = rows @ view.down.double().T + pull[:, None] * view.down[:, keep].T
+        solved = torch.cholesky_solve(right, torch.linalg.cholesky(left))
+        downs.append(solved.T.float())
+    return dataclasses.replace(pruned, model=ffn.with_down(pruned.model, downs))
+
+
+if __name__ == "__main__":
+    main()
