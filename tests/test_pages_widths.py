@@ -51,7 +51,7 @@ def test_a_search_shows_how_far_it_came(opened):
 def test_costs_can_be_measured_for_any_allocation(opened):
     at = opened(samples="7")
     at = finish(at.button(key="costs").click().run(), "widths", state="done")
-    assert "Removing 40 % of one layer alone costs most in layer" in said(at)
+    assert "Removing 55 % of one layer alone costs most in layer" in said(at)
     assert neurons(at) == "24"
 
 
