@@ -84,7 +84,7 @@ def main() -> None:
     print(
         f"{dense.perplexity.value:.2f}; calibrated on {read.samples} × {read.seq_len}"
     )
-    head = "".join(f"{s:>26.0%}" for s in options.sparsities)
+    head = "".join(f"{s:>34.0%}" for s in options.sparsities)
     print(f"{'method':<48}{head}{'seconds':>9}")
     for by in sorted(methods, key=lambda m: methods.index(_first_alike(m, methods))):
         start, ratios = time.perf_counter(), []
@@ -93,7 +93,7 @@ def main() -> None:
             specs = StageSpecs(model, read, *parts, by.allocation, by.repair)
             _, text = stages.pruned_text(specs, on, progress=bar)
             ratios.append((perplexity_ratio(dense, text), text.top1.value))
-        cells = "".join(f"{_cell(*found):>26}" for found in ratios)
+        cells = "".join(f"{_cell(*found):>34}" for found in ratios)
         print(f"{by.name:<48}{cells}{time.perf_counter() - start:>9.0f}", flush=True)
 
 

@@ -1,6 +1,7 @@
 """Models for the tests: random, tiny, session-scoped and read only."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -99,6 +100,20 @@ def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("texts") / "mill.txt"
     path.write_text(TEXT[:6000], "utf-8")
     return path
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A database of the test's own, which the pages then write to."""
+    from pages.shared import cached
+
+    file = tmp_path / "results.sqlite3"
+    monkeypatch.setenv("LLMRANK_DB", str(file))
+    cached.store.clear()
+    yield file
+    monkeypatch.undo()
+    cached.store.clear()
+    cached.reports.clear()
 
 
 @pytest.fixture(scope="session")

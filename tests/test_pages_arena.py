@@ -15,21 +15,10 @@ from llmrank.repair import LeastSquares
 from llmrank.store import Store
 from pages.shared import cached
 
-pytestmark = pytest.mark.slow  # some seconds each
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("database")]
 
 PAGE = "pages/arena.py"
 CHOICE = "arena.methods.wanda|llm-rank|random,arena.sparsities.30 %25|50 %25"
-
-
-@pytest.fixture(autouse=True)
-def database(tmp_path, monkeypatch):
-    """A database of this test's own."""
-    file = tmp_path / "results.sqlite3"
-    monkeypatch.setenv("LLMRANK_DB", str(file))
-    cached.store.clear()
-    yield file
-    monkeypatch.undo()
-    cached.store.clear()
 
 
 @pytest.fixture

@@ -11,23 +11,10 @@ from llmrank.arena import Entry
 from llmrank.readings import runs as readings
 from llmrank.stages import Stages
 from llmrank.store import Store
-from pages.shared import cached
 
-pytestmark = pytest.mark.slow  # some seconds each
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("database")]
 
 PAGE = "pages/runs.py"
-
-
-@pytest.fixture(autouse=True)
-def database(tmp_path, monkeypatch):
-    """A database of this test's own."""
-    file = tmp_path / "results.sqlite3"
-    monkeypatch.setenv("LLMRANK_DB", str(file))
-    cached.store.clear()
-    yield file
-    monkeypatch.undo()
-    cached.store.clear()
-    cached.reports.clear()
 
 
 @pytest.fixture
