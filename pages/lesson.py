@@ -2,7 +2,7 @@
 
 from pages.shared.frame import classroom
 
-classroom("Lesson", "How does it work? Ten steps on a network that fits in your head")
+classroom("Lesson", "How does it work, step by step?")
 
 import streamlit as st
 

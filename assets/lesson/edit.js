@@ -2,7 +2,7 @@
 
 import { element } from "../explorer/card.js";
 import { onEdge } from "../explorer/graph.js";
-import { labelAt } from "./scene.js";
+import { places } from "./scene.js";
 
 export const MOST = 100;
 const STEP = 0.25;
@@ -82,14 +82,15 @@ export class Edit {
   }
 
   // Put the fields onto their edges; hidden where the step is another.
-  place(scene, numbers, shown, names) {
+  place(scene, { numbers, shown, names, width, height }) {
     this.numbers = numbers;
     this.box.hidden = !shown;
     if (!shown) return;
     this.make(names);
+    const at = places(names, width, height);
     const node = ([l, i]) => scene.nodes.find((n) => n.id[0] === l && n.id[1] === i);
     this.fields.forEach(({ input, id: [l, j, i] }, place) => {
-      const { x, y } = onEdge(node([l, i]), node([l + 1, j]), labelAt(j));
+      const { x, y } = onEdge(node([l, i]), node([l + 1, j]), at.get(`${[l, j, i]}`));
       Object.assign(input.style, { left: `${x}px`, top: `${y}px` });
       input.style.opacity = numbers[place] === 0 ? 0.55 : 1;
       if (input.getRootNode().activeElement !== input) input.value = numbers[place];

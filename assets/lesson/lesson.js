@@ -4,6 +4,7 @@
 import { Controls } from "../explorer/controls.js";
 import { element } from "../explorer/card.js";
 import { lookOf } from "../explorer/look.js";
+import { sizeOf } from "../explorer/size.js";
 import { derived } from "./derive.js";
 import { Edit } from "./edit.js";
 import { activations, countWeights } from "./network.js";
@@ -278,19 +279,22 @@ class Lesson {
   // While a question is open the picture is the graph alone.
   concealed(shown) {
     if (shown.patterns) return shown;
-    return { ...STEPS[1].show({ ...this.asX(), s: { ...this.s, moment: this.step.short === "Flow" ? 2 : 1, node: [0, 0] } }), ...(this.step.short === "Flow" ? { edge: shown.edge } : {}), gone: shown.gone, share: undefined };
-  }
-
-  asX() {
-    const { d, names, layers, examples, heaviest, look } = this;
-    return { d, names, layers, examples, heaviest, look };
+    const { d, names, layers, examples, heaviest } = this;
+    const s = { ...this.s, moment: 1, node: [0, 0] };
+    const bare = STEPS[1].show({ d, names, layers, examples, heaviest, s });
+    const gone = shown.absent ?? (() => false);
+    const edge = (l, j, i) => {
+      const said = this.step.short === "Flow" ? shown.edge(l, j, i) : bare.edge(l, j, i);
+      return said && { ...said, gone: gone(l, i) || gone(l + 1, j) };
+    };
+    return { label: bare.label, edge, gone };
   }
 
   draw() {
     const canvas = this.find(".picture");
     const scene = paint(canvas, this, this.shown, { flight: this.flight });
     canvas.setAttribute("aria-label", `${this.step.title}: the network, layer by layer`);
-    this.edit.place(scene, this.s.numbers, this.s.step === 0 && !this.open, this.names);
+    this.edit.place(scene, { numbers: this.s.numbers, shown: this.s.step === 0, names: this.names, ...sizeOf(canvas) });
     this.circles(scene);
   }
 

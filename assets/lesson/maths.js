@@ -13,6 +13,7 @@ function node(name, children, attributes = {}) {
 function part(of) {
   if (of instanceof Element) return of;
   if (typeof of === "number") return node("mn", [short(of)]);
+  if (/\s/.test(of)) return node("mtext", [of]);
   if (/^[-−]?[\d.,]+$/.test(of)) return node("mn", [of]);
   return node(/^[=+·−()[\]|/:,→Σ]+$/.test(of) ? "mo" : "mi", [of]);
 }
@@ -30,7 +31,7 @@ export const fraction = (top, bottom) => node("mfrac", [part(top), part(bottom)]
 
 export function matrix(rows) {
   const lines = rows.map((cells) => node("mtr", cells.map((cell) => node("mtd", [part(cell)]))));
-  return node("mrow", [part("("), node("mtable", lines), part(")")]);
+  return node("mtable", lines);
 }
 
 export const vector = (values) => matrix(values.map((v) => [v]));

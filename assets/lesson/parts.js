@@ -50,9 +50,9 @@ export function bar(pieces, tick) {
 
 // A question with its options; once answered, whether the guess holds and why.
 export function question({ ask, options, right, because }, guess, onGuess) {
-  const asked = element("p", ask);
-  asked.prepend(element("b", "Predict first. "));
   if (guess === undefined) {
+    const asked = element("p", ask);
+    asked.prepend(element("b", "Predict first. "));
     const choices = element("div");
     choices.className = "options";
     for (const { id, label } of [...options, { id: "-", label: "Just show me" }]) {
@@ -64,7 +64,9 @@ export function question({ ask, options, right, because }, guess, onGuess) {
     }
     return [asked, choices];
   }
-  const verdict = right.includes(guess) ? "Right. " : guess === "-" ? "" : `You said ${nameOf(options, guess)}. `;
+  const said = `You said ${nameOf(options, guess)}`;
+  const known = right.length > 0;
+  const verdict = guess === "-" ? "" : !known ? `${said}. ` : right.includes(guess) ? `${said}: right. ` : `${said}: not so. `;
   const answer = element("p", `${because} `);
   answer.prepend(element("b", verdict));
   const again = element("button", "Ask again");
@@ -72,7 +74,8 @@ export function question({ ask, options, right, because }, guess, onGuess) {
   again.className = "again";
   again.addEventListener("click", () => onGuess(undefined));
   answer.append(again);
-  return [asked, answer];
+  answer.title = ask;
+  return [answer];
 }
 
 const nameOf = (options, id) => options.find((option) => option.id === id)?.label ?? id;

@@ -14,7 +14,8 @@ export function sceneOf(x, shown, { width, height }) {
   const first = [];
   x.names.forEach((names, l) => {
     first.push(nodes.length);
-    const shares = names.map((_, i) => (shown.share ?? (() => 0.5))(l, i));
+    const said = names.map((_, i) => (shown.share ? shown.share(l, i) : null)); // null: not yet
+    const shares = said.map((share) => share ?? 0.5);
     const most = Math.max(...shares, 1e-9);
     names.forEach((name, i) => {
       const value = shown.label(l, i);
@@ -22,7 +23,7 @@ export function sceneOf(x, shown, { width, height }) {
         layer: l,
         id: [l, i],
         size: Math.max(0.12, shares[i] / most),
-        colour: shown.share ? colour(shares[i], most) : x.look.neutral,
+        colour: said[i] === null ? x.look.neutral : colour(shares[i], most),
         gone: Boolean(shown.gone?.(l, i)),
         absent: Boolean(shown.absent?.(l, i)),
         label: value ? `${name}  ${value}` : name,
@@ -35,22 +36,60 @@ export function sceneOf(x, shown, { width, height }) {
       row.forEach((w, i) => {
         const said = shown.edge ? shown.edge(l, j, i) : w && { weight: Math.abs(w) / x.heaviest };
         if (!said || !(said.weight > 0)) return;
-        const own = { gone: false, at: labelAt(j), ...said, weight: Math.min(1, said.weight) };
+        const own = { gone: false, ...said, weight: Math.min(1, said.weight) };
         edges.push({ ...own, id: [l, j, i], from: first[l] + i, to: first[l + 1] + j });
       }),
     ),
   );
   edges.sort((a, b) => b.weight - a.weight);
   const layers = x.layers.map((name) => ({ name }));
-  const scene = arranged({ layers, nodes, edges }, { width, height }, 22);
+  const scene = arranged({ layers, nodes, edges }, ...room(width, height));
   for (const node of scene.nodes) {
     if (node.absent) Object.assign(node, { r: 0, label: "" });
   }
+  const at = places(x.names, width, height);
+  for (const edge of scene.edges) edge.at = at.get(`${edge.id}`);
   return scene;
 }
 
-// Labels of neighbouring edges stand at different heights, so that none hides another.
-export const labelAt = (target) => (target % 2 ? 0.46 : 0.3);
+const NARROW = 620; // pixels
+const BESIDE = 46; // pixels to the right, for the last node's number
+
+// What the drawing may take, and its largest circle.
+function room(width, height) {
+  return [{ width: width - BESIDE, height }, width < NARROW ? 17 : 22];
+}
+
+const ALONG = [0.3, 0.4, 0.5, 0.6, 0.7, 0.22, 0.35, 0.45, 0.55, 0.65, 0.78];
+const KNOWN = new Map();
+
+// How far along its edge each label stands, so that none hides another: for all edges
+// that there could be, so that labels stay where they are when a weight becomes 0.
+export function places(names, width, height) {
+  const about = `${Math.round(width)} ${Math.round(height)}`;
+  if (KNOWN.has(about)) return KNOWN.get(about);
+  const bare = names.flatMap((of, layer) => of.map((_, i) => ({ layer, i })));
+  const { nodes } = arranged({ layers: names.map(() => ({ name: " " })), nodes: bare, edges: [] }, ...room(width, height));
+  const [wide, high] = width < NARROW ? [35, 18.5] : [43, 21]; // of a label, or a field
+  const found = new Map();
+  const taken = [];
+  const overlap = (p) =>
+    taken.reduce((all, q) => {
+      const [w, h] = [wide - Math.abs(p.x - q.x), high - Math.abs(p.y - q.y)];
+      return all + (w > 0 && h > 0 ? w * h : 0);
+    }, 0);
+  for (const from of nodes) {
+    for (const to of nodes.filter((n) => n.layer === from.layer + 1)) {
+      const tried = ALONG.map((t) => ({ t, ...onEdge(from, to, t) })).map((p) => ({ ...p, over: overlap(p) }));
+      const free = tried.find((p) => p.over === 0) ?? tried.reduce((a, b) => (b.over < a.over ? b : a));
+      taken.push(free);
+      found.set(`${[from.layer, to.i, from.i]}`, free.t);
+    }
+  }
+  if (KNOWN.size > 20) KNOWN.clear();
+  KNOWN.set(about, found);
+  return found;
+}
 
 export function paint(canvas, x, shown, { flight = null } = {}) {
   const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
@@ -58,7 +97,7 @@ export function paint(canvas, x, shown, { flight = null } = {}) {
   const c = canvas.getContext("2d");
   c.setTransform(ratio, 0, 0, ratio, 0, 0);
   c.clearRect(0, 0, width, height);
-  const size = x.s.presenter ? 15 : 13;
+  const size = (x.s.presenter ? 14 : 13) - (width < NARROW ? 1 : 0);
   c.font = `${size}px sans-serif`;
   if (shown.patterns) return patterns(c, x, width, height);
   const scene = sceneOf(x, shown, { width, height });

@@ -120,7 +120,7 @@ const STEPS = [
           "θ decides how a node splits its importance among its edges. θ = 1: by strength, twice the weight gets twice the share. θ = 0: by degree, every edge gets the same. " +
           `The numbers are the shares at θ = ${two(x.s.theta)}; beside hidden A stands what arrives from the inputs.`,
         label: (t, i) => (t < 2 ? two(x.d.pure[t].scores[i]) : ""),
-        share: (t, i) => (t < 2 ? x.d.pure[t].scores[i] : 0.5),
+        share: (t, i) => (t < 2 ? x.d.pure[t].scores[i] : null),
         edge: (t, b, a) => share(x, t, b, a, l, j),
         formulas: w
           ? [
@@ -152,7 +152,6 @@ const STEPS = [
         options: options(x.names[1]),
         right,
         because: `${list(right)} receives ${three(Math.max(...scores))} of 1.`,
-        shows: 0,
       };
     },
     show: (x) => {
@@ -163,7 +162,7 @@ const STEPS = [
       return {
         text: m === 0 ? `${said} Press Next: it will flow one layer at each step.` : next,
         label: (l, i) => (l <= m ? two(x.d.pure[l].scores[i]) : ""),
-        share: (l, i) => (l <= m ? x.d.pure[l].scores[i] : 0),
+        share: (l, i) => (l <= m ? x.d.pure[l].scores[i] : null),
         edge: (l, j, i) => (l < m ? flow(x.d.pure, l, j, i, l === m - 1) : share(x, l, j, i)),
         formulas: m === 0 ? [formula("s", "=", vector(x.d.pure[0].scores.map(three)))] : [product(x, m)],
         table: null,
@@ -247,7 +246,7 @@ const STEPS = [
         share: (l, i) => x.d.found[l].scores[i],
         edge: (t, b, a) => ({ ...flow(x.d.found, t, b, a), label: "", gone: x.d.gone(t, a) || x.d.gone(t + 1, b) }),
         gone: x.d.gone,
-        formulas: [formula("⌊", two(x.s.sparsity), "·", `${n}`, "+", "½", "⌋", "=", `${Math.floor(x.s.sparsity * n + 0.5)}`, "of", `${n}`, "in", "hidden", "A")],
+        formulas: [formula("⌊", two(x.s.sparsity), "·", `${n}`, "+", "½", "⌋", "=", `${Math.floor(x.s.sparsity * n + 0.5)}`, ` of ${n} neurons of hidden A go`)],
         table: table(["neuron", "rank", "", "score"], ranking(x, true)),
       };
     },
@@ -310,7 +309,7 @@ const STEPS = [
         formulas: [],
         note: nx.said,
         table: table(
-          ["node", "walked | score", "walked", "score", "networkx"],
+          ["node", "tick: score", "walked", "score", "networkx"],
           x.names.flatMap((names, l) =>
             names.map((name, i) => ({
               cells: [name, bar([{ share: seen[l][i], colour: EDGES }], x.d.found[l].scores[i]), three(seen[l][i]), three(x.d.found[l].scores[i]), nx.scores ? three(nx.scores[l][i]) : "…"],
@@ -359,7 +358,7 @@ function neuron(x) {
   const terms = weights.flatMap((w, i) => (w === 0 ? [] : [row(signed(w), "·", input[i]), "+"])).slice(0, -1);
   const total = sum(weights.map((w, i) => w * input[i]));
   const end = l === 3 ? [] : ["→", short(Math.max(0, total))];
-  return formula(x.names[l][j], "=", ...(terms.length ? terms : ["0"]), "=", short(total), ...end);
+  return formula(`${x.names[l][j]} on example 1`, "=", ...(terms.length ? terms : ["0"]), "=", short(total), ...end);
 }
 
 const signed = (w) => (w < 0 ? row("(", short(w), ")") : short(w));
@@ -399,10 +398,10 @@ function smallValues(x, l, i) {
 function answers(x) {
   const out = x.names.at(-1);
   return table(
-    ["", ...out.map((n) => `${n} before`), ...out.map((n) => `${n} after`), "answer"],
+    ["example", ...out, ...out.map((n) => `→ ${n}`), "answer"],
     x.d.before.map((y, e) => {
       const [a, b] = [winner(y), winner(x.d.after[e])];
-      return { cells: [`example ${e + 1}`, ...y.map(short), ...x.d.after[e].map(short), a === b ? `${out[a]}, same` : `${out[a]} → ${out[b]}`] };
+      return { cells: [`${e + 1}`, ...y.map(short), ...x.d.after[e].map(short), a === b ? `${out[a]}, same` : `${out[a]} → ${out[b]}`] };
     }),
   );
 }

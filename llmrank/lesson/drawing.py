@@ -83,9 +83,9 @@ def drawing(
                     gone=gone(layer, i),
                 )
             )
-    names = [(name, _row(layer)) for layer, name in enumerate(LAYERS)]
+    heads = [(name, _row(layer)) for layer, name in enumerate(LAYERS)]
     edges = _edges(net, gone, labelled=scores is None)
-    return Drawing(tuple(nodes), edges, tuple(names))
+    return Drawing(tuple(nodes), edges, tuple(heads))
 
 
 def _edges(

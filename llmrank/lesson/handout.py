@@ -78,9 +78,9 @@ def handout(net: Network, of: LessonSpec, timed: Race | None = None) -> str:
     )
 
 
-def _column_sums(weights: Tensor) -> list[list[float]]:
+def _column_sums(weights: Tensor) -> list[list[int | float]]:
     """Strength and degree of every source."""
-    return [weights.abs().sum(0).tolist(), (weights != 0).sum(0).tolist()]
+    return [w.sum(0).tolist() for w in (weights.abs(), weights != 0)]
 
 
 def _raced(timed: Race | None) -> dict[str, Any] | None:
