@@ -265,6 +265,7 @@ def test_the_handout_holds_the_students_own_numbers(net):
     assert "γ = 0," in page
     assert "0.500" in page  # A1's activation
     assert "another" in page  # example 1 turns over
+    assert "A2, A3, A4 by degree" in page  # equals are all first
     assert "zeros at random places" in page
     assert "default-src 'none'" in page
     for tag in ("<script", "<link", "<img", "<iframe", 'src="'):

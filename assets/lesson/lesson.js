@@ -78,9 +78,7 @@ class Lesson {
 
   // One change of the state, by whatever means; the rest follows from it.
   change(change, released) {
-    if (Object.keys(change).some((key) => ["numbers", "theta", "gamma", "sparsity"].includes(key))) {
-      if (!released || !("walked" in change)) this.s.walked = 0;
-    }
+    if (["numbers", "theta", "gamma"].some((key) => key in change)) this.s.walked = 0; // another walk
     Object.assign(this.s, change);
     this.pending = !released;
     if (released) this.commit();

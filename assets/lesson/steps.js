@@ -246,7 +246,7 @@ const STEPS = [
         share: (l, i) => x.d.found[l].scores[i],
         edge: (t, b, a) => ({ ...flow(x.d.found, t, b, a), label: "", gone: x.d.gone(t, a) || x.d.gone(t + 1, b) }),
         gone: x.d.gone,
-        formulas: [formula("⌊", two(x.s.sparsity), "·", `${n}`, "+", "½", "⌋", "=", `${Math.floor(x.s.sparsity * n + 0.5)}`, ` of ${n} neurons of hidden A go`)],
+        formulas: [formula("⌊", two(x.s.sparsity), "·", `${n}`, "+", "½", "⌋", "=", `${Math.floor(x.s.sparsity * n + 0.5)}`, `\u00a0of ${n} neurons of hidden A go`)],
         table: table(["neuron", "rank", "", "score"], ranking(x, true)),
       };
     },

@@ -10,8 +10,13 @@ from torch import Tensor
 from llmrank.charts.theme import SCORES
 from llmrank.lesson.network import LAYERS, NODES, Network
 
-WIDTH, HEIGHT, LEFT = 700, 400, 70
+WIDTH, HEIGHT, LEFT = 700, 440, 70
 RADIUS = 20
+LABEL_WIDTH, LABEL_HEIGHT = 36, 15
+ALONG = (0.3, 0.42, 0.54, 0.66, 0.2, 0.36, 0.48, 0.6, 0.75)
+"""Places of a label along its edge, tried in turn until none hides another."""
+
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -92,23 +97,37 @@ def _edges(
     net: Network, gone: Callable[[int, int], bool], *, labelled: bool
 ) -> tuple[Edge, ...]:
     heaviest = max(float(w.abs().max()) for w in net.weights) or 1.0
-    found = []
+    found: list[Edge] = []
+    taken: list[Point] = []
     for layer, weights in enumerate(net.weights):
         for j, i in torch.nonzero(weights).tolist():
             weight = float(weights[j, i])
             (x1, y1), (x2, y2) = _place(layer, i), _place(layer + 1, j)
-            at = 0.42 if j % 2 else 0.27  # neighbours' labels at different heights
+            ends = (x1, y1 + RADIUS), (x2, y2 - RADIUS)
+            taken.append(_free(*ends, taken))
             found.append(
                 Edge(
-                    x1, y1 + RADIUS, x2, y2 - RADIUS,
+                    *ends[0], *ends[1],
                     width=0.5 + 3 * abs(weight) / heaviest,
                     label=f"{weight:g}".replace("-", "−") if labelled else "",
-                    label_x=x1 + at * (x2 - x1),
-                    label_y=y1 + RADIUS + at * (y2 - y1 - 2 * RADIUS),
+                    label_x=taken[-1][0],
+                    label_y=taken[-1][1],
                     gone=gone(layer, i) or gone(layer + 1, j),
                 )
             )  # fmt: skip
     return tuple(found)
+
+
+def _free(start: Point, end: Point, taken: list[Point]) -> Point:
+    """Return the first place on an edge that hides no label, or hides least."""
+    (x1, y1), (x2, y2) = start, end
+    tried = [(x1 + t * (x2 - x1), y1 + t * (y2 - y1)) for t in ALONG]
+    return min(tried, key=lambda at: sum(_overlap(at, other) for other in taken))
+
+
+def _overlap(a: Point, b: Point) -> float:
+    width, height = LABEL_WIDTH - abs(a[0] - b[0]), LABEL_HEIGHT - abs(a[1] - b[1])
+    return max(width, 0.0) * max(height, 0.0)
 
 
 def _gone(keep: tuple[Tensor, ...] | None) -> Callable[[int, int], bool]:

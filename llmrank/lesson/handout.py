@@ -167,9 +167,15 @@ def _leaders(net: Network, of: LessonSpec) -> dict[str, str]:
         "activation": (of.theta, 0.0),
     }
     return {
-        name: NODES[1][int(descending(scores(net, theta=t, gamma=g)[1])[0])]
+        name: ", ".join(_first(scores(net, theta=t, gamma=g)[1]))
         for name, (t, g) in ends.items()
     }
+
+
+def _first(found: Tensor) -> list[str]:
+    """Name the first of hidden A; equals are all first."""
+    near = sharpened(found)
+    return [name for name, s in zip(NODES[1], near, strict=True) if s == near.max()]
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,21 +109,13 @@ def place() -> tuple[Place, list[str]]:
 
 
 def take() -> None:
-    """Take a commit of the lesson into the session and the link."""
+    """Take a commit of the lesson into the session and the link.
+
+    What the page's own lesson could not have sent is let go.
+    """
     given = ((st.session_state.get(KEY) or {}).get("commit") or {}).get("state") or {}
-    note = {
-        "step": str(int(given.get("step", 0)) + 1),
-        "moment": str(given.get("moment", 0)),
-        "weights": "_".join(f"{w:g}" for w in given.get("numbers", DEFAULT)),
-        "node": "-".join(str(n) for n in given.get("node", (1, 0))),
-        "guesses": "_".join(f"{k}:{v}" for k, v in given.get("guesses", {}).items()),
-        "walked": str(given.get("walked", 0)),
-        "presenter": "on" if given.get("presenter") else "off",
-    } | {name: f"{given.get(name, o.default):g}" for name, o in SLIDERS.items()}
-    before = state.views().get(f"{KEY}.presenter", "off")
-    for name, text in note.items():
-        state.view(f"{KEY}.{name}", None if text == _usual(name) else text)
-    st.session_state[f"{KEY}_turned"] = before != note["presenter"]
+    with suppress(TypeError, ValueError, AttributeError):
+        _note(given)
 
 
 def turned() -> bool:
@@ -184,6 +177,22 @@ def handout(at: Place) -> None:
             help="The whole lesson with your network and its numbers on a few pages; "
             "opens in any browser without a network, and prints",
         )
+
+
+def _note(given: dict[str, Any]) -> None:
+    note = {
+        "step": str(int(given.get("step", 0)) + 1),
+        "moment": str(given.get("moment", 0)),
+        "weights": "_".join(f"{w:g}" for w in given.get("numbers", DEFAULT)),
+        "node": "-".join(str(n) for n in given.get("node", (1, 0))),
+        "guesses": "_".join(f"{k}:{v}" for k, v in given.get("guesses", {}).items()),
+        "walked": str(given.get("walked", 0)),
+        "presenter": "on" if given.get("presenter") else "off",
+    } | {name: f"{given.get(name, o.default):g}" for name, o in SLIDERS.items()}
+    before = state.views().get(f"{KEY}.presenter", "off")
+    for name, text in note.items():
+        state.view(f"{KEY}.{name}", None if text == _usual(name) else text)
+    st.session_state[f"{KEY}_turned"] = before != note["presenter"]
 
 
 def _sent(at: Place) -> dict[str, Any]:
