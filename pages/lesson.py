@@ -27,5 +27,5 @@ def show() -> None:
 
 
 with panels.panel():
-    jobs.strip()
     show()
+    jobs.strip()  # below: it moves nothing

@@ -15,6 +15,7 @@ Worked on paper, for the lesson's own weights (tests name what they need of it):
 """
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from hypothesis import strategies as st
 from llmrank import lesson
 from llmrank.errors import CancelledError, LLMRankError
 from llmrank.lesson import LessonSpec, RaceSpec
+from llmrank.timing import Timing
 
 SHARES = st.floats(0, 1)
 N_WEIGHTS = 30
@@ -245,6 +247,23 @@ def test_a_race_keeps_every_round_and_its_machine():
     assert "With 50 % gone" in lesson.reading(found)
     assert lesson.fastest(found) in ("scattered", "rows", "cut", "same")
     assert len(lesson.race_chart(found, dark=True).data) == 5
+
+
+@pytest.mark.parametrize(
+    ("times", "first"),
+    [
+        ((4.0, 4.1, 4.2, 2.0), "cut"),
+        ((4.0, 4.0, 4.0, 3.9), "same"),
+        ((4.0, 1.0, 4.0, 2.0), "scattered"),  # whichever way it comes out
+    ],
+)
+def test_the_clock_names_the_fastest(times, first):
+    found = lesson.race(RaceSpec(d_model=4, d_ff=8, rows=1, rounds=3))
+    timings = {
+        name: Timing((ms, 2 * ms, 3 * ms), 3)
+        for name, ms in zip(lesson.VERSIONS, times, strict=True)
+    }
+    assert lesson.fastest(replace(found, timings=timings)) == first
 
 
 def test_a_race_can_be_stopped():

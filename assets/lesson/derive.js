@@ -23,6 +23,8 @@ export function derived({ numbers, theta, gamma, sparsity }, { sizes, examples, 
     degree: (l, i) => net.sum(network.weights[l].map((row) => (row[i] !== 0 ? 1 : 0))),
     strength: (l, i) => net.sum(network.weights[l].map((row) => Math.abs(row[i]))),
   };
+  const stuck = ({ scores }, l) => l < layers.length - 1 && scores.some((s, i) => s > 0 && d.degree(l, i) === 0);
+  d.stuck = found.some(stuck);
   d.warning = warning(d, names, layers);
   return d;
 }

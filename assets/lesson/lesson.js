@@ -269,6 +269,7 @@ class Lesson {
     const shown = this.step.show(this);
     this.shown = asked ? this.concealed(shown) : shown;
     this.box.classList.toggle("presenting", this.s.presenter);
+    this.box.classList.toggle("low", Boolean(shown.patterns)); // the clock stands below
     this.panel(asked ?? this.step.question?.(this), asked ? { ...shown, text: "", formulas: [], table: null } : shown);
     this.bottom();
     this.draw();
@@ -330,7 +331,7 @@ class Lesson {
     this.controls.show(s, {}, { hasTheta: true });
     this.find(".formulas").replaceChildren(...formulas);
     this.find(".table").replaceChildren(...(table ? [table] : []));
-    this.find(".note").textContent = this.complaint || this.d.warning || note || "";
+    this.find(".note").textContent = this.complaint || note || this.d.warning || "";
   }
 
   bottom() {

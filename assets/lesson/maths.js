@@ -21,6 +21,7 @@ function part(of) {
 // Three digits; no trailing zeros; a real minus.
 export function short(x) {
   if (Math.abs(x) < 5e-4) return "0";
+  if (Math.abs(x) >= 1e5) return x.toExponential(1).replace("-", "−").replace("e+", "e");
   const text = Math.abs(x) < 1 ? `${+x.toFixed(3)}` : `${+x.toPrecision(3)}`;
   return text.replace("-", "−");
 }

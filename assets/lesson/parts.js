@@ -41,8 +41,8 @@ export function bar(pieces, tick) {
   made.className = "bar";
   let at = 0;
   for (const { share, colour } of pieces) {
-    made.append(element("i", "", { left: `${100 * at}%`, width: `${100 * share}%`, background: colour }));
-    at += share;
+    made.append(element("i", "", { left: `${100 * at}%`, width: `${100 * Math.min(1 - at, share)}%`, background: colour }));
+    at = Math.min(1, at + share);
   }
   if (tick !== undefined) made.append(element("b", "", { left: `calc(${100 * Math.min(1, tick)}% - 1px)` }));
   return made;

@@ -20,7 +20,7 @@ function best(values, ids) {
 }
 
 const options = (ids) => ids.map((id) => ({ id, label: id }));
-const list = (ids) => ids.join(" and ");
+const list = (ids) => [ids.slice(0, -1).join(", "), ids.at(-1)].filter(Boolean).join(" and ");
 const values = (x, l, i) => x.d.acts.length && x.d.acts[l].map((of) => short(of[i])).join(" · ");
 
 // The node chosen, if the step can speak of it; else the first of hidden A.
@@ -38,6 +38,9 @@ function ranking(x, cutting) {
     }));
   });
 }
+
+const STUCK =
+  "A node without edges onwards sends the surfer, and networkx, back to the inputs; the score loses that importance instead, so the columns differ here.";
 
 const STEPS = [
   {
@@ -106,7 +109,7 @@ const STEPS = [
         ask: "Now the shares follow the weights. If every edge counted the same instead, which neuron of hidden A would gain most of the inputs' importance?",
         options: options(x.names[1]),
         right,
-        because: `${list(right)} gains most, from ${three(ones[i])} by strength to ${three(none[i])} by degree: ${gains[i] > 0 ? "it has edges, but light ones" : "nobody gains, as all edges of a node weigh the same"}.`,
+        because: `${list(right)} ${right.length > 1 ? "gain" : "gains"} most, from ${three(ones[i])} by strength to ${three(none[i])} by degree: ${gains[i] > 0 ? "it has edges, but light ones" : "nobody gains, as all edges of a node weigh the same"}.`,
       };
     },
     show: (x) => {
@@ -151,7 +154,7 @@ const STEPS = [
         ask: "Each input hands all its importance to hidden A, split by the shares on its edges. Who receives most?",
         options: options(x.names[1]),
         right,
-        because: `${list(right)} receives ${three(Math.max(...scores))} of 1.`,
+        because: `${list(right)} ${right.length > 1 ? "receive" : "receives"} ${three(Math.max(...scores))} of 1.`,
       };
     },
     show: (x) => {
@@ -181,7 +184,7 @@ const STEPS = [
         ask: `At γ = 0 only activation counts. On the two examples the neurons of hidden A give ${x.names[1].map((name, i) => `${name}: ${values(x, 1, i)}`).join(", ")}. Who comes first then?`,
         options: options(x.names[1]),
         right,
-        because: `${list(right)} fires most: ${three(Math.max(...prior))} of the layer's activation.`,
+        because: `${list(right)} ${right.length > 1 ? "fire" : "fires"} most: ${three(Math.max(...prior))} of the layer's activation.`,
       };
     },
     show: (x) => {
@@ -220,7 +223,7 @@ const STEPS = [
         ask: `At θ = ${two(x.s.theta)} and γ = ${two(x.s.gamma)}, which neuron of hidden B ranks last?`,
         options: options(x.names[2]),
         right,
-        because: `${list(right)} has the lowest score of its layer, ${three(Math.min(...scores))}.`,
+        because: `${list(right)} ${right.length > 1 ? "have" : "has"} the lowest score of the layer, ${three(Math.min(...scores))}.`,
       };
     },
     show: (x) => ({
@@ -241,12 +244,12 @@ const STEPS = [
       const gone = HIDDEN.flatMap((l) => x.names[l].filter((_, i) => x.d.gone(l, i)));
       const n = x.names[1].length;
       return {
-        text: `The last of each hidden layer go, with every edge that touches them. ${gone.length ? `Gone: ${list(gone)}.` : "Nobody goes yet: move the sparsity."} The matrices become smaller, they do not fill with zeros: ${x.nWeights(x.d.network)} weights become ${x.nWeights(x.d.small)}.`,
+        text: `The last of each hidden layer go, with every edge that touches them; one always stays. ${gone.length ? `Gone: ${list(gone)}.` : "Nobody goes yet: move the sparsity."} The matrices become smaller, they do not fill with zeros: ${x.nWeights(x.d.network)} weights become ${x.nWeights(x.d.small)}.`,
         label: (l, i) => two(x.d.found[l].scores[i]),
         share: (l, i) => x.d.found[l].scores[i],
         edge: (t, b, a) => ({ ...flow(x.d.found, t, b, a), label: "", gone: x.d.gone(t, a) || x.d.gone(t + 1, b) }),
         gone: x.d.gone,
-        formulas: [formula("⌊", two(x.s.sparsity), "·", `${n}`, "+", "½", "⌋", "=", `${Math.floor(x.s.sparsity * n + 0.5)}`, `\u00a0of ${n} neurons of hidden A go`)],
+        formulas: [formula("⌊", two(x.s.sparsity), "·", `${n}`, "+", "½", "⌋", "=", `${Math.min(n - 1, Math.floor(x.s.sparsity * n + 0.5))}`, `\u00a0of ${n} neurons of hidden A go`)],
         table: table(["neuron", "rank", "", "score"], ranking(x, true)),
       };
     },
@@ -307,7 +310,7 @@ const STEPS = [
         edge: (t, b, a) => ({ ...flow(x.d.found, t, b, a), label: "" }),
         walker: true,
         formulas: [],
-        note: nx.said,
+        note: nx.said || (x.d.stuck ? STUCK : ""),
         table: table(
           ["node", "tick: score", "walked", "score", "networkx"],
           x.names.flatMap((names, l) =>
@@ -383,9 +386,9 @@ function product(x, m) {
 
 function outputs(x, before) {
   return table(
-    ["", ...x.names[0], "→", ...x.names.at(-1), "answer"],
+    ["example", ...x.names[0], "→", ...x.names.at(-1), "answer"],
     x.examples.map((example, e) => ({
-      cells: [`example ${e + 1}`, ...example.map(short), "", ...before[e].map(short), x.names.at(-1)[winner(before[e])]],
+      cells: [`${e + 1}`, ...example.map(short), "", ...before[e].map(short), x.names.at(-1)[winner(before[e])]],
     })),
   );
 }
@@ -413,13 +416,13 @@ function recap(x) {
     return best(found[1].scores, x.names[1]).join(", ");
   };
   return table(
-    ["In one breath", "who leads hidden A here"],
+    ["In one breath, and who is first in hidden A", "first"],
     [
       { cells: ["θ = 1: importance follows strong edges", at(1, 1)] },
       { cells: ["θ = 0: every edge counts the same", at(0, 1)] },
       { cells: ["γ = 1: the edges alone decide", at(x.s.theta, 1)] },
       { cells: ["γ = 0: activation alone decides", at(x.s.theta, 0)] },
-      { cells: ["the lowest are cut: fewer rows, less work", x.d.keep[1].length < x.names[1].length ? `goes: ${x.names[1].filter((_, i) => x.d.gone(1, i)).join(", ")}` : "nobody yet"] },
+      { cells: ["the lowest are cut: fewer rows, less work", x.d.keep[1].length < x.names[1].length ? `without ${x.names[1].filter((_, i) => x.d.gone(1, i)).join(", ")}` : "nobody yet"] },
     ],
   );
 }

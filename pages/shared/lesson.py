@@ -140,7 +140,6 @@ def show_race(at: Place) -> None:
                 f"with {spec.rows} examples in turns, {spec.rounds} times each: a few "
                 "seconds on this server's processor."
             )
-    jobs.here(KIND)
     if known is not None:
         panels.chart(
             lesson.race_chart(known, dark=panels.is_dark()),
