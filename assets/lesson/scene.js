@@ -36,7 +36,7 @@ export function sceneOf(x, shown, { width, height }) {
       row.forEach((w, i) => {
         const said = shown.edge ? shown.edge(l, j, i) : w && { weight: Math.abs(w) / x.heaviest };
         if (!said || !(said.weight > 0)) return;
-        const own = { gone: false, ...said, weight: Math.min(1, said.weight) };
+        const own = { gone: false, ...said, weight: Math.sqrt(Math.min(1, said.weight)) }; // small shares are seen too
         edges.push({ ...own, id: [l, j, i], from: first[l] + i, to: first[l + 1] + j });
       }),
     ),

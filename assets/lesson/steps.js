@@ -416,13 +416,13 @@ function recap(x) {
     return best(found[1].scores, x.names[1]).join(", ");
   };
   return table(
-    ["In one breath, and who is first in hidden A", "first"],
+    ["In one breath", "first in A"],
     [
-      { cells: ["θ = 1: importance follows strong edges", at(1, 1)] },
-      { cells: ["θ = 0: every edge counts the same", at(0, 1)] },
-      { cells: ["γ = 1: the edges alone decide", at(x.s.theta, 1)] },
-      { cells: ["γ = 0: activation alone decides", at(x.s.theta, 0)] },
-      { cells: ["the lowest are cut: fewer rows, less work", x.d.keep[1].length < x.names[1].length ? `without ${x.names[1].filter((_, i) => x.d.gone(1, i)).join(", ")}` : "nobody yet"] },
+      { cells: ["θ = 1: strong edges lead", at(1, 1)] },
+      { cells: ["θ = 0: all edges alike", at(0, 1)] },
+      { cells: ["γ = 1: the edges alone", at(x.s.theta, 1)] },
+      { cells: ["γ = 0: activation alone", at(x.s.theta, 0)] },
+      { cells: ["the lowest are cut", x.d.keep[1].length < x.names[1].length ? `without ${x.names[1].filter((_, i) => x.d.gone(1, i)).join(", ")}` : "nobody yet"] },
     ],
   );
 }

@@ -212,12 +212,13 @@ def test_a_weight_is_edited_where_it_is_drawn_and_kept_in_the_link(page):
 def test_a_dead_layer_is_said_and_every_step_still_answers(page):
     dead = "_".join(["-1"] * 12 + ["0"] * 12 + ["1"] * 6)
     opened(page, f"weights.{dead}")
-    for step in (1, 3, 4, 8, 9):
+    for step in (1, 5, 9):
         page.keyboard.press(str(step))
         expect(title(page)).to_contain_text(f"{step}. ")
         if page.locator("[data-guess]").count():
             page.locator("[data-guess]").last.click()
-        expect(page.locator(".lesson .note")).to_contain_text("gives anything out")
+        said = "back to the inputs" if step == 9 else "gives anything out"
+        expect(page.locator(".lesson .note")).to_contain_text(said)
         assert "NaN" not in page.locator(".lesson .panel").inner_text()
 
 
@@ -278,11 +279,3 @@ def test_the_clock_decides_and_the_handout_holds_it(page):
     text = Path(found.value.path()).read_text("utf-8")
     assert "With 50 % gone, against all weights" in text
     assert re.search(r"\d+ rounds in turns", text)
-
-
-def test_a_link_that_cannot_be_is_said(page):
-    opened(page, "step.4", "weights.1_2_nan", "theta.7", "moment.x")
-    alerts = page.get_by_test_id("stAlert")
-    expect(alerts).to_have_count(3)
-    expect(alerts.first).to_contain_text("theta must lie in [0, 1], got 7")
-    expect(title(page)).to_contain_text("4. ")
