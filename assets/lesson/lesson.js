@@ -192,7 +192,13 @@ class Lesson {
 
   shuffle() {
     const quarter = () => Math.round(16 * Math.random() - 8) / 4;
-    this.change({ numbers: this.s.numbers.map(quarter) }, true);
+    let numbers;
+    for (let tried = 0; tried < 200; tried++) {
+      numbers = this.s.numbers.map(quarter);
+      const { warning, norms } = derived({ ...this.s, numbers }, this);
+      if (!warning && norms.flat().every((norm) => norm > 0)) break; // nobody is silent
+    }
+    this.change({ numbers }, true);
   }
 
   key(event) {

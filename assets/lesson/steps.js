@@ -161,7 +161,7 @@ const STEPS = [
       const m = x.s.moment;
       const inputs = x.d.norms[0];
       const said = `The inputs begin with importance by their size on the examples (the norms ${inputs.map(short).join(", ")}, divided by their sum ${short(sum(inputs))}).`;
-      const next = `Every node of ${x.layers[m - 1]} hands its importance on: each edge carries the sender's importance times the edge's share, and a node of ${x.layers[m]} adds up what arrives. All at once, that is a matrix times a vector.`;
+      const next = `Every ${m === 1 ? "input" : `neuron of ${x.layers[m - 1]}`} hands its importance on: each edge carries the sender's importance times the edge's share, and a node of ${x.layers[m]} adds up what arrives. All at once, that is a matrix times a vector.`;
       return {
         text: m === 0 ? `${said} Press Next: it will flow one layer at each step.` : next,
         label: (l, i) => (l <= m ? two(x.d.pure[l].scores[i]) : ""),
