@@ -190,6 +190,16 @@ def odd_width_cost(
     return min(a for a, _ in pairs) / min(b for _, b in pairs)
 
 
+def processor(device: torch.device) -> str:
+    """Name the machine's processor, or the accelerator."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [n for n in lines if n.startswith("model name")]
+    return names[0].split(":", 1)[1].strip() if names else platform.processor()
+
+
 def _interleaved(
     models: Sequence[LanguageModel], spec: BenchmarkSpec, what: str, progress: Progress
 ) -> list[list[Round]]:
@@ -230,7 +240,7 @@ def _latency(lm: LanguageModel, rounds: list[Round], spec: BenchmarkSpec) -> Lat
         new_tokens=spec.new_tokens,
         device=str(lm.device),
         dtype=str(next(lm.model.parameters()).dtype).removeprefix("torch."),
-        processor=_processor(lm.device),
+        processor=processor(lm.device),
         n_threads=torch.get_num_threads(),
         torch_version=torch.__version__,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -241,15 +251,6 @@ def _phases(rounds: list[Round]) -> tuple[Timing, Timing]:
     prefill = tuple(r[0] for r in rounds)
     decode = tuple(ms for r in rounds for ms in r[1:])
     return Timing(prefill, len(rounds)), Timing(decode, len(rounds))
-
-
-def _processor(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [n for n in lines if n.startswith("model name")]
-    return names[0].split(":", 1)[1].strip() if names else platform.processor()
 
 
 def _watched(lm: LanguageModel, calls_ms: list[float]) -> LanguageModel:

@@ -3,12 +3,12 @@
 
 import { Beside } from "./beside.js";
 import { MAP_MARGIN } from "./charts.js";
-import { pixel } from "./colours.js";
 import { Controls } from "./controls.js";
 import { Engine } from "./engine.js";
 import { Atlas, Player } from "./extras.js";
 import { glide, laid, layersOf } from "./layout.js";
 import { Links } from "./links.js";
+import { lookOf } from "./look.js";
 import { Overlay } from "./overlay.js";
 import { Pointer } from "./pointer.js";
 import { onArrival, take } from "./shelf.js";
@@ -271,18 +271,7 @@ class Explorer {
   // The colours of the page's theme, read once per frame.
   theme() {
     if (this.look) return this.look;
-    const text = getComputedStyle(this.find(".explorer")).color;
-    const [r, g, b] = (text.match(/[\d.]+/g) ?? [0, 0, 0]).map(Number);
-    const dark = r + g + b > 380; // light text
-    this.find(".explorer").style.colorScheme = dark ? "dark" : "light"; // native tracks
-    this.look = {
-      dark,
-      text,
-      accent: dark ? "#56b4e9" : "#0072b2",
-      neutral: dark ? "#a3a8b4" : "#6b7280",
-      line: dark ? "#2f3440" : "#e4e6eb",
-      background: pixel(dark ? "0d1015" : "ffffff"),
-    };
+    this.look = lookOf(this.find(".explorer"));
     return this.look;
   }
 

@@ -1,8 +1,8 @@
 // Draws a layered graph of any kind; knows nothing of models, canvases or settings.
 // A scene is { layers: [{ name?, y? }], nodes: [{ layer, x, y, r, half, colour, gone, label?, beside? }],
-// edges: [{ from, to, weight, gone, strong?, label? }] }: `from` and `to` are places in
+// edges: [{ from, to, weight, gone, strong?, label?, at? }] }: `from` and `to` are places in
 // nodes, weights run from 0 to 1, the strongest first; a node with r = 0 only holds edges,
-// which begin and end `half` below and above its middle.
+// which begin and end `half` below and above its middle. A label stands `at` a share of its edge.
 
 const STEPS = 8; // of width and opacity: few changes of style
 const FADED = 0.6; // of the opacity, for edges of what is gone
@@ -116,10 +116,18 @@ function labels(c, layers, nodes, edges, look) {
     if (label && beside) write(label, x + r + 5, y, "left");
     else if (label) write(label, x, y + r + 9, "center");
   }
-  for (const { label, from, to } of edges) {
+  for (const { label, from, to, at } of edges) {
     if (!label) continue;
-    const [a, b] = [nodes[from], nodes[to]];
-    const [y0, y1] = [a.y + a.half, b.y - b.half]; // on the curve, at three tenths of it
-    write(label, a.x + 0.216 * (b.x - a.x), y0 + 0.342 * (y1 - y0), "center");
+    const { x, y } = onEdge(nodes[from], nodes[to], at);
+    write(label, x, y, "center");
   }
+}
+
+// A point on the curve between two nodes, at a share of it.
+export function onEdge(from, to, t = 0.3) {
+  const [y0, y1] = [from.y + from.half, to.y - to.half];
+  return {
+    x: from.x + (3 * t ** 2 - 2 * t ** 3) * (to.x - from.x),
+    y: y0 + (1.5 * t * (1 - t) + t ** 3) * (y1 - y0),
+  };
 }

@@ -6,6 +6,7 @@ from llmrank import readings
 from llmrank.experiment import Report
 from llmrank.ffn import ffns
 from llmrank.jobs import Worker
+from llmrank.lesson import Race
 from llmrank.memo import Memo
 from llmrank.models import ModelShape, ModelSpec
 from llmrank.speeds import SpeedPoint
@@ -54,6 +55,12 @@ def shapes() -> Memo[ModelShape]:
 def zero_share(model: ModelSpec) -> float:
     """Return the share of incoming FFN weights that are zero; the model is read."""
     return readings.zero_share(ffns(stages().model(model).model))
+
+
+@st.cache_resource(show_spinner=False)
+def races() -> Memo[Race]:
+    """Zeros against cuts on the clock, by what was asked; each knows its machine."""
+    return Memo(64)
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,11 +1,7 @@
 """Mounts the canvas of assets/explorer and takes what it commits."""
 
-import base64
-import re
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import streamlit as st
@@ -18,9 +14,8 @@ from llmrank.experiment import Experiment
 from llmrank.payload import cut_crc, of_planes, pack
 from llmrank.pruning import PruningPlan
 from llmrank.settings import declared
-from pages.shared import cached, state
+from pages.shared import assets, cached, state
 
-ASSETS = Path(__file__).parents[2] / "assets" / "explorer"
 KEY = "explorer"
 NAMES = {
     "theta": "theta",
@@ -46,27 +41,16 @@ MAX_AT_ONCE = 100_000
 """Neurons up to which every criterion's scores are made while the page is drawn."""
 
 
-@cache
 def module(name: str) -> str:
-    """Return a module's source, with what it imports in it as data URLs.
-
-    Streamlit takes one script per component; so the modules stay plain files, and no
-    build step and no request is needed. Equal URLs are one module to the browser.
-    """
-    source = (ASSETS / name).read_text("utf-8")
-
-    def inline(match: re.Match[str]) -> str:
-        inner = base64.b64encode(module(match[1]).encode()).decode()
-        return f'from "data:text/javascript;base64,{inner}"'
-
-    return re.sub(r'from "\./([a-z]+\.js)"', inline, source)
+    """Return a module of the canvas, with all that it imports in it."""
+    return assets.module(f"explorer/{name}")
 
 
 @st.cache_resource(show_spinner=False)
 def components() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Register the canvas and the carrier of its numbers, once."""
-    html = (ASSETS / "explorer.html").read_text("utf-8")
-    css = (ASSETS / "explorer.css").read_text("utf-8")
+    html = assets.text("explorer/explorer.html")
+    css = assets.text("explorer/explorer.css")
     new = st.components.v2.component
     canvas = new("llmrank_explorer", html=html, css=css, js=module("explorer.js"))
     return canvas, new("llmrank_payload", js=module("shelf.js"))

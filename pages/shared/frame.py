@@ -13,6 +13,7 @@ PAGES = {
     "Runs": "pages/runs.py",
     "Scores": "pages/scores.py",
     "Graph": "pages/graph.py",
+    "Lesson": "pages/lesson.py",
 }
 
 
@@ -51,6 +52,33 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
             jobs.strip()
         return experiment
     return st.stop()
+
+
+def classroom(title: str, question: str) -> None:
+    """Draw the frame of a page of Learn, which has an experiment of its own.
+
+    The sidebar and the bar stay away; while a lesson is presented, the links and the
+    question do too. The experiment in hand stays in the link.
+    """
+    st.set_page_config(
+        f"{title} · LLM-Rank Explorer", "assets/logo.svg", "wide", "collapsed"
+    )
+    st.logo("assets/logo.svg", size="large")
+    if not _presents():
+        _links()
+        st.header(question, anchor=False)
+    with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
+        from pages.shared import jobs, state
+
+    state.write_link(state.current(), **jobs.link())
+
+
+def _presents() -> bool:
+    """Whether the link or the session says so; known before torch is there."""
+    seen = st.session_state.get("view")
+    if seen is None:
+        return "lesson.presenter.on" in st.query_params.get("view", "").split(",")
+    return seen.get("lesson.presenter") == "on"
 
 
 def _links() -> None:
