@@ -1,0 +1,93 @@
+"""What was measured on MLPs, in words: beside the paper's claim, whichever way."""
+
+import math
+from collections.abc import Sequence
+
+from llmrank.mlp.recovery import Recovery
+from llmrank.mlp.retention import (
+    PAPERS_GAIN,
+    PAPERS_SPARSITIES,
+    SPARSITIES,
+    Gain,
+    Point,
+    RetentionSpec,
+    gains,
+    summary,
+)
+from llmrank.spelling import counted, share
+
+CLAIM = (
+    "The paper (arXiv 2410.13299, abstract) reports for MLP-Rank on average "
+    f"{100 * PAPERS_GAIN:.2f} % higher accuracy retention than three baselines, on "
+    "four MLPs"
+)
+"""What is compared with; their code has them on MNIST, Fashion-MNIST and CIFAR."""
+
+
+def of_summary(points: Sequence[Point]) -> str:
+    """Return the curves as a table of text: mean ± spread of retention in per cent."""
+    found = summary(points)
+    lines = []
+    for name in found["data"].unique():
+        rows = found[found["data"] == name]
+        networks = int(rows["networks"].iloc[0])
+        lines.append(f"{name}, {counted(networks, 'network')}: accuracy kept, per cent")
+        lines.append(_line("removed", [f"{round(100 * s)} %" for s in SPARSITIES]))
+        for criterion in rows["criterion"].unique():
+            own = rows[rows["criterion"] == criterion]
+            pairs = zip(own["mean"], own["spread"], strict=True)
+            cells = [f"{100 * mean:.0f}±{100 * spread:.0f}" for mean, spread in pairs]
+            lines.append(_line(criterion, cells))
+        lines.append("")
+    return "\n".join(lines[:-1])
+
+
+def _line(head: str, cells: Sequence[str]) -> str:
+    return "".join([f"  {head:<26}", *(f"{cell:>8}" for cell in cells)])
+
+
+def of_gains(points: Sequence[Point], spec: RetentionSpec) -> str:
+    """Say how far MLP-Rank is ahead or behind, beside the paper's claim."""
+    names = tuple(spec.names())
+    wide, narrow = (
+        gains(points, names, highest)
+        for highest in (SPARSITIES[-1], PAPERS_SPARSITIES[-1])
+    )
+    lines = [f"{CLAIM}.", f"Measured here, against the mean of {', '.join(names)}:"]
+    for whole, papers in zip(wide, narrow, strict=True):
+        lines.append(f"  {whole.criterion}: {of_gain(papers)}; {of_gain(whole)}")
+    return "\n".join(lines)
+
+
+def of_gain(gain: Gain) -> str:
+    """Say one gain: +1.2 points [0.3, 2.1] over 10 to 50 %, 18 networks."""
+    spread = ""
+    if math.isfinite(gain.high):
+        spread = f" [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+    upto = round(100 * gain.highest)
+    networks = counted(gain.n_networks, "network")
+    return f"{100 * gain.value:+.1f} points{spread} over 10 to {upto} %, {networks}"
+
+
+def verdict(gain: Gain) -> str:
+    """Say in one sentence whether the claim was met here."""
+    if gain.low > 0:
+        ahead = "more than" if gain.value >= PAPERS_GAIN else "less than"
+        return f"Here it keeps more than the baselines, by {ahead} the paper reports."
+    if gain.high < 0:
+        return "Here it keeps less than the baselines: the claim was not reproduced."
+    return "Here it cannot be told apart from the baselines on average."
+
+
+def of_recovery(found: Recovery) -> str:
+    """Say which way ended highest, and after how many epochs the first stood level."""
+    ends = {name: epochs[-1].test_accuracy for name, epochs in found.curves.items()}
+    if not ends:
+        return "The first epoch is being trained."
+    best = max(ends, key=lambda name: ends[name])
+    others = ", ".join(f"{n} {share(v)}" for n, v in ends.items() if n != best)
+    return (
+        f"The small network ends highest by **{best}**: {share(ends[best])} of the "
+        f"test set{f' ({others})' if others else ''}; "
+        f"dense has {share(found.dense_accuracy)}."
+    )
