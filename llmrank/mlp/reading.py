@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import pandas as pd
+
 from llmrank.mlp.recovery import Recovery
 from llmrank.mlp.retention import (
     PAPERS_GAIN,
@@ -91,3 +93,31 @@ def of_recovery(found: Recovery) -> str:
         f"test set{f' ({others})' if others else ''}; "
         f"dense has {share(found.dense_accuracy)}."
     )
+
+
+def recovery_table(found: Recovery) -> pd.DataFrame:
+    """Return the three curves as rows; epoch 0 is before the first step."""
+    rows = [
+        {"way": name, "epoch": n, "test_accuracy": value}
+        for name, epochs in found.curves.items()
+        for n, value in enumerate(
+            [found.at_start[name], *(e.test_accuracy for e in epochs)]
+        )
+    ]
+    return pd.DataFrame(rows)
+
+
+def of_brittleness(table: pd.DataFrame, sparsity: float) -> str:
+    """Say which criterion's network falls most beyond the dense one, which least."""
+    pruned = table[table["network"] != "dense"]
+    if not len(pruned):
+        return "Only the dense network was tested."
+    worst = pruned.loc[pruned["extra"].idxmax()]
+    best = pruned.loc[pruned["extra"].idxmin()]
+    said = (
+        f"At {share(sparsity)} removed, corruption costs **{worst['network']}** "
+        f"{100 * worst['extra']:+.1f} points more than dense"
+    )
+    if worst["network"] == best["network"]:
+        return f"{said}."
+    return f"{said}, and **{best['network']}** {100 * best['extra']:+.1f}."

@@ -168,7 +168,9 @@ def _network(
     for title, one in by.items():
         # A draw for each network: one draw for all would be one sample of chance.
         own = criterion("random", seed=training.seed) if title == "random" else one
-        found = sweep(trained, score_graphs(drawn, own), data.test_x, (0.0, *SPARSITIES))
+        found = sweep(
+            trained, score_graphs(drawn, own), data.test_x, (0.0, *SPARSITIES)
+        )
         dense, *rest = found.accuracies(data.test_y)
         points += [
             Point(name, training.widths, training.seed, title, s, dense, accuracy)

@@ -1,6 +1,7 @@
 """Every page's first call: configuration, links, settings, the experiment in hand."""
 
 from collections.abc import Collection
+from typing import Literal
 
 import streamlit as st
 
@@ -13,6 +14,7 @@ PAGES = {
     "Runs": "pages/runs.py",
     "Scores": "pages/scores.py",
     "Graph": "pages/graph.py",
+    "MLP lab": "pages/mlp_lab.py",
 }
 
 
@@ -26,15 +28,7 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
     The links and the question stand before torch is imported, which takes seconds at
     the first visit of all.
     """
-    st.set_page_config(
-        f"{title} · LLM-Rank Explorer",
-        "assets/logo.svg",
-        "wide",
-        "collapsed" if without else "expanded",
-    )
-    st.logo("assets/logo.svg", size="large")
-    _links()
-    st.header(question, anchor=False)
+    _head(title, question, "collapsed" if without else "expanded")
     st.sidebar.subheader("Model")  # it stands from the first, so that nothing jumps
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
         from pages.shared import bar, controls, jobs, panels, state, words
@@ -51,6 +45,28 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
             jobs.strip()
         return experiment
     return st.stop()
+
+
+def frame_alone(title: str, question: str) -> None:
+    """Draw what all pages share where a page has a subject and a sidebar of its own.
+
+    The experiment stays in the session and in the link; its controls are elsewhere.
+    """
+    _head(title, question, "expanded")
+    with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
+        from pages.shared import jobs, panels, state
+
+    with panels.panel():
+        state.write_link(state.current(), **jobs.link())
+
+
+def _head(title: str, question: str, sidebar: Literal["expanded", "collapsed"]) -> None:
+    st.set_page_config(
+        f"{title} · LLM-Rank Explorer", "assets/logo.svg", "wide", sidebar
+    )
+    st.logo("assets/logo.svg", size="large")
+    _links()
+    st.header(question, anchor=False)
 
 
 def _links() -> None:
