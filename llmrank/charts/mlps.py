@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 from llmrank.charts.theme import (
     DASHES,
     SYMBOLS,
+    Palette,
     faded,
     figure,
     palette,
@@ -129,6 +130,7 @@ def shaken_chart(
         vertical_spacing=0.2,
         subplot_titles=[f"{kind} ({units[kind]})" for kind in shown],
     )  # fmt: skip
+    has_dense = names[:1] == ["dense"]
     clean = table[table["corruption"] == "clean"].set_index("network")["accuracy"]
     for panel, kind in enumerate(shown):
         at = {"row": panel // n_columns + 1, "col": panel % n_columns + 1}
@@ -136,7 +138,7 @@ def shaken_chart(
             rows = table[(table["corruption"] == kind) & (table["network"] == name)]
             steps = ["none", *(f"{s:g}" for s in rows["strength"])]
             values = [clean[name], *rows["accuracy"]]
-            trace = _steps(steps, values, str(name), place, colours.series)
+            trace = _steps(steps, values, str(name), place - has_dense, colours)
             trace.showlegend = panel == 0
             fig.add_trace(trace, **at)
     fig.update_layout(
@@ -176,13 +178,16 @@ def _steps(
     values: Sequence[float],
     name: str,
     place: int,
-    series: Sequence[str],
+    colours: Palette,
 ) -> go.Scatter:
+    """Draw one network; dense, before the first, is neutral."""
+    series = colours.series
+    colour = colours.neutral if place < 0 else series[place % len(series)]
     return go.Scatter(
         x=list(steps), y=list(values), mode="lines+markers", name=plain(name),
         legendgroup=name,
         line={
-            "color": series[place % len(series)], "dash": DASHES[place % len(DASHES)],
+            "color": colour, "dash": DASHES[place % len(DASHES)],
         },
         marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 7},
     )  # fmt: skip

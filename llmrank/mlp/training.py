@@ -38,7 +38,7 @@ class MLPSpec:
         default="relu", help="What a neuron does to the sum of its inputs"
     )
     dropout: float = option(
-        default=0, low=0, below=1,
+        default=0.0, low=0, below=1,
         help="The share of hidden neurons left out of each training step",
     )  # fmt: skip
     epochs: int = option(

@@ -41,9 +41,9 @@ def show_pruning(lab: Lab) -> None:
         _name("images", lab.data),
         _name("sweeps", lab.network_key, lab.criteria),
     )
+    _mount("prune", lab, images=images, sweeps=sweeps)
     _send(payload.of_images(images, results.data(lab)), key="images")
     _send(payload.of_sweeps(sweeps, found), key="sweeps")
-    _mount("prune", lab, images=images, sweeps=sweeps)
 
 
 def show_inside(lab: Lab, network: Network) -> None:
@@ -58,9 +58,9 @@ def show_inside(lab: Lab, network: Network) -> None:
     with st.spinner("Looking for what every neuron likes"):
         liked, scores = results.likes(lab), results.scores(lab, lab.by)
     images, net = _name("images", lab.data), _name("net", lab.network_key, lab.by)
+    _mount("inside", lab, images=images, network=net)
     _send(payload.of_images(images, results.data(lab)), key="images")
     _send(payload.of_network(net, network, liked, scores), key="net")
-    _mount("inside", lab, images=images, network=net)
 
 
 def _mount(kind: str, lab: Lab, **names: str) -> None:

@@ -147,7 +147,7 @@ def _network() -> tuple[mlp.MLPSpec, str | None]:
         fields[name] = looks.choose(PAGE, _training(name), LABELS.get(name))
     with st.expander("More about the training"):
         for name in ("learning_rate", "batch", "seed"):
-            fields[name] = looks.choose(PAGE, _training(name), LABELS[name])
+            fields[name] = _number(_training(name), LABELS[name])
     return mlp.MLPSpec(**fields), None
 
 
@@ -167,13 +167,15 @@ def _widths(depth: int) -> str:
     return ",".join(map(str, asked))
 
 
-def _number(o: Option, words: str) -> int:
+def _number(o: Option, words: str) -> Any:
     """A field to type in: a slider of two thousand steps does not fit a column."""
-    value = looks.value(PAGE, o)
-    key = f"lab_{o.name}"
-    found = st.number_input(words, o.low, o.high, value, help=o.help, key=key)
+    low, high, value = o.kind(o.low), o.kind(o.high), looks.value(PAGE, o)
+    fine = {"step": 0.001, "format": "%.4g"} if o.kind is float else {}
+    found = st.number_input(
+        words, low, high, value, help=o.help, key=f"lab_{o.name}", **fine
+    )
     state.view(f"{PAGE}.{o.name}", None if found == o.default else str(found))
-    return int(found)
+    return found
 
 
 def _training(name: str) -> Option:
