@@ -519,3 +519,61 @@ def test_unknown_data_and_criteria_are_refused():
         mlp.retention(mlp.RetentionSpec(sets="dogs.csv", networks="8"))
     with pytest.raises(OptionError, match="unknown criterion of MLPs 'magic'"):
         mlp.retention(mlp.RetentionSpec(baselines="magic"))
+
+
+# What the browser gets
+
+
+def test_a_payload_is_its_header_and_its_sections_padded(digits, trained):
+    import json
+
+    from llmrank.mlp import payload
+
+    scores = mlp.score(trained.network, digits, mlp.MLPRank())
+    found = mlp.sweep(trained.network, scores, digits.test_x, (0.0, 0.5))
+    packed = payload.of_sweeps("s", {"mlp-rank": found, "other": found})
+    assert packed[:4] == b"LLAB"
+    size = int.from_bytes(packed[4:8], "little")
+    header = json.loads(packed[8 : 8 + size])
+    assert size % 4 == 0
+    assert header["sections"] == [
+        {"name": "predictions", "kind": "u1", "shape": [2, 2, 359]}
+    ]
+    body = np.frombuffer(packed[8 + size :], dtype=np.uint8)
+    assert len(body) == 1436
+    expected = torch.cat([found.predictions, found.predictions]).numpy()
+    assert body.reshape(4, 359).tolist() == expected.tolist()
+    network = payload.of_network(
+        "n", trained.network, mlp.likes(trained.network, digits.test_x), scores
+    )
+    assert len(network) % 4 == 0
+    assert len(payload.of_images("i", digits)) > 359 * 64
+
+
+# Charts
+
+
+def test_the_charts_hold_what_was_measured():
+    import pandas as pd
+
+    from llmrank import charts
+
+    table = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0]})
+    (curve,) = charts.learning_curve(table, ("loss",), "mean loss").data
+    assert list(curve.y) == [2.0, 1.0]
+    kept = pd.DataFrame(
+        {"data": ["d", "d"], "criterion": ["a", "a"], "sparsity": [0.1, 0.2],
+         "mean": [0.9, 0.5], "spread": [0.05, 0.6]}
+    )  # fmt: skip
+    band, line = charts.retention_chart(kept, dark=True).data
+    assert list(line.y) == [0.9, 0.5]
+    assert min(band.y) == 0  # a spread does not go below nothing
+    ways = charts.recovery_chart({"rewind": [0.1, 0.8]}, 0.9).data
+    assert [list(t.y) for t in ways] == [[0.9, 0.9], [0.1, 0.8]]
+    rows = [("dense", "clean", 0.0, 0.9), ("dense", "noise", 0.1, 0.5)]
+    shaken = pd.DataFrame(
+        rows, columns=["network", "corruption", "strength", "accuracy"]
+    )
+    (only,) = charts.shaken_chart(shaken, robustness.UNITS).data
+    assert list(only.y) == [0.9, 0.5]
+    assert list(only.x) == ["none", "0.1"]

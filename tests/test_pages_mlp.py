@@ -7,6 +7,8 @@ from visitor import finish, open_page, said
 
 from llmrank import mlp
 
+pytestmark = pytest.mark.slow  # each opens the app; together half a minute
+
 PAGE = "pages/mlp_lab.py"
 VIEW = "mlp.width0.12,mlp.width1.8,mlp.epochs.2"
 
@@ -39,6 +41,7 @@ def test_trained_it_says_what_it_measured_on_what(ready):
     assert "12 → 8 → 10" in said(ready)
 
 
+@pytest.mark.usefixtures("ready")
 @pytest.mark.parametrize(
     ("view", "text"),
     [
@@ -48,14 +51,15 @@ def test_trained_it_says_what_it_measured_on_what(ready):
         ("shaken", "unequally robust"),
     ],
 )
-def test_every_view_opens_by_its_link(ready, view, text):
+def test_every_view_opens_by_its_link(view, text):
     at = open_page(PAGE, view=f"{VIEW},mlp.view.{view}")
     assert not at.exception
     assert not at.error
     assert text in said(at)
 
 
-def test_the_paper_and_its_rivals_follow_the_sidebar(ready):
+@pytest.mark.usefixtures("ready")
+def test_the_paper_and_its_rivals_follow_the_sidebar():
     at = open_page(PAGE, view=f"{VIEW},mlp.rivals.l2|flap,mlp.variant.modified")
     assert not at.exception
     assert at.multiselect(key="lab_rivals").value == ["l2", "flap"]
@@ -63,7 +67,7 @@ def test_the_paper_and_its_rivals_follow_the_sidebar(ready):
     assert "θ: weight against degree" not in labels  # the modified variant has none
 
 
-def test_a_link_with_nonsense_keeps_the_page(ready):
+def test_a_link_with_nonsense_keeps_the_page():
     nonsense = "mlp.width0.0,mlp.data.dogs,mlp.view.x,mlp.net.abc,mlp.epochs.-3"
     at = open_page(PAGE, view=nonsense)
     assert not at.exception

@@ -58,17 +58,41 @@ def of_gains(points: Sequence[Point], spec: RetentionSpec) -> str:
     lines = [f"{CLAIM}.", f"Measured here, against the mean of {', '.join(names)}:"]
     for whole, papers in zip(wide, narrow, strict=True):
         lines.append(f"  {whole.criterion}: {of_gain(papers)}; {of_gain(whole)}")
+    lines.append("Against each alone, points over 10 to 50 %:")
+    table = by_baseline(points, names, PAPERS_SPARSITIES[-1]).drop(columns="mean")
+    for row in table.to_dict("records"):
+        form, *alone = row.items()
+        cells = [f"{name} {value}" for name, value in alone]
+        lines.append(f"  {form[1]}: {', '.join(cells)}")
     return "\n".join(lines)
+
+
+def by_baseline(
+    points: Sequence[Point], baselines: Sequence[str], highest: float
+) -> pd.DataFrame:
+    """Return each form of MLP-Rank against each baseline alone, then their mean."""
+    columns = {name: gains(points, (name,), highest) for name in baselines}
+    columns["mean"] = gains(points, baselines, highest)
+    rows = [
+        {"form": row[0].criterion}
+        | {name: _points(gain) for name, gain in zip(columns, row, strict=True)}
+        for row in zip(*columns.values(), strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _points(gain: Gain) -> str:
+    spread = ""
+    if math.isfinite(gain.high):
+        spread = f" [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+    return f"{100 * gain.value:+.1f}{spread}"
 
 
 def of_gain(gain: Gain) -> str:
     """Say one gain: +1.2 points [0.3, 2.1] over 10 to 50 %, 18 networks."""
-    spread = ""
-    if math.isfinite(gain.high):
-        spread = f" [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
     upto = round(100 * gain.highest)
     networks = counted(gain.n_networks, "network")
-    return f"{100 * gain.value:+.1f} points{spread} over 10 to {upto} %, {networks}"
+    return f"{_points(gain)} points over 10 to {upto} %, {networks}"
 
 
 def verdict(gain: Gain) -> str:
@@ -109,11 +133,11 @@ def recovery_table(found: Recovery) -> pd.DataFrame:
 
 def of_brittleness(table: pd.DataFrame, sparsity: float) -> str:
     """Say which criterion's network falls most beyond the dense one, which least."""
-    pruned = table[table["network"] != "dense"]
-    if not len(pruned):
+    pruned = [r for r in table.to_dict("records") if r["network"] != "dense"]
+    if not pruned:
         return "Only the dense network was tested."
-    worst = pruned.loc[pruned["extra"].idxmax()]
-    best = pruned.loc[pruned["extra"].idxmin()]
+    worst = max(pruned, key=lambda row: row["extra"])
+    best = min(pruned, key=lambda row: row["extra"])
     said = (
         f"At {share(sparsity)} removed, corruption costs **{worst['network']}** "
         f"{100 * worst['extra']:+.1f} points more than dense"

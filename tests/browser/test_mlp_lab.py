@@ -6,7 +6,7 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
-from browser.shots import settle, sideways
+from browser.shots import settle, shown_exceptions, sideways
 from llmrank import mlp
 
 SPEC = mlp.MLPSpec(widths="24,16", epochs=6)
@@ -33,6 +33,7 @@ def opened(page: Page, view: str) -> None:
     """Open a view; train the network unless an earlier test has."""
     page.goto(LINK + view)
     settle(page)
+    assert shown_exceptions(page) == []
     button = page.get_by_role("button", name="Train it", exact=True)
     if button.count():
         button.click()
@@ -57,29 +58,33 @@ def test_dragging_shows_what_the_library_measures_without_the_server(new_page, t
     page.mouse.move(box["x"] + 60, box["y"] + 150)
     page.mouse.down()
     for percent in (10, 35, 60):
-        x = 40 + percent / 100 * (box["width"] - 52)
-        page.mouse.move(box["x"] + x + 0.1, box["y"] + 150, steps=8)
+        x = box["x"] + 40.1 + percent / 100 * (box["width"] - 52)
+        page.mouse.move(x, box["y"] + 150, steps=8)
         said = f"→ {100 * expected[percent]:.1f} % right of the 359 test examples"
         expect(page.locator("p.reading")).to_contain_text(said)
-        widths = sweep.widths[percent]
-        kept = f"Kept: {widths[0]} of 24, {widths[1]} of 16 neurons"
+        first, second = sweep.widths[percent]
+        kept = f"Kept: {first} of 24, {second} of 16 neurons"
         expect(page.locator("p.reading")).to_contain_text(kept)
     news = (sweep.predictions[0] == data.test_y) & (
         sweep.predictions[60] != data.test_y
     )
-    caption = page.locator(".newcaption")
-    expect(caption).to_contain_text(f"Newly misclassified: {int(news.sum())}")
+    expect(page.locator(".newcaption")).to_contain_text(
+        f"Newly misclassified: {int(news.sum())}"
+    )
     assert not re.search(r"sparsity\.60", page.url)  # not told while dragging
     page.mouse.up()
     page.wait_for_url(re.compile(r"sparsity\.60"))
     frames = sorted(page.evaluate("globalThis.llmrankPruning.frames"))
     assert frames[len(frames) // 2] < 50
     counts = page.evaluate("Array.from(globalThis.llmrankPruning.counts)")
-    confusion = torch.zeros(10, 10, dtype=torch.int64)
-    for truth, guess in zip(data.test_y, sweep.predictions[60], strict=True):
-        confusion[truth, guess] += 1
-    assert counts == confusion.flatten().tolist()
-    # Another criterion: its own network, and a link that opens the same again.
+    cells = 10 * data.test_y + sweep.predictions[60]
+    assert counts == torch.bincount(cells, minlength=100).tolist()
+
+
+def test_another_criterion_is_another_network_and_the_link_opens_it(new_page, trained):
+    page = new_page(viewport=WIDE)
+    opened(page, "prune,mlp.sparsity.60")
+    data, found = trained
     page.get_by_role("radio", name="l1", exact=True).click()
     by_l1 = mlp.sweep(
         found.network, mlp.score(found.network, data, mlp.criterion("l1")), data.test_x
