@@ -101,6 +101,14 @@ def test_arrays_that_cannot_be_learnt_from_are_refused(arrays, said):
         tables.of_content(npz(**arrays), "t.npz", seed=0)
 
 
+def test_a_small_file_that_unpacks_to_a_huge_one_is_refused_unread(monkeypatch):
+    monkeypatch.setattr(tables, "MAX_VALUES", 1000)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, x=np.zeros((30, 1000)), y=np.arange(30) % 2)
+    with pytest.raises(LLMRankError, match="keep a sample"):
+        tables.of_content(packed.getvalue(), "t.npz", seed=0)
+
+
 def test_other_files_are_refused():
     with pytest.raises(LLMRankError, match=r"neither a \.csv nor a \.npz"):
         tables.of_content(b"", "t.pkl", seed=0)

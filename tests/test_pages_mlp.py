@@ -84,13 +84,21 @@ def test_own_data_are_read_and_bad_ones_are_one_sentence(tmp_path, monkeypatch):
     content = "\n".join(["x1,x2,label", *rows]).encode()
     at.get("file_uploader")[0].upload("mine.csv", content).run()
     assert not at.exception
-    assert "48 to train, 12 to test, 2 classes" in said(at)
+    assert "**mine.csv** · 48 to train, 12 to test, 2 classes" in said(at)
     assert "2 → 12 → 8 → 2" in said(at)
     trained = train(at)
     assert not trained.exception
     at.get("file_uploader")[0].upload("bad.csv", b"a,label\n1,x\n2,y\n").run()
     assert not at.exception
     assert "at least 20 are needed" in at.sidebar.error[0].value.replace("\\", "")
+
+
+def test_a_link_names_no_file_of_the_server(tmp_path):
+    path = tmp_path / "secret.csv"
+    path.write_text("\n".join(["a,label", *(f"{i},{i % 2}" for i in range(40))]))
+    at = open_page(PAGE, view=f"mlp.data.own file,mlp.file.{path}")
+    assert not at.exception
+    assert "1,438 to train" in said(at)
 
 
 def test_a_pickle_in_an_npz_is_refused(tmp_path):

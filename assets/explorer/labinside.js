@@ -155,7 +155,8 @@ class Inside {
     const { sizes, activation } = this.net;
     const size = sizes[0];
     const from = index * size;
-    const first = Float64Array.from({ length: size }, (_, i) => this.images.images[from + i] / 255);
+    const { images, inputs } = this.images;
+    const first = Float64Array.from({ length: size }, (_, i) => (inputs ? inputs[from + i] : images[from + i] / 255));
     const values = [first];
     for (let l = 0; l < sizes.length - 1; l++) {
       const [w, b, x] = [this.net[`w${l}`], this.net[`b${l}`], values[l]];
@@ -357,7 +358,7 @@ class Inside {
     this.find(".card").replaceChildren(
       say("h4", `Layer ${layer + 1}, neuron ${neuron}`),
       say("p", `Rank ${place} of ${n} by ${this.data.criterion}: ${state}. Answers ${value.toPrecision(3)} here.`),
-      say("p", layer === 0 ? "Its weights: orange likes light, purple likes dark." : "What it likes (mean gradient): orange light, purple dark."),
+      say("p", (layer === 0 ? "Its weights" : "What it likes (mean gradient)") + (images.inputs ? ": orange large values, purple small." : ": orange likes light, purple likes dark.")),
       likes,
       say("p", dead ? "It answers the same to every example: it is dead." : "Excited most by (click puts one at the input):"),
       ...(dead ? [] : [tops]),

@@ -51,9 +51,12 @@ def of_images(name: str, data: Examples) -> bytes:
     shape = data.shape or Shape(1, data.d_in)
     if data.shape is None:
         x = (x / 6 + 0.5).clamp(0, 1)  # three spreads to either side of the mean
+    sections = {"images": (255 * x).round().to(torch.uint8), "labels": _labels(data)}
+    if data.shape is None:  # pictures are bytes; rows of a table are not
+        sections["inputs"] = data.test_x[:MAX_IMAGES]
     return pack(
         name,
-        {"images": (255 * x).round().to(torch.uint8), "labels": _labels(data)},
+        sections,
         classes=data.classes,
         shape=[shape.height, shape.width, shape.channels],
         nTest=len(data.test_y),

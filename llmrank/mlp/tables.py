@@ -210,9 +210,12 @@ def _npz(content: bytes, name: str, seed: int) -> Examples:
 
 def _arrays(content: bytes, name: str) -> dict[str, NDArray[np.generic]]:
     if not zipfile.is_zipfile(io.BytesIO(content)):
-        raise LLMRankError(
-            f"{name} is no .npz file; write one with numpy.savez (a pickle or a .npy "
-            "under another name is not read)"
+        raise LLMRankError(f"{name} is no .npz file; write one with numpy.savez")
+    with zipfile.ZipFile(io.BytesIO(content)) as parts:
+        n_bytes = sum(part.file_size for part in parts.infolist())
+    if n_bytes > 8 * MAX_VALUES:  # told before they are unpacked
+        raise _too_large(
+            name, f"{n_bytes / 1e6:,.0f} MB", f"{8 * MAX_VALUES // 10**6} MB"
         )
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:

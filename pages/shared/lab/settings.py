@@ -13,7 +13,7 @@ from llmrank.mlp import tables
 from llmrank.mlp.criteria import SHARED
 from llmrank.mlp.sources import DataSpec
 from llmrank.options import Option
-from pages.shared import looks, state
+from pages.shared import cached, looks, state
 from pages.shared.lab import files
 from pages.shared.words import plain
 
@@ -113,6 +113,8 @@ def titled(
 
 def _data() -> DataSpec:
     found = state.views().get(f"{PAGE}.file", "")
+    if not found.startswith(tables.UPLOADED):
+        found = ""  # a link names no path of the server's
     titles = {**mlp.TITLES, OWN: "Own file (CSV, npz)"}
     choice = titled(DATA, titles, "Data set", st.selectbox)
     seed = looks.choose(PAGE, _option(DataSpec, "data_seed"), LABELS["data_seed"])
@@ -127,6 +129,7 @@ def _data() -> DataSpec:
     if uploaded is not None:
         try:
             found = tables.keep(uploaded.getvalue(), uploaded.name)
+            cached.lab("names").put(found, uploaded.name)
         except LLMRankError as error:
             st.error(plain(str(error)))
             found = ""
