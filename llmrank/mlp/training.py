@@ -24,6 +24,8 @@ from llmrank.progress import Progress, silent
 
 MAX_DEPTH = 12
 MAX_WIDTH = 2048
+HEED = 50
+"""Steps after which a training hears that it is to stop."""
 
 
 @spec
@@ -132,6 +134,8 @@ def train(
             optimiser.param_groups[0]["lr"] = _rate(spec, step / n_steps)
             losses.append(_step(own, data, members, spec.dropout, generator, optimiser))
             step += 1
+            if step % HEED == 0:  # large sets: an epoch is long to wait for a stop
+                progress("Training, epochs", done, spec.epochs)
         epochs.append(_epoch(own, data, torch.stack(losses), done))
         publish(tuple(epochs))
     progress("Training, epochs", spec.epochs, spec.epochs)
