@@ -1,8 +1,8 @@
-"""The command line: `python -m llmrank run|arena|score|evaluate|methods|prepare`."""
+"""The command line: `python -m llmrank run|arena|mlp|score|evaluate|methods|...`."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llmrank import commands
@@ -38,12 +38,16 @@ class CommandParser(argparse.ArgumentParser):
 
     takes_settings: Sequence[str] = ()
     but_not: Sequence[str] = ()
+    own_settings: Callable[[], dict[str, Any]] | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Declare the settings, then parse."""
         sections, self.takes_settings = self.takes_settings, ()
+        own, self.own_settings = self.own_settings, None
         if sections:
             _add_experiment_options(self, sections, self.but_not)
+        if own is not None:
+            _add_options(self, own())
         return super().parse_known_args(args, namespace)
 
 
@@ -59,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, function in {
         "run": commands.run_command,
         "arena": commands.arena_command,
+        "mlp": commands.mlp_command,
         "score": commands.score_command,
         "evaluate": commands.evaluate_command,
         "methods": commands.methods_command,
@@ -86,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "arena":
             command.but_not = commands.GRID
             commands.add_arena_options(command)
+        if name == "mlp":
+            command.own_settings = commands.mlp_settings
+            commands.add_mlp_options(command)
         if name == "score":
             command.add_argument("--out", metavar="FILE.safetensors", required=True)
     return parser
@@ -97,10 +105,13 @@ def _add_experiment_options(
     """One option per setting; the specs themselves check the values."""
     from llmrank.settings import declared
 
+    known = declared(sections)
+    _add_options(command, {n: o for n, o in known.items() if n not in but_not})
+
+
+def _add_options(command: argparse.ArgumentParser, known: dict[str, Any]) -> None:
     group = command.add_argument_group("experiment")
-    for name, o in declared(sections).items():
-        if name in but_not:
-            continue
+    for name, o in known.items():
         limits = f"one of {', '.join(o.choices)}; " if o.choices else ""
         text = f"{o.help} ({limits}default {o.default!r})".replace("%", "%%")
         metavar = o.kind.__name__.upper()

@@ -55,7 +55,7 @@ class LayerStats:
     neuron_norm: Float[Tensor, " d_ff"]
     neuron_mean: Float[Tensor, " d_ff"]
     neuron_abs_mean: Float[Tensor, " d_ff"]
-    output_norm: Float[Tensor, " d_model"]
+    output_norm: Float[Tensor, " d_out"]
     block_cosine: float
     block_angle: float
 

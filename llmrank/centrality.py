@@ -133,6 +133,21 @@ def chained(
     return tuple(scores)
 
 
+def layered(
+    graphs: Iterable[FFNGraph], step: Step, site: Site
+) -> tuple[Float[Tensor, " _"], ...]:
+    """Score the hidden layers of an MLP as one graph, as the paper's MLP-Rank does.
+
+    Each layer's neurons are the sources of the next; only the first layer starts from
+    its measured inputs.
+    """
+    scores: list[Tensor] = []
+    for g in graphs:
+        before = scores[-1] if scores else g.stats.input_norm
+        scores.append(step(g.in_edges, before, g.prior(site)))
+    return tuple(scores)
+
+
 def distribution(x: Float[Tensor, "*points n"]) -> Float[Tensor, "*points n"]:
     """Divide non-negative vectors by their sums; all zeros become uniform."""
     total = x.sum(-1, keepdim=True)

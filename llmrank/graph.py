@@ -38,7 +38,7 @@ class FFNGraph:
         return self.ffn.up
 
     @property
-    def out_edges(self) -> Float[Tensor, "d_model d_ff"]:
+    def out_edges(self) -> Float[Tensor, "d_out d_ff"]:
         """From neurons to residual outputs."""
         return self.ffn.down
 

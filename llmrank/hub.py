@@ -1,4 +1,4 @@
-"""Fetching a model from the Hugging Face hub: only data, watched, stoppable."""
+"""Fetching models and data sets from the Hugging Face hub: only data, stoppable."""
 
 import json
 import shutil
@@ -52,8 +52,32 @@ def fetch(
         raise LLMRankError(_not_given(name, "no name of a model there")) from error
     if not revision.isprintable():
         raise LLMRankError(_not_given(name, "no name of a revision"))
-    command = [sys.executable, "-m", "llmrank.hub", name, revision]
-    command += ["weights"] if weights else []
+    answer = _asked(name, [revision, *["weights"] * weights], progress)
+    if "folder" in answer:
+        return Path(answer["folder"])
+    raise LLMRankError(answer.get("sentence") or _not_given(name, answer["error"]))
+
+
+def fetch_data(name: str, *, progress: Progress = silent) -> Path:
+    """Return the folder of a hub data set's parquet files, as `fetch` does a model's.
+
+    Raises:
+        LLMRankError: no such data set, or no connection.
+        CancelledError: from `progress`.
+    """
+    answer = _asked(name, ["main", "data"], progress)
+    if "folder" in answer:
+        return Path(answer["folder"])
+    raise LLMRankError(
+        answer.get("sentence")
+        or f"the Hugging Face hub did not give the data set {name[:120]} "
+        f"({answer['error']}); check the connection, or take data that is embedded"
+    )
+
+
+def _asked(name: str, wanted: list[str], progress: Progress) -> dict[str, Any]:
+    """Have the child fetch; return its last word."""
+    command = [sys.executable, "-m", "llmrank.hub", name, *wanted]
     with tempfile.TemporaryDirectory() as folder:
         heard = Path(folder) / "heard"
         with (
@@ -70,11 +94,7 @@ def fetch(
             except BaseException:
                 _stop(child)
                 raise
-        answer = _last(heard)
-    if "folder" in answer:
-        return Path(answer["folder"])
-    why = answer.get("error", "its process ended without a word")
-    raise LLMRankError(answer.get("sentence") or _not_given(name, why))
+        return {"error": "its process ended without a word"} | _last(heard)
 
 
 def _watch(
@@ -146,15 +166,40 @@ def _answers(name: str, revision: str, *, weights: bool) -> Iterator[dict[str, A
         yield {"error": getattr(error, "strerror", None) or type(error).__name__}
 
 
+def _data_answers(name: str) -> Iterator[dict[str, Any]]:
+    """Fetch a data set's parquet files in the child."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    home = Path(constants.HF_HUB_CACHE) / f"datasets--{name.replace('/', '--')}"
+    snapshot: Any = partial(
+        snapshot_download, name, repo_type="dataset", allow_patterns=["*.parquet"]
+    )
+    try:
+        (home / "blobs").mkdir(parents=True, exist_ok=True)
+        yield from _missing(name, home / "blobs", snapshot)
+        yield {"folder": str(snapshot(local_files_only=True))}
+    except LLMRankError as error:
+        yield {"sentence": str(error)}
+    except (OSError, HfHubHTTPError) as error:
+        yield {"error": getattr(error, "strerror", None) or type(error).__name__}
+
+
 def _weights(name: str, folder: Path) -> Iterator[dict[str, Any]]:
     """Fetch what is missing of a snapshot, whose folder is named after its commit."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import DryRunError
 
     commit, store = folder.name, folder.parents[1] / "blobs"
     snapshot: Any = partial(
         snapshot_download, name, revision=commit, allow_patterns=[*FILES]
     )
+    yield from _missing(name, store, snapshot)
+
+
+def _missing(name: str, store: Path, snapshot: Any) -> Iterator[dict[str, Any]]:
+    """Announce what is missing of a snapshot, and fetch it."""
+    from huggingface_hub.errors import DryRunError
+
     try:
         files = snapshot(dry_run=True)
     except DryRunError:  # no connection: what is here must do, if it is whole
@@ -181,7 +226,8 @@ def _main(name: str, revision: str, *more: str) -> None:
     from huggingface_hub import constants
 
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK
-    for answer in _answers(name, revision, weights="weights" in more):
+    answers = _answers(name, revision, weights="weights" in more)
+    for answer in _data_answers(name) if "data" in more else answers:
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

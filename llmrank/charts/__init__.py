@@ -9,6 +9,12 @@ from llmrank.charts.measurements import (
     tradeoff,
     widths_chart,
 )
+from llmrank.charts.mlps import (
+    learning_curve,
+    recovery_chart,
+    retention_chart,
+    shaken_chart,
+)
 from llmrank.charts.pareto import pareto_chart
 from llmrank.charts.scores import distributions, score_distribution
 from llmrank.charts.theme import CONFIG, DIFFERENCES, SCORES, SVG_CONFIG, template
@@ -22,12 +28,16 @@ __all__ = [
     "cost_map",
     "distributions",
     "latency_chart",
+    "learning_curve",
     "overlap_bars",
     "pareto_chart",
     "rank_scatter",
+    "recovery_chart",
+    "retention_chart",
     "score_distribution",
     "score_heatmap",
     "search_chart",
+    "shaken_chart",
     "task_chart",
     "template",
     "tradeoff",

@@ -7,6 +7,7 @@ from llmrank.criteria.base import (
     Scores,
     criterion,
     score,
+    score_graphs,
 )
 from llmrank.criteria.llm_rank import LLMRank
 from llmrank.criteria.norms import L1, L2, Activation, Wanda
@@ -36,4 +37,5 @@ __all__ = [
     "Wanda",
     "criterion",
     "score",
+    "score_graphs",
 ]

@@ -1,7 +1,7 @@
 """What a criterion is, what it gives, and how it is found by name."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -98,6 +98,18 @@ def score(
         if need in by.needs and given[need] is None:
             raise ValueError(f"criterion {by.name} needs {need}, which is not given")
     drawn = graphs(ffn.ffns(lm.model), stats, gradients=gradients, second=second)
+    return score_graphs(drawn, by, progress=progress)
+
+
+@torch.inference_mode()
+def score_graphs(
+    drawn: Sequence[FFNGraph], by: Criterion, *, progress: Progress = silent
+) -> Scores:
+    """Score every neuron of graphs that hold what the criterion needs.
+
+    Raises:
+        LLMRankError: weights or activations are not finite.
+    """
     tracked = track(drawn, f"Scoring by {by.name}", progress)
     layers = tuple(s.cpu().double() for s in by.layers(tracked))
     for layer, scores in enumerate(layers):

@@ -15,16 +15,17 @@ class FFN:
     """The weights of one FFN layer, as views: `down(act(gate(x)) * up(x))`.
 
     Row j of `gate` and `up` and column j of `down` are neuron j, whatever the
-    orientation in which the model stores them.
+    orientation in which the model stores them. In a language model d_out is d_model; in
+    an MLP it is the width of the next layer.
     """
 
     layer: int
     gate: Float[Tensor, "d_ff d_model"] | None
     up: Float[Tensor, "d_ff d_model"]
-    down: Float[Tensor, "d_model d_ff"]
+    down: Float[Tensor, "d_out d_ff"]
     gate_bias: Float[Tensor, " d_ff"] | None
     up_bias: Float[Tensor, " d_ff"] | None
-    down_bias: Float[Tensor, " d_model"] | None
+    down_bias: Float[Tensor, " d_out"] | None
 
     @property
     def d_ff(self) -> int:
@@ -32,7 +33,7 @@ class FFN:
         return self.up.shape[0]
 
     @property
-    def rows(self) -> tuple[Float[Tensor, "d_ff d_model"], ...]:
+    def rows(self) -> tuple[Float[Tensor, "d_ff _"], ...]:
         """The weights of each projection with one row per neuron: gate, up, down."""
         own = (self.gate, self.up, self.down.T)
         return tuple(weights for weights in own if weights is not None)

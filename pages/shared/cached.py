@@ -1,5 +1,7 @@
 """What all visitors share: the results of stages, the worker, finished reports."""
 
+from typing import Any
+
 import streamlit as st
 
 from llmrank import readings
@@ -67,6 +69,12 @@ def races() -> Memo[Race]:
 def parts() -> Memo[Parts]:
     """The calibration read in parts, by model, calibration and what is needed."""
     return Memo(2)
+
+
+@st.cache_resource(show_spinner=False)
+def lab(kind: str) -> Memo[Any]:  # noqa: ARG001 the key
+    """What the MLP lab has made, one memory for each kind of result."""
+    return Memo(24)
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,20 +1,23 @@
 """Every page's first call: configuration, links, settings, the experiment in hand."""
 
 from collections.abc import Collection
+from typing import Literal
 
 import streamlit as st
 
 PAGES = {
-    "Overview": "app.py",
-    "Explore": "pages/explore.py",
-    "Prune": "pages/prune.py",
-    "Compare": "pages/compare.py",
-    "Arena": "pages/arena.py",
-    "Runs": "pages/runs.py",
-    "Scores": "pages/scores.py",
-    "Graph": "pages/graph.py",
-    "Lesson": "pages/lesson.py",
+    "Experiment": {
+        "Overview": "app.py",
+        "Explore": "pages/explore.py",
+        "Prune": "pages/prune.py",
+        "Compare": "pages/compare.py",
+    },
+    "Inspect": {"Scores": "pages/scores.py", "Graph": "pages/graph.py"},
+    "Methods": {"Arena": "pages/arena.py", "Runs": "pages/runs.py"},
+    "Learn": {"Lesson": "pages/lesson.py", "MLP lab": "pages/mlp_lab.py"},
 }
+
+Sidebar = Literal["expanded", "collapsed"]
 
 
 def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa: ANN201
@@ -27,15 +30,7 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
     The links and the question stand before torch is imported, which takes seconds at
     the first visit of all.
     """
-    st.set_page_config(
-        f"{title} · LLM-Rank Explorer",
-        "assets/logo.svg",
-        "wide",
-        "collapsed" if without else "expanded",
-    )
-    st.logo("assets/logo.svg", size="large")
-    _links()
-    st.header(question, anchor=False)
+    _head(title, question, "collapsed" if without else "expanded")
     st.sidebar.subheader("Model")  # it stands from the first, so that nothing jumps
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
         from pages.shared import bar, controls, jobs, panels, state, words
@@ -54,36 +49,49 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
     return st.stop()
 
 
-def classroom(title: str, question: str) -> None:
-    """Draw the frame of a page of Learn, which has an experiment of its own.
+def classroom(title: str, question: str, *, sidebar: Sidebar = "collapsed") -> None:
+    """Draw the frame of a page of Learn, which has a subject of its own.
 
-    The sidebar and the bar stay away; while a lesson is presented, the links and the
-    question do too. The experiment in hand stays in the link.
+    The experiment stays in the session and in the link; its controls are elsewhere.
+    While a lesson is presented, the links and the question stay away too.
     """
+    _head(title, question, sidebar, bare=_presents(title))
+    with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
+        from pages.shared import jobs, panels, state
+
+    with panels.panel():
+        state.write_link(state.current(), **jobs.link())
+
+
+def _presents(title: str) -> bool:
+    """Whether the link or the session says so; known before torch is there."""
+    name, seen = f"{title.lower()}.presenter", st.session_state.get("view")
+    if seen is None:
+        return f"{name}.on" in st.query_params.get("view", "").split(",")
+    return seen.get(name) == "on"
+
+
+def _head(title: str, question: str, sidebar: Sidebar, *, bare: bool = False) -> None:
     st.set_page_config(
-        f"{title} · LLM-Rank Explorer", "assets/logo.svg", "wide", "collapsed"
+        f"{title} · LLM-Rank Explorer", "assets/logo.svg", "wide", sidebar
     )
     st.logo("assets/logo.svg", size="large")
-    if not _presents():
+    if not bare:
         _links()
         st.header(question, anchor=False)
-    with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
-        from pages.shared import jobs, state
-
-    state.write_link(state.current(), **jobs.link())
-
-
-def _presents() -> bool:
-    """Whether the link or the session says so; known before torch is there."""
-    seen = st.session_state.get("view")
-    if seen is None:
-        return "lesson.presenter.on" in st.query_params.get("view", "").split(",")
-    return seen.get("lesson.presenter") == "on"
 
 
 def _links() -> None:
     with st.container(
-        horizontal=True, vertical_alignment="center", gap="xxsmall", key="pages"
+        horizontal=True, vertical_alignment="center", gap="small", key="pages"
     ):
-        for label, path in PAGES.items():
-            st.page_link(path, label=label)
+        for group, pages in PAGES.items():
+            with st.container(
+                horizontal=True,
+                vertical_alignment="center",
+                gap="xxsmall",
+                width="content",
+            ):
+                st.caption(group, width="content")
+                for label, path in pages.items():
+                    st.page_link(path, label=label)

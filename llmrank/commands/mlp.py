@@ -1,0 +1,84 @@
+"""The command of the paper's experiment on MLPs: retention over sparsity, the claim."""
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from llmrank.commands.screen import ProgressBar, check_new_file, give
+from llmrank.folders import named_path, written_file
+
+OPTIONS = ("retention", "training", "ranked")
+
+
+def add_mlp_options(command: argparse.ArgumentParser) -> None:
+    """Declare the files; the specs' options are declared when the command is chosen."""
+    for name, metavar, help in (
+        ("json", "FILE|-", "Write points, summary and recipe as JSON there"),
+        ("csv", "FILE|-", "Write every measured point as a row there"),
+    ):
+        command.add_argument(f"--{name}", metavar=metavar, help=help)
+
+
+def mlp_settings() -> dict[str, Any]:
+    """Return the options of the three specs behind the experiment, by name."""
+    from llmrank.mlp import MLPRank, MLPSpec, RetentionSpec
+    from llmrank.mlp.sources import DataSpec
+    from llmrank.options import options
+
+    found: dict[str, Any] = {}
+    for cls in (RetentionSpec, MLPSpec, MLPRank, DataSpec):
+        found |= {o.name: o for o in options(cls)}
+    # The experiment has several of these, or makes them itself.
+    return {n: o for n, o in found.items() if n not in ("widths", "variant", "data")}
+
+
+def mlp_command(options: argparse.Namespace) -> None:
+    """Train MLPs, prune them by MLP-Rank and its rivals, and test the paper's claim."""
+    from llmrank import mlp
+    from llmrank.mlp.reading import of_gains, of_summary
+    from llmrank.mlp.retention import as_table, record
+
+    for target in (options.json, options.csv):
+        check_new_file(target)
+    spec, training, ranked, data_seed = _specs(options)
+    bar, start = ProgressBar(), time.monotonic()
+    try:
+        points = mlp.retention(
+            spec, training, ranked, data_seed=data_seed, progress=bar
+        )
+    finally:
+        bar.clear()
+    seconds = time.monotonic() - start
+    print(f"{len(points):,} points in {seconds:.0f} s", file=sys.stderr)
+    if options.csv == "-":
+        print(as_table(points).to_csv(index=False))
+    elif options.csv is not None:
+        with written_file(named_path(options.csv)) as beside:
+            as_table(points).to_csv(beside, index=False)
+    text = f"{of_summary(points)}\n\n{of_gains(points, spec)}"
+    plain = record(points, spec, training, ranked, data_seed)
+    give(plain, options.json, text)
+
+
+def _specs(options: argparse.Namespace) -> tuple[Any, Any, Any, int]:
+    """Build the specs of the options that were given; they check themselves."""
+    from llmrank.mlp import MLPRank, MLPSpec, RetentionSpec
+    from llmrank.mlp.sources import DataSpec
+    from llmrank.options import options as declared
+
+    known = mlp_settings()
+    given = {
+        name: o.parse(getattr(options, name))
+        for name, o in known.items()
+        if getattr(options, name, None) is not None
+    }
+    given.setdefault("epochs", 15)  # enough for digits, and three minutes for all
+
+    def built(cls: Any) -> Any:
+        own = {o.name for o in declared(cls)}
+        return cls(**{n: v for n, v in given.items() if n in own})
+
+    return (
+        built(RetentionSpec), built(MLPSpec), built(MLPRank), built(DataSpec).data_seed,
+    )  # fmt: skip

@@ -1,0 +1,77 @@
+"""MLP-Rank on small networks: the whole method at a size one can see."""
+
+from llmrank.mlp.criteria import AUTHORS, MLP_CRITERIA, MLPRank, criterion, score
+from llmrank.mlp.examples import Examples, Shape
+from llmrank.mlp.graphs import ffns, graphs
+from llmrank.mlp.hubsets import HUB_SETS
+from llmrank.mlp.network import (
+    Network,
+    accuracy,
+    as_bytes,
+    cut,
+    load_network,
+    logits,
+    predictions,
+    save_network,
+)
+from llmrank.mlp.neurons import Likes, likes
+from llmrank.mlp.pruning import Sweep, planned, prune, sweep
+from llmrank.mlp.recovery import Recovery, recover
+from llmrank.mlp.retention import (
+    Gain,
+    Point,
+    RetentionSpec,
+    gains,
+    retention,
+    summary,
+)
+from llmrank.mlp.robustness import Shaken, brittleness, corrupt, shake
+from llmrank.mlp.sources import EMBEDDED, TITLES, DataSpec, examples
+from llmrank.mlp.training import Epoch, MLPSpec, Trained, train
+
+__all__ = [
+    "AUTHORS",
+    "EMBEDDED",
+    "HUB_SETS",
+    "MLP_CRITERIA",
+    "TITLES",
+    "DataSpec",
+    "Epoch",
+    "Examples",
+    "Gain",
+    "Likes",
+    "MLPRank",
+    "MLPSpec",
+    "Network",
+    "Point",
+    "Recovery",
+    "RetentionSpec",
+    "Shaken",
+    "Shape",
+    "Sweep",
+    "Trained",
+    "accuracy",
+    "as_bytes",
+    "brittleness",
+    "corrupt",
+    "criterion",
+    "cut",
+    "examples",
+    "ffns",
+    "gains",
+    "graphs",
+    "likes",
+    "load_network",
+    "logits",
+    "planned",
+    "predictions",
+    "prune",
+    "recover",
+    "retention",
+    "save_network",
+    "score",
+    "shake",
+    "summary",
+    "sweep",
+    "train",
+]

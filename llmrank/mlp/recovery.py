@@ -1,0 +1,94 @@
+"""After the cut: go on training, begin again where it began, or from nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from llmrank.mlp.examples import Examples
+from llmrank.mlp.network import Network, accuracy, cut
+from llmrank.mlp.training import Epoch, MLPSpec, Trained, train
+from llmrank.progress import Progress, silent
+from llmrank.pruning import PruningPlan
+
+FINE_TUNE = "fine-tune"
+REWIND = "rewind"
+SCRATCH = "from scratch"
+
+Curves = dict[str, tuple[Epoch, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Recovery:
+    """Three trainings of one small network, and what they start from.
+
+    `at_start` is each one's accuracy on the test set before its first step.
+    """
+
+    dense_accuracy: float
+    at_start: dict[str, float]
+    curves: Curves
+    networks: dict[str, Network]
+
+
+def recover(
+    trained: Trained,
+    by: PruningPlan,
+    spec: MLPSpec,
+    data: Examples,
+    *,
+    progress: Progress = silent,
+    publish: Callable[[Recovery], None] = lambda _: None,
+) -> Recovery:
+    """Train the pruned network three ways, each with the same steps and order.
+
+    Fine-tune: from the weights that are left. Rewind: the same neurons with the
+    weights they began with (Frankle and Carbin 2019, arXiv 1803.03635, the lottery
+    ticket; here whole neurons are kept). From scratch: new weights (Liu et al. 2019,
+    arXiv 1810.05270).
+
+    Args:
+        trained: the dense network and where it began.
+        by: the neurons that stay.
+        spec: how the small ones are trained; its widths are not used.
+        data: what on.
+        progress: called per epoch.
+        publish: called after each epoch with what is known.
+
+    Raises:
+        LLMRankError: a training diverges.
+    """
+    own = replace(spec, widths=",".join(map(str, by.widths)))
+    # Another seed than the dense network's: from scratch means other weights.
+    ways: dict[str, tuple[MLPSpec, Network | None]] = {
+        FINE_TUNE: (own, cut(trained.network, by.keep)),
+        REWIND: (own, cut(trained.start, by.keep)),
+        SCRATCH: (replace(own, seed=own.seed + 1), None),
+    }
+    found = Recovery(accuracy(trained.network, data.test_x, data.test_y), {}, {}, {})
+    for name, (how, start) in ways.items():
+        found = _way(name, how, start, found, data, progress, publish)
+    return found
+
+
+def _way(  # noqa: PLR0913
+    name: str,
+    how: MLPSpec,
+    start: Network | None,
+    found: Recovery,
+    data: Examples,
+    progress: Progress,
+    publish: Callable[[Recovery], None],
+) -> Recovery:
+    def heard(_: str, done: int, total: int) -> None:
+        progress(f"Training the small network: {name}", done, total)
+
+    def so_far(epochs: tuple[Epoch, ...]) -> None:
+        publish(replace(found, curves=found.curves | {name: epochs}))
+
+    done = train(how, data, start=start, progress=heard, publish=so_far)
+    before = accuracy(done.start, data.test_x, data.test_y)
+    return replace(
+        found,
+        at_start=found.at_start | {name: before},
+        curves=found.curves | {name: done.epochs},
+        networks=found.networks | {name: done.network},
+    )

@@ -1,0 +1,173 @@
+"""Accuracy under noise, blur, rotation and contrast: do criteria make brittle?"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from llmrank.mlp.examples import Examples, Shape
+from llmrank.mlp.network import Network, accuracy
+from llmrank.progress import Progress, silent
+
+STRENGTHS: dict[str, tuple[float, ...]] = {
+    "noise": (0.1, 0.2, 0.3, 0.4),
+    "blur": (0.5, 0.75, 1.0, 1.5),
+    "rotation": (10.0, 20.0, 30.0, 45.0),
+    "contrast": (0.75, 0.5, 0.25, 0.1),
+}
+"""Noise: standard deviation (pixels lie in [0, 1]); blur: standard deviation in eighths
+of the picture's height times 1, so that 8×8 and 28×28 suffer alike; rotation: degrees;
+contrast: what is left of a pixel's distance from its picture's mean."""
+
+UNITS = {"noise": "σ of a pixel", "blur": "σ in eighths of the height",
+         "rotation": "degrees", "contrast": "share left"}  # fmt: skip
+"""What the strengths are in."""
+
+
+@dataclass(frozen=True)
+class Shaken:
+    """One network's accuracy on the test set under one corruption (0: clean)."""
+
+    network: str
+    corruption: str
+    strength: float
+    accuracy: float
+    dense_accuracy: float
+    """Of the dense network, equally corrupted."""
+
+
+def corrupt(
+    x: Float[Tensor, "n d_in"],
+    shape: Shape,
+    kind: str,
+    strength: float,
+    *,
+    seed: int = 0,
+) -> Float[Tensor, "n d_in"]:
+    """Return corrupted pictures, in [0, 1]; noise is drawn from the seed."""
+    pictures = x.reshape(-1, shape.height, shape.width, shape.channels)
+    changed = _KINDS[kind](pictures.permute(0, 3, 1, 2), strength, seed)
+    return changed.clamp(0, 1).permute(0, 2, 3, 1).reshape(x.shape)
+
+
+def kinds(data: Examples) -> tuple[str, ...]:
+    """Name what can be done to these examples: rows of a table only take noise."""
+    return tuple(STRENGTHS) if data.shape else ("noise",)
+
+
+def shake(
+    networks: Mapping[str, Network],
+    data: Examples,
+    *,
+    dense: Network,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> tuple[Shaken, ...]:
+    """Measure every network under every corruption; all see the same noise.
+
+    Source: after Li et al. 2022, Understanding Robustness Lottery, arXiv 2206.07918.
+
+    Args:
+        networks: by name; the pruned ones, and the dense one if it is to be shown.
+        data: its test set is corrupted.
+        dense: what the others are compared with.
+        seed: of the noise.
+        progress: called per strength.
+    """
+    cells = [("clean", 0.0)]
+    cells += [(kind, s) for kind in kinds(data) for s in STRENGTHS[kind]]
+    found = []
+    for done, (kind, strength) in enumerate(cells):
+        progress(f"Testing under {kind}", done, len(cells))
+        x = _shaken(data, kind, strength, seed)
+        before = accuracy(dense, x, data.test_y)
+        found += [
+            Shaken(name, kind, strength, accuracy(n, x, data.test_y), before)
+            for name, n in networks.items()
+        ]
+    return tuple(found)
+
+
+def _shaken(data: Examples, kind: str, strength: float, seed: int) -> Tensor:
+    if kind == "clean":
+        return data.test_x
+    if data.shape is None:
+        return data.test_x + _drawn(data.test_x, seed) * strength
+    return corrupt(data.test_x, data.shape, kind, strength, seed=seed)
+
+
+def as_table(found: tuple[Shaken, ...]) -> pd.DataFrame:
+    """Return the measurements as rows."""
+    return pd.DataFrame([vars(s) for s in found])
+
+
+def brittleness(found: tuple[Shaken, ...]) -> pd.DataFrame:
+    """Return what corruption costs each network beyond what it costs the dense one.
+
+    `loss` is the mean fall from clean accuracy over all corruptions; `extra` is that
+    less the dense network's own fall. Positive: brittle.
+    """
+    table = as_table(found)
+    clean = table[table["corruption"] == "clean"].set_index("network")
+    shaken = table[table["corruption"] != "clean"].groupby("network", sort=False)
+    means = shaken[["accuracy", "dense_accuracy"]].mean()
+    loss = clean["accuracy"] - means["accuracy"]
+    dense_loss = clean["dense_accuracy"] - means["dense_accuracy"]
+    return pd.DataFrame(
+        {
+            "network": means.index,
+            "clean": clean["accuracy"].reindex(means.index).to_numpy(),
+            "shaken": means["accuracy"].to_numpy(),
+            "loss": loss.reindex(means.index).to_numpy(),
+            "extra": (loss - dense_loss).reindex(means.index).to_numpy(),
+        }
+    )
+
+
+def _noise(x: Tensor, strength: float, seed: int) -> Tensor:
+    return x + strength * _drawn(x, seed)
+
+
+def _drawn(x: Tensor, seed: int) -> Tensor:
+    return torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _blur(x: Tensor, strength: float, seed: int) -> Tensor:  # noqa: ARG001
+    """Convolve with a Gaussian, rows then columns; the rim is repeated."""
+    sigma = strength * x.shape[2] / 8
+    reach = max(1, round(3 * sigma))
+    at = torch.arange(-reach, reach + 1)
+    bell = torch.exp(-(at.square()) / (2 * sigma**2))
+    bell = (bell / bell.sum()).repeat(x.shape[1], 1)
+    groups = x.shape[1]
+    padded = functional.pad(x, (reach, reach, reach, reach), mode="replicate")
+    rows = functional.conv2d(padded, bell[:, None, None, :], groups=groups)
+    return functional.conv2d(rows, bell[:, None, :, None], groups=groups)
+
+
+def _rotation(x: Tensor, strength: float, seed: int) -> Tensor:  # noqa: ARG001
+    """Turn about the middle, with what lies outside as dark as nothing."""
+    angle = torch.deg2rad(torch.tensor(strength))
+    cos, sin = angle.cos(), angle.sin()
+    zero = torch.zeros(())
+    turn = torch.stack([torch.stack([cos, -sin, zero]), torch.stack([sin, cos, zero])])
+    size = list(x.shape)
+    grid = functional.affine_grid(turn.expand(len(x), 2, 3), size, align_corners=False)
+    return functional.grid_sample(x, grid, align_corners=False)
+
+
+def _contrast(x: Tensor, strength: float, seed: int) -> Tensor:  # noqa: ARG001
+    mean = x.mean((1, 2, 3), keepdim=True)
+    return mean + strength * (x - mean)
+
+
+_KINDS: dict[str, Callable[[Tensor, float, int], Tensor]] = {
+    "noise": _noise,
+    "blur": _blur,
+    "rotation": _rotation,
+    "contrast": _contrast,
+}

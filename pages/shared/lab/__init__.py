@@ -1,0 +1,1 @@
+"""The MLP lab's controls and panels."""

@@ -1,0 +1,101 @@
+"""Mounts the lab's canvases of assets/explorer and takes what they commit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from llmrank.mlp import payload
+from llmrank.mlp.network import Network
+from pages.shared import state
+from pages.shared.explorer import ASSETS, module
+from pages.shared.lab import results
+from pages.shared.lab.settings import PAGE, Lab
+from pages.shared.words import plain
+
+KEY = "lab_canvas"
+
+
+@st.cache_resource(show_spinner=False)
+def components() -> dict[str, Callable[..., Any]]:
+    """Register both canvases and the carrier of their numbers, once."""
+    css = (ASSETS / "lab.css").read_text("utf-8")
+    new = st.components.v2.component
+    made = {
+        name: new(
+            f"llmrank_lab_{name}",
+            html=(ASSETS / f"lab{name}.html").read_text("utf-8"),
+            css=css,
+            js=module(f"lab{name}.js"),
+        )
+        for name in ("prune", "inside")
+    }
+    return made | {"carrier": new("llmrank_lab_payload", js=module("labshelf.js"))}
+
+
+def show_pruning(lab: Lab) -> None:
+    """Drag the sparsity: accuracy, confusions, new mistakes follow in the browser."""
+    with st.spinner("Pruning to every sparsity by every criterion"):
+        found = {name: results.sweep(lab, by) for name, by in lab.criteria.items()}
+    images, sweeps = (
+        _name("images", lab.data),
+        _name("sweeps", lab.network_key, lab.criteria),
+    )
+    _mount("prune", lab, images=images, sweeps=sweeps)
+    _send(payload.of_images(images, results.data(lab)), key="images")
+    _send(payload.of_sweeps(sweeps, found), key="sweeps")
+
+
+def show_inside(lab: Lab, network: Network) -> None:
+    """Show the network with an example at its input; neurons answer to clicks."""
+    if network.n_params > payload.MAX_DRAWN_WEIGHTS:
+        st.info(
+            f"This network has {network.n_params:,} weights; up to "
+            f"{payload.MAX_DRAWN_WEIGHTS:,} are drawn. Train a narrower one to look "
+            "inside."
+        )
+        return
+    with st.spinner("Looking for what every neuron likes"):
+        liked, scores = results.likes(lab), results.scores(lab, lab.by)
+    images, net = _name("images", lab.data), _name("net", lab.network_key, lab.by)
+    _mount("inside", lab, images=images, network=net)
+    _send(payload.of_images(images, results.data(lab)), key="images")
+    _send(payload.of_network(net, network, liked, scores), key="net")
+
+
+def _mount(kind: str, lab: Lab, **names: str) -> None:
+    found = st.session_state.get(f"{KEY}_{kind}") or {}
+    serial = (found.get("commit") or {}).get("serial", 0)
+    components()[kind](
+        key=f"{KEY}_{kind}",
+        data={
+            **names,
+            "serial": serial,
+            "percent": lab.percent,
+            "criterion": lab.chosen,
+            "at": state.views().get(f"{PAGE}.at", ""),
+        },
+        on_commit_change=lambda: _take(kind),
+    )
+
+
+def _take(kind: str) -> None:
+    """Take what was chosen in a canvas; runs before the page."""
+    found = (st.session_state.get(f"{KEY}_{kind}") or {}).get("commit") or {}
+    percent, criterion, at = (found.get(n) for n in ("percent", "criterion", "at"))
+    if isinstance(percent, int | float) and 0 <= percent <= 99:
+        state.view(f"{PAGE}.sparsity", None if percent == 30 else str(round(percent)))
+    if isinstance(criterion, str) and len(criterion) < 40:
+        usual = criterion == "mlp-rank"
+        state.view(f"{PAGE}.criterion", None if usual else criterion)
+    if isinstance(at, str) and at.replace("-", "").isdecimal() and len(at) < 20:
+        state.view(f"{PAGE}.at", at)
+
+
+def _send(content: bytes, *, key: str) -> None:
+    components()["carrier"](key=f"lab_payload_{key}", data=content, height=1)
+
+
+def _name(kind: str, *of: object) -> str:
+    """Name a payload by what it follows from; equal names are one to the browser."""
+    return f"{kind} {plain(repr(of), limit=4000)}"

@@ -1,0 +1,154 @@
+"""The MLP lab in Chromium: trained there, pruned while dragging, seen from inside."""
+
+import re
+
+import pytest
+import torch
+from playwright.sync_api import Page, expect
+
+from browser.shots import settle, shown_exceptions, sideways
+from llmrank import mlp
+
+SPEC = mlp.MLPSpec(widths="24,16", epochs=6)
+WIDE = {"width": 1440, "height": 1000}
+NARROW = {"width": 1024, "height": 768}
+LINK = "/mlp_lab?view=mlp.width0.24,mlp.width1.16,mlp.epochs.6,mlp.view."
+MADE = """async ([index, percent, names]) => {
+    const inside = globalThis.llmrankInside;
+    inside.percent = percent;
+    inside.example = index;
+    inside.frame();
+    return names.map((n) => Array.from(inside[n].at(-1)));
+}"""
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The same network as the page trains, from the same seed."""
+    data = mlp.examples(mlp.DataSpec())
+    return data, mlp.train(SPEC, data)
+
+
+def opened(page: Page, view: str) -> None:
+    """Open a view; train the network unless an earlier test has."""
+    page.goto(LINK + view)
+    settle(page)
+    assert shown_exceptions(page) == []
+    button = page.get_by_role("button", name="Train it", exact=True)
+    if button.count():
+        button.click()
+    expect(page.get_by_text("of the test set right").first).to_be_visible(
+        timeout=60_000
+    )
+    settle(page)
+
+
+def test_dragging_shows_what_the_library_measures_without_the_server(new_page, trained):
+    """Every frame within 50 ms; the number is that of the really cut network."""
+    page = new_page(viewport=WIDE)
+    opened(page, "prune")
+    page.wait_for_function("() => globalThis.llmrankPruning?.sweeps")
+    data, found = trained
+    scores = mlp.score(found.network, data, mlp.MLPRank())
+    sweep = mlp.sweep(found.network, scores, data.test_x)
+    expected = sweep.accuracies(data.test_y)
+    curve = page.locator("canvas.curve")
+    curve.scroll_into_view_if_needed()
+    box = curve.bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 150)
+    page.mouse.down()
+    for percent in (10, 35, 60):
+        x = box["x"] + 40.1 + percent / 100 * (box["width"] - 52)
+        page.mouse.move(x, box["y"] + 150, steps=8)
+        said = f"→ {100 * expected[percent]:.1f} % right of the 359 test examples"
+        expect(page.locator("p.reading")).to_contain_text(said)
+        first, second = sweep.widths[percent]
+        kept = f"Kept: {first} of 24, {second} of 16 neurons"
+        expect(page.locator("p.reading")).to_contain_text(kept)
+    news = (sweep.predictions[0] == data.test_y) & (
+        sweep.predictions[60] != data.test_y
+    )
+    expect(page.locator(".newcaption")).to_contain_text(
+        f"Newly misclassified: {int(news.sum())}"
+    )
+    assert not re.search(r"sparsity\.60", page.url)  # not told while dragging
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"sparsity\.60"))
+    frames = sorted(page.evaluate("globalThis.llmrankPruning.frames"))
+    assert frames[len(frames) // 2] < 50
+    counts = page.evaluate("Array.from(globalThis.llmrankPruning.counts)")
+    cells = 10 * data.test_y + sweep.predictions[60]
+    assert counts == torch.bincount(cells, minlength=100).tolist()
+
+
+def test_another_criterion_is_another_network_and_the_link_opens_it(new_page, trained):
+    page = new_page(viewport=WIDE)
+    opened(page, "prune,mlp.sparsity.60")
+    data, found = trained
+    page.get_by_role("radio", name="l1", exact=True).click()
+    by_l1 = mlp.sweep(
+        found.network, mlp.score(found.network, data, mlp.criterion("l1")), data.test_x
+    )
+    said = f"→ {100 * by_l1.accuracies(data.test_y)[60]:.1f} % right"
+    expect(page.locator("p.reading")).to_contain_text(said)
+    page.wait_for_url(re.compile(r"criterion\.l1"))
+    settle(page)
+    page.reload()
+    settle(page)
+    expect(page.locator("p.reading")).to_contain_text(said)
+
+
+def test_the_network_run_in_the_browser_is_torchs(new_page, trained):
+    page = new_page(viewport=NARROW)
+    opened(page, "inside")
+    page.wait_for_function("() => globalThis.llmrankInside?.values")
+    assert sideways(page) == []
+    data, found = trained
+    scores = mlp.score(found.network, data, mlp.MLPRank())
+    for percent in (0, 50, 99):
+        small = mlp.prune(found.network, mlp.planned(scores, percent / 100))
+        made = page.evaluate(MADE, [7, percent, ["values", "dense"]])
+        assert made[0] == pytest.approx(
+            mlp.logits(small, data.test_x[7:8])[0].tolist(), abs=0.05
+        )
+        dense = mlp.logits(found.network, data.test_x[7:8])[0].tolist()
+        assert made[1] == pytest.approx(dense, abs=0.05)  # pixels are bytes there
+    # The strongest ranks first; the arrows go along the ranking.
+    first = int(scores.layers[0].argmax())
+    second = int(scores.layers[0].argsort(descending=True)[1])
+    card = page.locator(".card h4")
+    expect(card).to_have_text(f"Layer 1, neuron {first}")
+    page.locator("canvas.graph").press("ArrowRight")
+    expect(card).to_have_text(f"Layer 1, neuron {second}")
+    expect(page.locator(".card")).to_contain_text("Rank 2 of 24 by mlp-rank")
+    expect(page.locator(".tops canvas")).to_have_count(8)
+
+
+def test_the_other_views_answer_their_button(new_page):
+    page = new_page(viewport=NARROW)
+    opened(page, "after,mlp.again.2")
+    for title, button, said in (
+        ("After the cut", "Train it three ways", "The small network ends highest by"),
+        ("Robustness", "Shake them", "corruption costs"),
+    ):
+        page.get_by_role("radio", name=title).click()
+        page.get_by_role("button", name=button, exact=True).click()
+        expect(page.get_by_text(re.compile(said)).first).to_be_visible(timeout=60_000)
+        settle(page)
+        assert sideways(page) == []
+
+
+def test_a_training_left_alone_goes_on_and_stop_ends_another(new_page):
+    page = new_page(viewport=NARROW)
+    page.goto("/mlp_lab?view=mlp.epochs.200,mlp.width0.512,mlp.width1.512")
+    settle(page)
+    page.get_by_role("button", name="Train it", exact=True).click()
+    expect(page.get_by_text(re.compile(r"Epoch \d+: loss"))).to_be_visible(
+        timeout=60_000
+    )
+    page.get_by_role("link", name="Runs").click()
+    expect(page.get_by_role("heading", name="What did I measure")).to_be_visible()
+    page.get_by_role("link", name="MLP lab").click()
+    page.get_by_role("button", name="Stop").first.click()
+    expect(page.get_by_text("was stopped after").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("button", name="Train it", exact=True)).to_be_enabled()

@@ -1,0 +1,579 @@
+"""MLPs small enough to check by hand: graphs, criteria, cuts, training, the claim."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from llmrank import mlp
+from llmrank.criteria import CRITERIA
+from llmrank.errors import CancelledError, LLMRankError, OptionError
+from llmrank.mlp import reading, recovery, robustness
+from llmrank.mlp.criteria import SHARED
+from llmrank.mlp.examples import split
+from llmrank.mlp.network import initial, prefix, signals
+from llmrank.mlp.retention import BASELINES, PAPERS_GAIN, Point, as_table, record
+
+SMALL = mlp.MLPSpec(widths="8,6", epochs=3, batch=32)
+
+
+def drawn(sizes, activation="relu", seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    network = initial(sizes, activation, generator)
+    biases = tuple(torch.randn(n, generator=generator) for n in sizes[1:])
+    return replace(network, biases=biases)
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """Three heaps of points in six dimensions, 120 in all."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(120) % 3
+    x = 4 * torch.eye(6)[y] + torch.randn(120, 6, generator=generator)
+    names = ("a", "b", "c")
+    return split(x, y, names, shape=None, source="blobs", seed=0)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return mlp.examples(mlp.DataSpec("digits"))
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    return mlp.train(mlp.MLPSpec(widths="32,16", epochs=4), digits)
+
+
+# Data
+
+
+def test_the_split_keeps_a_fifth_of_every_class_and_loses_nothing(digits):
+    assert (len(digits.train_y), len(digits.test_y)) == (1438, 359)
+    share = torch.bincount(digits.test_y) / torch.bincount(
+        torch.cat([digits.train_y, digits.test_y])
+    )
+    assert share.tolist() == pytest.approx([0.2] * 10, abs=0.01)
+    assert mlp.examples(mlp.DataSpec("digits")).sha256 == digits.sha256
+    assert mlp.examples(mlp.DataSpec("digits", 1)).sha256 != digits.sha256
+
+
+def test_mnist_5k_has_five_hundred_of_each_digit():
+    found = mlp.examples(mlp.DataSpec("mnist-5k"))
+    assert torch.bincount(found.train_y).tolist() == [400] * 10
+    assert found.shape == mlp.Shape(28, 28)
+    assert (float(found.train_x.min()), float(found.train_x.max())) == (0, 1)
+
+
+# The network
+
+
+def test_logits_are_those_of_torch_modules():
+    network = drawn((5, 4, 3, 2), "tanh")
+    modules = []
+    for weight, bias in zip(network.weights, network.biases, strict=True):
+        linear = torch.nn.Linear(weight.shape[1], len(weight))
+        linear.load_state_dict({"weight": weight, "bias": bias})
+        modules += [linear, torch.nn.Tanh()]
+    x = torch.randn(7, 5, generator=torch.Generator().manual_seed(1))
+    expected = torch.nn.Sequential(*modules[:-1])(x)
+    torch.testing.assert_close(mlp.logits(network, x), expected)
+    torch.testing.assert_close(signals(network, x).sums[-1], expected)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_cut_equals_masked_and_is_smaller(activation):
+    """Of relu and tanh nothing comes out where nothing goes in: masks are zeros."""
+    network = drawn((5, 6, 4, 3), activation)
+    keep = (torch.tensor([0, 2, 5]), torch.tensor([1]))
+    small = mlp.cut(network, keep)
+    assert small.sizes == (5, 3, 1, 3)
+    assert small.n_params == 5 * 3 + 3 + 3 + 1 + 3 + 3
+    weights, biases = list(network.weights), list(network.biases)
+    for layer, kept in enumerate(keep):
+        mask = torch.zeros(len(weights[layer]))
+        mask[kept] = 1
+        weights[layer], biases[layer] = (
+            weights[layer] * mask[:, None],
+            biases[layer] * mask,
+        )
+    masked = replace(network, weights=tuple(weights), biases=tuple(biases))
+    x = torch.randn(9, 5, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(mlp.logits(small, x), mlp.logits(masked, x))
+
+
+def test_a_file_gives_the_same_network_back(tmp_path):
+    network = drawn((5, 4, 3), "gelu")
+    mlp.save_network(network, tmp_path / "net.safetensors")
+    found = mlp.load_network(tmp_path / "net.safetensors")
+    assert found.activation == "gelu"
+    for a, b in zip(
+        network.weights + network.biases, found.weights + found.biases, strict=True
+    ):
+        assert torch.equal(a, b)
+
+
+def test_a_plain_sequential_of_twelve_layers_is_read_in_its_order(tmp_path):
+    from safetensors.torch import save_file
+
+    sizes = [3, *range(4, 15), 2]
+    pairs = itertools.pairwise(sizes)
+    layers = [m for a, b in pairs for m in (torch.nn.Linear(a, b), torch.nn.ReLU())]
+    model = torch.nn.Sequential(*layers[:-1])
+    save_file(model.state_dict(), tmp_path / "net.safetensors")
+    found = mlp.load_network(tmp_path / "net.safetensors")
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(mlp.logits(found, x), model(x))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({"a.weight": torch.ones(2, 3)}, "is no MLP"),
+        ({"a.weight": torch.ones(2, 3), "b.weight": torch.ones(2, 4)}, "is no MLP"),
+        ({"a.weight": torch.ones(2, 3, 3), "b.weight": torch.ones(2, 2)}, "is no MLP"),
+        ({}, "no weights"),
+        (
+            {"a.weight": torch.full((2, 3), math.nan), "b.weight": torch.ones(2, 2)},
+            "layer 0 holds NaN",
+        ),
+        (
+            {"a.weight": torch.ones(2, 3), "a.bias": torch.ones(3),
+             "b.weight": torch.ones(2, 2)},
+            "2 neurons and 3 biases",
+        ),
+    ],
+)  # fmt: skip
+def test_files_that_hold_no_mlp_are_refused(tmp_path, tensors, said):
+    from safetensors.torch import save_file
+
+    save_file(tensors, tmp_path / "net.safetensors")
+    with pytest.raises(LLMRankError, match=said):
+        mlp.load_network(tmp_path / "net.safetensors")
+
+
+def test_a_pickle_is_never_loaded(tmp_path):
+    torch.save({"a.weight": torch.ones(2, 2)}, tmp_path / "net.pt")
+    with pytest.raises(LLMRankError, match=r"pickles .* are never loaded"):
+        mlp.load_network(tmp_path / "net.pt")
+
+
+# The graph and the criteria
+
+
+def hand():
+    """Two inputs, two hidden layers of two and one neuron, two classes."""
+    weights = (
+        torch.tensor([[1.0, 3.0], [1.0, 1.0]]),
+        torch.tensor([[2.0, -2.0], [6.0, 2.0]]),
+        torch.tensor([[1.0, 0.0], [0.0, 1.0]]),
+    )
+    return mlp.Network(weights, tuple(torch.zeros(2) for _ in weights), "relu")
+
+
+def test_mlp_rank_worked_by_hand():
+    """One example (3, 1): its shares are 3/4 and 1/4, and so is everything known.
+
+    Ŵ of layer 1: columns (1/2, 1/2) and (3/4, 1/4); Ŵ s = (9/16, 7/16). Activations
+    (6, 4): b = (3/5, 2/5). At θ = 1, γ = 1/2: s' = (93/160, 67/160).
+    Ŵ of layer 2: columns (1/4, 3/4) and (1/2, 1/2); sums (4, 44): b = (1/12, 11/12).
+    Ŵ s' = (93/640 + 67/320, …) = (227/640, 413/640); s'' = half of it and half of b.
+    """
+    x, y = torch.tensor([[3.0, 1.0]]), torch.tensor([0])
+    drawn_graphs = mlp.graphs(hand(), x, y)
+    first, second = mlp.MLPRank(theta=1, gamma=0.5).layers(drawn_graphs)
+    assert first.tolist() == pytest.approx([93 / 160, 67 / 160])
+    expected = [(227 / 640 + 1 / 12) / 2, (413 / 640 + 11 / 12) / 2]
+    assert second.tolist() == pytest.approx(expected)
+    # Each layer by itself: the second starts from its inputs' norms (6, 4).
+    _, alone = mlp.MLPRank(theta=1, gamma=1, graph="isolated").layers(drawn_graphs)
+    assert alone.tolist() == pytest.approx([0.6 / 4 + 0.4 / 2, 0.6 * 3 / 4 + 0.4 / 2])
+    # Modified: |W| s times b: (3/2, 1) · (3/5, 2/5) = (9/10, 2/5).
+    modified, _ = mlp.MLPRank(variant="modified").layers(drawn_graphs)
+    assert modified.tolist() == pytest.approx([9 / 13, 4 / 13])
+
+
+def test_the_chain_is_networkxs_pagerank_times_its_layers(digits, trained):
+    """DESIGN §5: a chain of T node layers, alpha = γ, personalisation b_t / T."""
+    theta, gamma = 0.7, 0.6
+    network = trained.network
+    found = mlp.graphs(network, digits.train_x, digits.train_y)
+    ours = mlp.MLPRank(theta=theta, gamma=gamma).layers(found)
+    graph, mass = nx.DiGraph(), {}
+    priors = [found[0].stats.input_norm, *(g.stats.neuron_norm for g in found)]
+    layers = len(priors)
+    for t, prior in enumerate(priors):
+        shares = prior.double() / prior.double().sum()
+        mass |= {(t, i): float(v) / layers for i, v in enumerate(shares)}
+    graph.add_nodes_from(mass)
+    for t, g in enumerate(found):
+        w = g.in_edges.double().abs()
+        sums, links = w.sum(0), (w > 0).double().sum(0)
+        mixed = theta * w / sums + (1 - theta) * (w > 0) / links
+        for j, i in (mixed > 0).nonzero().tolist():
+            graph.add_edge((t, i), (t + 1, j), weight=float(mixed[j, i]))
+    start = {node: v * layers for node, v in mass.items() if node[0] == 0}
+    theirs = nx.pagerank(
+        graph,
+        alpha=gamma,
+        personalization=mass,
+        dangling=start,
+        tol=1e-12,
+        max_iter=500,
+    )
+    for t, scores in enumerate(ours, start=1):
+        expected = [layers * theirs[t, i] for i in range(len(scores))]
+        assert scores.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def every_criterion():
+    for name in mlp.MLP_CRITERIA:
+        yield mlp.criterion(name)
+    yield mlp.MLPRank(variant="modified")
+    yield mlp.AUTHORS
+
+
+@pytest.mark.parametrize("by", list(every_criterion()), ids=str)
+def test_every_criterion_scores_every_neuron(by, digits, trained):
+    scores = mlp.score(trained.network, digits, by)
+    assert [len(s) for s in scores.layers] == [32, 16]
+    for layer in scores.layers:
+        assert layer.isfinite().all()
+        assert (layer >= 0).all()
+        assert len(layer.unique()) > 1
+    assert by.formula
+    assert type(by).__doc__
+
+
+def test_the_other_criteria_are_the_registered_ones():
+    assert {mlp.MLP_CRITERIA[name] for name in SHARED} == {CRITERIA[n] for n in SHARED}
+
+
+def test_gradients_are_autograds_example_by_example():
+    network = drawn((4, 5, 3))
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(6, 4, generator=generator)
+    y = torch.tensor([0, 1, 2, 0, 1, 2])
+    up, down = network.weights
+    squares = torch.zeros(5, 4), torch.zeros(5, 3)
+    change, curvature = torch.zeros(5), torch.zeros(5)
+    for i in range(6):
+        w = up.clone().requires_grad_(), down.clone().requires_grad_()
+        own = replace(network, weights=w)
+        loss = functional.cross_entropy(mlp.logits(own, x[i : i + 1]), y[i : i + 1]) / 6
+        a, b = torch.autograd.grad(loss, w)
+        squares[0].add_(a.square())
+        squares[1].add_(b.T.square())
+        change += (a * up).sum(1)
+        curvature += (a * up).sum(1).square()
+    (found,) = mlp.graphs(network, x, y)
+    gradients = found.gradients
+    torch.testing.assert_close(gradients.up.change, change)
+    torch.testing.assert_close(gradients.up.curvature, curvature)
+    scaled = (up.abs() * squares[0].sqrt()).sum(1)
+    torch.testing.assert_close(gradients.up.scaled_norm, scaled)
+    scaled = (down.T.abs() * squares[1].sqrt()).sum(1)
+    torch.testing.assert_close(gradients.down.scaled_norm, scaled)
+
+
+def test_signals_that_overflow_are_refused(blobs):
+    network = drawn((6, 4, 3))
+    huge = replace(network, weights=tuple(w * 1e30 for w in network.weights))
+    with pytest.raises(LLMRankError, match="signals of layer 1 are not finite"):
+        mlp.score(huge, blobs, mlp.MLPRank())
+
+
+@pytest.mark.parametrize("by", list(every_criterion()), ids=str)
+def test_a_dead_layer_and_a_layer_of_one_neuron_are_scored_and_pruned(by, blobs):
+    network = drawn((6, 5, 1, 4, 3))
+    weights = (network.weights[0] * 0, *network.weights[1:])
+    biases = (network.biases[0] * 0 - 1, *network.biases[1:])
+    dead = replace(network, weights=weights, biases=biases)
+    scores = mlp.score(dead, blobs, by)
+    found = mlp.sweep(dead, scores, blobs.test_x, (0.0, 0.5, 0.99))
+    assert list(found.widths[2]) == [1, 1, 1]
+    assert found.predictions.shape == (3, len(blobs.test_y))
+
+
+# Every sparsity
+
+
+def test_the_sweep_is_what_cut_networks_predict(digits, trained):
+    scores = mlp.score(trained.network, digits, mlp.MLPRank())
+    found = mlp.sweep(trained.network, scores, digits.test_x)
+    assert len(found.sparsities) == 100
+    for percent in (0, 25, 50, 90, 99):
+        plan = mlp.planned(scores, percent / 100)
+        small = mlp.prune(trained.network, plan)
+        assert plan.widths == found.widths[percent]
+        assert small.n_params == found.n_params[percent]
+        same = mlp.predictions(small, digits.test_x) == found.predictions[percent]
+        assert same.double().mean() > 0.99  # sums in another order may tip a tie
+    dense = mlp.accuracy(trained.network, digits.test_x, digits.test_y)
+    assert found.accuracies(digits.test_y)[0] == pytest.approx(dense)
+
+
+def test_prefixes_are_views():
+    network = drawn((5, 6, 4, 3))
+    small = prefix(network, (3, 2))
+    assert small.sizes == (5, 3, 2, 3)
+    assert small.weights[1].data_ptr() == network.weights[1].data_ptr()
+
+
+# Training
+
+
+def test_a_digits_network_has_97_per_cent_on_held_out_data(digits):
+    found = mlp.train(mlp.MLPSpec(widths="64", epochs=12), digits)
+    assert found.epochs[-1].test_accuracy >= 0.97
+    assert found.epochs[-1].loss < found.epochs[0].loss / 5
+    again = mlp.accuracy(found.network, digits.test_x, digits.test_y)
+    assert again == pytest.approx(found.epochs[-1].test_accuracy)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_the_same_seed_trains_the_same_network_and_another_another(blobs, dropout):
+    spec = replace(SMALL, dropout=dropout)
+    torch.manual_seed(99)  # the global seed has no say
+    first = mlp.train(spec, blobs)
+    second = mlp.train(spec, blobs)
+    other = mlp.train(replace(spec, seed=1), blobs)
+    for a, b, c in zip(
+        *(t.network.weights for t in (first, second, other)), strict=True
+    ):
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+    assert first.epochs == second.epochs
+
+
+def test_training_publishes_each_epoch_and_stops_when_told(blobs):
+    seen = []
+    mlp.train(SMALL, blobs, publish=seen.append)
+    assert [len(epochs) for epochs in seen] == [1, 2, 3]
+
+    def impatient(_, done, __):
+        if done == 1:
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        mlp.train(SMALL, blobs, progress=impatient)
+
+
+def test_training_that_diverges_is_told(blobs):
+    huge = replace(blobs, train_x=blobs.train_x * 1e37)
+    with pytest.raises(
+        LLMRankError, match=r"diverged in epoch 1: .* lower the learning"
+    ):
+        mlp.train(replace(SMALL, learning_rate=1000), huge)
+
+
+@pytest.mark.parametrize("widths", ["", "8,", "0", "3000", "8;8", "-1", "1.5"])
+def test_widths_that_are_none_are_refused(widths):
+    with pytest.raises(OptionError, match="widths must be whole numbers"):
+        _ = mlp.MLPSpec(widths=widths).hidden
+
+
+# After the cut
+
+
+def test_three_ways_back_start_where_they_say(digits, trained):
+    scores = mlp.score(trained.network, digits, mlp.MLPRank())
+    plan = mlp.planned(scores, 0.7)
+    seen = []
+    spec = mlp.MLPSpec(epochs=2, batch=512)
+    found = mlp.recover(trained, plan, spec, digits, publish=seen.append)
+    assert list(found.curves) == ["fine-tune", "rewind", "from scratch"]
+    assert {len(c) for c in found.curves.values()} == {2}
+    cut = mlp.accuracy(mlp.prune(trained.network, plan), digits.test_x, digits.test_y)
+    begun = mlp.accuracy(mlp.prune(trained.start, plan), digits.test_x, digits.test_y)
+    assert found.at_start["fine-tune"] == pytest.approx(cut)
+    assert found.at_start["rewind"] == pytest.approx(begun)
+    assert {n.widths for n in found.networks.values()} == {plan.widths}
+    assert len(seen) == 6
+    assert "ends highest by" in reading.of_recovery(found)
+    assert recovery.REWIND in found.at_start
+
+
+# Robustness
+
+
+def test_corruptions_do_what_they_are_called():
+    shape = mlp.Shape(8, 8)
+    x = torch.zeros(1, 64)
+    x[0, 8 * 2 + 4] = 1.0  # one bright pixel above the middle
+    turned = mlp.corrupt(x, shape, "rotation", 90.0)[0].reshape(8, 8)
+    assert turned.argmax() in (8 * 4 + 2, 8 * 3 + 2, 8 * 4 + 5, 8 * 3 + 5)
+    assert float(turned.sum()) == pytest.approx(1, abs=1e-4)
+    blurred = mlp.corrupt(x, shape, "blur", 0.5)
+    assert float(blurred.sum()) == pytest.approx(1, abs=1e-3)
+    assert float(blurred.max()) < 0.9
+    flat = mlp.corrupt(x, shape, "contrast", 0.1)
+    assert float(flat.std()) == pytest.approx(0.1 * float(x.std()), rel=1e-3)
+    half = torch.full((200, 64), 0.5)
+    noisy = mlp.corrupt(half, shape, "noise", 0.1)
+    assert float((noisy - half).std()) == pytest.approx(0.1, rel=0.05)
+    assert torch.equal(noisy, mlp.corrupt(half, shape, "noise", 0.1))
+
+
+def test_the_clean_row_is_the_accuracy_and_dense_is_never_brittle(digits, trained):
+    small = mlp.prune(
+        trained.network,
+        mlp.planned(mlp.score(trained.network, digits, mlp.MLPRank()), 0.5),
+    )
+    networks = {"dense": trained.network, "pruned": small}
+    found = mlp.shake(networks, digits, dense=trained.network)
+    assert len(found) == 2 * 17
+    clean = {s.network: s.accuracy for s in found if s.corruption == "clean"}
+    assert clean["pruned"] == mlp.accuracy(small, digits.test_x, digits.test_y)
+    table = mlp.brittleness(found).set_index("network")
+    assert table.loc["dense", "extra"] == pytest.approx(0)
+    rows = robustness.as_table(found)
+    worst = rows[(rows["corruption"] == "noise") & (rows["network"] == "dense")]
+    assert worst["accuracy"].iloc[-1] < clean["dense"]
+
+
+def test_rows_of_a_table_take_only_noise(blobs):
+    assert robustness.kinds(blobs) == ("noise",)
+    network = drawn((6, 4, 3))
+    found = mlp.shake({"one": network}, blobs, dense=network)
+    assert {s.corruption for s in found} == {"clean", "noise"}
+
+
+# What neurons like
+
+
+def test_the_first_layer_likes_its_weights_and_top_images_are_the_strongest(
+    digits, trained
+):
+    first, second = mlp.likes(trained.network, digits.test_x)
+    assert torch.equal(first.pattern, trained.network.weights[0])
+    answers = signals(trained.network, digits.test_x).inputs[2]
+    best = answers[:, 3].sort(descending=True).values[:8]
+    torch.testing.assert_close(answers[second.top[3], 3], best)
+
+
+def test_a_deeper_neurons_pattern_is_the_mean_of_its_paths(digits, trained):
+    """W2 · diag(slope) · W1, with relu's slopes on the neuron's own images."""
+    _, second = mlp.likes(trained.network, digits.test_x)
+    w1, w2, _ = trained.network.weights
+    sums = signals(trained.network, digits.test_x[second.top[5]]).sums[0]
+    slope = (sums > 0).float().mean(0)
+    torch.testing.assert_close(
+        second.pattern[5], (w2[5] * slope) @ w1, atol=1e-5, rtol=0
+    )
+
+
+# The paper's experiment
+
+
+def test_the_experiment_repeats_from_its_seed_and_random_is_drawn_anew():
+    spec = mlp.RetentionSpec(sets="digits", networks="16", seeds=2)
+    training = mlp.MLPSpec(epochs=2, batch=512)
+    seen = []
+    first = mlp.retention(spec, training, publish=seen.append)
+    assert first == mlp.retention(spec, training)
+    assert [len(points) for points in seen] == [54, 108]
+    assert len(first) == 2 * 9 * (3 + len(BASELINES))
+    kept = mlp.summary(first)
+    assert set(kept["networks"]) == {2}
+    plain = record(first, spec, training, mlp.MLPRank(), 0)
+    assert plain["recipe"]["criteria"]["mlp-rank, authors' code"]["gamma"] == 0.9
+    assert "accuracy kept, per cent" in reading.of_summary(first)
+    assert f"{100 * PAPERS_GAIN:.2f} %" in reading.of_gains(first, spec)
+
+
+def points(**kept):
+    return tuple(
+        Point("d", "8", seed, name, 0.5, 0.8, 0.8 * value)
+        for name, values in kept.items()
+        for seed, value in enumerate(values)
+    )
+
+
+def test_a_gain_is_the_mean_difference_with_its_interval():
+    found = points(**{"mlp-rank": [0.9, 0.8], "random": [0.5, 0.6], "l1": [0.7, 0.6]})
+    (gain,) = mlp.gains(found, ("random", "l1"))
+    assert gain.value == pytest.approx(0.25)  # 0.9 - 0.6 and 0.8 - 0.6
+    half = 1.96 * np.std([0.3, 0.2], ddof=1) / math.sqrt(2)
+    assert gain.high - gain.value == pytest.approx(half)
+    assert "more than the baselines, by more than" in reading.verdict(gain)
+    assert as_table(found)["retention"].tolist()[:2] == pytest.approx([0.9, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [([0.1, 0.11], "not reproduced"), ([0.2, 0.9], "cannot be told apart")],
+)
+def test_a_claim_that_does_not_hold_here_is_said(values, said):
+    found = points(**{"mlp-rank": values, "random": [0.5, 0.5]})
+    (gain,) = mlp.gains(found, ("random",))
+    assert said in reading.verdict(gain)
+
+
+def test_unknown_data_and_criteria_are_refused():
+    with pytest.raises(LLMRankError, match=r"name digits, mnist-5k, .* or a \.csv"):
+        mlp.retention(mlp.RetentionSpec(sets="dogs.csv", networks="8"))
+    with pytest.raises(OptionError, match="unknown criterion of MLPs 'magic'"):
+        mlp.retention(mlp.RetentionSpec(baselines="magic"))
+
+
+# What the browser gets
+
+
+def test_a_payload_is_its_header_and_its_sections_padded(digits, trained):
+    import json
+
+    from llmrank.mlp import payload
+
+    scores = mlp.score(trained.network, digits, mlp.MLPRank())
+    found = mlp.sweep(trained.network, scores, digits.test_x, (0.0, 0.5))
+    packed = payload.of_sweeps("s", {"mlp-rank": found, "other": found})
+    assert packed[:4] == b"LLAB"
+    size = int.from_bytes(packed[4:8], "little")
+    header = json.loads(packed[8 : 8 + size])
+    assert size % 4 == 0
+    assert header["sections"] == [
+        {"name": "predictions", "kind": "u1", "shape": [2, 2, 359]}
+    ]
+    body = np.frombuffer(packed[8 + size :], dtype=np.uint8)
+    assert len(body) == 1436
+    expected = torch.cat([found.predictions, found.predictions]).numpy()
+    assert body.reshape(4, 359).tolist() == expected.tolist()
+    network = payload.of_network(
+        "n", trained.network, mlp.likes(trained.network, digits.test_x), scores
+    )
+    assert len(network) % 4 == 0
+    assert len(payload.of_images("i", digits)) > 359 * 64
+
+
+# Charts
+
+
+def test_the_charts_hold_what_was_measured():
+    import pandas as pd
+
+    from llmrank import charts
+
+    table = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0]})
+    (curve,) = charts.learning_curve(table, ("loss",), "mean loss").data
+    assert list(curve.y) == [2.0, 1.0]
+    kept = pd.DataFrame(
+        {"data": ["d", "d"], "criterion": ["a", "a"], "sparsity": [0.1, 0.2],
+         "mean": [0.9, 0.5], "spread": [0.05, 0.6]}
+    )  # fmt: skip
+    band, line = charts.retention_chart(kept, dark=True).data
+    assert list(line.y) == [0.9, 0.5]
+    assert min(band.y) == 0  # a spread does not go below nothing
+    ways = charts.recovery_chart({"rewind": [0.1, 0.8]}, 0.9).data
+    assert [list(t.y) for t in ways] == [[0.9, 0.9], [0.1, 0.8]]
+    rows = [("dense", "clean", 0.0, 0.9), ("dense", "noise", 0.1, 0.5)]
+    shaken = pd.DataFrame(
+        rows, columns=["network", "corruption", "strength", "accuracy"]
+    )
+    (only,) = charts.shaken_chart(shaken, robustness.UNITS).data
+    assert list(only.y) == [0.9, 0.5]
+    assert list(only.x) == ["none", "0.1"]

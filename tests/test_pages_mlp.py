@@ -1,0 +1,126 @@
+"""The MLP lab page: by its link, trained, with own data, and what it refuses."""
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+from visitor import finish, open_page, said
+
+from llmrank import mlp
+
+pytestmark = pytest.mark.slow  # each opens the app; together half a minute
+
+PAGE = "pages/mlp_lab.py"
+VIEW = "mlp.width0.12,mlp.width1.8,mlp.epochs.2"
+
+
+def train(at):
+    return finish(at.button(key="lab_train").click().run(), "mlp", state="done")
+
+
+@pytest.fixture(scope="module")
+def ready():
+    return train(open_page(PAGE, view=VIEW))
+
+
+def test_not_trained_the_page_offers_one_button_and_starts_nothing():
+    at = open_page(PAGE)
+    assert not at.exception
+    assert "64 → 128 → 64 → 10" in said(at)
+    assert at.button(key="lab_train").label == "Train it"
+    assert not at.session_state["jobs"]
+
+
+def test_trained_it_says_what_it_measured_on_what(ready):
+    assert not ready.exception
+    assert not ready.error
+    data = mlp.examples(mlp.DataSpec())
+    found = mlp.train(mlp.MLPSpec(widths="12,8", epochs=2), data)
+    right = 100 * found.epochs[-1].test_accuracy
+    assert f"{right:.3g} % of the test set right" in said(ready)
+    assert "1,438 to train, 359 to test, 10 classes" in said(ready)
+    assert "12 → 8 → 10" in said(ready)
+
+
+@pytest.mark.usefixtures("ready")
+@pytest.mark.parametrize(
+    ("view", "text"),
+    [
+        ("inside", "1,438 to train"),
+        ("paper", "6.09 % higher accuracy retention"),
+        ("after", "lottery ticket"),
+        ("shaken", "unequally robust"),
+    ],
+)
+def test_every_view_opens_by_its_link(view, text):
+    at = open_page(PAGE, view=f"{VIEW},mlp.view.{view}")
+    assert not at.exception
+    assert not at.error
+    assert text in said(at)
+
+
+@pytest.mark.usefixtures("ready")
+def test_the_paper_and_its_rivals_follow_the_sidebar():
+    at = open_page(PAGE, view=f"{VIEW},mlp.rivals.l2|flap,mlp.variant.modified")
+    assert not at.exception
+    assert at.multiselect(key="lab_rivals").value == ["l2", "flap"]
+    labels = [s.label for s in at.sidebar.slider]
+    assert "θ: weight against degree" not in labels  # the modified variant has none
+
+
+def test_a_link_with_nonsense_keeps_the_page():
+    nonsense = "mlp.width0.0,mlp.data.dogs,mlp.view.x,mlp.net.abc,mlp.epochs.-3"
+    at = open_page(PAGE, view=nonsense)
+    assert not at.exception
+    assert len(at.warning) == 4
+    assert "load it again" in at.sidebar.caption[0].value
+
+
+def test_own_data_are_read_and_bad_ones_are_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
+    at = open_page(PAGE, view=f"{VIEW},mlp.data.own file")
+    assert not at.exception
+    assert "No usable file yet" in at.sidebar.caption[0].value
+    rows = [f"{i},{i % 7},{'ab'[i % 2]}" for i in range(60)]
+    content = "\n".join(["x1,x2,label", *rows]).encode()
+    at.get("file_uploader")[0].upload("mine.csv", content).run()
+    assert not at.exception
+    assert "**mine.csv** · 48 to train, 12 to test, 2 classes" in said(at)
+    assert "2 → 12 → 8 → 2" in said(at)
+    trained = train(at)
+    assert not trained.exception
+    at.get("file_uploader")[0].upload("bad.csv", b"a,label\n1,x\n2,y\n").run()
+    assert not at.exception
+    assert "at least 20 are needed" in at.sidebar.error[0].value.replace("\\", "")
+
+
+def test_a_link_names_no_file_of_the_server(tmp_path):
+    path = tmp_path / "secret.csv"
+    path.write_text("\n".join(["a,label", *(f"{i},{i % 2}" for i in range(40))]))
+    at = open_page(PAGE, view=f"mlp.data.own file,mlp.file.{path}")
+    assert not at.exception
+    assert "1,438 to train" in said(at)
+
+
+def test_a_pickle_in_an_npz_is_refused(tmp_path):
+    at = open_page(PAGE, view="mlp.data.own file")
+    path = tmp_path / "p.npz"
+    np.savez(path, x=np.array([{}], dtype=object), y=np.ones(1))
+    at.get("file_uploader")[0].upload("p.npz", path.read_bytes()).run()
+    assert not at.exception
+    assert "pickled objects" in at.sidebar.error[0].value
+
+
+def test_a_loaded_network_is_shown_or_told_that_it_does_not_fit(tmp_path):
+    data = mlp.examples(mlp.DataSpec())
+    found = mlp.train(mlp.MLPSpec(widths="8", epochs=1), data).network
+    at = open_page(PAGE)
+    at.get("file_uploader")[0].upload("net.safetensors", mlp.as_bytes(found)).run()
+    assert not at.exception
+    right = 100 * mlp.accuracy(found, data.test_x, data.test_y)
+    assert f"{right:.3g} % of the test set right" in said(at)
+    save_file({"a.weight": found.weights[0]}, tmp_path / "net.safetensors")
+    broken = (tmp_path / "net.safetensors").read_bytes()
+    at.get("file_uploader")[0].upload("net.safetensors", broken).run()
+    assert "is no MLP" in at.sidebar.error[0].value
+    other = mlp.Network(found.weights[1:], found.biases[1:])
+    assert other.sizes == (8, 10)
