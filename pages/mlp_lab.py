@@ -2,7 +2,7 @@
 
 from pages.shared.frame import classroom
 
-classroom("MLP lab", "How does it work on digits one can see?", sidebar="expanded")
+classroom("MLP lab", "How does it work on digits one can see?", sidebar="Data")
 
 import streamlit as st
 

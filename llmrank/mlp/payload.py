@@ -27,7 +27,7 @@ def pack(name: str, sections: Mapping[str, Tensor], **more: object) -> bytes:
 
     The length is a little-endian uint32; the header is JSON and names each section
     with its kind and shape; header and sections are padded to four bytes
-    (`assets/explorer/labshelf.js` reads them).
+    (`assets/lab/shelf.js` reads them).
 
     Args:
         name: under which the browser keeps them.

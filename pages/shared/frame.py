@@ -49,13 +49,17 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
     return st.stop()
 
 
-def classroom(title: str, question: str, *, sidebar: Sidebar = "collapsed") -> None:
+def classroom(title: str, question: str, *, sidebar: str = "") -> None:
     """Draw the frame of a page of Learn, which has a subject of its own.
 
+    `sidebar` is the first heading of the page's own one, which starts open.
     The experiment stays in the session and in the link; its controls are elsewhere.
     While a lesson is presented, the links and the question stay away too.
     """
-    _head(title, question, sidebar, bare=_presents(title))
+    shown: Sidebar = "expanded" if sidebar else "collapsed"
+    _head(title, question, shown, bare=_presents(title))
+    if sidebar:
+        st.sidebar.subheader(sidebar)
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
         from pages.shared import jobs, panels, state
 

@@ -1,4 +1,4 @@
-"""Mounts the lab's canvases of assets/explorer and takes what they commit."""
+"""Mounts the canvases of assets/lab and takes what they commit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +7,7 @@ import streamlit as st
 
 from llmrank.mlp import payload
 from llmrank.mlp.network import Network
-from pages.shared import state
-from pages.shared.explorer import ASSETS, module
+from pages.shared import assets, state
 from pages.shared.lab import results
 from pages.shared.lab.settings import PAGE, Lab
 from pages.shared.words import plain
@@ -19,18 +18,20 @@ KEY = "lab_canvas"
 @st.cache_resource(show_spinner=False)
 def components() -> dict[str, Callable[..., Any]]:
     """Register both canvases and the carrier of their numbers, once."""
-    css = (ASSETS / "lab.css").read_text("utf-8")
+    css = assets.text("lab/lab.css")
     new = st.components.v2.component
     made = {
         name: new(
             f"llmrank_lab_{name}",
-            html=(ASSETS / f"lab{name}.html").read_text("utf-8"),
+            html=assets.text(f"lab/{name}.html"),
             css=css,
-            js=module(f"lab{name}.js"),
+            js=assets.module(f"lab/{name}.js"),
         )
         for name in ("prune", "inside")
     }
-    return made | {"carrier": new("llmrank_lab_payload", js=module("labshelf.js"))}
+    return made | {
+        "carrier": new("llmrank_lab_payload", js=assets.module("lab/shelf.js"))
+    }
 
 
 def show_pruning(lab: Lab) -> None:

@@ -83,7 +83,6 @@ class Lab:
 def asked() -> Lab:
     """Draw the sidebar and return what it asks for."""
     with st.sidebar:
-        st.subheader("Data")
         data = _data()
         st.subheader("Network")
         training, loaded = _network()

@@ -1,10 +1,10 @@
 // The network of an MLP with an example at its input: it is run here, so that it answers
 // to every example, neuron and sparsity at once.
 
-import { SCORES, css } from "./colours.js";
-import { draw } from "./graph.js";
-import { lookOf, pattern, percent, picture, sharp } from "./labimages.js";
-import { onLabArrival, takeLab } from "./labshelf.js";
+import { SCORES, css } from "../explorer/colours.js";
+import { draw } from "../explorer/graph.js";
+import { lookOf, pattern, percent, picture, sharp } from "./images.js";
+import { onLabArrival, takeLab } from "./shelf.js";
 
 const HEIGHT = 520;
 const SHOWN = 28; // neurons of each hidden layer, the highest scores and the lowest

@@ -1,8 +1,8 @@
 // Drag the sparsity of an MLP: what every smaller network answers is here already.
 
-import { SCORES, css } from "./colours.js";
-import { lookOf, percent, picture, sharp } from "./labimages.js";
-import { onLabArrival, takeLab } from "./labshelf.js";
+import { SCORES, css } from "../explorer/colours.js";
+import { lookOf, percent, picture, sharp } from "./images.js";
+import { onLabArrival, takeLab } from "./shelf.js";
 
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3], [12, 4]];
 const HEIGHT = 300;
