@@ -13,7 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from llmrank.errors import LLMRankError
-from llmrank.folders import named_path, texts_folder, written_file
+from llmrank.folders import kept_upload, named_path, texts_folder
 from llmrank.models import LanguageModel
 
 Split = Literal["calibration", "evaluation", "questions"]
@@ -75,19 +75,8 @@ def keep(content: bytes, name: str) -> str:
         LLMRankError: not UTF-8, empty, or the disk refuses.
     """
     decoded(content, name)
-    digest = hashlib.sha256(content).hexdigest()
-    path = texts_folder() / f"{digest}.txt"
-    if not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LLMRankError(
-                f"{name} cannot be kept: {path.parent} cannot be made "
-                f"({error.strerror}); whoever runs the server can set LLMRANK_CACHE"
-            ) from error
-        with written_file(path) as part:
-            part.write_bytes(content)
-    return UPLOADED + digest
+    kept = kept_upload(content, name, texts_folder(), ".txt")
+    return UPLOADED + kept.removesuffix(".txt")
 
 
 def decoded(content: bytes, name: str) -> str:

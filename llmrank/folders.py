@@ -1,5 +1,6 @@
 """Which folders are read and written, and how nothing half-written ever looks whole."""
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -157,6 +158,26 @@ def written_whole(folder: Path) -> Iterator[Path]:
             yield beside
             _open_up(beside)
             beside.replace(target)
+
+
+def kept_upload(content: bytes, name: str, folder: Path, suffix: str) -> str:
+    """Keep an uploaded file once, under what it holds; return the file's name.
+
+    Raises:
+        LLMRankError: the disk refuses.
+    """
+    path = folder / f"{hashlib.sha256(content).hexdigest()}{suffix}"
+    if not path.exists():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LLMRankError(
+                f"{name} cannot be kept: {folder} cannot be made "
+                f"({error.strerror}); whoever runs the server can set LLMRANK_CACHE"
+            ) from error
+        with written_file(path) as part:
+            part.write_bytes(content)
+    return path.name
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Own data: a CSV of features and labels, or a .npz; refused with one sentence."""
 
-import hashlib
 import io
 import zipfile
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llmrank.errors import LLMRankError
-from llmrank.folders import cache_folder, named_path, written_file
+from llmrank.folders import cache_folder, kept_upload, named_path
 from llmrank.mlp.examples import MAX_CLASSES, Examples, Shape, check, split
 
 UPLOADED = "upload:"
@@ -37,19 +36,7 @@ def keep(content: bytes, name: str) -> str:
     """
     suffix = _suffix(name)
     of_content(content, name, seed=0)
-    digest = hashlib.sha256(content).hexdigest()
-    path = _folder() / f"{digest}{suffix}"
-    if not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LLMRankError(
-                f"{name} cannot be kept: {path.parent} cannot be made "
-                f"({error.strerror}); whoever runs the server can set LLMRANK_CACHE"
-            ) from error
-        with written_file(path) as part:
-            part.write_bytes(content)
-    return f"{UPLOADED}{digest}{suffix}"
+    return UPLOADED + kept_upload(content, name, _folder(), suffix)
 
 
 def of_source(source: str, *, seed: int) -> Examples:
