@@ -22,14 +22,15 @@ app: $(APP_READY)
 
 setup: $(APP_READY)
 
-# Two processes of one thread each: twice as fast as one of two on two cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# Processes of one thread each: twice as fast as one of two on two cores. One more where
+# browsers are waited for.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile
 
 test: $(DEV_READY)
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -n 3 $(ARGS)
 
 fast: $(DEV_READY)
-	$(PYTEST) -m "not slow and not browser" $(ARGS)
+	$(PYTEST) -n 2 -m "not slow and not browser" $(ARGS)
 
 lint: $(DEV_READY)
 	$(BIN)/ruff check .
