@@ -99,9 +99,12 @@ def verdict(gain: Gain) -> str:
     """Say in one sentence whether the claim was met here."""
     if gain.low > 0:
         ahead = "more than" if gain.value >= PAPERS_GAIN else "less than"
-        return f"Here it keeps more than the baselines, by {ahead} the paper reports."
+        said = f"more than the baselines' mean, by {ahead} the paper reports."
+        return f"Here it keeps {said}"
     if gain.high < 0:
-        return "Here it keeps less than the baselines: the claim was not reproduced."
+        return (
+            "Here it keeps less than the baselines' mean: the claim was not reproduced."
+        )
     return "Here it cannot be told apart from the baselines on average."
 
 
