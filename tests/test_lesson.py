@@ -121,6 +121,13 @@ def test_the_cut_and_the_answers_after_it(net, gamma, gone, after, kept):
     assert lesson.cut(net, by).n_weights == 3 * 3 + 2 * 3 + 2 * 2
 
 
+def test_a_network_cut_to_silence_has_kept_no_answer(net):
+    by = lesson.cut_plan(net, LessonSpec(theta=0.5, gamma=1.0, sparsity=0.5))
+    found = lesson.answers(net, by)
+    close(found.after, [[0, 0], [0, 0]])
+    assert found.kept == (False, False)
+
+
 def test_cut_is_as_if_the_neurons_gave_out_nothing(net):
     by = lesson.cut_plan(net, LessonSpec(gamma=1.0))
     masked = [w.clone() for w in net.weights]
@@ -283,7 +290,7 @@ def test_the_handout_holds_the_students_own_numbers(net):
     assert "A3, B2 go: 30 weights become 19" in page
     assert "γ = 0," in page
     assert "0.500" in page  # A1's activation
-    assert "another" in page  # example 1 turns over
+    assert "not the same" in page  # example 1 turns over
     assert "A2, A3, A4 by degree" in page  # equals are all first
     assert "zeros at random places" in page
     assert "default-src 'none'" in page

@@ -394,8 +394,37 @@ def test_three_ways_back_start_where_they_say(digits, trained):
     assert found.at_start["rewind"] == pytest.approx(begun)
     assert {n.widths for n in found.networks.values()} == {plan.widths}
     assert len(seen) == 6
-    assert "ends highest by" in reading.of_recovery(found)
+    assert "of 359 test examples right, one training each" in reading.of_recovery(found)
     assert recovery.REWIND in found.at_start
+
+
+def test_from_scratch_sees_the_examples_in_the_order_of_the_others(digits, trained):
+    plan = mlp.planned(mlp.score(trained.network, digits, mlp.MLPRank()), 0.7)
+    spec = mlp.MLPSpec(epochs=1, batch=512, seed=5)
+    found = mlp.recover(trained, plan, spec, digits)
+    sizes = (digits.d_in, *plan.widths, digits.n_classes)
+    drawn = initial(sizes, "relu", torch.Generator().manual_seed(6))
+    own = replace(spec, widths=",".join(map(str, plan.widths)))
+    alike = mlp.train(own, digits, start=drawn).network
+    for a, b in zip(alike.weights, found.networks["from scratch"].weights, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.99, 0.99, 0.99), "fine-tune, rewind, from scratch** cannot be told apart"),
+        ((1.0, 1.0, 0.90), "fine-tune, rewind** cannot be told apart"),
+        ((0.95, 0.99, 0.90), "ends highest by **rewind**"),
+        ((0.985, 0.99, 0.90), "fine-tune, rewind** cannot be told apart"),
+    ],
+)
+def test_a_way_back_that_wins_by_chance_does_not_win(ends, said):
+    """Of 359 examples 0.5 points are two: 1.96 √(2 · 0.99 · 0.01 / 359) is 1.5."""
+    ways = (recovery.FINE_TUNE, recovery.REWIND, recovery.SCRATCH)
+    curves = {n: (mlp.Epoch(0.1, 1.0, e),) for n, e in zip(ways, ends, strict=True)}
+    found = recovery.Recovery(0.99, {}, curves, {}, 359)
+    assert said in reading.of_recovery(found)
 
 
 # Robustness
@@ -498,9 +527,22 @@ def test_a_gain_is_the_mean_difference_with_its_interval():
     found = points(**{"mlp-rank": [0.9, 0.8], "random": [0.5, 0.6], "l1": [0.7, 0.6]})
     (gain,) = mlp.gains(found, ("random", "l1"))
     assert gain.value == pytest.approx(0.25)  # 0.9 - 0.6 and 0.8 - 0.6
-    half = 1.96 * np.std([0.3, 0.2], ddof=1) / math.sqrt(2)
+    t = 12.7062  # Student's, one degree of freedom, 97.5 %: any table of it
+    half = t * np.std([0.3, 0.2], ddof=1) / math.sqrt(2)
     assert gain.high - gain.value == pytest.approx(half)
-    assert "more than the baselines, by more than" in reading.verdict(gain)
+    assert "cannot be told apart" in reading.verdict(gain)  # of two networks
+
+
+def test_a_claim_that_holds_here_is_said():
+    found = points(**{"mlp-rank": [0.9, 0.8, 0.85], "random": [0.5, 0.4, 0.46]})
+    (gain,) = mlp.gains(found, ("random",))
+    half = 4.30265 * np.std([0.4, 0.4, 0.39], ddof=1) / math.sqrt(3)
+    assert gain.high - gain.value == pytest.approx(half)
+    assert "more than the baselines' mean, by more than" in reading.verdict(gain)
+
+
+def test_the_table_holds_the_points_in_their_order():
+    found = points(**{"mlp-rank": [0.9, 0.8], "random": [0.5, 0.6]})
     assert as_table(found)["retention"].tolist()[:2] == pytest.approx([0.9, 0.8])
 
 

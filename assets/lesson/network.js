@@ -98,4 +98,9 @@ export function cut({ weights, examples }, keep) {
 
 export const countWeights = ({ weights }) => sum(weights.map((m) => m.length * m[0].length));
 
-export const winner = (outputs) => outputs.indexOf(Math.max(...outputs));
+// Equal outputs are no answer: a network cut to silence has not kept one.
+export function winner(outputs) {
+  const most = Math.max(...outputs);
+  const first = outputs.indexOf(most);
+  return outputs.indexOf(most, first + 1) < 0 ? first : -1;
+}

@@ -49,6 +49,7 @@ const STEPS = [
     sliders: [],
     show: (x) => ({
       text:
+        "Which neurons could this network lose and still answer the same? The lesson gives each a score and cuts the lowest. " +
         "Every line is a weight. A neuron adds up what comes in, each times its weight, and passes on " +
         "what is above zero (ReLU). Two examples run through: beside each node stands what it gives out " +
         "on the first · on the second. Click any number in the drawing, or Tab to it, and change it.",
@@ -72,9 +73,9 @@ const STEPS = [
       const name = x.names[l][i];
       const [strength, degree] = [x.d.strength(l, i), x.d.degree(l, i)];
       const text = [
-        `Neurons become nodes, weights become edges that all point onwards: a weighted directed acyclic graph. A weight of 0 is no edge: ${n} of ${all} are there.`,
+        `Neurons become nodes, weights become edges that all point onwards and never back (a weighted directed acyclic graph). A weight of 0 is no edge: ${n} of ${all} are there.`,
         "The sign goes. A weight of −2 ties two neurons as strongly as one of 2; what counts is how large it is.",
-        `Each node divides its edges by their sum, so that they become shares of 1. ${name} has ${degree === 1 ? "1 edge" : `${degree} edges`} onwards with ${short(strength)} in all. Click another node to see its own.`,
+        `Each node divides its edges by their sum, so that they become shares of 1. ${name} has ${degree === 1 ? "1 edge" : `${degree} edges`} onwards with ${short(strength)} in all. Along these shares importance will flow from the inputs: a neuron matters if much of it arrives. Click another node to see its own.`,
       ][x.s.moment];
       const written = [(w) => short(w), (w) => short(Math.abs(w)), null][x.s.moment];
       return {
@@ -106,7 +107,7 @@ const STEPS = [
       const right = best(gains, x.names[1]);
       const i = x.names[1].indexOf(right[0]);
       return {
-        ask: "Now the shares follow the weights. If every edge counted the same instead, which neuron of hidden A would gain most of the inputs' importance?",
+        ask: "Importance flows from the inputs along the edges, and a neuron matters if much of it arrives. Now the shares follow the weights. If every edge counted the same instead, which neuron of hidden A would gain most of the inputs' importance?",
         options: options(x.names[1]),
         right,
         because: `${list(right)} ${right.length > 1 ? "gain" : "gains"} most, from ${three(ones[i])} by strength to ${three(none[i])} by degree: ${gains[i] > 0 ? "it has edges, but light ones" : "nobody gains, as all edges of a node weigh the same"}.`,
@@ -227,7 +228,7 @@ const STEPS = [
       };
     },
     show: (x) => ({
-      text: "The scores of a layer sum to 1, and rank its neurons. Move θ and γ: whoever is last changes with them. Inputs and outputs have scores too, but are never cut.",
+      text: "The scores of a layer sum to 1, and rank its neurons. Who is last gets little and fires little, so the network should miss it least; step 8 tests that. Move θ and γ: whoever is last changes with them. Inputs and outputs have scores too, but are never cut.",
       label: (l, i) => (HIDDEN.includes(l) ? `#${x.d.ranks[l].indexOf(i) + 1}  ${two(x.d.found[l].scores[i])}` : two(x.d.found[l].scores[i])),
       share: (l, i) => x.d.found[l].scores[i],
       edge: (t, b, a) => ({ ...flow(x.d.found, t, b, a), label: "" }),
@@ -263,7 +264,7 @@ const STEPS = [
       const holds = x.d.before.map((y, e) => winner(y) === winner(x.d.after[e]));
       const right = holds.every(Boolean) ? "both" : holds.some(Boolean) ? (holds[0] ? "first" : "second") : "none";
       return {
-        ask: "The network's answer to an example is its larger output. For which examples will the smaller network still answer the same?",
+        ask: "The network's answer to an example is its larger output; equal ones are none. For which examples will the smaller network still answer the same?",
         options: [
           { id: "both", label: "both" },
           { id: "first", label: "only the first" },
@@ -293,7 +294,7 @@ const STEPS = [
       const { scores } = x.d.found[2];
       const right = best(scores, x.names[2]);
       return {
-        ask: "A surfer walks the graph: with probability γ along an edge, by its share; else a jump to any layer, there to a node by its activation. After a long walk, at which neuron of hidden B has it been most often?",
+        ask: "A surfer walks the graph: with probability γ along an edge, by its share; else a jump to any layer, there to a node by its activation. From an output it goes back to the inputs. After a long walk, at which neuron of hidden B has it been most often?",
         options: options(x.names[2]),
         right,
         because: `At ${list(right)}: the share of its time at a node, times the ${x.layers.length} layers, is the node's score.`,
@@ -304,7 +305,7 @@ const STEPS = [
       const off = x.walker.n ? ` Largest distance to the scores: ${three(x.walker.error(x.d.found.map((f) => f.scores)))}.` : "";
       const nx = x.networkx();
       return {
-        text: `This is where PageRank comes from. The surfer's time at each node, times ${x.layers.length} layers, settles at the score; networkx, which knows nothing of our code, finds the same on the same graph. ${x.walker.n.toLocaleString("en-US")} steps so far.${off}`,
+        text: `PageRank ranked web pages like this: a page matters if someone who clicks from link to link is often there. Here nodes are pages and edges are links. The surfer's time at each node, times ${x.layers.length} layers, settles at the score; networkx, which knows nothing of our code, finds the same on the same graph. ${x.walker.n.toLocaleString("en-US")} steps so far.${off}`,
         label: (l, i) => two(seen[l][i]),
         share: (l, i) => x.d.found[l].scores[i],
         edge: (t, b, a) => ({ ...flow(x.d.found, t, b, a), label: "" }),
@@ -384,11 +385,13 @@ function product(x, m) {
   return formula(matrix(shares), vector(x.d.pure[m - 1].scores.map(two)), "=", brought, ...end);
 }
 
+const answer = (x, of) => x.names.at(-1)[winner(of)] ?? "none";
+
 function outputs(x, before) {
   return table(
     ["example", ...x.names[0], "→", ...x.names.at(-1), "answer"],
     x.examples.map((example, e) => ({
-      cells: [`${e + 1}`, ...example.map(short), "", ...before[e].map(short), x.names.at(-1)[winner(before[e])]],
+      cells: [`${e + 1}`, ...example.map(short), "", ...before[e].map(short), answer(x, before[e])],
     })),
   );
 }
@@ -403,8 +406,8 @@ function answers(x) {
   return table(
     ["example", ...out, ...out.map((n) => `→ ${n}`), "answer"],
     x.d.before.map((y, e) => {
-      const [a, b] = [winner(y), winner(x.d.after[e])];
-      return { cells: [`${e + 1}`, ...y.map(short), ...x.d.after[e].map(short), a === b ? `${out[a]}, same` : `${out[a]} → ${out[b]}`] };
+      const [a, b] = [answer(x, y), answer(x, x.d.after[e])];
+      return { cells: [`${e + 1}`, ...y.map(short), ...x.d.after[e].map(short), a === b ? `${a}, same` : `${a} → ${b}`] };
     }),
   );
 }

@@ -82,9 +82,18 @@ class Answers:
 
     @property
     def kept(self) -> tuple[bool, ...]:
-        """Per example, whether the same output is still the largest."""
-        pairs = zip(self.before.argmax(1), self.after.argmax(1), strict=True)
-        return tuple(bool(a == b) for a, b in pairs)
+        """Per example, whether the same output is still the largest.
+
+        Equal outputs are no answer: a network cut to silence has not kept one.
+        """
+        pairs = zip(self.before, self.after, strict=True)
+        return tuple(_answer(a) == _answer(b) for a, b in pairs)
+
+
+def _answer(outputs: Float64[Tensor, " n_out"]) -> int | None:
+    """Return which output is the largest, or none where several are."""
+    (places,) = torch.nonzero(outputs == outputs.max(), as_tuple=True)
+    return int(places[0]) if len(places) == 1 else None
 
 
 def network(numbers: Sequence[float] | None = None) -> Network:

@@ -99,23 +99,35 @@ def verdict(gain: Gain) -> str:
     """Say in one sentence whether the claim was met here."""
     if gain.low > 0:
         ahead = "more than" if gain.value >= PAPERS_GAIN else "less than"
-        return f"Here it keeps more than the baselines, by {ahead} the paper reports."
+        said = f"more than the baselines' mean, by {ahead} the paper reports."
+        return f"Here it keeps {said}"
     if gain.high < 0:
-        return "Here it keeps less than the baselines: the claim was not reproduced."
+        return (
+            "Here it keeps less than the baselines' mean: the claim was not reproduced."
+        )
     return "Here it cannot be told apart from the baselines on average."
 
 
 def of_recovery(found: Recovery) -> str:
-    """Say which way ended highest, and after how many epochs the first stood level."""
+    """Say which way ended highest, or which cannot be told apart at the end.
+
+    Within 1.96 standard errors of the difference of two shares of the test set.
+    """
     ends = {name: epochs[-1].test_accuracy for name, epochs in found.curves.items()}
     if not ends:
         return "The first epoch is being trained."
     best = max(ends, key=lambda name: ends[name])
-    others = ", ".join(f"{n} {share(v)}" for n, v in ends.items() if n != best)
+    n = found.n_test
+    right = (n * ends[best] + 1) / (n + 2)  # of all right the error is not nothing
+    chance = 1.96 * math.sqrt(2 * right * (1 - right) / n)
+    near = [name for name in ends if ends[best] - ends[name] <= chance]
+    said = f"The small network ends highest by **{best}**"
+    if len(near) > 1:
+        said = f"At the end **{', '.join(near)}** cannot be told apart"
+    each = ", ".join(f"{name} {share(value)}" for name, value in ends.items())
     return (
-        f"The small network ends highest by **{best}**: {share(ends[best])} of the "
-        f"test set{f' ({others})' if others else ''}; "
-        f"dense has {share(found.dense_accuracy)}."
+        f"{said}: {each} of {n:,} test examples right, one training each; dense has "
+        f"{share(found.dense_accuracy)}."
     )
 
 

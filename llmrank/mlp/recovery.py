@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import torch
+
 from llmrank.mlp.examples import Examples
-from llmrank.mlp.network import Network, accuracy, cut
+from llmrank.mlp.network import Network, accuracy, cut, initial
 from llmrank.mlp.training import Epoch, MLPSpec, Trained, train
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningPlan
@@ -27,6 +29,8 @@ class Recovery:
     at_start: dict[str, float]
     curves: Curves
     networks: dict[str, Network]
+    n_test: int
+    """Examples that every accuracy is measured on."""
 
 
 def recover(
@@ -38,7 +42,7 @@ def recover(
     progress: Progress = silent,
     publish: Callable[[Recovery], None] = lambda _: None,
 ) -> Recovery:
-    """Train the pruned network three ways, each with the same steps and order.
+    """Train the pruned network three ways, each with the same steps in the same order.
 
     Fine-tune: from the weights that are left. Rewind: the same neurons with the
     weights they began with (Frankle and Carbin 2019, arXiv 1803.03635, the lottery
@@ -57,22 +61,26 @@ def recover(
         LLMRankError: a training diverges.
     """
     own = replace(spec, widths=",".join(map(str, by.widths)))
-    # Another seed than the dense network's: from scratch means other weights.
-    ways: dict[str, tuple[MLPSpec, Network | None]] = {
-        FINE_TUNE: (own, cut(trained.network, by.keep)),
-        REWIND: (own, cut(trained.start, by.keep)),
-        SCRATCH: (replace(own, seed=own.seed + 1), None),
+    # Another seed than the dense network's: from scratch means other weights. They are
+    # drawn here, so that the order of the examples is the one of the other two.
+    other = torch.Generator().manual_seed(own.seed + 1)
+    sizes = (data.d_in, *by.widths, data.n_classes)
+    ways = {
+        FINE_TUNE: cut(trained.network, by.keep),
+        REWIND: cut(trained.start, by.keep),
+        SCRATCH: initial(sizes, own.activation, other),
     }
-    found = Recovery(accuracy(trained.network, data.test_x, data.test_y), {}, {}, {})
-    for name, (how, start) in ways.items():
-        found = _way(name, how, start, found, data, progress, publish)
+    dense = accuracy(trained.network, data.test_x, data.test_y)
+    found = Recovery(dense, {}, {}, {}, len(data.test_y))
+    for name, start in ways.items():
+        found = _way(name, own, start, found, data, progress, publish)
     return found
 
 
 def _way(  # noqa: PLR0913
     name: str,
     how: MLPSpec,
-    start: Network | None,
+    start: Network,
     found: Recovery,
     data: Examples,
     progress: Progress,

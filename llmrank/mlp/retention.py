@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 import torch
+from scipy.special import stdtrit
 
 from llmrank.criteria import Criterion, score_graphs
 from llmrank.errors import OptionError
@@ -90,7 +91,8 @@ class Point:
 class Gain:
     """How much more a criterion keeps than the baselines' mean, over networks.
 
-    In shares of the dense accuracy; `low` and `high`: 95 %, over trained networks.
+    In shares of the dense accuracy; `low` and `high`: 95 % by Student's t, over trained
+    networks.
     """
 
     criterion: str
@@ -226,7 +228,9 @@ def gains(
 def _gain(name: str, differences: Sequence[float], highest: float) -> Gain:
     values = pd.Series(differences)
     n = len(values)
-    half = 1.96 * float(values.std()) / math.sqrt(n) if n > 1 else math.inf
+    half = math.inf
+    if n > 1:  # Student's t: of three networks it is twice the normal's width
+        half = float(stdtrit(n - 1, 0.975)) * float(values.std()) / math.sqrt(n)
     mean = float(values.mean())
     return Gain(name, mean, mean - half, mean + half, n, highest)
 

@@ -24,6 +24,8 @@ MAX_BYTES = 200_000_000
 MAX_ROWS = 100_000
 MAX_FEATURES = 20_000
 MAX_VALUES = 100_000_000
+MAX_NUMBER = 1e30  # beyond, float32 overflows and the training ends in NaN
+TOO_LARGE = f"beyond ±{MAX_NUMBER:g} or infinite; give them in a larger unit"
 LABELS = ("label", "labels", "class", "target", "y")
 FEATURES = ("x", "features", "data", "images", "inputs")
 
@@ -168,8 +170,8 @@ def _check_table(features: pd.DataFrame, labels: "pd.Series[Any]", name: str) ->
                 f"{name}: column {str(column)[:40]!r} holds text ({str(bad)[:40]!r}); "
                 "features must be numbers, only the label may be text"
             )
-    if not np.isfinite(features.to_numpy(dtype=np.float64)).all():
-        raise LLMRankError(f"{name} holds infinite numbers; features must be finite")
+    if not (np.abs(features.to_numpy(dtype=np.float64)) <= MAX_NUMBER).all():
+        raise LLMRankError(f"{name} holds numbers {TOO_LARGE}")
 
 
 def _npz(content: bytes, name: str, seed: int) -> Examples:
@@ -231,8 +233,8 @@ def _check_arrays(x: NDArray[np.generic], y: NDArray[np.generic], name: str) -> 
         raise _too_large(name, f"{x.size:,} numbers", f"{MAX_VALUES:,}")
     if x.dtype.kind not in "biuf":
         raise LLMRankError(f"{name}: x holds {x.dtype}; examples must be numbers")
-    if not np.isfinite(x.astype(np.float64)).all():
-        raise LLMRankError(f"{name}: x holds missing (NaN) or infinite numbers")
+    if not (np.abs(x.astype(np.float64)) <= MAX_NUMBER).all():
+        raise LLMRankError(f"{name}: x holds missing (NaN) numbers or some {TOO_LARGE}")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise LLMRankError(f"{name}: y holds missing (NaN) or infinite labels")
 

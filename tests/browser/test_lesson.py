@@ -240,6 +240,14 @@ def test_sliders_answer_at_once_and_play_moves_them(page):
     linked(page, f"lesson.gamma.{stopped:g}")
 
 
+def test_a_network_cut_to_silence_gives_no_answer(page):
+    opened(page, "step.8", "guesses.7:none", "gamma.1", "sparsity.0.5")
+    expect(page.locator(".question b").first).to_contain_text("You said neither")
+    rows = page.locator(".lesson tbody tr")
+    expect(rows.nth(0).locator("td").last).to_have_text("y1 → none")
+    expect(rows.nth(1).locator("td").last).to_have_text("y2 → none")
+
+
 def test_the_surfer_beside_the_exact_scores_and_networkx(page):
     opened(page, "step.9", "guesses.8:B1")
     page.locator("[data-walk='10000']").click()

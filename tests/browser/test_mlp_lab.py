@@ -126,7 +126,7 @@ def test_the_other_views_answer_their_button(new_page):
     page = new_page(viewport=NARROW)
     opened(page, "after,mlp.again.2")
     for title, button, said in (
-        ("After the cut", "Train it three ways", "The small network ends highest by"),
+        ("After the cut", "Train it three ways", "one training each"),
         ("Robustness", "Shake them", "corruption costs"),
     ):
         page.get_by_role("radio", name=title).click()

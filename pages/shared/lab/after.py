@@ -22,7 +22,8 @@ EPOCHS = Option(
 def show_recovery(lab: Lab, found: mlp.Trained) -> None:
     """Train what is left in three ways, and draw the curves."""
     st.markdown(
-        "The same smaller network, trained again three ways, with the same steps: "
+        "The same smaller network, trained again three ways, with the same steps in "
+        "the same order (fine-tune alone has the dense training behind it): "
         "**fine-tune** goes on from the weights that are left; **rewind** puts the "
         "neurons that are left back to the weights they began with (the lottery "
         "ticket); **from scratch** draws new weights."
@@ -116,7 +117,8 @@ def show_robustness(lab: Lab, found: mlp.Trained) -> None:
             jobs.start(SHAKEN, "Testing under corruption", work, key=key)
         st.caption(
             f"{', '.join(robustness.kinds(data))} at four strengths each, on "
-            f"{len(data.test_y):,} test examples."
+            f"{len(data.test_y):,} test examples; the noise and random's choice are "
+            "one draw each."
         )
     if known is not None:
         _show_shaken(known, percent)
