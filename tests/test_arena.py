@@ -641,6 +641,19 @@ def test_a_run_that_is_deleted_meanwhile_is_measured_next_time(spec, store, stag
     assert states(run(fresh, store, stages=stages)) == ["done"] * 4
 
 
+def test_an_arena_that_is_deleted_meanwhile_ends_with_a_sentence(spec, store):
+    gone = []
+
+    def delete(what, *_):
+        if what.startswith("Cell 2") and not gone:
+            gone.append(find(spec, store))
+            store.delete_arena(gone[0])
+
+    said = refusal(run, spec, store, stages=Stages(), progress=delete)
+    assert said.startswith(f"there is no arena '{gone[0]}' in ")
+    assert [r.state for r in store.runs()] == ["done", "done"]
+
+
 def test_a_store_that_refuses_ends_the_arena_with_its_sentence(spec, tmp_path):
     store = Store(tmp_path / "results.sqlite3", wait_s=0.1)
     blocker = sqlite3.connect(store.path, isolation_level=None)
