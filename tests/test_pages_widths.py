@@ -92,3 +92,15 @@ def test_a_goal_that_cannot_be_met_says_what_can(opened):
     at.number_input(key="goal_value_size").set_value(1e-6).run()
     at = finish(at.button(key="find_goal").click().run(), "goal", state="done")
     assert any("Not to be had" in w.value for w in at.warning)
+
+
+def test_sliders_follow_widths_that_are_written(opened):
+    at = opened(allocation="by-hand", kept="20,10")
+    at.slider(key="width_0_24").set_value(18).run()
+    (kept,) = [t for t in at.sidebar.text_input if t.label == "Kept"]
+    kept.set_value("5,6").run()
+    assert not at.exception
+    assert neurons(at) == "11"
+    assert [at.slider(key=f"width_{layer}_24").value for layer in (0, 1)] == [5, 6]
+    at.slider(key="width_1_24").set_value(7).run()
+    assert at.query_params["kept"] == "5,7"
