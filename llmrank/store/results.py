@@ -178,11 +178,7 @@ class Store:
 
     def add_arena(self, description: Mapping[str, Any], asked: Sequence[Cell]) -> str:
         """Keep what was asked for, every cell queued, and return the arena's id."""
-        values = {
-            "id": rows.new_id(),
-            "created": rows.now(),
-            "description": description,
-        }
+        values = rows.born() | {"description": description}
         with self._database.writing() as connection:
             connection.execute(insert(arenas).values(values))
             for place, cell in enumerate(asked):
@@ -290,12 +286,7 @@ class Store:
 
 
 def _added(connection: Connection, cell: Cell) -> str:
-    values = {
-        "id": rows.new_id(),
-        "created": rows.now(),
-        "state": "queued",
-        "reason": "",
-    }
+    values = rows.born() | {"state": "queued", "reason": ""}
     connection.execute(insert(runs).values(values | rows.of_cell(cell)))
     return str(values["id"])
 

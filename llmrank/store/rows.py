@@ -21,14 +21,14 @@ NOBODY = {"owner_host": None, "owner_pid": None, "owner_started": None}
 """The columns of a run that no process works on."""
 
 
-def new_id() -> str:
-    """Return a name for a run or an arena."""
-    return secrets.token_hex(8)
-
-
 def now() -> str:
     """Return the time as it is stored: UTC, sorted as text."""
     return datetime.now(UTC).isoformat("T", "microseconds")
+
+
+def born() -> dict[str, Any]:
+    """Return the first columns of a new run or arena: its id, and when it was made."""
+    return {"id": secrets.token_hex(8), "created": now()}
 
 
 def of_cell(cell: Cell) -> dict[str, Any]:
