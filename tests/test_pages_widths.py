@@ -81,6 +81,12 @@ def test_a_goal_finds_a_sparsity_and_gives_it(opened):
     at.number_input(key="goal_value_size").set_value(megabytes / 1000 * 0.98).run()
     at = finish(at.button(key="find_goal").click().run(), "goal", state="done")
     assert "better than the" in at.success[0].value
+    rounding = next(n for n in at.sidebar.number_input if n.label.startswith("Round"))
+    at = rounding.set_value(8).run()
+    assert "Found with other settings than now:" in [c.value for c in at.main.caption]
+    assert not [b for b in at.button if b.key == "take_goal"]
+    rounding = next(n for n in at.sidebar.number_input if n.label.startswith("Round"))
+    at = rounding.set_value(1).run()
     before = at.query_params["sparsity"]
     at.button(key="take_goal").click().run()
     assert at.query_params["sparsity"] != before
