@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llmrank.allocation import ALLOCATIONS
+from llmrank.allocation import ALLOCATIONS, ByHand
 from llmrank.criteria import CRITERIA
 from llmrank.errors import OptionError
 from llmrank.experiment import Experiment, spec_kinds
@@ -103,13 +103,19 @@ def settings(of: Experiment) -> dict[str, Any]:
 
 
 def export_name(of: Experiment) -> str:
-    """Return a folder name for the pruned model: model, criterion, share removed."""
+    """Return a folder name for the pruned model: model, criterion, share removed.
+
+    Widths by hand decide the share themselves; it is not in the name.
+    """
     model = DEMO_NAME if of.model.name == "demo" else Path(of.model.name).name
     removed = f"{100 * of.pruning.sparsity:.4g}pct"
+    named = [of.criterion.name]
+    if not isinstance(of.allocation, ByHand):
+        named.append(removed)
     parts = (of.allocation.name, of.repair.name)
     usual = (default("allocation"), default("repair"))
     unusual = [p for p, u in zip(parts, usual, strict=True) if p != u]
-    name = "-".join([model.removesuffix(".gguf"), of.criterion.name, removed, *unusual])
+    name = "-".join([model.removesuffix(".gguf"), *named, *unusual])
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "pruned-model"
 
 

@@ -24,6 +24,12 @@ CLOSE = 0.01
 
 MAX_MEASURED = 8
 
+_EASIER: dict[Kind, str] = {
+    "size": "allow more megabytes",
+    "speed": "ask for less speed",
+    "perplexity": "allow a higher perplexity",
+}
+
 
 @dataclass(frozen=True)
 class Target:
@@ -90,7 +96,7 @@ class Answer:
             return (
                 f"Not to be had: {shown(self.target.value)} was asked, and "
                 f"{share(last.sparsity)} removed gives {shown(last.value)}; "
-                "ask for less, or choose another method."
+                f"{_EASIER[self.target.kind]}, or choose another method."
             )
         off = abs(best.value / self.target.value - 1)
         ends = ""

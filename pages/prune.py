@@ -19,7 +19,6 @@ from llmrank.jobs import Job
 from llmrank.pruning import PruningPlan
 from llmrank.readings import pruned as readings
 from llmrank.settings import command_line, export_name, snippet
-from llmrank.spelling import share
 from pages.shared import access, cached, goals, jobs, panels, widths
 
 ORIGIN = "Counted from the shapes of the weights; nothing is timed for this."
@@ -100,7 +99,7 @@ def start_export(name: str, *, padded: bool) -> None:
         recipe = of.to_json()
         return of, export.save(lm, folder, recipe=recipe, progress=job.progress)
 
-    title = f"Exporting: {share(of.pruning.sparsity)} removed by {of.criterion.name}"
+    title = f"Exporting {export_name(of)}"
     jobs.start("export", title, work, key=(of, folder, padded))
 
 

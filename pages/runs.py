@@ -14,10 +14,10 @@ from llmrank.arena import Entry
 from llmrank.readings import runs as readings
 from llmrank.spelling import counted
 from llmrank.store import Run, Store
-from pages.shared import access, cached, grid, panels, state, taken
+from pages.shared import access, cached, choice, grid, panels, state, taken
 from pages.shared.words import plain
 
-TABLE, ARENAS = "runs_table", "runs_arenas"
+TABLE, ARENAS, DOOMED = "runs_table", "runs_arenas", "runs_doomed"
 FILTERS = {"model": "Models", "criterion": "Criteria", "state": "States"}
 MOST = 6
 """How many runs fit side by side."""
@@ -66,11 +66,10 @@ def filters(table: pd.DataFrame) -> pd.DataFrame:
 
 def choose(table: pd.DataFrame, runs: dict[str, Run]) -> list[Run]:
     """Show the table and return the runs whose rows are chosen."""
-    event = st.dataframe(
+    ids = choice.chosen(
         table.drop(columns=["criterion", "run"]),
-        hide_index=True,
+        table["run"].tolist(),
         key=TABLE,
-        on_select="rerun",
         selection_mode="multi-row",
         height=min(420, 38 + 35 * len(table)),
         column_config={
@@ -81,8 +80,7 @@ def choose(table: pd.DataFrame, runs: dict[str, Run]) -> list[Run]:
             "parameters": st.column_config.NumberColumn(format="localized"),
         },
     )
-    ids = table["run"].tolist()
-    return [runs[ids[row]] for row in event.selection.rows if row < len(ids)]
+    return [runs[i] for i in ids]
 
 
 def show_chosen(chosen: Sequence[Run], table: pd.DataFrame, store: Store) -> None:
@@ -95,7 +93,7 @@ def show_chosen(chosen: Sequence[Run], table: pd.DataFrame, store: Store) -> Non
     entries = [Entry(run, found.get(run.id)) for run in chosen]
     with st.container(horizontal=True, vertical_alignment="center"):
         show_exports(ids, table, store)
-        show_delete(ids, store)
+        show_delete(chosen, store)
     if len(chosen) == 1:
         show_one(entries[0])
     elif len(chosen) > MOST:
@@ -140,20 +138,33 @@ def show_exports(ids: Sequence[str], table: pd.DataFrame, store: Store) -> None:
     panels.csv(lambda: table[table["run"].isin(wanted)], key="runs")
 
 
-def show_delete(ids: Sequence[str], store: Store) -> None:
-    """Delete what is chosen, once that is confirmed; never on a shared server."""
+def show_delete(chosen: Sequence[Run], store: Store) -> None:
+    """Delete what is chosen, once that is confirmed; never on a shared server.
+
+    What goes is what the confirmation named, whatever was chosen or measured since.
+    """
     if access.is_shared():
         st.caption("This server is shared: whoever runs it deletes runs.")
         return
+    doomed = st.session_state.pop(DOOMED, ())
+    if doomed:
+        store.delete(doomed)
+        choice.forget(TABLE)
+        st.rerun()
     with st.popover(
-        f"Delete {counted(len(ids), 'run')}" if ids else "Delete",
-        disabled=not ids, icon=":material/delete:", key="runs_delete_ask",
+        f"Delete {counted(len(chosen), 'run')}" if chosen else "Delete",
+        disabled=not chosen, icon=":material/delete:", key="runs_delete_ask",
     ):  # fmt: skip
         st.markdown("All they measured is lost, in every arena too.")
-        if st.button("Delete for good", type="primary", key="runs_delete"):
-            store.delete(ids)
-            st.session_state.pop(TABLE, None)
-            st.rerun()
+        st.caption("  \n".join(plain(said) for said in readings.listed(chosen, MOST)))
+        st.button(
+            "Delete for good", type="primary", key="runs_delete", on_click=_doom,
+            args=([run.id for run in chosen],),
+        )  # fmt: skip
+
+
+def _doom(ids: Sequence[str]) -> None:
+    st.session_state[DOOMED] = ids
 
 
 def show_arenas(store: Store) -> None:
@@ -162,22 +173,21 @@ def show_arenas(store: Store) -> None:
     if not arenas:
         return
     st.subheader("Arenas", anchor=False)
-    event = st.dataframe(
-        readings.arenas_table(arenas).drop(columns="id"),
-        hide_index=True,
+    table = readings.arenas_table(arenas)
+    chosen = choice.chosen(
+        table.drop(columns="id"),
+        table["id"].tolist(),
         key=ARENAS,
-        on_select="rerun",
         selection_mode="single-row",
     )
-    chosen = [arenas[row] for row in event.selection.rows if row < len(arenas)]
     if not chosen:
         st.caption("Choose an arena to open it.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Open it in Arena", type="primary", key="open_arena"):
-            state.view(grid.SHOWN, chosen[0].id)
+            state.view(grid.SHOWN, chosen[0])
             st.switch_page("pages/arena.py")
-        show_delete_arena(chosen[0].id, store)
+        show_delete_arena(chosen[0], store)
 
 
 def show_delete_arena(arena_id: str, store: Store) -> None:
@@ -188,7 +198,7 @@ def show_delete_arena(arena_id: str, store: Store) -> None:
         st.markdown("The list of its cells is lost; what it measured stays as runs.")
         if st.button("Delete the arena", type="primary", key="arena_delete"):
             store.delete_arena(arena_id)
-            st.session_state.pop(ARENAS, None)
+            choice.forget(ARENAS)
             st.rerun()
 
 

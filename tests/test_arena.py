@@ -41,7 +41,7 @@ from llmrank.arena.axes import dominated
 from llmrank.arena.origins import origin, weights_sample
 from llmrank.calibration import CalibrationSpec, calibrate
 from llmrank.comparison import TaskSpec
-from llmrank.criteria import L1, Activation, LLMRank, Random, Wanda, score
+from llmrank.criteria import CRITERIA, L1, Activation, LLMRank, Random, Wanda, score
 from llmrank.decoding import BenchmarkSpec
 from llmrank.errors import CancelledError, LLMRankError
 from llmrank.evaluation import EvaluationSpec, evaluate
@@ -56,6 +56,7 @@ from llmrank.spelling import interval
 from llmrank.stages import Stages
 from llmrank.store import Cell, Store
 
+GPrune = CRITERIA["gprune"]
 BENCHMARK = BenchmarkSpec(prompt_tokens=8, new_tokens=2, repeats=2)
 
 
@@ -502,6 +503,37 @@ def test_a_text_that_changes_meanwhile_fails_the_cell(spec, store, tmp_path, tin
     assert entry.run.reason.startswith("a text was changed while it was read")
 
 
+@pytest.mark.parametrize("places", [(0, 1), (1, 0)])
+def test_a_criterion_with_a_second_text_competes_with_others(
+    spec, store, stages, places, tmp_path, tiny_text
+):
+    second = tmp_path / "second.txt"
+    second.write_text(tiny_text.read_text("utf-8")[::-1], "utf-8")
+    both = (Method(GPrune(second_text=str(second))), Method(L1()))
+    methods = tuple(both[place] for place in places)
+    fresh = dataclasses.replace(spec, methods=methods, sparsities=(0.5,))
+    found = run(fresh, store, stages=stages)
+    assert [e.run.reason for e in found] == ["", ""]
+    assert states(found) == ["done", "done"]
+
+
+def test_a_second_text_that_changes_meanwhile_fails_its_cells_alone(
+    spec, store, tmp_path, tiny_text
+):
+    second = tmp_path / "second.txt"
+    second.write_text(tiny_text.read_text("utf-8")[::-1], "utf-8")
+    methods = (Method(GPrune(second_text=str(second))), Method(L1()))
+    fresh = dataclasses.replace(spec, methods=methods, sparsities=(0.5,))
+
+    def meddle(what, done, total):
+        if "gprune" in what and "Reading held-out" in what and done == total:
+            second.write_text("x" * 7000, "utf-8")
+
+    found = run(fresh, store, stages=Stages(), progress=meddle)
+    assert states(found) == ["failed", "done"]
+    assert found[0].run.reason.startswith("a text was changed while it was read")
+
+
 def test_a_model_that_changed_under_its_name_is_measured_anew(
     spec, store, tmp_path, tiny
 ):
@@ -607,6 +639,19 @@ def test_a_run_that_is_deleted_meanwhile_is_measured_next_time(spec, store, stag
     found = run(fresh, store, stages=Stages(), progress=delete)
     assert states(found) == ["done"] * 3
     assert states(run(fresh, store, stages=stages)) == ["done"] * 4
+
+
+def test_an_arena_that_is_deleted_meanwhile_ends_with_a_sentence(spec, store):
+    gone = []
+
+    def delete(what, *_):
+        if what.startswith("Cell 2") and not gone:
+            gone.append(find(spec, store))
+            store.delete_arena(gone[0])
+
+    said = refusal(run, spec, store, stages=Stages(), progress=delete)
+    assert said.startswith(f"there is no arena '{gone[0]}' in ")
+    assert [r.state for r in store.runs()] == ["done", "done"]
 
 
 def test_a_store_that_refuses_ends_the_arena_with_its_sentence(spec, tmp_path):

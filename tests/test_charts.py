@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from llmrank import charts
+from llmrank.allocation import Sensitivity
 from llmrank.benchmark import Ratio
 from llmrank.charts.theme import DARK, LIGHT, plain
 
@@ -510,3 +511,15 @@ def test_correlations_are_drawn_from_minus_one_to_one_with_their_values():
 def test_a_correlation_that_is_not_defined_has_no_value():
     table = pd.DataFrame([[1.0, float("nan")], [float("nan"), 1.0]], ["a", "b"])
     assert charts.correlation_map(table).data[0].text[0][1] == ""
+
+
+def test_the_cost_map_places_a_plan_between_the_shares_it_was_measured_at():
+    """Rows are numbers with names: a name like 20 % alone would be read as 20."""
+    costs = Sensitivity((0.0, 0.2, 0.4, 0.55, 0.7), torch.rand(3, 5) + 0.1, 64)
+    fig = charts.cost_map(costs, (80, 70, 30), (100, 100, 100))
+    heat, plan = fig.data
+    assert list(heat.y) == list(fig.layout.yaxis.tickvals) == [0, 1, 2, 3]
+    assert list(fig.layout.yaxis.ticktext) == ["20 %", "40 %", "55 %", "70 %"]
+    assert list(plan.y) == pytest.approx([0.0, 0.5, 3.0])
+    assert heat.customdata[3][1][0] == pytest.approx(float(costs.costs[1, 4]))
+    assert heat.customdata[3][1][1] == "70 %"

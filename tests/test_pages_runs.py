@@ -153,6 +153,33 @@ def test_deleting_asks_first_and_deletes_only_what_is_chosen(asked, entries):
     assert len(runs_shown(at)) == 3
 
 
+def test_what_was_chosen_is_deleted_though_a_newer_run_came_above_it(asked, entries):
+    at = choose(opened(asked), 1)
+    victim = Store().runs()[1].id
+    newer = Store().add(entries[0].run.cell)  # another tab, another process
+    at.button(key="runs_delete").click().run()
+    assert not at.exception
+    left = {r.id for r in Store().runs()}
+    assert left == {newer, *(e.run.id for e in entries)} - {victim}
+
+
+def test_what_was_chosen_stays_chosen_where_a_newer_run_came_above_it(asked, entries):
+    at = choose(opened(asked), 0)
+    held = Store().runs()[0]
+    Store().add(entries[0].run.cell)
+    at.run()
+    assert at.session_state["runs_table"]["selection"]["rows"] == [1]
+    assert settings.command_line(held.experiment) in [c.value for c in at.main.code]
+    assert any(held.id[:6] in c.value for c in at.main.caption)  # what Delete names
+
+
+def test_a_run_that_is_not_over_has_no_time_of_its_end(entries):
+    queued = Store().add(entries[0].run.cell)
+    table = readings.runs_table([Store().run(queued), entries[0].run])
+    assert table["finished"][0] == ""
+    assert table["finished"][1].startswith("20")
+
+
 def test_nobody_deletes_on_a_shared_server(asked, entries, monkeypatch):
     assert entries
     monkeypatch.setenv("LLMRANK_SHARED", "1")

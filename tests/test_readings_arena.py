@@ -56,7 +56,7 @@ def test_it_says_so_when_llm_rank_loses():
     points = [placed(LLMRank(), 3.0), placed(Wanda(), 2.0), placed(L1(), 9.0)]
     said = of_pareto(points, "perplexity_ratio", 0.3)
     assert "**wanda** has the best" in said
-    assert "all 2 others are behind by more than chance explains" in said
+    assert "both others are behind by more than chance explains" in said
     assert "LLM-Rank loses: its best there, **llm-rank**, has 3.00 [2.90, 3.10]" in said
 
 
@@ -64,7 +64,7 @@ def test_intervals_that_meet_part_nobody():
     points = [placed(LLMRank(), 2.15), placed(Wanda(), 2.0), placed(L1(), 9.0)]
     said = of_pareto(points, "decode_ms", 0.3)
     assert "its interval does not part **llm-rank** (2.15) from it" in said
-    assert "and 1 more are behind" in said
+    assert "and 1 more is behind" in said
     assert "LLM-Rank cannot be told from it" in said
 
 

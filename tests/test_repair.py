@@ -43,6 +43,10 @@ def basis_of(lm, spec):
     return Basis(lm, score(lm, stats, Wanda()), stats, drawn(lm, spec)[1])
 
 
+def scores_of(lm, spec):
+    return score(lm, calibrate(lm, spec), Wanda())
+
+
 def with_biases(model_type):
     """A family's model whose FFN outputs have biases that are not zero."""
     lm = tiny_model(model_type)
@@ -298,6 +302,26 @@ def streams(model, windows):
         for window in windows:
             twin(window[None])
     return torch.cat([s.flatten(0, -2) for s in seen]).double()
+
+
+def test_correcting_knows_a_scaled_residual_stream(spec):
+    """Granite scales what enters the stream: the same as smaller weights, unscaled."""
+    scale = 0.25
+    scaled, plain = (tiny_model("granite", seed=3) for _ in range(2))
+    for block in ffn.blocks(scaled.model):
+        block.residual_multiplier = scale
+    with torch.no_grad():
+        for block in ffn.blocks(plain.model):
+            block.self_attn.o_proj.weight *= scale
+            block.mlp.down_proj.weight *= scale
+    found = []
+    for lm in (scaled, plain):
+        basis = dataclasses.replace(basis_of(lm, spec), scores=scores_of(scaled, spec))
+        cut = SequentialLeastSquares().cutter(basis)
+        by = plan(basis.scores, PruningSpec(sparsity=0.5))
+        found.append([v.down for v in ffn.ffns(cut(by, silent).model)])
+    for ours, same in zip(*found, strict=True):
+        torch.testing.assert_close(scale * ours, same, rtol=1e-3, atol=1e-4)
 
 
 def test_correcting_is_refused_behind_a_norm(spec):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from llmrank.__main__ import _parser
-from llmrank.allocation import Global
+from llmrank.allocation import ByHand, Global
 from llmrank.calibration import CalibrationSpec
 from llmrank.commands.wanted import described
 from llmrank.criteria import (
@@ -260,6 +260,10 @@ def test_a_parameter_of_another_criterion_is_refused():
             "Tiny-Model-wanda-12.5pct-global",
         ),
         (Experiment(ModelSpec(name="/m/a.gguf")), "a-llm-rank-30pct"),
+        (
+            Experiment(ModelSpec(name="/m/a"), allocation=ByHand(kept="1,2")),
+            "a-llm-rank-by-hand",
+        ),
         (Experiment(ModelSpec(name="..")), "llm-rank-30pct"),
         (Experiment(ModelSpec(name="Μύλος")), "llm-rank-30pct"),
     ],

@@ -395,10 +395,30 @@ def test_a_deleted_run_leaves_its_place_empty(store):
 
 def test_a_deleted_arena_leaves_its_runs(store):
     arena = store.add_arena({}, [cell_of()])
+    done = store.places(arena)[0].id
+    store.claim(done, ORIGIN)
+    store.finish(done, FOUND)
     store.delete_arena(arena)
     assert store.arenas() == ()
-    assert len(store.runs()) == 1
+    assert [r.id for r in store.runs()] == [done]
     assert arena in refusal(store.arena, arena)
+
+
+def test_what_a_deleted_arena_never_began_goes_with_it(store):
+    asked = [cell_of(s) for s in (0.1, 0.2, 0.3)]
+    arena, other = store.add_arena({}, asked), store.add_arena({"a": 1}, asked[:1])
+    _, shared, begun = (store.places(arena)[place].id for place in range(3))
+    store.put(other, 0, shared)
+    store.claim(begun, ORIGIN)
+    store.delete_arena(arena)
+    assert {r.id for r in store.runs()} == {shared, begun}
+
+
+def test_a_deleted_arena_takes_no_runs(store):
+    arena = store.add_arena({}, [cell_of()])
+    store.delete_arena(arena)
+    assert arena in refusal(store.put, arena, 0, cell_of())
+    assert store.runs() == ()
 
 
 # Who works on it
@@ -570,6 +590,20 @@ def test_a_disk_that_fails_is_said_and_nothing_is_lost(store):
     assert "try again" in said
     assert_same(store.comparison(kept), FOUND)
     assert store.run(run_id).state == "running"
+    store.finish(run_id, FOUND)
+    assert_same(store.comparison(run_id), FOUND)
+
+
+def test_a_run_whose_end_could_not_be_written_is_measured_again(store):
+    run_id = store.add(cell_of(0.4))
+    store.claim(run_id, ORIGIN)
+    with full_disk(8192):
+        refusal(store.finish, run_id, FOUND)
+        refusal(store.fail, run_id, "why")
+    assert store.requeue_abandoned() == 1
+    assert store.requeue_abandoned() == 0
+    assert store.claim(run_id, ORIGIN)
+    assert store.requeue_abandoned() == 0  # this process works on it
     store.finish(run_id, FOUND)
     assert_same(store.comparison(run_id), FOUND)
 

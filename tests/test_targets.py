@@ -56,6 +56,21 @@ def test_a_size_that_cannot_be_had_says_what_can(of, stages):
     assert "95 % removed gives" in found.sentence
 
 
+@pytest.mark.parametrize(
+    ("kind", "easier"),
+    [
+        ("size", "allow more megabytes"),
+        ("speed", "ask for less speed"),
+        ("perplexity", "allow a higher perplexity"),
+    ],
+)
+def test_what_cannot_be_had_says_which_way_is_easier(kind, easier):
+    missed = {"size": 3.0, "speed": 1.1, "perplexity": 4.0}[kind]
+    found = Answer(Target(kind, 2.0), (Measured(0.95, missed, missed, missed),))
+    assert found.best is None
+    assert found.sentence.endswith(f"; {easier}, or choose another method.")
+
+
 def test_a_perplexity_is_met_by_the_most_that_holds_it(of, stages):
     seen = []
     found = meet(of, Target("perplexity", 1.05), stages=stages, publish=seen.append)

@@ -9,8 +9,9 @@ from llmrank.arena.grid import ArenaSpec, Method, cells
 from llmrank.arena.measuring import Shared, measure
 from llmrank.arena.origins import of_criterion, origin
 from llmrank.comparison import Comparison
+from llmrank.corpora import state_of
 from llmrank.errors import CancelledError, LLMRankError, explained
-from llmrank.experiment import Experiment, check_names, check_room, texts_state
+from llmrank.experiment import Experiment, check_names, check_room
 from llmrank.progress import Progress, silent
 from llmrank.spelling import share
 from llmrank.stages import Stages
@@ -174,7 +175,8 @@ class _Heat:
         self._board, self._places = board, places
         self._stages, self._progress = stages, progress
         self._shared, self._first = Shared(), board.grid[places[0]]
-        self._read = texts_state(self._first)
+        self._read: dict[str, object] = {}
+        self._has_changed(self._first)
 
     def run(self) -> None:
         """Take what is known, then measure the rest."""
@@ -229,13 +231,19 @@ class _Heat:
             self._progress(f"{what}: {stage}", done, total)
 
         measures = self._board.asked[place].measures
+        self._has_changed(of)  # its criterion may read a text that no other does
         found = measure(of, measures, self._shared, self._stages, progress=report)
-        if texts_state(of) != self._read:
+        if self._has_changed(of):
             raise LLMRankError(
                 "a text was changed while it was read; run the arena again, which "
                 "measures all cells on the new one"
             )
         return found
+
+    def _has_changed(self, of: Experiment) -> bool:
+        """Whether a text is another file than when a cell first asked for it."""
+        now = {source: state_of(source) for source in of.texts}
+        return any(self._read.setdefault(s, found) != found for s, found in now.items())
 
     def _origin_of(self, of: Experiment) -> Origin:
         return of_criterion(self._origin, of.criterion)

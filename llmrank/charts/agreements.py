@@ -183,7 +183,7 @@ def correlation_map(table: pd.DataFrame, *, dark: bool = False) -> go.Figure:
             text=[["" if v != v else f"{v:.2f}" for v in row] for row in values],
             texttemplate="%{text}", xgap=1, ygap=1,
             customdata=[[[a, b] for b in names] for a in names],
-            colorbar={"title": {"text": "Spearman"}, "thickness": 12},
+            colorbar={"title": {"text": "Spearman", "side": "right"}, "thickness": 12},
             hovertemplate="%{customdata[0]}, %{customdata[1]}: %{z:.3f}<extra></extra>",
         )
     )  # fmt: skip

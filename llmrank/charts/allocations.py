@@ -37,17 +37,19 @@ def cost_map(
         "ticktext": [f"{10.0**d:g}" for d in DECADES],
         "thickness": 12,
     }
+    rows, labels = list(range(len(shares))), [share(s) for s in shares]
     fig.add_trace(
         go.Heatmap(
             z=z.log10().tolist(),
-            y=[share(s) for s in shares],
-            customdata=z.tolist(),
+            y=rows,  # "20 %" would be taken for the number 20
+            customdata=_labelled(z.tolist(), labels),
             colorscale=SCORES,
             colorbar=bar,
-            hovertemplate="layer %{x}, %{y} removed: %{customdata:.3g} nats a token"
-            "<extra></extra>",
+            hovertemplate="layer %{x}, %{customdata[1]} removed: "
+            "%{customdata[0]:.3g} nats a token<extra></extra>",
         )
     )
+    fig.update_yaxes({"tickvals": rows, "ticktext": labels})
     fig.add_trace(_removed(widths, dense_widths, shares, dark=dark))
     fig.update_xaxes(layer_ticks(len(dense_widths)))
     return fig
@@ -69,6 +71,13 @@ def search_chart(found: Searched, *, dark: bool = False) -> go.Figure:
         )
     )
     return fig
+
+
+def _labelled(
+    costs: Sequence[Sequence[float]], labels: Sequence[str]
+) -> list[list[list[float | str]]]:
+    pairs = zip(costs, labels, strict=True)
+    return [[[cost, label] for cost in row] for row, label in pairs]
 
 
 def _removed(

@@ -93,11 +93,12 @@ def _against(others: Sequence[Placed], tied: Sequence[Placed]) -> str:
     if tied:
         said = f"; its interval does not part {_listed(tied)} from it"
     if n_behind and tied:
-        return f"{said}, and {n_behind} more are behind"
+        return f"{said}, and {n_behind} more {'is' if n_behind == 1 else 'are'} behind"
     if n_behind == 1:
         return f"; {_named(others[0])} is behind by more than chance explains"
     if n_behind:
-        return f"; all {n_behind} others are behind by more than chance explains"
+        every = "both" if n_behind == 2 else f"all {n_behind}"
+        return f"; {every} others are behind by more than chance explains"
     return said
 
 

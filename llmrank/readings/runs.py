@@ -36,7 +36,7 @@ def side_by_side(entries: Sequence[Entry]) -> pd.DataFrame:
 
     One row per field, one column per run, all as text.
     """
-    columns = {_heading(entry): _fields(entry) for entry in entries}
+    columns = {_heading(entry.run): _fields(entry) for entry in entries}
     names = list(dict.fromkeys(name for fields in columns.values() for name in fields))
     kept = [
         name
@@ -98,6 +98,13 @@ def name(run: Run) -> str:
         return f"{criterion} (not known to this version)"
 
 
+def listed(runs: Sequence[Run], most: int) -> list[str]:
+    """Name runs one by one, as many as may be named; the rest is counted."""
+    more = len(runs) - most
+    named = [_heading(run) for run in runs[:most]]
+    return [*named, f"and {more:,} more"] if more > 0 else named
+
+
 def time(stored: str | None) -> str:
     """Write a time as it is stored, to the minute: 2026-01-02 03:04."""
     return "" if stored is None else stored[:16].replace("T", " ")
@@ -127,7 +134,7 @@ _TITLES = {AXES[n].title for n in AXES}
 def _row(run: Run) -> dict[str, object]:
     recipe, ratio = run.cell.recipe, run.ratio
     return {
-        "finished": time(run.finished or run.created),
+        "finished": time(run.finished),
         "model": recipe["model"]["name"],
         "criterion": recipe.get("criterion", {}).get("name", ""),
         "method": name(run),
@@ -145,11 +152,11 @@ def _row(run: Run) -> dict[str, object]:
     }
 
 
-def _heading(entry: Entry) -> str:
+def _heading(run: Run) -> str:
     """Columns need names of their own."""
-    run = entry.run
     removed = f"{100 * run.cell.recipe['pruning']['sparsity']:.3g} %"
-    return f"{name(run)} at {removed} · {time(run.finished)} · {run.id[:6]}"
+    when = time(run.finished) or run.state
+    return f"{name(run)} at {removed} · {when} · {run.id[:6]}"
 
 
 def _fields(entry: Entry) -> dict[str, str]:

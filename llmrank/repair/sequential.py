@@ -24,6 +24,9 @@ from llmrank.walk import entering, through, watched
 AFTER_NORM = "post_feedforward_layernorm"
 """What blocks call a norm between the FFN and the residual stream."""
 
+SCALE = "residual_multiplier"
+"""What blocks call a factor on the FFN's way to the residual stream (Granite)."""
+
 
 @REPAIRS.add("least-squares-sequential")
 @spec
@@ -175,8 +178,9 @@ class _Walk:
         bias = ffn.ffns(self._dense)[layer].down_bias
         goal = (y if bias is None else y - bias).flatten(0, -2).float()
         if self._by.correct:
-            missing = (self._wanted[batch] - own).flatten(0, -2)
-            goal = goal + self._by.correct * missing.float()
+            missing = (self._wanted[batch] - own).flatten(0, -2).float()
+            scale = getattr(ffn.blocks(self._dense)[layer], SCALE, 1.0)
+            goal = goal + self._by.correct / scale * missing
         kept = x.flatten(0, -2).float()[:, keep.to(x.device)]
         return Sums(kept.T @ kept, kept.T @ goal)
 

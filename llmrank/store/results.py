@@ -1,6 +1,5 @@
 """The store: runs and arenas go in as they are measured, and come back the same."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ class Store:
         self._database = Database(path or results_file(), wait_s=wait_s)
         self.path = self._database.path
         self.notice = self._database.notice
+        self._unended: set[str] = set()  # over, and the file refused to hold it
         if not self._database.read_only:
             self.requeue_abandoned()
 
@@ -79,8 +79,7 @@ class Store:
 
     def finish(self, run_id: str, found: Comparison) -> None:
         """Keep what a run measured, every sample of it."""
-        with self._database.writing() as connection:
-            _change(connection, run_id, rows.of_comparison(found))
+        self._change_last(run_id, rows.of_comparison(found))
 
     def fail(self, run_id: str, reason: str) -> None:
         """Keep why a run could not be measured."""
@@ -91,17 +90,23 @@ class Store:
         self._end(run_id, "cancelled", reason)
 
     def requeue_abandoned(self) -> int:
-        """Put back in line what runs in a process that is no more; return how many."""
+        """Put back in line what nobody works on any more; return how many.
+
+        Its process is gone, or could not write how it ended: the disk was full.
+        """
         with self._database.reading() as connection:
             running = select(*LIGHT).where(runs.c.state == "running")
             found = connection.execute(running).mappings()
-            lost = [r["id"] for r in found if not rows.owner_lives(r)]
+            dead = {r["id"]: not rows.owner_lives(r) for r in found}
+            lost = [i for i, is_dead in dead.items() if is_dead or i in self._unended]
         if not lost:
             return 0
         back = {"state": "queued", "started": None, **rows.NOBODY}
         with self._database.writing() as connection:
             still = (runs.c.id.in_(lost), runs.c.state == "running")
-            return connection.execute(update(runs).where(*still).values(back)).rowcount
+            n_back = connection.execute(update(runs).where(*still).values(back))
+        self._unended.difference_update(lost)
+        return n_back.rowcount
 
     def runs(
         self,
@@ -173,7 +178,7 @@ class Store:
 
     def add_arena(self, description: Mapping[str, Any], asked: Sequence[Cell]) -> str:
         """Keep what was asked for, every cell queued, and return the arena's id."""
-        values = {"id": _new_id(), "created": rows.now(), "description": description}
+        values = rows.born() | {"description": description}
         with self._database.writing() as connection:
             connection.execute(insert(arenas).values(values))
             for place, cell in enumerate(asked):
@@ -203,17 +208,21 @@ class Store:
 
         Returns:
             The id of the run that stands there now.
+
+        Raises:
+            LLMRankError: the arena was deleted.
         """
         here = (cells.c.arena_id == arena_id, cells.c.place == place)
+        there = select(arenas.c.id).where(arenas.c.id == arena_id)
         with self._database.writing() as connection:
+            if connection.scalar(there) is None:
+                raise LLMRankError(_gone("arena", arena_id, self.path))
             before = connection.scalar(select(cells.c.run_id).where(*here))
             run_id = run if isinstance(run, str) else _added(connection, run)
             connection.execute(delete(cells).where(*here))
             at = {"arena_id": arena_id, "place": place}
             connection.execute(insert(cells).values(run_id=run_id, **at))
-            idle = (runs.c.id == before, runs.c.fingerprint.is_(None))
-            used = runs.c.id.in_(select(cells.c.run_id))
-            connection.execute(delete(runs).where(*idle, ~used))
+            connection.execute(rows.delete_idle([before]))
         return run_id
 
     def finish_arena(self, arena_id: str) -> None:
@@ -243,14 +252,27 @@ class Store:
         return rows.as_arena(found)
 
     def delete_arena(self, arena_id: str) -> None:
-        """Delete an arena; what it measured stays with the runs."""
+        """Delete an arena; what it measured stays with the runs.
+
+        What was never begun, and stands in no other arena, goes: nobody would begin it.
+        """
+        mine = select(cells.c.run_id).where(cells.c.arena_id == arena_id)
         with self._database.writing() as connection:
+            asked = list(connection.scalars(mine))
             connection.execute(delete(arenas).where(arenas.c.id == arena_id))
+            connection.execute(rows.delete_idle(asked))
 
     def _end(self, run_id: str, state: RunState, reason: str) -> None:
         ended = {"state": state, "reason": reason, "finished": rows.now()}
-        with self._database.writing() as connection:
-            _change(connection, run_id, ended | rows.NOBODY)
+        self._change_last(run_id, ended | rows.NOBODY)
+
+    def _change_last(self, run_id: str, values: Mapping[str, Any]) -> None:
+        try:
+            with self._database.writing() as connection:
+                _change(connection, run_id, values)
+        except LLMRankError:
+            self._unended.add(run_id)
+            raise
 
     def _found(self, wanted: Select[Any]) -> tuple[Run, ...]:
         of: dict[str, tuple[str, ...]] = {}
@@ -264,17 +286,13 @@ class Store:
 
 
 def _added(connection: Connection, cell: Cell) -> str:
-    values = {"id": _new_id(), "created": rows.now(), "state": "queued", "reason": ""}
+    values = rows.born() | {"state": "queued", "reason": ""}
     connection.execute(insert(runs).values(values | rows.of_cell(cell)))
     return str(values["id"])
 
 
 def _change(connection: Connection, run_id: str, values: Mapping[str, Any]) -> None:
     connection.execute(update(runs).where(runs.c.id == run_id).values(**values))
-
-
-def _new_id() -> str:
-    return secrets.token_hex(8)
 
 
 def _gone(noun: str, name: str, path: Path) -> str:

@@ -1,10 +1,11 @@
 """Between rows of the tables and what the database hands out."""
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Integer, Select, cast, func, select
+from sqlalchemy import Delete, Integer, Select, cast, delete, func, select
 
 from llmrank.comparison import Comparison
 from llmrank.evaluation import Estimate
@@ -23,6 +24,11 @@ NOBODY = {"owner_host": None, "owner_pid": None, "owner_started": None}
 def now() -> str:
     """Return the time as it is stored: UTC, sorted as text."""
     return datetime.now(UTC).isoformat("T", "microseconds")
+
+
+def born() -> dict[str, Any]:
+    """Return the first columns of a new run or arena: its id, and when it was made."""
+    return {"id": secrets.token_hex(8), "created": now()}
 
 
 def of_cell(cell: Cell) -> dict[str, Any]:
@@ -127,6 +133,12 @@ def all_arenas() -> Select[Any]:
     ]
     joined = arenas.outerjoin(cells, cells.c.arena_id == arenas.c.id).outerjoin(runs)
     return select(*arenas.c, *counts).select_from(joined).group_by(arenas.c.id)
+
+
+def delete_idle(run_ids: Sequence[str | None]) -> Delete:
+    """Ask to delete those of these runs that were never begun and are in no arena."""
+    idle = (runs.c.id.in_(run_ids), runs.c.fingerprint.is_(None))
+    return delete(runs).where(*idle, runs.c.id.not_in(select(cells.c.run_id)))
 
 
 def _origin(row: Row) -> Origin | None:

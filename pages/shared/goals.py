@@ -1,5 +1,7 @@
 """A goal instead of a sparsity: asked, solved for, and taken."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from llmrank.experiment import Experiment
@@ -57,7 +59,8 @@ def _so_far(answer: object) -> None:
 
 def _show(e: Experiment, of: Experiment, answer: Answer) -> None:
     (st.warning if answer.best is None else st.success)(plain(answer.sentence))
-    if of.stage_specs._replace(pruning=e.pruning) != e.stage_specs:
+    removed = replace(of.pruning, sparsity=e.pruning.sparsity)
+    if replace(of, pruning=removed, tasks=e.tasks) != e:
         st.caption("Found with other settings than now:")
         st.code(command_line(of), language="bash", wrap_lines=True)
     elif answer.best is not None and answer.best.sparsity != e.pruning.sparsity:

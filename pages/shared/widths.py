@@ -65,12 +65,13 @@ def by_hand(e: Experiment, dense: tuple[int, ...]) -> None:
     costs = cached.stages().known_sensitivity(e.stage_specs)
     columns = st.columns(COLUMNS)
     for layer, d_ff in enumerate(dense):
+        key = f"width_{layer}_{d_ff}"
+        st.session_state[key] = kept[layer]  # widths come from elsewhere too
         columns[layer % COLUMNS].slider(
             f"Layer {layer}{_cost(costs, layer, 1 - kept[layer] / d_ff)}",
             1,
             d_ff,
-            kept[layer],
-            key=f"width_{layer}_{d_ff}",
+            key=key,
             on_change=_move,
             args=(kept, layer, d_ff),
             help="Neurons kept. The cost, where it is measured, is of this layer "
