@@ -1,5 +1,6 @@
 """Language models by name: the demo, a hub id, a folder or a GGUF file."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,9 @@ from llmrank.families import family_of
 from llmrank.hf import building, transformers
 from llmrank.options import option, spec
 from llmrank.progress import Progress, silent
+
+SAMPLED = 64
+"""How many values of each weight `weights_sample` looks at, evenly spaced."""
 
 
 @spec
@@ -179,3 +183,18 @@ def _too_little_memory(spec: ModelSpec, need: int, device: torch.device) -> str:
         f"more than {device} has free; choose a smaller dtype, another device, "
         "or a smaller model"
     )
+
+
+@torch.inference_mode()
+def weights_sample(lm: LanguageModel) -> str:
+    """Hash some values of every weight: a folder's model may change under its name.
+
+    Reading all would take as long as loading; no training leaves a sample unchanged.
+    """
+    digest = hashlib.sha256()
+    for name, weight in lm.model.named_parameters():
+        flat = weight.flatten()
+        some = flat[:: max(1, len(flat) // SAMPLED)][:SAMPLED]
+        digest.update(f"{name} {tuple(weight.shape)}".encode())
+        digest.update(some.cpu().double().numpy().tobytes())
+    return digest.hexdigest()

@@ -38,7 +38,7 @@ from llmrank.arena import (
     shown,
 )
 from llmrank.arena.axes import dominated
-from llmrank.arena.origins import origin, weights_sample
+from llmrank.arena.origins import origin
 from llmrank.calibration import CalibrationSpec, calibrate
 from llmrank.comparison import TaskSpec
 from llmrank.criteria import CRITERIA, L1, Activation, LLMRank, Random, Wanda, score
@@ -48,7 +48,7 @@ from llmrank.evaluation import EvaluationSpec, evaluate
 from llmrank.experiment import Experiment
 from llmrank.folders import child_environment
 from llmrank.footprint import footprint
-from llmrank.models import ModelSpec, load
+from llmrank.models import ModelSpec, load, weights_sample
 from llmrank.pruning import PruningSpec, plan, prune
 from llmrank.repair import Bias, LeastSquares, NoRepair
 from llmrank.settings import METHOD

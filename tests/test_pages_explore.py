@@ -16,7 +16,7 @@ from llmrank import settings
 from llmrank.errors import CancelledError
 from llmrank.payload import cut_crc
 from llmrank.stages import Stages
-from pages.shared import explorer
+from pages.shared import cached, explorer
 
 pytestmark = pytest.mark.slow  # some seconds each, together a minute
 
@@ -79,6 +79,21 @@ def test_widths_of_an_allocation_the_canvas_does_not_know_are_sent(opened):
     assert table["sparsities"] == sorted(table["sparsities"])
     plan = Stages().plan(experiment(at).stage_specs)
     assert tuple(table["kept"][here]) == plan.widths
+    assert [sum(kept) for kept in table["kept"]] == [
+        48 - int(48 * s + 0.5) for s in table["sparsities"]
+    ]
+
+
+def test_widths_found_for_one_sparsity_are_not_sent_for_others(
+    opened, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
+    at = opened(sparsity="0.37", allocation="search", evaluations="8")
+    specs = experiment(at).stage_specs
+    found = cached.stages().searched(specs).widths
+    table = canvas(at.run())["table"]
+    here = table["sparsities"].index(0.37)
+    assert tuple(table["kept"][here]) == found
     assert [sum(kept) for kept in table["kept"]] == [
         48 - int(48 * s + 0.5) for s in table["sparsities"]
     ]

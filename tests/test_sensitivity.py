@@ -1,9 +1,11 @@
 """What layers cost against whole models; searches that keep their budget and resume."""
 
 import json
+import shutil
 
 import pytest
 import torch
+from conftest import save_folder, tiny_model
 
 from llmrank.allocation import Additive, Search, Uniform
 from llmrank.calibration import CalibrationSpec, drawn
@@ -154,6 +156,20 @@ def test_a_damaged_search_begins_anew(specs, tmp_path):
     (kept,) = (tmp_path / "searches").iterdir()
     kept.write_text('{"widths": [')
     assert Stages().searched(asked) == found
+
+
+def test_other_weights_under_the_same_name_are_searched_anew(specs, tmp_path):
+    """A folder may be written again: its searches are those of its weights."""
+    folder = tmp_path / "model"
+    asked = specs._replace(
+        model=ModelSpec(name=str(folder), device="cpu"),
+        allocation=Search(evaluations=8),
+    )
+    for seed in (0, 1):
+        shutil.rmtree(folder, ignore_errors=True)
+        save_folder(tiny_model(seed=seed), folder)
+        Stages().searched(asked)
+    assert len(list((tmp_path / "searches").iterdir())) == 2
 
 
 def test_reading_keeps_what_the_model_said(stages, specs):

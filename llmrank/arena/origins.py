@@ -1,9 +1,6 @@
 """Where a cell's numbers come from: texts, weights, versions and the machine."""
 
-import hashlib
 from dataclasses import replace
-
-import torch
 
 import llmrank
 from llmrank import corpora
@@ -11,11 +8,8 @@ from llmrank.corpora import Split
 from llmrank.criteria import Criterion
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment, environment
-from llmrank.models import LanguageModel
+from llmrank.models import LanguageModel, weights_sample
 from llmrank.store import Origin
-
-SAMPLES = 64
-"""How many values of each weight are looked at, evenly spaced."""
 
 
 def origin(experiment: Experiment, lm: LanguageModel) -> Origin:
@@ -50,21 +44,6 @@ def of_criterion(known: Origin, by: Criterion) -> Origin:
     except LLMRankError:
         return known
     return replace(known, environment=known.environment | {"second_text": digest})
-
-
-@torch.inference_mode()
-def weights_sample(lm: LanguageModel) -> str:
-    """Hash some values of every weight: a folder's model may change under its name.
-
-    Reading all would take as long as loading; no training leaves a sample unchanged.
-    """
-    digest = hashlib.sha256()
-    for name, weight in lm.model.named_parameters():
-        flat = weight.flatten()
-        some = flat[:: max(1, len(flat) // SAMPLES)][:SAMPLES]
-        digest.update(f"{name} {tuple(weight.shape)}".encode())
-        digest.update(some.cpu().double().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _sha256(source: str, split: Split) -> str:

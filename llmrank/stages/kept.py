@@ -11,9 +11,9 @@ from llmrank.stages.specs import StageSpecs
 class SearchFile:
     """Where the search of one method at one sparsity is kept."""
 
-    def __init__(self, of: StageSpecs, text_sha256: str) -> None:
+    def __init__(self, of: StageSpecs, text_sha256: str, weights: str) -> None:
         """Name the file by all that decides the search."""
-        digest = hashlib.sha256(repr((of, text_sha256)).encode()).hexdigest()
+        digest = hashlib.sha256(repr((of, text_sha256, weights)).encode()).hexdigest()
         self._path = searches_folder() / f"{digest}.json"
 
     def read(self) -> Searched | None:

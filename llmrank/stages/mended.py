@@ -8,6 +8,7 @@ from llmrank.allocation import Additive, Known, Search, Sensitivity
 from llmrank.calibration import drawn
 from llmrank.criteria import Scores
 from llmrank.memo import Memo
+from llmrank.models import weights_sample
 from llmrank.moments import Moments, has_room, moments
 from llmrank.nearness import Read, read
 from llmrank.progress import Progress, silent
@@ -64,10 +65,10 @@ class Mended(Scored):
 
     def has_widths(self, of: StageSpecs) -> bool:
         """Whether the allocation can answer at once."""
-        if "searched" in of.allocation.needs:
-            return self.known_searched(of) is not None
-        known = self.known_sensitivity(of)
-        return "sensitivity" not in of.allocation.needs or known is not None
+        needs = of.allocation.needs
+        if "searched" in needs and self.known_searched(of) is None:
+            return False
+        return "sensitivity" not in needs or self.known_sensitivity(of) is not None
 
     def sensitivity(
         self, of: StageSpecs, *, progress: Progress = silent
@@ -107,7 +108,8 @@ class Mended(Scored):
 
         def make() -> Searched:
             trial = self._trial(of, progress)
-            kept = SearchFile(of, self.stats(*of[:2]).text_sha256)
+            read_on = self.stats(*of[:2]).text_sha256
+            kept = SearchFile(of, read_on, weights_sample(self.model(of.model)))
             start: Searched | tuple[int, ...] | None = kept.read()
             if start is None:
                 known = Known(trial.scores, sensitivity=self.sensitivity(of))

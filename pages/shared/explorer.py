@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 import streamlit as st
 
 from llmrank import ffn
-from llmrank.allocation import Global, Uniform
+from llmrank.allocation import Additive, Global, Search, Uniform
 from llmrank.criteria import Criterion, LLMRank
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
@@ -103,11 +103,19 @@ def send(payload: bytes, *, key: str) -> None:
 
 
 def table_of(of: Experiment) -> dict[str, Any] | None:
-    """Return the widths at several sparsities, or None where the canvas has its own."""
+    """Return the widths at several sparsities, or None where the canvas has its own.
+
+    A search has found those of one sparsity; at others stands what it would begin with.
+    """
     if isinstance(of.allocation, Uniform | Global):
         return None
-    sparsities = sorted({*TABLED, of.pruning.sparsity})
-    kept = cached.stages().widths(of.stage_specs, sparsities)
+    stages, specs, own = cached.stages(), of.stage_specs, of.pruning.sparsity
+    sparsities = sorted({*TABLED, own})
+    if isinstance(of.allocation, Search):
+        kept = stages.widths(specs._replace(allocation=Additive()), sparsities)
+        kept[sparsities.index(own)] = stages.widths(specs, [own])[0]
+    else:
+        kept = stages.widths(specs, sparsities)
     return {"name": of.allocation.name, "sparsities": sparsities, "kept": kept}
 
 
