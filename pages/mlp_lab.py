@@ -52,6 +52,9 @@ with panels.panel():
         if view == "paper":
             claim.show(lab)
         elif found is None:
-            st.info("Train the network, and it is shown here.")
+            when = (
+                "when it is trained" if training.is_running() else "once you train it"
+            )
+            st.info(f"The network is shown here {when}.")
         else:
             show(view, lab, found)

@@ -254,7 +254,7 @@ class Pruning {
     }
     c.fillStyle = this.look.text;
     c.textAlign = "center";
-    c.fillText("taken for", left + (width - left) / 2, HEIGHT - 7);
+    c.fillText("row: what it is; column: taken for", left + (width - left) / 2, HEIGHT - 7);
     c.textBaseline = "alphabetic";
   }
 

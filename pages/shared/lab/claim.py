@@ -31,9 +31,9 @@ def show(lab: Lab) -> None:
     """Offer the experiment, and show how far it is or what it found."""
     st.markdown(
         f"{reading.CLAIM}. *Retention* is accuracy after pruning divided by accuracy "
-        "before, on held-out data. Here: networks of one, two and three hidden layers "
-        "are trained, pruned to 10 to 90 % by each criterion, and tested; nothing is "
-        "trained after the cut."
+        "before, on held-out data. Here: networks of one, two and three hidden layers, "
+        "not the one above, are trained, pruned to 10 to 90 % by each criterion, and "
+        "tested; nothing is trained after the cut."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         sets = titled(SETS, TITLES, "Data", st.segmented_control)
@@ -52,7 +52,7 @@ def show(lab: Lab) -> None:
         st.caption(
             f"{counted(n_networks, 'network')} from the seed on, "
             f"{EPOCHS} epochs each; about {4 * n_networks} s where nothing else runs. "
-            "The same as `python -m llmrank mlp`."
+            f"The same as `{command_line(spec, lab.ranked, lab.data.data_seed)}`."
         )
     if found is not None:
         _show(found, spec, lab.ranked, lab.data.data_seed)

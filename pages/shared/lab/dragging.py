@@ -43,6 +43,8 @@ def show_pruning(lab: Lab) -> None:
         _name("sweeps", lab.network_key, lab.criteria),
     )
     _mount("prune", lab, images=images, sweeps=sweeps)
+    if "random" in found:
+        st.caption("random is one draw, seed 0; the paper's experiment has several.")
     _send(payload.of_images(images, results.data(lab)), key="images")
     _send(payload.of_sweeps(sweeps, found), key="sweeps")
 

@@ -26,7 +26,7 @@ COLUMNS = {
 def show(lab: Lab) -> mlp.Trained | None:
     """Show what there is of the network; offer to train it."""
     found = results.trained(lab)
-    running = jobs.active(KIND)
+    running = is_running()
     with st.container(border=True):
         st.markdown(_about(lab, found))
         if found is None and not running:
@@ -40,6 +40,11 @@ def show(lab: Lab) -> mlp.Trained | None:
     if running and found is None:
         jobs.live(KIND, _live)
     return found
+
+
+def is_running() -> bool:
+    """Whether a network is being trained for this visitor."""
+    return jobs.active(KIND)
 
 
 def start(lab: Lab) -> None:
