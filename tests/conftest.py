@@ -13,6 +13,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from llmrank import memory
+from llmrank.decoding import inference_bytes
 from llmrank.models import LanguageModel, ModelSpec
 
 TEXT = (
@@ -114,6 +116,18 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.undo()
     cached.store.clear()
     cached.reports.clear()
+
+
+@pytest.fixture
+def estimated_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimate peak memory: a process that measures it takes seconds to import."""
+    monkeypatch.setattr(
+        memory,
+        "_from_child",
+        lambda lm, spec, *_: memory.MemoryPeak(
+            0, inference_bytes(lm, spec), "estimate"
+        ),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -181,7 +181,11 @@ def test_bad_input_is_one_sentence(words, said):
 
 @pytest.mark.slow
 def test_an_interrupted_arena_goes_on(small, tmp_path):
-    """Control-C in a cell: it is put down as cancelled, the rest waits."""
+    """Control-C in a cell: it is put down as cancelled, the rest waits.
+
+    The pipe holds what a part of the cells say, so that the command cannot end before
+    it is read.
+    """
     sparsities = ",".join(str(n / 50) for n in range(1, 41))
     words = [
         *(*small, "--methods", "wanda,random", "--sparsities", sparsities),
@@ -192,6 +196,7 @@ def test_an_interrupted_arena_goes_on(small, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        pipesize=4096,
         env=child_environment(),
     )
     with child:

@@ -224,6 +224,7 @@ def test_an_unknown_model_is_refused_before_any_work(small):
         run(e)
 
 
+@pytest.mark.usefixtures("estimated_memory")
 def test_what_a_run_measured_is_a_point_and_is_not_measured_again(small, monkeypatch):
     stages = Stages()
     report = run(small, stages=stages)

@@ -116,6 +116,7 @@ def base(tiny_folder, tiny_text):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("estimated_memory")
 def test_measured_points_and_reports_are_compared_alike(base):
     """Points as `curve` measures them; the report's point is the curve's."""
     stages = Stages()

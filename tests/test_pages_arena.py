@@ -15,7 +15,10 @@ from llmrank.repair import LeastSquares
 from llmrank.store import Store
 from pages.shared import cached
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("database")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("database", "estimated_memory"),
+]
 
 PAGE = "pages/arena.py"
 CHOICE = "arena.methods.wanda|llm-rank|random,arena.sparsities.30 %25|50 %25"

@@ -28,7 +28,10 @@ PREFILL = Ratio(1.16, 1.05, 1.28, ideal=1.5, attainable=1.3, n_rounds=2)
 DECODE = Ratio(1.1, 0.95, 1.27, ideal=1.5, attainable=1.3, n_rounds=2)
 
 
-pytestmark = pytest.mark.slow  # some seconds each, together a minute
+pytestmark = [  # some seconds each, together a minute
+    pytest.mark.slow,
+    pytest.mark.usefixtures("estimated_memory"),
+]
 
 
 @pytest.fixture

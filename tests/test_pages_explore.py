@@ -18,7 +18,10 @@ from llmrank.payload import cut_crc
 from llmrank.stages import Stages
 from pages.shared import cached, explorer
 
-pytestmark = pytest.mark.slow  # some seconds each, together a minute
+pytestmark = [  # some seconds each, together a minute
+    pytest.mark.slow,
+    pytest.mark.usefixtures("estimated_memory"),
+]
 
 PAGE = "pages/explore.py"
 

@@ -17,7 +17,10 @@ from llmrank.footprint import footprint
 from llmrank.models import ModelSpec
 from llmrank.stages import Stages
 
-pytestmark = pytest.mark.slow  # some seconds each, together a minute
+pytestmark = [  # some seconds each, together a minute
+    pytest.mark.slow,
+    pytest.mark.usefixtures("estimated_memory"),
+]
 
 PROMPT = torch.arange(1, 40)[None]
 

@@ -12,7 +12,10 @@ from llmrank.readings import runs as readings
 from llmrank.stages import Stages
 from llmrank.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("database")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("database", "estimated_memory"),
+]
 
 PAGE = "pages/runs.py"
 

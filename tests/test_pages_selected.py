@@ -10,7 +10,10 @@ from llmrank import ffn
 from llmrank.inspector import paths
 from llmrank.stages import Stages
 
-pytestmark = pytest.mark.slow  # some seconds each
+pytestmark = [  # some seconds each
+    pytest.mark.slow,
+    pytest.mark.usefixtures("estimated_memory"),
+]
 
 APART = "explore.neuron.1-5"
 
