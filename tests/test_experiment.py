@@ -255,6 +255,7 @@ def test_the_environment_says_where_numbers_come_from():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("estimated_memory")
 def test_a_run_reports_what_the_stages_measure(small):
     stages, seen, told = Stages(), [], []
     report = run(

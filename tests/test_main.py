@@ -173,6 +173,7 @@ def test_progress_goes_to_stderr_after_the_estimate(ran, small):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("estimated_memory")
 def test_run_prints_a_table_beside_a_json_file(small, tmp_path):
     target = tmp_path / "report.json"
     ran = command(

@@ -37,6 +37,7 @@ def test_first_visit_offers_one_click_and_starts_nothing(overview):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("estimated_memory")
 def test_one_click_leads_to_the_verdict(overview):
     at = overview(sparsity="0.5", seed="7")
     at.main.button[0].click().run()
