@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import save_folder, tiny_model
 
-from llmrank.allocation import Additive, Search, Uniform
+from llmrank.allocation import Additive, BlockInfluence, Search, Uniform
 from llmrank.calibration import CalibrationSpec, drawn
 from llmrank.criteria import Wanda
 from llmrank.errors import CancelledError
@@ -129,6 +129,21 @@ def test_a_search_taken_up_again_is_the_search_that_was_not_stopped(trial):
 
 def test_a_model_of_one_layer_has_nothing_to_move():
     assert _changed((12,), (24,), torch.Generator()) == (12,)
+
+
+def test_a_search_begins_no_worse_than_measured_costs_and_block_influence(specs):
+    stages, steps = Stages(), []
+    specs = specs._replace(pruning=PruningSpec(sparsity=0.3))
+    asked = specs._replace(allocation=Search(evaluations=1))
+    stages.searched(asked, publish=steps.append)
+    trial = stages._trial(asked, silent)
+    begun = steps[0].divergence
+    others = [
+        trial(stages.plan(specs._replace(allocation=by)).widths, trial.reads)
+        for by in (Additive(), BlockInfluence())
+    ]
+    assert others[0] != others[1]
+    assert begun == min(others)
 
 
 def test_a_stopped_search_goes_on_from_the_disk(specs):

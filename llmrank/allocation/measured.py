@@ -56,9 +56,10 @@ class Additive(Allocation):
 class Search(Allocation):
     """Widths found by trial: neurons move between layers while the model stays closer.
 
-    An evolutionary search from the additive widths: candidates are cut and repaired,
-    the divergence of their next-token distribution from the dense model's is measured
-    on few calibration tokens, that of the best on more.
+    An evolutionary search from the additive widths or those by block influence,
+    whichever come closer: candidates are cut and repaired, the divergence of their
+    next-token distribution from the dense model's is measured on few calibration
+    tokens, that of the best on more.
 
     Source: after Týr-the-Pruner and DarwinLM (Tang et al. 2025, arXiv 2502.07780).
     """

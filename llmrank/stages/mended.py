@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from llmrank.allocation import Additive, Known, Search, Sensitivity
+from llmrank.allocation import Additive, BlockInfluence, Known, Search, Sensitivity
 from llmrank.calibration import drawn
 from llmrank.criteria import Scores
 from llmrank.memo import Memo
@@ -100,8 +100,8 @@ class Mended(Scored):
     ) -> Searched:
         """Return the widths found by trial; a search that was stopped goes on.
 
-        It begins with the additive widths, and is kept on the disk after each
-        generation.
+        It begins with the additive widths or those by block influence, whichever come
+        closer, and is kept on the disk after each generation.
         """
         by = of.allocation
         assert isinstance(by, Search)
@@ -112,8 +112,16 @@ class Mended(Scored):
             kept = SearchFile(of, read_on, weights_sample(self.model(of.model)))
             start: Searched | tuple[int, ...] | None = kept.read()
             if start is None:
-                known = Known(trial.scores, sensitivity=self.sensitivity(of))
-                start = Additive().widths(known, of.pruning.sparsity)
+                known = Known(
+                    trial.scores,
+                    stats=self.stats(*of[:2]),
+                    sensitivity=self.sensitivity(of),
+                )
+                both = [
+                    a.widths(known, of.pruning.sparsity)
+                    for a in (Additive(), BlockInfluence())
+                ]
+                start = min(both, key=lambda widths: trial(widths, trial.reads))
 
             def show(found: Searched) -> None:
                 kept.write(found)
