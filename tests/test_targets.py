@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from llmrank.allocation import Search
 from llmrank.calibration import CalibrationSpec
 from llmrank.criteria import Wanda
 from llmrank.decoding import BenchmarkSpec
@@ -47,6 +48,27 @@ def test_a_size_is_met_by_the_least_that_fits(of, stages):
     less = footprint(stages.pruned(at(of, best.sparsity - 0.001))).weight_bytes / 1e6
     assert less > half
     assert found.sentence.startswith(f"{100 * best.sparsity:.3g} % removed: measured ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("multiple_of", [1, 8])
+def test_for_a_size_widths_are_searched_at_few_sparsities(of, stages, multiple_of):
+    """Not at each step of the bisection: a search takes minutes."""
+    half = footprint(stages.pruned(at(of, 0.5))).weight_bytes / 1e6
+    asked = dataclasses.replace(
+        of,
+        allocation=Search(evaluations=8),
+        pruning=dataclasses.replace(of.pruning, multiple_of=multiple_of),
+    )
+    told = []
+    found = meet(
+        asked,
+        Target("size", half),
+        stages=stages,
+        progress=lambda what, done, _: told.append((what, done)),
+    )
+    assert found.best.value <= half
+    assert 1 <= told.count(("Trying widths", 0)) <= 2
 
 
 def test_a_size_that_cannot_be_had_says_what_can(of, stages):
