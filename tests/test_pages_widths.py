@@ -58,6 +58,7 @@ def test_costs_can_be_measured_for_any_allocation(opened):
 def test_a_slider_sets_one_layers_width(opened):
     at = opened(allocation="by-hand")
     assert neurons(at) == "48"
+    assert "Sparsity" not in [s.label for s in at.sidebar.slider]
     at.slider(key="width_1_24").set_value(5).run()
     assert not at.exception
     assert neurons(at) == "29"

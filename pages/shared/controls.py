@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from llmrank import corpora
+from llmrank.allocation import ByHand
 from llmrank.criteria import LLMRank
 from llmrank.errors import LLMRankError
 from llmrank.options import Option, options
@@ -43,7 +44,9 @@ def sidebar(without: Collection[str] = ()) -> None:
         # what a page moves of the method itself is llm-rank's alone
         ranked = METHOD["criterion"][state.value("criterion")] is LLMRank
         _part("criterion", without if ranked else ())
-        if "sparsity" not in without:
+        if METHOD["allocation"][state.value("allocation")] is ByHand:
+            st.caption("How much is removed follows from the widths you give.")
+        elif "sparsity" not in without:
             _setting("sparsity")
         for part in ("allocation", "repair"):
             _part(part, without)
