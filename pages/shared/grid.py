@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 from urllib.parse import quote, unquote
 
 import streamlit as st
@@ -41,13 +42,14 @@ class Several:
     usual: tuple[str, ...]
     is_open: bool = True
     help: str | None = None
+    width: int | Literal["stretch"] = "stretch"
 
 
-AT = Several("sparsities", "FFN neurons removed", PERCENT, USUAL_PERCENT)
-SEEDS = Several("seeds", "Seeds", tuple("01234"), ("0",))
+AT = Several("sparsities", "FFN neurons removed", PERCENT, USUAL_PERCENT, width=360)
+SEEDS = Several("seeds", "Seeds", tuple("01234"), ("0",), width=160)
 MEASURED = Several(
     "measures", "Measures", MEASURES, ("text", "latency"), is_open=False,
-    help="  \n".join(f"{name}: {said}" for name, said in ABOUT.items()),
+    help="  \n".join(f"{name}: {said}" for name, said in ABOUT.items()), width=400,
 )  # fmt: skip
 METHODS = Several(
     "methods", "Methods", arena.offered(), arena.USUAL,
@@ -66,11 +68,8 @@ def asked(e: Experiment, store: Store) -> ArenaSpec:
     if named is not None:
         return _described(named, store)
     methods = _choose_methods(e)
-    chosen = []
-    for column, of in zip(st.columns([5, 3, 5]), (AT, SEEDS, MEASURED), strict=True):
-        with column:
-            chosen.append(_choose(of))
-    sparsities, seeds, measures = chosen
+    with st.container(horizontal=True):
+        sparsities, seeds, measures = (_choose(of) for of in (AT, SEEDS, MEASURED))
     return arena.asked(
         e,
         methods,
@@ -181,6 +180,7 @@ def _choose(of: Several, called: Callable[[str], str] = str) -> list[str]:
         accept_new_options=of.is_open,
         help=of.help,
         key=f"arena_{of.name}_{st.session_state.get(_SET, 0)}",
+        width=of.width,
     )
     _remember(of, chosen)
     return list(dict.fromkeys(name.strip() for name in chosen))
