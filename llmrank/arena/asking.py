@@ -17,13 +17,13 @@ PAPER = "llm-rank:site=up"
 USUAL = (
     "llm-rank",
     PAPER,
-    "llm-rank+additive+least-squares",
+    "llm-rank+least-squares",
     "wanda",
-    "wanda+least-squares",
-    "wanda+additive+least-squares",
+    "wanda+additive+least-squares-sequential",
+    "cfsp+block-influence",
+    "cfsp+block-influence+least-squares",
     "flap+standardised+bias",
     "taylor",
-    "l1",
     "random",
 )
 """The competition to begin with: ours, the paper's, the best published, baselines."""
