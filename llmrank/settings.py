@@ -38,7 +38,7 @@ PRESETS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "The least perplexity of all methods measured (demo model, 4,096 tokens, with "
         "64 calibration samples); it measures first what each layer costs, which "
-        "takes minutes. Nearly as good and much sooner there: cfsp, block-influence, "
+        "takes minutes. Next best, without that wait: cfsp, block-influence, "
         "least-squares",
     ),
 }
