@@ -150,8 +150,9 @@ def test_wider_layers_take_their_bytes_more_and_half_precision_half_of_them():
 def test_estimate_is_close_to_the_measured_peak():
     demo = load("demo")
     long = BenchmarkSpec(prompt_tokens=2000, new_tokens=1)
-    measured = peak_memory(demo, long).used_bytes
-    assert inference_bytes(demo, long) == pytest.approx(measured, rel=0.1)
+    estimate = inference_bytes(demo, long)
+    measured = least(demo, long, enough=1.1 * estimate)
+    assert estimate == pytest.approx(measured, rel=0.1)
 
 
 @pytest.mark.slow

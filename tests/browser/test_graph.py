@@ -114,8 +114,8 @@ def test_close_up_every_neuron_is_a_circle(page):
     page.locator("canvas.overlay").focus()
     for _ in range(3):
         page.keyboard.press("-")
-    assert ask(page, SHOWN)["level"] == "strips"
     expect(page.locator(".level")).to_contain_text("960 neurons as strips")
+    assert ask(page, SHOWN)["level"] == "strips"
     page.get_by_role("button", name="edges").click()
     expect(page.locator(".level")).to_be_hidden()
     assert ask(page, "x.strips.rows.map((r) => r.layer)") == [12]
