@@ -58,7 +58,9 @@ def latex(table: pd.DataFrame) -> str:
     """
     wanted = {"model", *ALWAYS, "seed", *(n + e for n in AXES for e in ("", *ENDS))}
     told = differing(table)
-    style = printed(told[[c for c in told if c in wanted]]).style.hide(axis="index")
+    titles = {name: AXES[name].title for name in AXES}
+    texts = printed(told[[c for c in told if c in wanted]]).rename(columns=titles)
+    style = texts.style.hide(axis="index")
     style = style.format(escape="latex").format_index(escape="latex", axis="columns")
     return style.to_latex(hrules=True)
 
