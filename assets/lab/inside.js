@@ -3,8 +3,8 @@
 
 import { SCORES, css } from "../explorer/colours.js";
 import { draw } from "../explorer/graph.js";
-import { lookOf, pattern, percent, picture, sharp } from "./images.js";
-import { onLabArrival, takeLab } from "./shelf.js";
+import { pattern, percent, picture, sharp } from "./images.js";
+import { Panel, mounted } from "./panel.js";
 
 const HEIGHT = 520;
 const SHOWN = 28; // neurons of each hidden layer, the highest scores and the lowest
@@ -25,69 +25,44 @@ function erf(x) {
   return Math.sign(x) * (1 - tail * Math.exp(-x * x));
 }
 
-class Inside {
+class Inside extends Panel {
   constructor(root) {
-    this.root = root;
-    this.find = (selector) => root.querySelector(selector);
-    this.serial = 0;
-    const { find } = this;
-    for (const input of [find(".sparsity"), find(".typed")]) {
-      input.addEventListener("input", () => this.move(Number(input.value)));
-      input.addEventListener("change", () => this.commit());
-    }
-    find(".other").addEventListener("click", () => {
+    super(root, "network");
+    this.find(".other").addEventListener("click", () => {
       this.page = (this.page ?? 0) + 1;
       this.showStrip();
     });
-    const graph = find(".graph");
+    const graph = this.find(".graph");
     graph.addEventListener("click", (event) => this.pick(event));
     graph.addEventListener("keydown", (event) => this.key(event));
-    this.observer = new ResizeObserver(() => this.request());
-    this.observer.observe(find(".lab"));
-    this.stopListening = onLabArrival(() => this.arrived());
   }
 
-  receive({ data, setStateValue }) {
-    this.data = data;
-    this.send = setStateValue;
-    if (this.percent === undefined || data.serial >= this.serial) {
-      this.percent = data.percent;
-      this.serial = data.serial;
-    }
+  get net() {
+    return this.numbers;
+  }
+
+  begin() {
+    const { net } = this;
+    this.hidden = net.sizes.slice(1, -1);
+    this.order = this.hidden.map((n, l) => {
+      const score = net[`score${l}`];
+      return [...Array(n).keys()].sort((a, b) => score[b] - score[a] || a - b);
+    });
+    this.rank = this.order.map((order) => {
+      const rank = new Int32Array(order.length);
+      order.forEach((neuron, place) => (rank[neuron] = place));
+      return rank;
+    });
     if (this.at === undefined) {
-      const parts = data.at.split("-").map(Number);
-      this.at = parts.length === 2 ? { layer: parts[0], neuron: parts[1] } : { layer: 0, neuron: -1 };
+      const [layer, neuron] = this.data.at.split("-").map(Number);
+      this.at = { layer, neuron };
     }
-    this.arrived();
-  }
-
-  arrived() {
-    const images = takeLab(this.data?.images);
-    const net = takeLab(this.data?.network);
-    const ready = Boolean(images && net);
-    this.find(".lab").classList.toggle("waiting", !ready);
-    this.find(".message").hidden = ready;
-    if (!ready) return;
-    if (this.net !== net || this.images !== images) {
-      [this.images, this.net] = [images, net];
-      this.hidden = net.sizes.slice(1, -1);
-      this.order = this.hidden.map((n, l) => {
-        const score = net[`score${l}`];
-        return [...Array(n).keys()].sort((a, b) => score[b] - score[a] || a - b);
-      });
-      this.rank = this.order.map((order) => {
-        const rank = new Int32Array(order.length);
-        order.forEach((neuron, place) => (rank[neuron] = place));
-        return rank;
-      });
-      if (!(this.at.neuron >= 0 && this.at.neuron < this.hidden[this.at.layer])) {
-        this.at = { layer: 0, neuron: this.order[0][0] };
-      }
-      this.page = 0;
-      this.example = 0;
-      this.showStrip();
+    if (!(this.at.neuron >= 0 && this.at.neuron < this.hidden[this.at.layer])) {
+      this.at = { layer: 0, neuron: this.order[0][0] };
     }
-    this.request();
+    this.page = 0;
+    this.example = 0;
+    this.showStrip();
   }
 
   // One example of each class, and others on demand.
@@ -119,25 +94,8 @@ class Inside {
     this.request();
   }
 
-  move(value) {
-    if (!Number.isFinite(value)) return;
-    this.percent = Math.max(0, Math.min(99, Math.round(value)));
-    this.request();
-  }
-
-  commit() {
-    this.serial += 1;
-    const at = `${this.at.layer}-${this.at.neuron}`;
-    this.send("commit", { serial: this.serial, percent: this.percent, at });
-  }
-
-  request() {
-    if (this.requested || !this.net) return;
-    this.requested = true;
-    requestAnimationFrame(() => {
-      this.requested = false;
-      if (this.root.isConnected) this.frame();
-    });
+  selection() {
+    return { at: `${this.at.layer}-${this.at.neuron}` };
   }
 
   // As the server drops: floor(s·n + 0.5), at least one stays.
@@ -173,11 +131,7 @@ class Inside {
     return values;
   }
 
-  frame() {
-    this.look = lookOf(this.find(".lab"));
-    for (const input of [this.find(".sparsity"), this.find(".typed")]) {
-      if (Number(input.value) !== this.percent || input.value === "") input.value = this.percent;
-    }
+  draw() {
     [...this.find(".strip").children].forEach((one, place) => {
       one.setAttribute("aria-checked", this.listed[place] === this.example);
     });
@@ -380,8 +334,7 @@ class Inside {
   }
 
   leave() {
-    this.observer.disconnect();
-    this.stopListening();
+    super.leave();
     clearTimeout(this.waiting);
   }
 }
@@ -393,17 +346,4 @@ function softmax(values) {
   return grown.map((v) => v / sum);
 }
 
-const MOUNTED = new WeakMap();
-
-export default function (component) {
-  const root = component.parentElement;
-  if (!MOUNTED.has(root)) {
-    MOUNTED.set(root, new Inside(root));
-    globalThis.llmrankInside = MOUNTED.get(root);
-  }
-  MOUNTED.get(root).receive(component);
-  return () => {
-    MOUNTED.get(root)?.leave();
-    MOUNTED.delete(root);
-  };
-}
+export default mounted(Inside, "llmrankInside");

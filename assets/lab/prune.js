@@ -1,24 +1,17 @@
 // Drag the sparsity of an MLP: what every smaller network answers is here already.
 
 import { SCORES, css } from "../explorer/colours.js";
-import { lookOf, percent, picture, sharp } from "./images.js";
-import { onLabArrival, takeLab } from "./shelf.js";
+import { percent, picture, sharp } from "./images.js";
+import { Panel, mounted } from "./panel.js";
 
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3], [12, 4]];
 const HEIGHT = 300;
 const THUMB = 44;
 
-class Pruning {
+class Pruning extends Panel {
   constructor(root) {
-    this.root = root;
-    this.find = (selector) => root.querySelector(selector);
-    this.serial = 0;
-    this.frames = []; // how long the last frames took, in ms
+    super(root, "sweeps");
     const { find } = this;
-    for (const input of [find(".sparsity"), find(".typed")]) {
-      input.addEventListener("input", () => this.move(Number(input.value)));
-      input.addEventListener("change", () => this.commit());
-    }
     find(".sparsity").addEventListener("dblclick", () => {
       this.move(30);
       this.commit();
@@ -39,40 +32,25 @@ class Pruning {
       this.commit();
     });
     find(".confusion").addEventListener("click", (event) => this.pick(event));
-    this.observer = new ResizeObserver(() => this.request());
-    this.observer.observe(find(".lab"));
-    this.stopListening = onLabArrival(() => this.arrived());
   }
 
-  receive({ data, setStateValue }) {
-    this.data = data;
-    this.send = setStateValue;
-    if (this.percent === undefined || data.serial >= this.serial) {
-      this.percent = data.percent;
-      this.criterion = data.criterion;
-      this.serial = data.serial;
-    }
-    this.arrived();
+  get sweeps() {
+    return this.numbers;
   }
 
-  arrived() {
-    const images = takeLab(this.data?.images);
-    const sweeps = takeLab(this.data?.sweeps);
-    const ready = Boolean(images && sweeps);
-    this.find(".lab").classList.toggle("waiting", !ready);
-    this.find(".message").hidden = ready;
-    if (!ready) return;
-    if (this.sweeps !== sweeps || this.images !== images) {
-      [this.images, this.sweeps] = [images, sweeps];
-      this.n = images.labels.length;
-      this.pictures = new Map();
-      this.cell = null;
-      this.accuracies = sweeps.criteria.map((_, c) => this.sweepOf(c));
-      this.buttons();
-    }
-    this.request();
+  follow({ criterion }) {
+    this.criterion = criterion;
   }
 
+  begin() {
+    this.n = this.images.labels.length;
+    this.pictures = new Map();
+    this.cell = null;
+    this.accuracies = this.sweeps.criteria.map((_, c) => this.sweepOf(c));
+    this.buttons();
+  }
+
+  // The place of the criterion in hand.
   get chosen() {
     return Math.max(0, this.sweeps.criteria.indexOf(this.criterion));
   }
@@ -108,38 +86,11 @@ class Pruning {
     this.find(".criteria").replaceChildren(...made);
   }
 
-  move(percent) {
-    if (!Number.isFinite(percent)) return;
-    this.percent = Math.max(0, Math.min(99, Math.round(percent)));
-    this.request();
-  }
-
-  commit() {
-    this.serial += 1;
-    this.send("commit", {
-      serial: this.serial,
-      percent: this.percent,
-      criterion: this.criterion,
-    });
-  }
-
-  request() {
-    if (this.requested || !this.sweeps) return;
-    this.requested = true;
-    requestAnimationFrame(() => {
-      this.requested = false;
-      const start = performance.now();
-      if (this.root.isConnected) this.draw();
-      this.frames.push(performance.now() - start);
-      if (this.frames.length > 600) this.frames.shift();
-    });
+  selection() {
+    return { criterion: this.criterion };
   }
 
   draw() {
-    this.look = lookOf(this.find(".lab"));
-    for (const input of [this.find(".sparsity"), this.find(".typed")]) {
-      if (Number(input.value) !== this.percent || input.value === "") input.value = this.percent;
-    }
     [...this.find(".criteria").children].forEach((button, c) => {
       button.setAttribute("aria-checked", c === this.chosen);
       button.style.setProperty("--own", this.colour(c));
@@ -329,11 +280,6 @@ class Pruning {
       `${images.nTest.toLocaleString("en")} test examples${place}. Kept: ${widths} neurons, ` +
       `${percent(share)} of the parameters.${most}`;
   }
-
-  leave() {
-    this.observer.disconnect();
-    this.stopListening();
-  }
 }
 
 function line(c, x0, y0, x1, y1) {
@@ -343,17 +289,4 @@ function line(c, x0, y0, x1, y1) {
   c.stroke();
 }
 
-const MOUNTED = new WeakMap();
-
-export default function (component) {
-  const root = component.parentElement;
-  if (!MOUNTED.has(root)) {
-    MOUNTED.set(root, new Pruning(root));
-    globalThis.llmrankPruning = MOUNTED.get(root);
-  }
-  MOUNTED.get(root).receive(component);
-  return () => {
-    MOUNTED.get(root)?.leave();
-    MOUNTED.delete(root);
-  };
-}
+export default mounted(Pruning, "llmrankPruning");
