@@ -481,7 +481,12 @@ def test_pareto_of_a_wide_range_is_logarithmic_and_of_shares_is_not():
     assert wide.layout.yaxis.type == "log"
     low, high = wide.layout.yaxis.range
     assert low < math.log10(1.4)
-    assert math.log10(400) < high < 3
+    assert math.log10(3) < high < 1
+    [said] = wide.layout.annotations
+    assert said.text == "1 point lies above: a double-click shows all"
+    far = drawn_pareto(a_pareto(y=[1.4, 400.0, 500.0, 600.0]))
+    assert far.layout.yaxis.range[1] > math.log10(600)
+    assert not far.layout.annotations
     assert drawn_pareto(a_pareto()).layout.yaxis.type is None
     shares = drawn_pareto(a_pareto(y=[0.01, 0.4, 0.5, 0.6]))
     assert shares.layout.yaxis.type is None

@@ -17,7 +17,8 @@ from llmrank.charts.theme import (
 )
 
 WIDE_RANGE = 10
-"""Highest over lowest value from which an axis is logarithmic."""
+"""Highest over lowest value from which an axis is logarithmic; what is higher lies
+outside the picture where most points do not, until a double-click shows all."""
 
 FADED = 0.4
 HEIGHT = 520
@@ -51,9 +52,13 @@ def pareto_chart(
         if len(rows):
             fig.add_traces(list(_method(method, rows, place, colours)))
     known = points if dense is None else _with(points, dense)
-    for axis, update in (("x", fig.update_xaxes), ("y", fig.update_yaxes)):
-        if len(known) and _is_wide(known[axis]):
-            update(type="log", range=_decades(known[axis]))
+    if len(known) and _is_wide(known["x"]):
+        fig.update_xaxes(type="log", range=_decades(known["x"]))
+    if len(known) and _is_wide(known["y"]):
+        near = _near(known["y"])
+        fig.update_yaxes(type="log", range=_decades(near))
+        if len(near) < len(known):
+            _tell_of(fig, len(known) - len(near), colours)
     fig.update_layout(legend={"y": -0.16, "yanchor": "top"}, clickmode="event+select")
     return fig
 
@@ -136,6 +141,21 @@ def _decades(values: pd.Series) -> list[float]:
     """Make room for the points; an endless interval may leave the picture."""
     low, high = log10(values.min()), log10(values.max())
     return [low - 0.08 * (high - low), high + 0.08 * (high - low)]
+
+
+def _near(values: pd.Series) -> pd.Series:
+    """Return what is not many times the lowest, where that is most of the values."""
+    near = values[values <= WIDE_RANGE * values.min()]
+    return near if 2 * len(near) >= len(values) else values
+
+
+def _tell_of(fig: go.Figure, n_outside: int, colours: Palette) -> None:
+    lie = "point lies" if n_outside == 1 else "points lie"
+    fig.add_annotation(
+        text=f"{n_outside:,} {lie} above: a double-click shows all",
+        xref="paper", yref="paper", x=1, y=1, xanchor="right", yanchor="top",
+        showarrow=False, font={"color": colours.text},
+    )  # fmt: skip
 
 
 def _is_wide(values: pd.Series) -> bool:
