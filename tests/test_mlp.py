@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import statistics
 from dataclasses import replace
 
 import networkx as nx
@@ -459,10 +460,38 @@ def test_the_clean_row_is_the_accuracy_and_dense_is_never_brittle(digits, traine
     clean = {s.network: s.accuracy for s in found if s.corruption == "clean"}
     assert clean["pruned"] == mlp.accuracy(small, digits.test_x, digits.test_y)
     table = mlp.brittleness(found).set_index("network")
-    assert table.loc["dense", "extra"] == pytest.approx(0)
+    ends = ["extra_low", "extra", "extra_high"]
+    assert table.loc["dense", ends].tolist() == pytest.approx([0, 0, 0])
+    own = [s for s in found if s.network == "pruned"]
+    fall = own[0].accuracy - statistics.mean(s.accuracy for s in own[1:])
+    assert table.loc["pruned", "loss"] == pytest.approx(fall)
+    extra = fall - table.loc["dense", "loss"]
+    low, middle, high = table.loc["pruned", ends]
+    assert middle == pytest.approx(extra)
+    assert low < middle < high
     rows = robustness.as_table(found)
     worst = rows[(rows["corruption"] == "noise") & (rows["network"] == "dense")]
     assert worst["accuracy"].iloc[-1] < clean["dense"]
+
+
+def test_brittle_is_what_falls_further_than_dense_beyond_doubt():
+    """Of 100 examples dense loses 10 by noise, one network 10 others, one 60."""
+    every = torch.ones(100, dtype=torch.bool)
+    lost = {name: every.clone() for name in ("dense", "even", "glass")}
+    lost["dense"][:10] = lost["even"][10:20] = lost["glass"][:60] = False
+    found = tuple(
+        mlp.Shaken(name, kind, strength, right, dense)
+        for kind, strength, at in (("clean", 0.0, {}), ("noise", 0.1, lost))
+        for name in lost
+        for right, dense in [(at.get(name, every), at.get("dense", every))]
+    )
+    table = mlp.brittleness(found)
+    assert table["extra"].tolist() == pytest.approx([0, 0, 0.5])
+    said = reading.of_brittleness(table, 0.3)
+    assert "costs **glass** +50.0 [+40.0, +60.0] points more than dense" in said
+    assert said.endswith("Brittle beyond doubt: **glass**.")
+    tame = reading.of_brittleness(table[table["network"] != "glass"], 0.3)
+    assert tame.endswith("None is brittle beyond doubt.")
 
 
 def test_rows_of_a_table_take_only_noise(blobs):

@@ -1,7 +1,8 @@
 """What was measured on MLPs, in words: beside the paper's claim, whichever way."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -144,7 +145,10 @@ def recovery_table(found: Recovery) -> pd.DataFrame:
 
 
 def of_brittleness(table: pd.DataFrame, sparsity: float) -> str:
-    """Say which criterion's network falls most beyond the dense one, which least."""
+    """Say which criterion's network falls most beyond the dense one, which least.
+
+    Brittle is what falls further than dense for certain: its interval is above 0.
+    """
     pruned = [r for r in table.to_dict("records") if r["network"] != "dense"]
     if not pruned:
         return "Only the dense network was tested."
@@ -152,8 +156,16 @@ def of_brittleness(table: pd.DataFrame, sparsity: float) -> str:
     best = min(pruned, key=lambda row: row["extra"])
     said = (
         f"At {share(sparsity)} removed, corruption costs **{worst['network']}** "
-        f"{100 * worst['extra']:+.1f} points more than dense"
+        f"{_extra(worst)} points more than dense"
     )
-    if worst["network"] == best["network"]:
-        return f"{said}."
-    return f"{said}, and **{best['network']}** {100 * best['extra']:+.1f}."
+    if worst["network"] != best["network"]:
+        said += f", and **{best['network']}** {_extra(best)}"
+    brittle = [f"**{row['network']}**" for row in pruned if row["extra_low"] > 0]
+    if not brittle:
+        return f"{said}. None is brittle beyond doubt."
+    return f"{said}. Brittle beyond doubt: {', '.join(brittle)}."
+
+
+def _extra(row: Mapping[Hashable, Any]) -> str:
+    low, high = 100 * row["extra_low"], 100 * row["extra_high"]
+    return f"{100 * row['extra']:+.1f} [{low:+.1f}, {high:+.1f}]"

@@ -1,16 +1,17 @@
 """Accuracy under noise, blur, rotation and contrast: do criteria make brittle?"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from llmrank.evaluation import t_interval
 from llmrank.mlp.examples import Examples, Shape
-from llmrank.mlp.network import Network, accuracy
+from llmrank.mlp.network import Network, predictions
 from llmrank.progress import Progress, silent
 
 STRENGTHS: dict[str, tuple[float, ...]] = {
@@ -28,16 +29,21 @@ UNITS = {"noise": "σ of a pixel", "blur": "σ in eighths of the height",
 """What the strengths are in."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shaken:
-    """One network's accuracy on the test set under one corruption (0: clean)."""
+    """What one network gets right of the test set under one corruption (0: clean)."""
 
     network: str
     corruption: str
     strength: float
-    accuracy: float
-    dense_accuracy: float
-    """Of the dense network, equally corrupted."""
+    right: Bool[Tensor, " n_test"]
+    dense_right: Bool[Tensor, " n_test"]
+    """What the dense network does, equally corrupted."""
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the test set that is right."""
+        return float(self.right.double().mean())
 
 
 def corrupt(
@@ -84,9 +90,9 @@ def shake(
     for done, (kind, strength) in enumerate(cells):
         progress(f"Testing under {kind}", done, len(cells))
         x = _shaken(data, kind, strength, seed)
-        before = accuracy(dense, x, data.test_y)
+        before = predictions(dense, x) == data.test_y
         found += [
-            Shaken(name, kind, strength, accuracy(n, x, data.test_y), before)
+            Shaken(name, kind, strength, predictions(n, x) == data.test_y, before)
             for name, n in networks.items()
         ]
     return tuple(found)
@@ -102,30 +108,43 @@ def _shaken(data: Examples, kind: str, strength: float, seed: int) -> Tensor:
 
 def as_table(found: tuple[Shaken, ...]) -> pd.DataFrame:
     """Return the measurements as rows."""
-    return pd.DataFrame([vars(s) for s in found])
+    names = ("network", "corruption", "strength", "accuracy")
+    return pd.DataFrame([{name: getattr(s, name) for name in names} for s in found])
 
 
 def brittleness(found: tuple[Shaken, ...]) -> pd.DataFrame:
     """Return what corruption costs each network beyond what it costs the dense one.
 
     `loss` is the mean fall from clean accuracy over all corruptions; `extra` is that
-    less the dense network's own fall. Positive: brittle.
+    less the dense network's own fall, with its 95 % interval over the test examples,
+    each compared with itself. Positive: brittle.
     """
-    table = as_table(found)
-    clean = table[table["corruption"] == "clean"].set_index("network")
-    shaken = table[table["corruption"] != "clean"].groupby("network", sort=False)
-    means = shaken[["accuracy", "dense_accuracy"]].mean()
-    loss = clean["accuracy"] - means["accuracy"]
-    dense_loss = clean["dense_accuracy"] - means["dense_accuracy"]
-    return pd.DataFrame(
-        {
-            "network": means.index,
-            "clean": clean["accuracy"].reindex(means.index).to_numpy(),
-            "shaken": means["accuracy"].to_numpy(),
-            "loss": loss.reindex(means.index).to_numpy(),
-            "extra": (loss - dense_loss).reindex(means.index).to_numpy(),
-        }
-    )
+    rows = []
+    for name in dict.fromkeys(s.network for s in found):
+        mine = [s for s in found if s.network == name]
+        own, dense = (
+            _falls([s.right for s in mine]),
+            _falls([s.dense_right for s in mine]),
+        )
+        extra = t_interval(own - dense)
+        rows.append(
+            {
+                "network": name,
+                "clean": mine[0].accuracy,
+                "shaken": mine[0].accuracy - float(own.mean()),
+                "loss": float(own.mean()),
+                "extra": extra.value,
+                "extra_low": extra.low,
+                "extra_high": extra.high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _falls(right: Sequence[Bool[Tensor, " n_test"]]) -> Float[Tensor, " n_test"]:
+    """Return what each example loses on average; the first measurement is clean."""
+    clean, *shaken = (one.double() for one in right)
+    return clean - torch.stack(shaken).mean(0)
 
 
 def _noise(x: Tensor, strength: float, seed: int) -> Tensor:

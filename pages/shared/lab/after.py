@@ -133,8 +133,11 @@ def _show_shaken(found: tuple[mlp.Shaken, ...], percent: int) -> None:
         lambda: table,
         key="lab-shaken",
     )
+    points = {c: 100 * fragile[c] for c in list(fragile)[1:]}
+    low, high = points.pop("extra_low"), points.pop("extra_high")
+    points["ends"] = [f"{a:+.1f} to {b:+.1f}" for a, b in zip(low, high, strict=True)]
     st.dataframe(
-        fragile.assign(**{c: 100 * fragile[c] for c in list(fragile)[1:]}),
+        fragile[["network"]].assign(**points),
         hide_index=True,
         column_config={
             "clean": st.column_config.NumberColumn("clean", format="%.1f %%"),
@@ -145,6 +148,9 @@ def _show_shaken(found: tuple[mlp.Shaken, ...], percent: int) -> None:
             "extra": st.column_config.NumberColumn(
                 "more than dense, points", format="%+.1f",
                 help="Positive: pruning by it made the network brittle",
+            ),
+            "ends": st.column_config.TextColumn(
+                "its 95 % interval", help="Over the test examples, each against itself"
             ),
         },
     )  # fmt: skip
