@@ -1,17 +1,16 @@
 """The paper's experiment: how much accuracy is kept, over sparsity, by criterion."""
 
 import itertools
-import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 import torch
-from scipy.special import stdtrit
 
 from llmrank.criteria import Criterion, score_graphs
 from llmrank.errors import OptionError
+from llmrank.evaluation import t_interval
 from llmrank.mlp.criteria import AUTHORS, MLP_CRITERIA, MLPRank, criterion
 from llmrank.mlp.examples import Examples
 from llmrank.mlp.graphs import graphs
@@ -220,19 +219,13 @@ def gains(
         return ()
     names = [n for n in table["criterion"].unique() if n.startswith("mlp-rank")]
     return tuple(
-        _gain(name, (wide[name] - wide[there].mean(axis=1)).tolist(), highest)
-        for name in names
+        _gain(name, wide[name] - wide[there].mean(axis=1), highest) for name in names
     )
 
 
-def _gain(name: str, differences: Sequence[float], highest: float) -> Gain:
-    values = pd.Series(differences)
-    n = len(values)
-    half = math.inf
-    if n > 1:  # Student's t: of three networks it is twice the normal's width
-        half = float(stdtrit(n - 1, 0.975)) * float(values.std()) / math.sqrt(n)
-    mean = float(values.mean())
-    return Gain(name, mean, mean - half, mean + half, n, highest)
+def _gain(name: str, differences: pd.Series, highest: float) -> Gain:
+    found = t_interval(torch.tensor(differences.dropna().to_numpy()))
+    return Gain(name, found.value, found.low, found.high, found.n_windows, highest)
 
 
 def described(by: Names) -> dict[str, dict[str, object]]:

@@ -279,9 +279,8 @@ class Store:
         with self._database.reading() as connection:
             found = connection.execute(wanted).mappings().all()
             # by the same question: SQLite takes no more than 32,766 values
-            ids = wanted.with_only_columns(runs.c.id).correlate(None)
-            member = select(cells.c.run_id, cells.c.arena_id)
-            member = member.where(cells.c.run_id.in_(ids))
+            mine = cells.c.run_id.in_(wanted.with_only_columns(runs.c.id))
+            member = select(cells.c.run_id, cells.c.arena_id).where(mine)
             for run_id, arena_id in connection.execute(member):
                 of[run_id] = (*of.get(run_id, ()), arena_id)
         return tuple(rows.as_run(r, of.get(r["id"], ())) for r in found)
