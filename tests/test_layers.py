@@ -20,9 +20,9 @@ ORDER = (
     "graph", "centrality", "planes", "compressibility", "criteria", "allocation",
     "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "export",
     "evaluation", "mlp", "tasks", "footprint", "decoding", "timing", "memory",
-    "benchmark", "comparison", "speeds", "stages", "experiment", "store", "curve", "targets",
-    "generation", "settings", "summary", "jobs", "arena", "agreement", "inspector",
-    "readings", "stability", "health", "charts", "network", "lesson",
+    "benchmark", "comparison", "speeds", "stages", "experiment", "store", "curve",
+    "targets", "generation", "settings", "summary", "jobs", "arena", "agreement",
+    "inspector", "readings", "stability", "health", "charts", "network", "lesson",
     "commands", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
