@@ -34,7 +34,7 @@ def press(page: Page, name: str) -> None:
 @pytest.mark.parametrize("path", QUESTIONS)
 def test_every_page_opens_by_its_own_link(page, path):
     page.goto(f"/{path}?sparsity=0.4&criterion=wanda")
-    settle(page)
+    settle(page, timeout_s=180)  # the first of all waits for torch and the model
     expect(page.get_by_role("heading", name=QUESTIONS[path])).to_be_visible()
     expect(page.get_by_text("40 % removed", exact=True)).to_be_visible()
     expect(page.get_by_text("wanda").first).to_be_visible()
