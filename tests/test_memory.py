@@ -136,7 +136,7 @@ def least(lm, spec, *, enough):
 def test_wider_layers_take_their_bytes_more_and_half_precision_half_of_them():
     """One token: activations are next to nothing. The widths differ by layer."""
     one = BenchmarkSpec(prompt_tokens=1, new_tokens=1)
-    narrow, wide = resized("gpt2", 24, 24), resized("gpt2", 800_000, 400_000)
+    narrow, wide = resized("gpt2", 24, 24), resized("gpt2", 1_600_000, 800_000)
     more = footprint(wide).weight_bytes - footprint(narrow).weight_bytes
     low = peak_memory(narrow, one).used_bytes
     high = least(wide, one, enough=low + 1.15 * more)
