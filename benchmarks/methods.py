@@ -54,7 +54,7 @@ METHODS = (
     "cfsp+additive+least-squares",
     "wanda+additive+least-squares",
     "wanda+additive+least-squares-sequential",
-    "wanda+search:evaluations=200+least-squares",
+    "wanda+search:evaluations=64+least-squares",
 )
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5)
 

@@ -192,6 +192,8 @@ def test_an_interrupted_arena_goes_on(small, tmp_path):
         *(*small, "--methods", ",".join(names), "--sparsities", sparsities),
         *("--measures", "text", "--db", tmp_path / "r.sqlite3"),
     ]
+    # where the tests run in the background, Control-C is ignored and would stay so
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     child = subprocess.Popen(
         [sys.executable, "-m", "llmrank", *map(str, words)],
         stdout=subprocess.PIPE,
@@ -200,6 +202,7 @@ def test_an_interrupted_arena_goes_on(small, tmp_path):
         pipesize=4096,
         env=child_environment(),
     )
+    signal.signal(signal.SIGINT, before)
     with child:
         for line in child.stderr:
             if line.startswith(b"Cell 2 "):
