@@ -23,8 +23,8 @@ app: $(APP_READY)
 setup: $(APP_READY)
 
 # Processes of one thread each: twice as fast as one of two on two cores. One more where
-# browsers are waited for. Files in their order: those that take longest come first.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+# browsers are waited for.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile
 
 test: $(DEV_READY)
 	$(PYTEST) -n 3 $(ARGS)
