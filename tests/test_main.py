@@ -452,3 +452,23 @@ def test_progress_is_a_line_a_step_elsewhere(monkeypatch):
     bar("Calibrating", 0, 9)
     bar.clear()
     assert log.getvalue() == "Loading ...\nCalibrating ...\n"
+
+
+def test_the_papers_experiment_gives_its_figure_table_and_record(tmp_path):
+    small = ("mlp", "--sets", "digits", "--networks", "8", "--seeds", 1, "--epochs", 1)
+    names = {"figure": "kept.html", "csv": "kept.csv", "json": "kept.json"}
+    files = {flag: tmp_path / name for flag, name in names.items()}
+    flags = [word for flag, path in files.items() for word in (f"--{flag}", path)]
+    ran = command(*small, *flags)
+    assert ran.status == 0
+    assert "digits, 1 network: accuracy kept, per cent" in ran.out
+    page = files["figure"].read_text("utf-8")
+    assert "<html>" in page
+    assert "mlp-rank" in page
+    assert not re.search(r"<script[^>]*\ssrc=", page)  # it opens without a network
+    rows = files["csv"].read_text("utf-8").splitlines()
+    points = json.loads(files["json"].read_text("utf-8"))["points"]
+    assert len(rows) == len(points) + 1
+    again = command(*small, *flags)
+    assert again.status == 2
+    assert "exists already and is not overwritten" in again.err

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from llmrank.commands.screen import ProgressBar, check_new_file
+from llmrank.commands.screen import ProgressBar, check_new_file, write
 from llmrank.commands.wanted import wanted_experiment
 from llmrank.errors import LLMRankError, OptionError
-from llmrank.folders import named_path, written_file
+from llmrank.folders import named_path
 
 GRID = ("model", "sparsity", "seed")
 """The settings that the grid's own options replace."""
@@ -177,8 +177,8 @@ def _finish(found: Sequence[Any], spec: Any, options: argparse.Namespace) -> Non
         raise LLMRankError(f"no cell could be measured; the first says: {why}")
     print(_ahead(found, spec))
     table = as_table(found)
-    _write(options.csv, lambda: table.to_csv(index=False))
-    _write(options.latex, lambda: latex(table))
+    write(options.csv, lambda: table.to_csv(index=False))
+    write(options.latex, lambda: latex(table))
 
 
 def _ahead(found: Sequence[Any], spec: Any) -> str:
@@ -193,14 +193,6 @@ def _ahead(found: Sequence[Any], spec: Any) -> str:
     ahead = [p.entry for p in pareto(found, x, y) if not p.dominated]
     names = "; ".join(title(e.experiment) for e in ahead)
     return f"\nNot dominated in {AXES[y].title} and {AXES[x].title}: {names}."
-
-
-def _write(target: str | None, content: Callable[[], str]) -> None:
-    if target == "-":
-        print(content())
-    elif target is not None:
-        with written_file(named_path(target)) as beside:
-            beside.write_text(content(), "utf-8")
 
 
 def _words(text: str) -> list[str]:

@@ -5,8 +5,7 @@ import sys
 import time
 from typing import Any
 
-from llmrank.commands.screen import ProgressBar, check_new_file, give
-from llmrank.folders import named_path, written_file
+from llmrank.commands.screen import ProgressBar, check_new_file, give, write
 
 OPTIONS = ("retention", "training", "ranked")
 
@@ -16,6 +15,7 @@ def add_mlp_options(command: argparse.ArgumentParser) -> None:
     for name, metavar, help in (
         ("json", "FILE|-", "Write points, summary and recipe as JSON there"),
         ("csv", "FILE|-", "Write every measured point as a row there"),
+        ("figure", "FILE|-", "Draw what is kept over sparsity there, as a page (HTML)"),
     ):
         command.add_argument(f"--{name}", metavar=metavar, help=help)
 
@@ -35,11 +35,11 @@ def mlp_settings() -> dict[str, Any]:
 
 def mlp_command(options: argparse.Namespace) -> None:
     """Train MLPs, prune them by MLP-Rank and its rivals, and test the paper's claim."""
-    from llmrank import mlp
+    from llmrank import charts, mlp
     from llmrank.mlp.reading import of_gains, of_summary
     from llmrank.mlp.retention import as_table, record
 
-    for target in (options.json, options.csv):
+    for target in (options.json, options.csv, options.figure):
         check_new_file(target)
     spec, training, ranked, data_seed = _specs(options)
     bar, start = ProgressBar(), time.monotonic()
@@ -51,11 +51,9 @@ def mlp_command(options: argparse.Namespace) -> None:
         bar.clear()
     seconds = time.monotonic() - start
     print(f"{len(points):,} points in {seconds:.0f} s", file=sys.stderr)
-    if options.csv == "-":
-        print(as_table(points).to_csv(index=False))
-    elif options.csv is not None:
-        with written_file(named_path(options.csv)) as beside:
-            as_table(points).to_csv(beside, index=False)
+    write(options.csv, lambda: as_table(points).to_csv(index=False))
+    drawn = charts.retention_chart(mlp.summary(points))
+    write(options.figure, lambda: drawn.to_html(config=charts.CONFIG))
     text = f"{of_summary(points)}\n\n{of_gains(points, spec)}"
     plain = record(points, spec, training, ranked, data_seed)
     give(plain, options.json, text)

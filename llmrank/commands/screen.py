@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from llmrank.errors import LLMRankError
@@ -54,16 +55,18 @@ def check_new_file(target: str | None) -> None:
 
 def give(plain: dict[str, Any], target: str | None, text: str) -> None:
     """Print the text, or the JSON; a file takes its name only when it is whole."""
-    if target is None:
+    write(target, lambda: json.dumps(finite(plain), indent=1, ensure_ascii=False))
+    if target != "-":
         print(text)
-        return
-    content = json.dumps(finite(plain), indent=1, ensure_ascii=False)
+
+
+def write(target: str | None, content: Callable[[], str]) -> None:
+    """Print what is asked for, or give it a file of its own; `-` is stdout."""
     if target == "-":
-        print(content)
-        return
-    with written_file(named_path(target)) as beside:
-        beside.write_text(content, "utf-8")
-    print(text)
+        print(content())
+    elif target is not None:
+        with written_file(named_path(target)) as beside:
+            beside.write_text(content(), "utf-8")
 
 
 def finite(value: Any) -> Any:
