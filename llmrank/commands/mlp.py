@@ -53,7 +53,7 @@ def mlp_command(options: argparse.Namespace) -> None:
     print(f"{len(points):,} points in {seconds:.0f} s", file=sys.stderr)
     write(options.csv, lambda: as_table(points).to_csv(index=False))
     drawn = charts.retention_chart(mlp.summary(points))
-    write(options.figure, lambda: drawn.to_html(config=charts.CONFIG))
+    write(options.figure, lambda: drawn.to_html(config=dict(charts.CONFIG)))
     text = f"{of_summary(points)}\n\n{of_gains(points, spec)}"
     plain = record(points, spec, training, ranked, data_seed)
     give(plain, options.json, text)
