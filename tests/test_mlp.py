@@ -474,7 +474,7 @@ def test_the_clean_row_is_the_accuracy_and_dense_is_never_brittle(digits, traine
     assert worst["accuracy"].iloc[-1] < clean["dense"]
 
 
-def test_brittle_is_what_falls_further_than_dense_beyond_doubt():
+def test_brittle_is_what_falls_further_than_dense_for_certain():
     """Of 100 examples dense loses 10 by noise, one network 10 others, one 60."""
     every = torch.ones(100, dtype=torch.bool)
     lost = {name: every.clone() for name in ("dense", "even", "glass")}
@@ -489,9 +489,9 @@ def test_brittle_is_what_falls_further_than_dense_beyond_doubt():
     assert table["extra"].tolist() == pytest.approx([0, 0, 0.5])
     said = reading.of_brittleness(table, 0.3)
     assert "costs **glass** +50.0 [+40.0, +60.0] points more than dense" in said
-    assert said.endswith("Brittle beyond doubt: **glass**.")
+    assert said.endswith("Brittle at 95 %: **glass**.")
     tame = reading.of_brittleness(table[table["network"] != "glass"], 0.3)
-    assert tame.endswith("None is brittle beyond doubt.")
+    assert tame.endswith("None is brittle at 95 %.")
 
 
 def test_rows_of_a_table_take_only_noise(blobs):

@@ -35,7 +35,7 @@ def mlp_settings() -> dict[str, Any]:
 
 def mlp_command(options: argparse.Namespace) -> None:
     """Train MLPs, prune them by MLP-Rank and its rivals, and test the paper's claim."""
-    from llmrank import charts, mlp
+    from llmrank import mlp
     from llmrank.mlp.reading import of_gains, of_summary
     from llmrank.mlp.retention import as_table, record
 
@@ -52,11 +52,16 @@ def mlp_command(options: argparse.Namespace) -> None:
     seconds = time.monotonic() - start
     print(f"{len(points):,} points in {seconds:.0f} s", file=sys.stderr)
     write(options.csv, lambda: as_table(points).to_csv(index=False))
-    drawn = charts.retention_chart(mlp.summary(points))
-    write(options.figure, lambda: drawn.to_html(config=dict(charts.CONFIG)))
+    write(options.figure, lambda: _page(mlp.summary(points)))
     text = f"{of_summary(points)}\n\n{of_gains(points, spec)}"
     plain = record(points, spec, training, ranked, data_seed)
     give(plain, options.json, text)
+
+
+def _page(summary: Any) -> str:
+    from llmrank.charts import CONFIG, retention_chart
+
+    return retention_chart(summary).to_html(config=dict(CONFIG))  # Plotly changes it
 
 
 def _specs(options: argparse.Namespace) -> tuple[Any, Any, Any, int]:

@@ -147,7 +147,7 @@ def recovery_table(found: Recovery) -> pd.DataFrame:
 def of_brittleness(table: pd.DataFrame, sparsity: float) -> str:
     """Say which criterion's network falls most beyond the dense one, which least.
 
-    Brittle is what falls further than dense for certain: its interval is above 0.
+    Brittle is what falls further than dense for certain: its 95 % interval is above 0.
     """
     pruned = [r for r in table.to_dict("records") if r["network"] != "dense"]
     if not pruned:
@@ -162,8 +162,8 @@ def of_brittleness(table: pd.DataFrame, sparsity: float) -> str:
         said += f", and **{best['network']}** {_extra(best)}"
     brittle = [f"**{row['network']}**" for row in pruned if row["extra_low"] > 0]
     if not brittle:
-        return f"{said}. None is brittle beyond doubt."
-    return f"{said}. Brittle beyond doubt: {', '.join(brittle)}."
+        return f"{said}. None is brittle at 95 %."
+    return f"{said}. Brittle at 95 %: {', '.join(brittle)}."
 
 
 def _extra(row: Mapping[Hashable, Any]) -> str:
