@@ -483,7 +483,7 @@ def test_pareto_of_a_wide_range_is_logarithmic_and_of_shares_is_not():
     assert low < math.log10(1.4)
     assert math.log10(3) < high < 1
     [said] = wide.layout.annotations
-    assert said.text == "1 point lies above: a double-click shows all"
+    assert said.text == "a double-click shows or hides 1 point far above"
     far = drawn_pareto(a_pareto(y=[1.4, 400.0, 500.0, 600.0]))
     assert far.layout.yaxis.range[1] > math.log10(600)
     assert not far.layout.annotations

@@ -15,6 +15,7 @@ from llmrank.charts.theme import (
     palette,
     plain,
 )
+from llmrank.spelling import counted
 
 WIDE_RANGE = 10
 """Highest over lowest value from which an axis is logarithmic; what is higher lies
@@ -150,9 +151,8 @@ def _near(values: pd.Series) -> pd.Series:
 
 
 def _tell_of(fig: go.Figure, n_outside: int, colours: Palette) -> None:
-    lie = "point lies" if n_outside == 1 else "points lie"
     fig.add_annotation(
-        text=f"{n_outside:,} {lie} above: a double-click shows all",
+        text=f"a double-click shows or hides {counted(n_outside, 'point')} far above",
         xref="paper", yref="paper", x=1, y=1, xanchor="right", yanchor="top",
         showarrow=False, font={"color": colours.text},
     )  # fmt: skip
