@@ -151,6 +151,7 @@ def test_a_failed_cell_says_why_and_the_rest_is_there(opened, asked, monkeypatch
     def refuse(_self, _graphs):
         raise LLMRankError("the graph has holes")
 
+    of_wanda = Wanda.layers
     monkeypatch.setattr(Wanda, "layers", refuse)
     cached.stages.clear()
     at = run_it(opened())
@@ -159,7 +160,11 @@ def test_a_failed_cell_says_why_and_the_rest_is_there(opened, asked, monkeypatch
     failed = next(e for e in kept if e.run.state == "failed")
     at = opened(f"{CHOICE},arena.cell.{failed.run.id}")
     assert any(failed.run.reason in e.value.replace("\\", "") for e in at.main.error)
-    assert "failed" in captions(at)
+    assert "2 of 6 cells to measure (2 failed before and would be" in captions(at)
+    assert at.button(key="run_arena").label == "Try the failed cells again"
+    monkeypatch.setattr(Wanda, "layers", of_wanda)
+    at = run_it(at)
+    assert "All 6 cells are measured" in captions(at)
 
 
 def test_a_stopped_arena_goes_on_where_it_was(opened, monkeypatch):

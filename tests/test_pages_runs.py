@@ -1,6 +1,8 @@
 """Runs: found again, filtered, compared, opened, measured again, exported, deleted."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -9,8 +11,10 @@ from visitor import finish, open_page, said
 from llmrank import arena, settings
 from llmrank.arena import Entry
 from llmrank.readings import runs as readings
+from llmrank.spelling import number
 from llmrank.stages import Stages
 from llmrank.store import Store
+from llmrank.summary import times_spread
 
 pytestmark = [
     pytest.mark.slow,
@@ -20,13 +24,26 @@ pytestmark = [
 PAGE = "pages/runs.py"
 
 
-@pytest.fixture
-def entries(asked):
-    """Four runs of a small arena."""
+@pytest.fixture(scope="module")
+def measured(asked, tmp_path_factory):
+    """Four runs of a small arena, and the file that holds them."""
     spec = arena.asked(
         settings.experiment(asked), ("wanda", "l1"), (0.25, 0.5), (0,), ("text",)
     )
-    return arena.run(spec, Store(), stages=Stages())
+    file = tmp_path_factory.mktemp("measured") / "results.sqlite3"
+    return arena.run(spec, Store(file), stages=Stages()), file
+
+
+@pytest.fixture
+def entries(measured, database):
+    """The four runs in a database of the test's own."""
+    found, file = measured
+    with (
+        closing(sqlite3.connect(file)) as old,
+        closing(sqlite3.connect(database)) as new,
+    ):
+        old.backup(new)
+    return found
 
 
 def opened(asked, **more: str) -> AppTest:
@@ -72,6 +89,19 @@ def test_a_measurement_that_cannot_be_kept_is_measured_and_says_so(
     assert not at.exception
     assert at.table
     assert ["not kept for Runs" in w.value for w in at.main.warning] == [True]
+
+
+def test_what_was_measured_before_the_app_started_is_said_on_every_page(entries):
+    known = next(e for e in entries if e.experiment.pruning.sparsity == 0.5)
+    link = {n: str(v) for n, v in settings.settings(known.experiment).items()}
+    at = open_page("pages/explore.py", **link)
+    assert not at.exception
+    bar = next(c.value for c in at.main.caption if "perplexity" in c.value)
+    ratio = times_spread(known.found.perplexity_ratio)
+    assert f"perplexity {number(known.run.perplexity)}, {ratio} of dense" in bar
+    assert bar.startswith("measured before, 20")
+    at = open_page("pages/explore.py", **(link | {"seq_len": "32"}))
+    assert "not measured yet with these settings" in [c.value for c in at.main.caption]
 
 
 def test_every_run_is_listed_the_newest_first(asked, entries):

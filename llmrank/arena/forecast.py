@@ -29,12 +29,14 @@ EARLIER = 20
 class Forecast:
     """The time of what is missing; `seconds` counts all but `not_counted`.
 
-    None where not even the reading of a text was measured here.
+    None where not even the reading of a text was measured here. Of what is missing,
+    `n_failed` cells failed before and are tried again.
     """
 
     seconds: float | None
     n_cells: int
     n_missing: int
+    n_failed: int = 0
     not_counted: tuple[str, ...] = ()
 
     @property
@@ -43,6 +45,8 @@ class Forecast:
         if self.n_missing == 0:
             return f"All {counted(self.n_cells, 'cell')} are measured."
         todo = f"{self.n_missing:,} of {counted(self.n_cells, 'cell')} to measure"
+        if self.n_failed:
+            todo += f" ({self.n_failed:,} failed before and would be tried again)"
         if self.seconds is None:
             return f"{todo}; how long that takes is known once a text was read here."
         without = f", not counted: {', '.join(self.not_counted)}"
@@ -56,6 +60,7 @@ def forecast(spec: ArenaSpec, stages: Stages, store: Store) -> Forecast:
     runs = known_runs(spec, store)
     done = {place for place, run in runs.items() if run.state == "done"}
     missing = [e for place, e in enumerate(grid) if place not in done]
+    n_failed = sum(run.state == "failed" for run in runs.values())
     per_model = [_seconds(spec, m, missing, stages, store) for m in spec.models]
     known = [seconds for seconds, _ in per_model if seconds is not None]
     complete = len(known) == len(per_model)
@@ -64,6 +69,7 @@ def forecast(spec: ArenaSpec, stages: Stages, store: Store) -> Forecast:
         seconds=sum(known) if complete else None,
         n_cells=len(grid),
         n_missing=len(missing),
+        n_failed=n_failed,
         not_counted=(*not_counted, "scoring, cutting and solving"),
     )
 

@@ -113,6 +113,7 @@ class Store:
         *,
         arena: str | None = None,
         model: str | None = None,
+        recipe: Mapping[str, Any] | None = None,
         states: Sequence[RunState] = (),
         limit: int | None = None,
     ) -> tuple[Run, ...]:
@@ -125,6 +126,8 @@ class Store:
             wanted = wanted.order_by(cells.c.place)
         if model is not None:
             wanted = wanted.where(runs.c.model == model)
+        if recipe is not None:
+            wanted = wanted.where(runs.c.recipe == recipe)
         if states:
             wanted = wanted.where(runs.c.state.in_(states))
         return self._found(wanted.limit(limit))
@@ -140,11 +143,7 @@ class Store:
         raise LLMRankError(_gone("run", run_id, self.path))
 
     def comparison(self, run_id: str) -> Comparison | None:
-        """Return all that a run measured, or None where it is not done.
-
-        Raises:
-            LLMRankError: another version has written it, which this one cannot read.
-        """
+        """Return what `comparisons` says of one run; None where it is not done."""
         return self.comparisons([run_id]).get(run_id)
 
     def comparisons(self, run_ids: Sequence[str]) -> dict[str, Comparison]:

@@ -7,14 +7,15 @@ from llmrank.allocation import Allocation, ByHand
 from llmrank.criteria import Criterion
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
-from llmrank.folders import named_path
+from llmrank.folders import named_path, results_file
 from llmrank.hf import BUILDING
 from llmrank.models import shape
 from llmrank.options import described, options
+from llmrank.readings.runs import time
 from llmrank.repair import Repair
 from llmrank.sources import DEMO_NAME
 from llmrank.spelling import number, share, times
-from llmrank.summary import spread
+from llmrank.summary import spread, times_spread
 from pages.shared import access, cached, jobs
 from pages.shared.words import plain
 
@@ -77,7 +78,7 @@ def _measured(e: Experiment) -> str:
     report = cached.reports().peek(e)
     if report is None or report.comparison.pruned.text is None:
         running = "; a measurement is running" if jobs.active("measure") else ""
-        return f"not measured yet with these settings{running}"
+        return _kept(e) + running
     found = report.comparison
     dense = number(found.dense.text.perplexity.value)
     said = [f"perplexity {dense} → {spread(found.pruned.text.perplexity)}"]
@@ -87,6 +88,25 @@ def _measured(e: Experiment) -> str:
     if not found.pruned.tasks:
         said.append("not measured: tasks")
     return " · ".join(said)
+
+
+def _kept(e: Experiment) -> str:
+    """Say what Runs holds of these settings from before this app was started."""
+    unknown = "not measured yet with these settings"
+    if not results_file().is_file():
+        return unknown
+    try:
+        wanted = {"recipe": e.to_json(), "states": ("done",), "limit": 1}
+        found = next(iter(cached.store().runs(**wanted)), None)
+    except LLMRankError:
+        return unknown  # Runs says what is wrong with its file
+    if found is None or found.perplexity is None:
+        return unknown
+    ratio = "" if found.ratio is None else f", {times_spread(found.ratio)} of dense"
+    return (
+        f"measured before, {time(found.finished)} UTC: perplexity "
+        f"{number(found.perplexity)}{ratio}; it opens under Runs"
+    )
 
 
 def _widths(e: Experiment) -> tuple[int, ...] | None:

@@ -84,11 +84,16 @@ def forecast(spec: ArenaSpec, store: Store) -> None:
     said = arena.forecast(spec, cached.stages(), store)
     with st.container(horizontal=True, vertical_alignment="center"):
         busy = jobs.active(KIND) or not said.n_missing
-        label = "Go on" if 0 < said.n_missing < said.n_cells else "Run the arena"
-        if st.button(label, type="primary", disabled=busy, key="run_arena"):
+        if st.button(_label(said), type="primary", disabled=busy, key="run_arena"):
             start(spec, store)
         if not jobs.active(KIND):
             st.caption(plain(said.sentence) + _taken(said))
+
+
+def _label(said: Forecast) -> str:
+    if 0 < said.n_missing == said.n_failed:
+        return "Try the failed cells again"
+    return "Go on" if 0 < said.n_missing < said.n_cells else "Run the arena"
 
 
 def _taken(said: Forecast) -> str:

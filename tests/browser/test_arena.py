@@ -1,0 +1,144 @@
+"""Arena, Runs and Prune in Chromium: points lead on, a stop is taken up, widths move.
+
+A server of its own, with a database of its own and a tiny model.
+"""
+
+import io
+import re
+import urllib.parse
+
+import pandas as pd
+import pytest
+from playwright.sync_api import Page, expect
+
+from browser.conftest import ROOT, require_chromium, serve
+from browser.shots import settle, sideways
+from llmrank.store import Store
+
+METHODS = ("wanda", "llm-rank", "random")
+SPARSITIES = (0.3, 0.5)
+POINTS = ".js-plotly-plot .scatterlayer .points path"
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    return tmp_path_factory.mktemp("results") / "results.sqlite3"
+
+
+@pytest.fixture(scope="module")
+def app_server(tmp_path_factory, database):
+    """The app with results of its own, in place of the session's."""
+    require_chromium()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMRANK_DB", str(database))
+        log = tmp_path_factory.mktemp("arena") / "log.txt"
+        with serve(ROOT / "app.py", log) as server:
+            yield server
+
+
+def link(path: str, asked: dict[str, str], view: str = "", **more: str) -> str:
+    every = asked | more | ({"view": view} if view else {})
+    return f"/{path}?{urllib.parse.urlencode(every)}"
+
+
+def grid(methods=METHODS, sparsities=SPARSITIES) -> str:
+    percent = "|".join(f"{s:.0%}".replace("%", " %25") for s in sparsities)
+    return f"arena.methods.{'|'.join(methods)},arena.sparsities.{percent}"
+
+
+def opened(page: Page, url: str) -> None:
+    page.goto(url)
+    settle(page, timeout_s=180)  # the first of all waits for torch
+
+
+def pressed(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).first.click()
+
+
+def measured(page: Page, asked: dict[str, str]) -> None:
+    """Have the grid measured, unless an earlier test has."""
+    opened(page, link("arena", asked, grid()))
+    run = page.get_by_role("button", name="Run the arena", exact=True)
+    if run.is_enabled():
+        run.click()
+    expect(page.get_by_text("All 6 cells are measured")).to_be_visible(timeout=120_000)
+    settle(page)
+
+
+def downloaded(page: Page, name: str) -> str:
+    with page.expect_download() as waiting:
+        pressed(page, name)
+    return waiting.value.path().read_text("utf-8")
+
+
+def test_the_chart_fills_in_and_holds_what_the_database_holds(page, asked, database):
+    measured(page, asked)
+    assert not sideways(page)
+    legend = page.locator(".js-plotly-plot .legendtext").all_inner_texts()
+    assert set(METHODS) <= set(legend)
+    assert "dense" in legend
+    expect(page.locator(POINTS)).to_have_count(len(METHODS) * len(SPARSITIES) + 1)
+    table = pd.read_csv(io.StringIO(downloaded(page, "CSV")))
+    store = Store(database)
+    kept = {run.id: run for run in store.runs()}
+    assert set(table["run"]) == set(kept)
+    for _, row in table.iterrows():
+        text = store.comparison(row["run"]).pruned.text
+        assert row["perplexity"] == pytest.approx(text.perplexity.value, rel=1e-12)
+    assert "\\begin{tabular}" in downloaded(page, "LaTeX")
+
+
+def test_a_point_of_the_chart_opens_its_cell_and_its_neurons(page, asked):
+    measured(page, asked)
+    page.locator(POINTS).last.scroll_into_view_if_needed()
+    box = page.locator(POINTS).nth(1).bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    explore = page.get_by_role("button", name="Open in Explore")
+    expect(explore).to_be_visible()
+    expect(page).to_have_url(re.compile(r"arena\.cell\."))
+    command = page.get_by_test_id("stCode").first.inner_text()
+    sparsity = re.search(r"--sparsity (\S+)", command)
+    explore.click()
+    expect(page.get_by_text("Which neurons, and how")).to_be_visible()
+    settle(page)
+    share = f"{float(sparsity.group(1)):.0%}".replace("%", " %")
+    expect(page.get_by_text(f"{share} removed", exact=True)).to_be_visible()
+
+
+def test_a_stopped_arena_goes_on_where_it_was(page, asked, database):
+    """What was measured before the stop is not measured again."""
+    at_most = {"repeats": "30", "new_tokens": "16", "seed": "3"}
+    wanted = link("arena", asked | at_most, grid(("wanda", "l1"), (0.1, 0.2, 0.3, 0.4)))
+    opened(page, wanted)
+    pressed(page, "Run the arena")
+    known = re.compile(r"✓ [1-7] done")
+    expect(page.get_by_text(known)).to_be_visible(timeout=60_000)
+    pressed(page, "Stop")
+    expect(page.get_by_text("was stopped")).to_be_visible(timeout=60_000)
+    pressed(page, "Dismiss")
+    before = {r.id: r.finished for r in Store(database).runs() if r.state == "done"}
+    go_on = page.get_by_role("button", name="Go on", exact=True)
+    expect(go_on).to_be_enabled()
+    go_on.click()
+    expect(page.get_by_text("All 8 cells are measured")).to_be_visible(timeout=120_000)
+    after = {r.id: r.finished for r in Store(database).runs() if r.state == "done"}
+    assert before.items() < after.items()
+
+
+def test_a_layers_slider_moves_its_width_and_the_link_keeps_it(new_page, asked):
+    page = new_page()
+    opened(page, link("prune", asked, allocation="by-hand", kept="20,10"))
+    read = page.get_by_role("button", name="Read the model", exact=True)
+    if read.count():
+        read.click()
+    slider = page.get_by_role("slider", name="Layer 1")
+    expect(slider).to_have_attribute("aria-valuenow", "10", timeout=60_000)
+    slider.focus()
+    for _ in range(3):
+        slider.press("ArrowRight")
+    expect(page).to_have_url(re.compile("kept=20(,|%2C)13"))
+    expect(page.get_by_text("31 % removed", exact=True)).to_be_visible()  # 15 of 48
+    other = new_page()
+    opened(other, page.url)
+    again = other.get_by_role("slider", name="Layer 1")
+    expect(again).to_have_attribute("aria-valuenow", "13", timeout=60_000)
