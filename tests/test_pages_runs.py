@@ -1,12 +1,10 @@
 """Runs: found again, filtered, compared, opened, measured again, exported, deleted."""
 
 import json
-import sqlite3
-from contextlib import closing
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from visitor import finish, open_page, said
+from visitor import copy_results, finish, open_page, said
 
 from llmrank import arena, settings
 from llmrank.arena import Entry
@@ -38,11 +36,7 @@ def measured(asked, tmp_path_factory):
 def entries(measured, database):
     """The four runs in a database of the test's own."""
     found, file = measured
-    with (
-        closing(sqlite3.connect(file)) as old,
-        closing(sqlite3.connect(database)) as new,
-    ):
-        old.backup(new)
+    copy_results(file, database)
     return found
 
 

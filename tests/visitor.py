@@ -1,6 +1,8 @@
 """What a visitor does on any page: open it by its link, wait, have the model read."""
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
@@ -41,3 +43,12 @@ def read(at: AppTest) -> AppTest:
 def said(at: AppTest) -> str:
     """Return what the page says in markdown."""
     return "\n".join(m.value for m in at.main.markdown)
+
+
+def copy_results(source: Path, target: Path) -> None:
+    """Fill a new database with what another holds, however it is being used."""
+    with (
+        closing(sqlite3.connect(source)) as old,
+        closing(sqlite3.connect(target)) as new,
+    ):
+        old.backup(new)
