@@ -111,11 +111,13 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     file = tmp_path / "results.sqlite3"
     monkeypatch.setenv("LLMRANK_DB", str(file))
-    cached.store.clear()
+    forget = (cached.store.clear, cached.glance.clear, cached.reports.clear)
+    for clear in forget:
+        clear()
     yield file
     monkeypatch.undo()
-    cached.store.clear()
-    cached.reports.clear()
+    for clear in forget:
+        clear()
 
 
 @pytest.fixture

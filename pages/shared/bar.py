@@ -7,7 +7,7 @@ from llmrank.allocation import Allocation, ByHand
 from llmrank.criteria import Criterion
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
-from llmrank.folders import named_path, results_file
+from llmrank.folders import named_path
 from llmrank.hf import BUILDING
 from llmrank.models import shape
 from llmrank.options import described, options
@@ -91,17 +91,17 @@ def _measured(e: Experiment) -> str:
 
 
 def _kept(e: Experiment) -> str:
-    """Say what Runs holds of these settings from before this app was started."""
-    unknown = "not measured yet with these settings"
-    if not results_file().is_file():
+    """Say what Runs holds of these settings: from a terminal, or before a restart."""
+    unknown, store = "not measured yet with these settings", cached.glance()
+    if store is None:
         return unknown
     try:
-        wanted = {"recipe": e.to_json(), "states": ("done",), "limit": 1}
-        found = next(iter(cached.store().runs(**wanted)), None)
+        kept = store.runs(recipe=e.to_json(), states=("done",), limit=1)
     except LLMRankError:
         return unknown  # Runs says what is wrong with its file
-    if found is None or found.perplexity is None:
+    if not kept or kept[0].perplexity is None:
         return unknown
+    (found,) = kept
     ratio = "" if found.ratio is None else f", {times_spread(found.ratio)} of dense"
     return (
         f"measured before, {time(found.finished)} UTC: perplexity "

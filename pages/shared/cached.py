@@ -5,8 +5,10 @@ from typing import Any
 import streamlit as st
 
 from llmrank import readings
+from llmrank.errors import LLMRankError
 from llmrank.experiment import Report
 from llmrank.ffn import ffns
+from llmrank.folders import results_file
 from llmrank.jobs import Worker
 from llmrank.lesson import Race
 from llmrank.memo import Memo
@@ -81,6 +83,20 @@ def lab(kind: str) -> Memo[Any]:  # noqa: ARG001 the key
 def store() -> Store:
     """The database of results; what it refuses at opening is not remembered."""
     return Store()
+
+
+@st.cache_resource(show_spinner=False, ttl=60)
+def glance() -> Store | None:
+    """The database for a look in passing; one that does not open is left for a minute.
+
+    Opening one that another process has locked takes seconds, too long for every page.
+    """
+    if not results_file().is_file():
+        return None
+    try:
+        return store()
+    except LLMRankError:
+        return None  # Runs and Arena say what is wrong with it
 
 
 @st.cache_resource(show_spinner=False)
