@@ -111,7 +111,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     file = tmp_path / "results.sqlite3"
     monkeypatch.setenv("LLMRANK_DB", str(file))
-    forget = (cached.store.clear, cached.glance.clear, cached.reports.clear)
+    forget = (cached.store.clear, cached.opening.clear, cached.reports.clear)
     for clear in forget:
         clear()
     yield file

@@ -581,7 +581,7 @@ def test_a_cell_that_fails_is_kept_with_its_reason_and_the_rest_goes_on(
     assert found[0].found is None
     said = forecast(spec, Stages(), store)
     assert (said.n_cells, said.n_missing, said.n_failed) == (4, 2, 2)
-    assert "2 of 4 cells to measure (2 failed before and would be tried again)" in (
+    assert "2 of 4 cells to measure (2 failed; another run tries again)" in (
         said.sentence
     )
     monkeypatch.undo()

@@ -175,7 +175,7 @@ def test_a_failed_cell_says_why_and_the_rest_is_there(opened, asked, monkeypatch
     failed = next(e for e in kept if e.run.state == "failed")
     at = opened(f"{CHOICE},arena.cell.{failed.run.id}")
     assert any(failed.run.reason in e.value.replace("\\", "") for e in at.main.error)
-    said_of_them = "2 of 6 cells to measure (2 failed before and would be tried again)"
+    said_of_them = "2 of 6 cells to measure (2 failed; another run tries again)"
     assert said_of_them in captions(at).replace("\\", "")
     assert at.button(key="run_arena").label == "Try the failed cells again"
     monkeypatch.setattr(Wanda, "layers", of_wanda)

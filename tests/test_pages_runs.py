@@ -13,6 +13,7 @@ from llmrank.spelling import number
 from llmrank.stages import Stages
 from llmrank.store import Store
 from llmrank.summary import times_spread
+from pages.shared import cached
 
 pytestmark = [
     pytest.mark.slow,
@@ -96,6 +97,18 @@ def test_what_was_measured_before_the_app_started_is_said_on_every_page(entries)
     assert bar.startswith("measured before, 20")
     at = open_page("pages/explore.py", **(link | {"seq_len": "32"}))
     assert "not measured yet with these settings" in [c.value for c in at.main.caption]
+
+
+def test_the_first_measurement_of_a_new_database_is_known_at_once(asked):
+    """The bar looked before there was a file; it looks again."""
+    at = opened(asked)
+    unknown = "not measured yet with these settings"
+    assert unknown in [c.value for c in at.main.caption]
+    e = settings.experiment(asked)
+    spec = arena.asked(e, ("llm-rank",), (0.5,), (0,), ("text", "latency"))
+    arena.run(spec, Store(), stages=cached.stages())
+    at.run()
+    assert any(c.value.startswith("measured before") for c in at.main.caption)
 
 
 def test_every_run_is_listed_the_newest_first(asked, entries):

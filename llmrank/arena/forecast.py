@@ -29,8 +29,8 @@ EARLIER = 20
 class Forecast:
     """The time of what is missing; `seconds` counts all but `not_counted`.
 
-    None where not even the reading of a text was measured here. Of what is missing,
-    `n_failed` cells failed before and are tried again.
+    None where not even the reading of a text was measured here. `n_failed` cells of
+    those missing were tried and failed.
     """
 
     seconds: float | None
@@ -46,7 +46,7 @@ class Forecast:
             return f"All {counted(self.n_cells, 'cell')} are measured."
         todo = f"{self.n_missing:,} of {counted(self.n_cells, 'cell')} to measure"
         if self.n_failed:
-            todo += f" ({self.n_failed:,} failed before and would be tried again)"
+            todo += f" ({self.n_failed:,} failed; another run tries again)"
         if self.seconds is None:
             return f"{todo}; how long that takes is known once a text was read here."
         without = f", not counted: {', '.join(self.not_counted)}"

@@ -117,7 +117,7 @@ class Store:
         states: Sequence[RunState] = (),
         limit: int | None = None,
     ) -> tuple[Run, ...]:
-        """List runs: an arena's in its order, else the newest first."""
+        """List runs, an arena's in its order or the newest first; `to_json` recipes."""
         wanted = select(*LIGHT)
         if arena is None:
             wanted = wanted.order_by(runs.c.created.desc(), runs.c.id)

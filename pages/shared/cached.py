@@ -85,14 +85,17 @@ def store() -> Store:
     return Store()
 
 
-@st.cache_resource(show_spinner=False, ttl=60)
 def glance() -> Store | None:
-    """The database for a look in passing; one that does not open is left for a minute.
+    """Return the database for a look in passing, or None: it is not made for that."""
+    return opening() if results_file().is_file() else None
+
+
+@st.cache_resource(show_spinner=False, ttl=60)
+def opening() -> Store | None:
+    """The database that is there; one that does not open is left alone for a minute.
 
     Opening one that another process has locked takes seconds, too long for every page.
     """
-    if not results_file().is_file():
-        return None
     try:
         return store()
     except LLMRankError:

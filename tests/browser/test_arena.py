@@ -79,9 +79,8 @@ def test_the_chart_fills_in_and_holds_what_the_database_holds(page, asked, datab
     assert "dense" in legend
     expect(page.locator(POINTS)).to_have_count(len(METHODS) * len(SPARSITIES) + 1)
     table = pd.read_csv(io.StringIO(downloaded(page, "CSV")))
+    assert len(table) == len(METHODS) * len(SPARSITIES)
     store = Store(database)
-    kept = {run.id: run for run in store.runs()}
-    assert set(table["run"]) == set(kept)
     for _, row in table.iterrows():
         text = store.comparison(row["run"]).pruned.text
         assert row["perplexity"] == pytest.approx(text.perplexity.value, rel=1e-12)
