@@ -14,6 +14,10 @@ TEST_SHARE = 0.2
 
 MIN_EXAMPLES = 20
 MAX_CLASSES = 100
+MAX_ROWS = 100_000
+MAX_FEATURES = 20_000
+MAX_VALUES = 60_000_000
+"""Numbers in all: the 70,000 pictures of MNIST, and all else in 2 GB of memory."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Examples:
     classes: tuple[str, ...]
     shape: Shape | None
     source: str
+    about: str = ""
+    """Of an own file: what was read and what was left out, in a line."""
 
     @property
     def d_in(self) -> int:
@@ -114,3 +120,10 @@ def check(y: Int[Tensor, " n"], classes: tuple[str, ...], source: str) -> None:
             f"{source} has class {rare[:40]!r} {int(counts.min())} times; each class "
             "needs 2 rows at least, one to train and one to test"
         )
+
+
+def too_large(name: str, has: str, most: str) -> LLMRankError:
+    """Say that a file is larger than is read."""
+    return LLMRankError(
+        f"{name} has {has} and at most {most} are read here; keep a sample of it"
+    )

@@ -1,12 +1,10 @@
 """Own data: a CSV of features and labels, or a .npz; refused with one sentence."""
 
-import io
-import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
@@ -14,20 +12,23 @@ from torch import Tensor
 
 from llmrank.errors import LLMRankError
 from llmrank.folders import cache_folder, kept_upload, named_path
-from llmrank.mlp.examples import MAX_CLASSES, Examples, Shape, check, split
+from llmrank.mlp import arrays, columns, labels, rows
+from llmrank.mlp.examples import (
+    Examples,
+    Shape,
+    check,
+    split,
+    too_large,
+)
+from llmrank.spelling import counted
 
 UPLOADED = "upload:"
 """Before the hash under which the app keeps a file: links name no folder."""
 
-SUFFIXES = (".csv", ".npz")
+SUFFIXES = (".csv", ".tsv", ".npz")
 MAX_BYTES = 200_000_000
-MAX_ROWS = 100_000
-MAX_FEATURES = 20_000
-MAX_VALUES = 100_000_000
 MAX_NUMBER = 1e30  # beyond, float32 overflows and the training ends in NaN
 TOO_LARGE = f"beyond ±{MAX_NUMBER:g} or infinite; give them in a larger unit"
-LABELS = ("label", "labels", "class", "target", "y")
-FEATURES = ("x", "features", "data", "images", "inputs")
 
 
 def keep(content: bytes, name: str) -> str:
@@ -65,7 +66,7 @@ def of_source(source: str, *, seed: int) -> Examples:
             "mnist-5k, a data set of the hub, or a .csv or .npz file"
         ) from error
     if n_bytes > MAX_BYTES:
-        raise _too_large(
+        raise too_large(
             path.name, f"{n_bytes / 1e6:,.0f} MB", f"{MAX_BYTES / 1e6:,.0f} MB"
         )
     return of_content(content, path.name, seed=seed)
@@ -87,8 +88,8 @@ def _suffix(name: str) -> str:
     found = Path(name).suffix.lower()
     if found not in SUFFIXES:
         raise LLMRankError(
-            f"{name[:80]!r} is neither a .csv nor a .npz file; one row per example "
-            "with its label, or arrays x and y, are read"
+            f"{name[:80]!r} is neither a .csv or .tsv nor a .npz file; one row per "
+            "example with its label, or arrays x and y, are read"
         )
     return found
 
@@ -97,127 +98,105 @@ def _folder() -> Path:
     return cache_folder() / "tables"
 
 
-def _too_large(name: str, has: str, most: str) -> LLMRankError:
-    return LLMRankError(
-        f"{name} has {has} and at most {most} are read here; keep a sample of it"
-    )
-
-
 def _csv(content: bytes, name: str, seed: int) -> Examples:
     """Read rows of numbers; the label is the column of that name, or the last."""
-    n_rows = content.count(b"\n")
-    if n_rows > MAX_ROWS + 1:  # told before they are parsed
-        raise _too_large(name, f"{n_rows:,} rows", f"{MAX_ROWS:,}")
-    try:
-        table = pd.read_csv(io.BytesIO(content), skipinitialspace=True)
-        if _is_headless(table):
-            table = pd.read_csv(
-                io.BytesIO(content), header=None, skipinitialspace=True
-            ).rename(columns=lambda n: f"column {n + 1}")
-    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise LLMRankError(
-            f"{name} is no CSV table ({str(error).strip()[:80]}); one row per example "
-            "with commas between its numbers is read"
-        ) from error
-    names = {str(c).strip().lower(): c for c in table.columns}
-    label = next((names[n] for n in LABELS if n in names), table.columns[-1])
-    features = table.drop(columns=label)
-    _check_table(features, table[label], name)
-    y, classes = _classes(table[label].to_numpy(), name)
-    x = torch.from_numpy(features.to_numpy(dtype=np.float64, copy=True))
-    check(y, classes, name)
-    return _standardised(
-        split(x.float(), y, classes, shape=None, source=name, seed=seed)
+    table = rows.read(content, name)
+    numbers, classes = labels.classes(labels.values(table), name)
+    check(numbers, classes, name)
+    unused = columns.left_out(table, numbers.numpy())
+    kept = [i for i in range(len(table.names)) if i not in unused]
+    _check_features(table, kept, name)
+    left = {table.shown[i]: why for i, why in sorted(unused.items())}
+    if unused:
+        table.numbers = table.numbers[:, kept]
+    x = torch.from_numpy(table.numbers)
+    found = split(x, numbers, classes, shape=None, source=name, seed=seed)
+    return replace(
+        _standardised(found),
+        about=_about(x, classes, left, f" in `{table.label[:40]}`", table.dialect.said),
     )
 
 
-def _is_headless(table: pd.DataFrame) -> bool:
-    """Whether the first row is numbers: pandas writes a second 1 as 1.1."""
-    return all(_is_number(str(c)) for c in table.columns)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _check_table(features: pd.DataFrame, labels: "pd.Series[Any]", name: str) -> None:
-    """Refuse text, missing values and what is no number.
+def _check_features(table: rows.Rows, kept: Sequence[int], name: str) -> None:
+    """Refuse text, numbers out of range, another label, and a table of nothing else.
 
     Raises:
         LLMRankError: naming the first column that is wrong.
     """
-    if features.shape[1] == 0:
-        raise LLMRankError(f"{name} has one column; features and a label are needed")
-    if features.shape[1] > MAX_FEATURES:
-        raise _too_large(name, f"{features.shape[1]:,} columns", f"{MAX_FEATURES:,}")
-    for column in (*features.columns, labels.name):
-        values = labels if column == labels.name else features[column]
-        if values.isna().any():
-            row = int(values.isna().to_numpy().argmax()) + 1
+    if not kept:
+        raise LLMRankError(
+            f"{name} has no feature: beside the label there are only indices, empty "
+            "columns or copies of the label"
+        )
+    for column in kept:
+        if column in table.words:
+            word = next(iter(table.words[column]))
+            raise rows.wordy(name, table.shown[column], word)
+        if table.names[column] and table.shown[column] == table.label:
             raise LLMRankError(
-                f"{name}: column {str(column)[:40]!r} lacks a value in row {row:,} "
-                f"({int(values.isna().sum()):,} in all); fill them in or leave the "
-                "rows out"
+                f"{name} has two different columns {table.label[:40]!r}; rename the "
+                "one that is not the label"
             )
-    for column in features.columns:
-        if not pd.api.types.is_numeric_dtype(features[column]):
-            bad = next(v for v in features[column] if not _is_number(str(v)))
-            raise LLMRankError(
-                f"{name}: column {str(column)[:40]!r} holds text ({str(bad)[:40]!r}); "
-                "features must be numbers, only the label may be text"
-            )
-    if not (np.abs(features.to_numpy(dtype=np.float64)) <= MAX_NUMBER).all():
-        raise LLMRankError(f"{name} holds numbers {TOO_LARGE}")
+    high, low = table.numbers.max(0)[kept], table.numbers.min(0)[kept]
+    beyond = (high > MAX_NUMBER) | (low < -MAX_NUMBER)
+    if beyond.any():
+        first = table.shown[kept[int(beyond.argmax())]]
+        raise LLMRankError(f"{name}: column {first[:40]!r} holds numbers {TOO_LARGE}")
+
+
+def _about(
+    x: Float[Tensor, "n d_in"],
+    classes: Sequence[str],
+    left: Mapping[str, str],
+    label: str = "",
+    dialect: str = "",
+) -> str:
+    """Say in a line what was read."""
+    n, d_in = x.shape
+    said = (
+        f"{counted(n, 'row')} × {counted(d_in, 'feature')}, {len(classes)} classes"
+        f"{label}"
+    )
+    if left:
+        names = [f"`{c[:40]}` ({why})" for c, why in list(left.items())[:5]]
+        more = [f"{len(left) - 5:,} more"] if len(left) > 5 else []
+        said += f"; left out: {', '.join([*names, *more])}"
+    return f"{said}; {dialect}" if dialect else said
 
 
 def _npz(content: bytes, name: str, seed: int) -> Examples:
     """Read arrays x and y; objects are pickles, and are never loaded."""
-    arrays = _arrays(content, name)
-    named = {n.lower(): a for n, a in arrays.items()}
-    x = next((named[n] for n in FEATURES if n in named), None)
-    y = next((named[n] for n in LABELS if n in named), None)
-    if x is None or y is None:
-        held = ", ".join(list(arrays)[:8]) or "nothing"
-        raise LLMRankError(
-            f"{name} must hold arrays x (examples) and y (labels); it holds "
-            f"{held[:120]}"
-        )
+    x, y = arrays.read(content, name)
     _check_arrays(x, y, name)
-    labels, classes = _classes(y, name)
+    numbers, classes = labels.classes(y, name)
+    check(numbers, classes, name)
     shape = _shape(x)
-    flat = torch.from_numpy(x.reshape(len(x), -1).astype(np.float32))
-    found = split(
-        _in_unit(flat, x.dtype) if shape else flat, labels, classes,
-        shape=shape, source=name, seed=seed,
-    )  # fmt: skip
-    return found if shape else _standardised(found)
+    if shape:
+        flat = torch.from_numpy(x.reshape(len(x), -1).astype(np.float32))
+        pictures = _in_unit(flat, x.dtype)
+        found = split(pictures, numbers, classes, shape=shape, source=name, seed=seed)
+        return replace(found, about=_about(flat, classes, {}))
+    flat, left = _features(x.reshape(len(x), -1), numbers.numpy(), name)
+    found = split(flat, numbers, classes, shape=None, source=name, seed=seed)
+    return replace(_standardised(found), about=_about(flat, classes, left))
 
 
-def _arrays(content: bytes, name: str) -> dict[str, NDArray[np.generic]]:
-    if not zipfile.is_zipfile(io.BytesIO(content)):
-        raise LLMRankError(f"{name} is no .npz file; write one with numpy.savez")
-    with zipfile.ZipFile(io.BytesIO(content)) as parts:
-        n_bytes = sum(part.file_size for part in parts.infolist())
-    if n_bytes > 8 * MAX_VALUES:  # told before they are unpacked
-        raise _too_large(
-            name, f"{n_bytes / 1e6:,.0f} MB", f"{8 * MAX_VALUES // 10**6} MB"
-        )
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            return {n: file[n] for n in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        if "pickle" in str(error):
-            raise LLMRankError(
-                f"{name} holds pickled objects, which can run any code and are never "
-                "loaded; save plain arrays of numbers with numpy.savez"
-            ) from error
+def _features(
+    x: NDArray[np.generic], y: Int[np.ndarray, " n"], name: str
+) -> tuple[Float[Tensor, "n d_in"], dict[str, str]]:
+    """Leave out what is no feature; columns of arrays have no names."""
+    unused = columns.copies(x, y)
+    if columns.is_count(x[:, 0]):
+        unused[0] = "an index"
+    kept = [i for i in range(x.shape[1]) if i not in unused]
+    if not kept:
         raise LLMRankError(
-            f"{name} is no .npz file ({str(error)[:80]}); write one with numpy.savez"
-        ) from error
+            f"{name} has no feature: x holds only indices or copies of the label"
+        )
+    left = {f"column {i + 1}": why for i, why in sorted(unused.items())}
+    return torch.from_numpy(
+        (x[:, kept] if unused else x).astype(np.float64, copy=False)
+    ), left
 
 
 def _check_arrays(x: NDArray[np.generic], y: NDArray[np.generic], name: str) -> None:
@@ -227,13 +206,9 @@ def _check_arrays(x: NDArray[np.generic], y: NDArray[np.generic], name: str) -> 
             f"[examples, height, width, channels] and y one label for each; got x "
             f"{list(x.shape)} and y {list(y.shape)}"
         )
-    if len(x) > MAX_ROWS:
-        raise _too_large(name, f"{len(x):,} rows", f"{MAX_ROWS:,}")
-    if x[0].size > MAX_FEATURES or x.size > MAX_VALUES:
-        raise _too_large(name, f"{x.size:,} numbers", f"{MAX_VALUES:,}")
     if x.dtype.kind not in "biuf":
         raise LLMRankError(f"{name}: x holds {x.dtype}; examples must be numbers")
-    if not (np.abs(x.astype(np.float64)) <= MAX_NUMBER).all():
+    if not (float(x.max()) <= MAX_NUMBER and float(x.min()) >= -MAX_NUMBER):
         raise LLMRankError(f"{name}: x holds missing (NaN) numbers or some {TOO_LARGE}")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise LLMRankError(f"{name}: y holds missing (NaN) or infinite labels")
@@ -258,30 +233,16 @@ def _in_unit(
     return (x - low) / (high - low if high > low else 1)
 
 
-def _classes(
-    labels: NDArray[np.generic], name: str
-) -> tuple[Int[Tensor, " n"], tuple[str, ...]]:
-    """Number the labels in their order: numbers by size, text by letters."""
-    values, numbers = np.unique(labels, return_inverse=True)
-    if labels.dtype.kind == "f" and len(values) > MAX_CLASSES:
-        raise LLMRankError(
-            f"{name}: the labels are {len(values):,} different numbers; an MLP lab "
-            f"takes classes, at most {MAX_CLASSES}"
-        )
-    said = [f"{v:g}" if isinstance(v, float) else str(v)[:24] for v in values.tolist()]
-    return torch.from_numpy(numbers.astype(np.int64)), tuple(said)
-
-
 def _standardised(data: Examples) -> Examples:
-    """Give each feature mean 0 and spread 1 over the training rows."""
-    mean = data.train_x.double().mean(0)
-    spread = data.train_x.double().std(0)
-    spread = torch.where(spread > 0, spread, 1.0)
+    """Give each feature mean 0 and spread 1 over the training rows.
+
+    A column of one value has no spread, but its rounding has.
+    """
+    mean, spread = data.train_x.mean(0), data.train_x.std(0)
+    varies = data.train_x.amax(0) > data.train_x.amin(0)
+    spread = torch.where(varies & (spread > 0), spread, 1.0)
 
     def scaled(x: Tensor) -> Tensor:
-        return ((x.double() - mean) / spread).float()
+        return x.sub_(mean).div_(spread).float()  # in place: x is nobody else's
 
-    return Examples(
-        scaled(data.train_x), data.train_y, scaled(data.test_x), data.test_y,
-        data.classes, data.shape, data.source,
-    )  # fmt: skip
+    return replace(data, train_x=scaled(data.train_x), test_x=scaled(data.test_x))
