@@ -145,7 +145,7 @@ def test_a_plain_sequential_of_twelve_layers_is_read_in_its_order(tmp_path):
         (
             {"a.weight": torch.ones(2, 3), "a.bias": torch.ones(3),
              "b.weight": torch.ones(2, 2)},
-            "2 neurons and 3 biases",
+            "2 neurons and biases of shape .3.",
         ),
     ],
 )  # fmt: skip

@@ -118,3 +118,41 @@ def test_files_that_are_not_what_is_expected_are_told(tmp_path, monkeypatch):
     write(tmp_path / "train-0.parquet", small, [0, 1, 2, 3])
     with pytest.raises(LLMRankError, match="train files are not what is expected"):
         mlp.examples(mlp.DataSpec("cifar-10"))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "labels"),
+    [
+        ([b"\x89PNG\r\n\x1a\n broken"] * 2, [0, 1]),
+        (None, [0, 10]),  # ten classes are 0 to 9
+        (None, [0, -1]),
+        (None, [0, None]),
+        (None, [0.0, 1.0]),
+        (None, ["cat", "dog"]),
+        (None, []),
+        ([None, None], [0, 1]),
+        ("no pictures", [0, 1]),
+        ("large", [0, 1]),
+    ],
+)
+def test_odd_columns_of_a_set_are_one_sentence(tmp_path, monkeypatch, pictures, labels):
+    monkeypatch.setattr(hubsets.hub, "fetch_data", lambda *_, **__: tmp_path)
+    good = png(np.zeros((32, 32, 3), dtype=np.uint8))
+    cells = [good] * len(labels)
+    if pictures == "large":
+        cells = [png(np.zeros((32, 4000), dtype=np.uint8))] * 2
+    elif pictures == "no pictures":
+        cells = [3, 4]
+    elif pictures:
+        cells = [{"bytes": p, "path": None} for p in pictures]
+    table = pa.table({"img": cells, "label": labels})
+    parquet.write_table(table, tmp_path / "train-0.parquet")
+    with pytest.raises(LLMRankError, match="train files are not what is expected"):
+        mlp.examples(mlp.DataSpec("cifar-10"))
+
+
+def test_a_damaged_parquet_file_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(hubsets.hub, "fetch_data", lambda *_, **__: tmp_path)
+    (tmp_path / "train-0.parquet").write_bytes(b"PAR1 not really PAR1")
+    with pytest.raises(LLMRankError, match="train files are not what is expected"):
+        mlp.examples(mlp.DataSpec("cifar-10"))

@@ -3,6 +3,7 @@
 import io
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ MAX_LABEL_BYTES = 1024  # of one label; numpy pads all to the longest
 BROKEN = (
     ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, SyntaxError,
     OverflowError, MemoryError, NotImplementedError,
-    zipfile.BadZipFile, zlib.error, struct.error,
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
 )  # fmt: skip
 """What zipfile and numpy raise at files that are damaged or made to harm."""
 
@@ -39,9 +40,10 @@ def read(content: bytes, name: str) -> tuple[NDArray[np.generic], NDArray[np.gen
             x, y = _chosen(members, name)
             return _array(file, x, name), _array(file, y, name)
     except BROKEN as error:
+        why = " ".join(str(error).split())[:80] or "damaged"
         raise LLMRankError(
-            f"{name} is no .npz file that can be read ({str(error)[:80] or 'damaged'});"
-            " write one with numpy.savez"
+            f"{name} is no .npz file that can be read ({why}); write one with "
+            "numpy.savez"
         ) from error
 
 

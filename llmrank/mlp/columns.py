@@ -64,8 +64,8 @@ def copies(x: Shaped[np.ndarray, "n d"], y: Int[np.ndarray, " n"]) -> dict[int, 
         part = x[start : start + step][:, followed]
         own = x[first][:, followed][of_class[start : start + step]]
         followed = followed[(part == own).all(0)]
-    found = {int(c): COPY for c in followed if n_values[c] == len(classes)}
-    return found | _indicators(x[first], followed[n_values[followed] == 2])
+    found = _indicators(x[first], followed[n_values[followed] == 2])
+    return found | {int(c): COPY for c in followed if n_values[c] == len(classes)}
 
 
 def _indicators(

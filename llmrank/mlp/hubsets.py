@@ -1,12 +1,15 @@
 """Image sets of the Hugging Face hub, read from their parquet files: data, no code."""
 
 import io
+import json
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pyarrow.parquet as parquet
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +17,7 @@ from torch import Tensor
 
 from llmrank import hub
 from llmrank.errors import LLMRankError
-from llmrank.mlp.examples import Examples, Shape
+from llmrank.mlp.examples import MAX_ROWS, Examples, Shape
 from llmrank.progress import Progress, silent, track
 
 
@@ -28,6 +31,12 @@ class HubSet:
     shape: Shape
     n_classes: int
 
+
+BROKEN = (
+    OSError, LookupError, TypeError, ValueError, SyntaxError, EOFError, OverflowError,
+    struct.error, pyarrow.ArrowException,
+)  # fmt: skip
+"""What pyarrow and PIL raise at files that are damaged; a broken PNG is bad syntax."""
 
 HUB_SETS = {
     "mnist": HubSet("ylecun/mnist", "image", "label", Shape(28, 28), 10),
@@ -68,11 +77,16 @@ def _read(
     labels: list[int] = []
     try:
         for file in files:
+            if parquet.read_metadata(file).num_rows > MAX_ROWS:
+                raise ValueError(f"more than {MAX_ROWS:,} rows")
             table = parquet.read_table(file, columns=[of.image, of.label])
             pictures += [row["bytes"] for row in table[of.image].to_pylist()]
             labels += table[of.label].to_pylist()
         x = _decoded(pictures, of.shape, f"Decoding {of.repository}, {part}", progress)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        allowed = range(of.n_classes)
+        if not labels or any(type(n) is not int or n not in allowed for n in labels):
+            raise ValueError(f"labels other than 0 to {of.n_classes - 1}")
+    except BROKEN as error:
         raise LLMRankError(
             f"{of.repository}'s {part} files are not what is expected "
             f"({str(error)[:80]}); remove its folder from the hub's cache and try again"
@@ -90,8 +104,13 @@ def _decoded(
     chunk = 2000
     for start in track(range(0, len(pictures), chunk), what, progress):
         for place, content in enumerate(pictures[start : start + chunk], start):
-            with Image.open(io.BytesIO(content)) as picture:
-                found[place] = np.asarray(picture.convert(mode)).reshape(-1)
+            try:
+                picture = Image.open(io.BytesIO(content))
+            except Image.DecompressionBombError as error:
+                raise ValueError(str(error)) from error
+            if picture.size != (shape.width, shape.height):  # before it is decoded
+                raise ValueError(f"a picture of {picture.size}")
+            found[place] = np.asarray(picture.convert(mode)).reshape(-1)
     return torch.from_numpy(found).float() / 255
 
 
@@ -100,10 +119,8 @@ def _names(folder: Path, of: HubSet) -> tuple[str, ...]:
     file = sorted(folder.rglob("test*.parquet"))[0]
     said = (parquet.read_schema(file).metadata or {}).get(b"huggingface", b"{}")
     try:
-        import json
-
         features = json.loads(said)["info"]["features"]
         names = tuple(str(n)[:24] for n in features[of.label]["names"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         names = ()
     return names if len(names) == of.n_classes else tuple(map(str, range(of.n_classes)))

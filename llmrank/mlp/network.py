@@ -2,10 +2,11 @@
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -27,7 +28,12 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 MAX_WEIGHTS = 50_000_000
-"""A network of more would not answer while one drags."""
+MAX_LAYERS = 50
+MAX_NEURONS = 8192
+"""A network of more, or of more in a hidden layer, would not answer while one drags."""
+
+FLOATS = ("F64", "F32", "F16", "BF16")
+"""Of safetensors' types those that weights are trained in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,20 +180,24 @@ def save_network(network: Network, path: str | Path) -> None:
         beside.write_bytes(as_bytes(network))
 
 
-def load_network(path: str | Path) -> Network:
+def load_network(path: str | Path, shown: str = "") -> Network:
     """Read a network from safetensors: the matrices in the order of their names.
 
     Any names that end in `weight` and `bias` will do, as `torch.nn.Sequential` gives
     them; the activation is in the file's metadata, relu where it says nothing.
 
+    Args:
+        path: of the file.
+        shown: what a refusal calls it, if not by its name.
+
     Raises:
         LLMRankError: no such file, no safetensors, or no chain of linear layers.
     """
-    shown = Path(path).name[:80]
+    shown = (shown or Path(path).name)[:80]
     try:
         with safe_open(named_path(path), framework="pt") as file:
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             said = (file.metadata() or {}).get("activation", "relu")
+            found = _parameters(file, shown)
     except (OSError, SafetensorError) as error:
         raise LLMRankError(
             f"{shown!r} cannot be read as safetensors ({str(error)[:80]}); pickles "
@@ -199,6 +209,36 @@ def load_network(path: str | Path) -> Network:
             f"{shown!r} names the activation {json.dumps(said)[:40]}; there are {known}"
         )
     return _chain(found, said, shown)
+
+
+def _parameters(file: Any, shown: str) -> dict[str, Tensor]:
+    """Read what is named weight or bias, if by its header it can be a network here."""
+    names = list(file.keys())
+    other = [n for n in names if not n.endswith(("weight", "bias"))]
+    if other:
+        raise LLMRankError(
+            f"{shown!r} holds {other[0][:60]!r} too, which is neither a weight nor a "
+            "bias; an MLP of linear layers alone is read"
+        )
+    if len(names) > 2 * MAX_LAYERS:
+        raise LLMRankError(
+            f"{shown!r} has {len(names):,} weights and biases by name; an MLP of at "
+            f"most {MAX_LAYERS} layers is allowed here"
+        )
+    heads = [file.get_slice(name) for name in names]
+    types = {head.get_dtype() for head in heads}.difference(FLOATS)
+    if types:
+        raise LLMRankError(
+            f"{shown!r} holds weights of type {', '.join(sorted(types))}; those of "
+            f"{', '.join(FLOATS)} are read"
+        )
+    n_params = sum(math.prod(head.get_shape()) for head in heads)
+    if n_params > MAX_WEIGHTS:
+        raise LLMRankError(
+            f"{shown!r} has {n_params:,} weights; at most {MAX_WEIGHTS:,} are allowed "
+            "here"
+        )
+    return {name: file.get_tensor(name) for name in names}
 
 
 def _chain(found: dict[str, Tensor], activation: ActivationName, shown: str) -> Network:
@@ -238,22 +278,22 @@ def check(network: Network, shown: str) -> None:
     for layer, values in enumerate(zip(network.weights, network.biases, strict=True)):
         if len(values[0]) != values[1].numel() or values[1].dim() != 1:
             raise LLMRankError(
-                f"{shown!r}: layer {layer} has {len(values[0])} neurons and "
-                f"{values[1].numel()} biases"
+                f"{shown!r}: layer {layer} has {len(values[0])} neurons and biases of "
+                f"shape {list(values[1].shape)}"
             )
         if not all(v.isfinite().all() for v in values):
             raise LLMRankError(
                 f"{shown!r}: layer {layer} holds NaN or infinite weights; a training "
                 "that diverged leaves such a file"
             )
-    if network.n_params > MAX_WEIGHTS:
+    if max(network.widths) > MAX_NEURONS:
         raise LLMRankError(
-            f"{shown!r} has {network.n_params:,} weights; at most {MAX_WEIGHTS:,} are "
-            "allowed here"
+            f"{shown!r} has a hidden layer of {max(network.widths):,} neurons; at most "
+            f"{MAX_NEURONS:,} are allowed here"
         )
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Order layers.10 after layers.9."""
     parts = name.split(".")
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
+    return [(int(p), "") if p.isdecimal() and len(p) < 10 else (-1, p) for p in parts]

@@ -55,7 +55,13 @@ def _kept(content: bytes, shown: str) -> str:
     digest = hashlib.sha256(content).hexdigest()[:16]
     if cached.lab(KEPT).peek(digest) is None:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / (Path(shown).name or "network")
-            path.write_bytes(content)
-            cached.lab(KEPT).put(digest, mlp.load_network(path))
+            path = Path(folder) / "network"  # no disk takes every name of an upload
+            try:
+                path.write_bytes(content)
+            except OSError as error:
+                raise LLMRankError(
+                    f"{shown[:80]} cannot be kept ({error.strerror}); free some "
+                    "space on the server"
+                ) from error
+            cached.lab(KEPT).put(digest, mlp.load_network(path, shown))
     return digest

@@ -120,22 +120,32 @@ def _data() -> DataSpec:
     if choice != OWN:
         return DataSpec(choice, seed)
     uploaded = st.file_uploader(
-        "CSV or .npz", type=["csv", "npz"], key="lab_table",
+        "CSV or .npz", type=["csv", "tsv", "npz"], key="lab_table",
         help="CSV: one row per example, numbers, the label in a column of that name or "
-        "the last. npz: arrays x and y; pictures as [examples, height, width]. Pickled "
-        "objects are refused.",
+        "the last; commas, semicolons or tabs between. npz: arrays x and y; pictures "
+        "as [examples, height, width]. Pickled objects are refused.",
     )  # fmt: skip
     if uploaded is not None:
-        try:
-            found = tables.keep(uploaded.getvalue(), uploaded.name)
-            cached.lab("names").put(found, uploaded.name)
-        except LLMRankError as error:
-            st.error(plain(str(error)))
-            found = ""
+        found, refusal = _kept(uploaded)
+        if refusal:
+            st.error(plain(refusal))
         state.view(f"{PAGE}.file", found or None)
     if not found:
         st.caption("No usable file yet: digits are shown until there is one.")
     return DataSpec(found or "digits", seed)
+
+
+def _kept(uploaded: Any) -> tuple[str, str]:
+    """Keep a file once, or say why not; a rerun of the page does not read it again."""
+    taken = st.session_state.get("lab_taken")
+    if taken is None or taken[0] != uploaded.file_id:
+        try:
+            found = (tables.keep(uploaded.getvalue(), uploaded.name), "")
+            cached.lab("names").put(found[0], uploaded.name)
+        except LLMRankError as error:
+            found = ("", str(error))
+        taken = st.session_state["lab_taken"] = (uploaded.file_id, *found)
+    return taken[1], taken[2]
 
 
 def _network() -> tuple[mlp.MLPSpec, str | None]:

@@ -29,6 +29,8 @@ def show(lab: Lab) -> mlp.Trained | None:
     running = is_running()
     with st.container(border=True):
         st.markdown(_about(lab, found))
+        if results.has_data(lab) and results.data(lab).about:
+            st.caption(plain(results.data(lab).about))
         if found is None and not running:
             if st.button("Train it", type="primary", key="lab_train"):
                 start(lab)
