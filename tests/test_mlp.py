@@ -3,6 +3,7 @@
 import itertools
 import math
 import statistics
+import struct
 from dataclasses import replace
 
 import networkx as nx
@@ -147,6 +148,25 @@ def test_a_plain_sequential_of_twelve_layers_is_read_in_its_order(tmp_path):
              "b.weight": torch.ones(2, 2)},
             "2 neurons and biases of shape .3.",
         ),
+        (
+            {"a.weight": torch.ones(2, 3), "a.running_mean": torch.ones(2),
+             "b.weight": torch.ones(2, 2)},
+            "'a.running_mean' too, which is neither a weight nor a bias",
+        ),
+        ({"a.weight": torch.ones(2, 3).long()}, "weights of type I64; those of F64"),
+        ({"a.weight": torch.ones(2, 3, dtype=torch.complex64)}, "type C64"),
+        ({"a.weight": torch.ones(2, 3).to(torch.float8_e4m3fn)}, "type F8_E4M3"),
+        (
+            {"a.weight": torch.full((2, 3), 1e300, dtype=torch.float64),
+             "b.weight": torch.ones(2, 2)},
+            "layer 0 holds NaN or infinite",
+        ),
+        (
+            {"a.weight": torch.ones(9000, 3), "b.weight": torch.ones(2, 9000)},
+            "hidden layer of 9,000 neurons; at most 8,192",
+        ),
+        ({f"{i}.weight": torch.ones(2, 2) for i in range(101)}, "101 weights and"),
+        ({"9" * 5000 + ".weight": torch.ones(2, 2)}, "is no MLP"),
     ],
 )  # fmt: skip
 def test_files_that_hold_no_mlp_are_refused(tmp_path, tensors, said):
@@ -155,6 +175,54 @@ def test_files_that_hold_no_mlp_are_refused(tmp_path, tensors, said):
     save_file(tensors, tmp_path / "net.safetensors")
     with pytest.raises(LLMRankError, match=said):
         mlp.load_network(tmp_path / "net.safetensors")
+
+
+def headed(text, size=None):
+    """A safetensors file of a header alone, which may lie about its length."""
+    return struct.pack("<Q", len(text) if size is None else size) + text
+
+
+TENSOR = b'{"a.weight":{"dtype":"F32","shape":%s,"data_offsets":[0,%d]}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        bytes(7),
+        headed(b"{}", 2**63),
+        headed(b"{}", 100_000_001),
+        headed(b"{}", 5000),
+        headed(b"{{{{"),
+        headed(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        headed(b'{"a.weight":Infinity}'),
+        headed(b"\xff" * 50),
+        headed(TENSOR % (b"[2,2]", 16)),
+        headed(TENSOR % (b"[1000000000000,1000000000000]", 16)) + bytes(16),
+        headed(TENSOR % (b"[-2,-2]", 16)) + bytes(16),
+        headed(TENSOR.replace(b"F32", b"X9") % (b"[2,2]", 16)) + bytes(16),
+    ],
+)
+def test_a_damaged_network_is_one_sentence_without_its_folder(tmp_path, content):
+    (tmp_path / "net").write_bytes(content)
+    with pytest.raises(LLMRankError, match="'mine' cannot be read as safetens") as told:
+        mlp.load_network(tmp_path / "net", "mine")
+    assert str(tmp_path) not in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "said"),
+    [(400_000_000, "100,000,000 weights; at most 50,"), (4_000_000_000, "4,000 MB")],
+)
+def test_a_large_network_is_refused_by_its_header(tmp_path, n_bytes, said):
+    """No tensor is read: the numbers are a hole in the file."""
+    text = TENSOR % (b"[%d,4]" % (n_bytes // 16), n_bytes)
+    with (tmp_path / "net").open("wb") as file:
+        file.write(headed(text))
+        file.truncate(len(headed(text)) + n_bytes)
+    with pytest.raises(LLMRankError, match=said):
+        mlp.load_network(tmp_path / "net")
 
 
 def test_a_pickle_is_never_loaded(tmp_path):

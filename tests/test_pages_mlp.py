@@ -1,11 +1,15 @@
 """The MLP lab page: by its link, trained, with own data, and what it refuses."""
 
+import re
+
+import hostile
 import numpy as np
 import pytest
 from safetensors.torch import save_file
 from visitor import finish, open_page, said
 
 from llmrank import mlp
+from llmrank.mlp import tables
 
 pytestmark = pytest.mark.slow  # each opens the app; together half a minute
 
@@ -85,12 +89,57 @@ def test_own_data_are_read_and_bad_ones_are_one_sentence(tmp_path, monkeypatch):
     at.get("file_uploader")[0].upload("mine.csv", content).run()
     assert not at.exception
     assert "**mine.csv** · 48 to train, 12 to test, 2 classes" in said(at)
+    read = "60 rows × 2 features, 2 classes in `label`"
+    assert read in [c.value.replace("\\", "") for c in at.main.caption]
     assert "2 → 12 → 8 → 2" in said(at)
     trained = train(at)
     assert not trained.exception
     at.get("file_uploader")[0].upload("bad.csv", b"a,label\n1,x\n2,y\n").run()
     assert not at.exception
     assert "at least 20 are needed" in at.sidebar.error[0].value.replace("\\", "")
+
+
+@pytest.fixture(scope="module")
+def own_file():
+    return open_page(PAGE, view=f"{VIEW},mlp.data.own file")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "underscore.csv", "many.csv", "quote.csv", "ragged.csv", "encrypted.npz",
+        "corrupt.npz", "directory.npz", "text.npz", "vast.npz", "minus.npz",
+    ],
+)  # fmt: skip
+def test_a_file_that_breaks_readers_is_one_sentence_on_the_page(own_file, name):
+    content, expected = hostile.SMALL[name]
+    own_file.get("file_uploader")[0].upload(name, content).run()
+    assert not own_file.exception
+    (error,) = own_file.sidebar.error
+    assert re.search(expected, error.value.replace("\\", ""))
+    assert "1,438 to train" in said(own_file)  # the digits
+
+
+def test_a_file_is_read_once_however_often_the_page_runs(own_file, monkeypatch):
+    calls = []
+    read = tables.keep
+    monkeypatch.setattr(tables, "keep", lambda *file: calls.append(file) or read(*file))
+    own_file.get("file_uploader")[0].upload("t.csv", hostile.TABLE.encode()).run()
+    own_file.run()
+    assert len(calls) == 1
+    assert "**t.csv** · 48 to train" in said(own_file)
+
+
+def test_a_wide_table_opens_and_is_trained(own_file):
+    """20,000 columns, as many as are allowed, in what an upload may have."""
+    row = ",".join(["1.5", "2"] * 10_000)
+    rows = [f"{row},{i % 2}" for i in range(100)]
+    head = ",".join(f"c{i}" for i in range(20_000))
+    content = "\n".join([f"{head},label", *rows]).encode()
+    own_file.get("file_uploader")[0].upload("wide.csv", content).run()
+    assert not own_file.exception
+    assert "20,000 → 12 → 8 → 2" in said(own_file)
+    assert not train(own_file).exception
 
 
 def test_a_link_names_no_file_of_the_server(tmp_path):
@@ -122,5 +171,9 @@ def test_a_loaded_network_is_shown_or_told_that_it_does_not_fit(tmp_path):
     broken = (tmp_path / "net.safetensors").read_bytes()
     at.get("file_uploader")[0].upload("net.safetensors", broken).run()
     assert "is no MLP" in at.sidebar.error[0].value
+    long = f"{'n' * 300}.safetensors"  # longer than any disk takes
+    at.get("file_uploader")[0].upload(long, b"\0" * 100).run()
+    assert not at.exception
+    assert "cannot be read as safetensors" in at.sidebar.error[0].value
     other = mlp.Network(found.weights[1:], found.biases[1:])
     assert other.sizes == (8, 10)

@@ -2,18 +2,10 @@
 
 from llmrank.mlp.criteria import AUTHORS, MLP_CRITERIA, MLPRank, criterion, score
 from llmrank.mlp.examples import Examples, Shape
+from llmrank.mlp.files import as_bytes, load_network, save_network
 from llmrank.mlp.graphs import ffns, graphs
 from llmrank.mlp.hubsets import HUB_SETS
-from llmrank.mlp.network import (
-    Network,
-    accuracy,
-    as_bytes,
-    cut,
-    load_network,
-    logits,
-    predictions,
-    save_network,
-)
+from llmrank.mlp.network import Network, accuracy, cut, logits, predictions
 from llmrank.mlp.neurons import Likes, likes
 from llmrank.mlp.pruning import Sweep, planned, prune, sweep
 from llmrank.mlp.recovery import Recovery, recover

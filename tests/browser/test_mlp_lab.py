@@ -2,6 +2,7 @@
 
 import re
 
+import hostile
 import pytest
 import torch
 from playwright.sync_api import Page, expect
@@ -150,3 +151,28 @@ def test_a_training_left_alone_goes_on_and_stop_ends_another(new_page):
     page.get_by_role("button", name="Stop").first.click()
     expect(page.get_by_text("was stopped after").first).to_be_visible(timeout=60_000)
     expect(page.get_by_role("button", name="Train it", exact=True)).to_be_enabled()
+
+
+def test_an_upload_is_one_sentence_or_one_line(new_page):
+    """Neither a traceback nor a folder of the server is shown, whatever is uploaded."""
+    page = new_page(viewport=NARROW)
+    page.goto("/mlp_lab?view=mlp.data.own%20file")
+    settle(page)
+    sidebar = page.get_by_test_id("stSidebar")
+    field = sidebar.locator("input[type=file]").first
+    for name in ("underscore.csv", "many.csv", "vast.npz", "encrypted.npz"):
+        content, said = hostile.SMALL[name]
+        field.set_input_files({"name": name, "mimeType": "", "buffer": content})
+        alert = sidebar.get_by_test_id("stAlert")
+        expect(alert).to_contain_text(re.compile(said))
+        assert "Traceback" not in page.content()
+        assert not re.search(r"/(home|root|tmp|work)/", alert.inner_text())
+    good = hostile.TABLE.replace("a,b", "Unnamed: 0,b", 1).encode()
+    field.set_input_files({"name": "good.csv", "mimeType": "", "buffer": good})
+    read = (
+        "60 rows × 1 feature, 2 classes in `label`; left out: `Unnamed: 0` (an index)"
+    )
+    expect(page.get_by_text(read)).to_be_visible()
+    expect(sidebar.get_by_test_id("stAlert")).to_have_count(0)
+    settle(page)
+    assert sideways(page) == []
