@@ -454,6 +454,20 @@ def test_progress_is_a_line_a_step_elsewhere(monkeypatch):
     assert log.getvalue() == "Loading ...\nCalibrating ...\n"
 
 
+def test_the_papers_experiment_says_what_it_reads_of_an_own_file(tmp_path):
+    path = tmp_path / "mine.csv"
+    rows = [f"{i},{i % 7},{i % 2}" for i in range(60)]
+    path.write_text("\n".join([",a,label", *rows]), "utf-8")
+    small = ("mlp", "--networks", "8", "--seeds", 1, "--epochs", 1, "--sets")
+    ran = command(*small, path)
+    assert ran.status == 0
+    assert "60 rows × 1 feature, 2 classes in `label`; left out: `column 1`" in ran.err
+    path.write_text("a,label\n", "utf-8")
+    ran = command(*small, path)
+    assert ran.status == 2
+    assert "mine.csv has 0 rows" in ran.err
+
+
 def test_the_papers_experiment_gives_its_figure_table_and_record(tmp_path):
     small = ("mlp", "--sets", "digits", "--networks", "8", "--seeds", 1, "--epochs", 1)
     names = {"figure": "kept.html", "csv": "kept.csv", "json": "kept.json"}

@@ -42,6 +42,7 @@ def mlp_command(options: argparse.Namespace) -> None:
     for target in (options.json, options.csv, options.figure):
         check_new_file(target)
     spec, training, ranked, data_seed = _specs(options)
+    _announce_files(spec.sets, data_seed)
     bar, start = ProgressBar(), time.monotonic()
     try:
         points = mlp.retention(
@@ -56,6 +57,16 @@ def mlp_command(options: argparse.Namespace) -> None:
     text = f"{of_summary(points)}\n\n{of_gains(points, spec)}"
     plain = record(points, spec, training, ranked, data_seed)
     give(plain, options.json, text)
+
+
+def _announce_files(sets: str, data_seed: int) -> None:
+    """Say what is read of each own file, and what is left out, before any training."""
+    from llmrank import mlp
+
+    for name in filter(None, map(str.strip, sets.split(","))):
+        if name not in mlp.TITLES:
+            about = mlp.examples(mlp.DataSpec(name, data_seed)).about
+            print(f"{name}: {about}", file=sys.stderr)
 
 
 def _page(summary: Any) -> str:
