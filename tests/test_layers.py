@@ -14,8 +14,8 @@ PACKAGE = Path(llmrank.__file__).parent
 MAX_LINES = 300
 
 ORDER = (
-    "errors", "progress", "spelling", "options", "registry", "families", "folders",
-    "hub", "hf", "memo", "ffn",
+    "errors", "progress", "spelling", "options", "registry", "families", "owners",
+    "durable", "folders", "hub", "hf", "memo", "ffn",
     "sources", "models", "corpora", "calibration", "gradients", "walk", "moments",
     "graph", "centrality", "planes", "compressibility", "criteria", "allocation",
     "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "export",
