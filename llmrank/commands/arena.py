@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from llmrank.commands.screen import ProgressBar, check_new_file, write
+from llmrank.commands.screen import ProgressBar, check_new_file, each_of, write
 from llmrank.commands.wanted import wanted_experiment
 from llmrank.errors import LLMRankError, OptionError
 from llmrank.folders import named_path
@@ -175,10 +175,12 @@ def _finish(found: Sequence[Any], spec: Any, options: argparse.Namespace) -> Non
     if not any(e.found for e in found):
         why = next((e.run.reason for e in found if e.run.reason), "nothing was done")
         raise LLMRankError(f"no cell could be measured; the first says: {why}")
-    print(_ahead(found, spec))
     table = as_table(found)
-    write(options.csv, lambda: table.to_csv(index=False))
-    write(options.latex, lambda: latex(table))
+    each_of(
+        lambda: print(_ahead(found, spec)),
+        lambda: write(options.csv, lambda: table.to_csv(index=False)),
+        lambda: write(options.latex, lambda: latex(table)),
+    )
 
 
 def _ahead(found: Sequence[Any], spec: Any) -> str:

@@ -22,10 +22,11 @@ def methods_command(options: argparse.Namespace) -> None:  # noqa: ARG001
 
 
 def prepare_command(options: argparse.Namespace) -> None:  # noqa: ARG001
-    """Convert the embedded model once, so that the app starts with it at once."""
+    """Convert the embedded model once, or again where its copy is damaged."""
+    from llmrank.embedded import is_whole
     from llmrank.sources import demo_folder
 
     bar = ProgressBar()
-    folder = demo_folder(progress=bar)
+    folder = demo_folder(check=is_whole, progress=bar)
     bar.clear()
     print(f"the embedded model is ready in {folder}")

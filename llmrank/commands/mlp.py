@@ -5,7 +5,7 @@ import sys
 import time
 from typing import Any
 
-from llmrank.commands.screen import ProgressBar, check_new_file, give, write
+from llmrank.commands.screen import ProgressBar, check_new_file, each_of, give, write
 
 OPTIONS = ("retention", "training", "ranked")
 
@@ -52,11 +52,13 @@ def mlp_command(options: argparse.Namespace) -> None:
         bar.clear()
     seconds = time.monotonic() - start
     print(f"{len(points):,} points in {seconds:.0f} s", file=sys.stderr)
-    write(options.csv, lambda: as_table(points).to_csv(index=False))
-    write(options.figure, lambda: _page(mlp.summary(points)))
     text = f"{of_summary(points)}\n\n{of_gains(points, spec)}"
     plain = record(points, spec, training, ranked, data_seed)
-    give(plain, options.json, text)
+    each_of(
+        lambda: write(options.csv, lambda: as_table(points).to_csv(index=False)),
+        lambda: write(options.figure, lambda: _page(mlp.summary(points))),
+        lambda: give(plain, options.json, text),
+    )
 
 
 def _announce_files(sets: str, data_seed: int) -> None:

@@ -4,8 +4,10 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
+from llmrank.commands.output import ESCAPED
 from llmrank.errors import LLMRankError
 from llmrank.folders import check_file_target, named_path, written_file
 
@@ -54,10 +56,22 @@ def check_new_file(target: str | None) -> None:
 
 
 def give(plain: dict[str, Any], target: str | None, text: str) -> None:
-    """Print the text, or the JSON; a file takes its name only when it is whole."""
-    write(target, lambda: json.dumps(finite(plain), indent=1, ensure_ascii=False))
-    if target != "-":
-        print(text)
+    """Print the text, or the JSON; a file takes its name only when it is whole.
+
+    A file that cannot be written takes nothing from what is printed.
+    """
+    try:
+        write(target, lambda: json.dumps(finite(plain), indent=1, ensure_ascii=False))
+    finally:
+        if target != "-":
+            print(text)
+
+
+def each_of(*writes: Callable[[], None]) -> None:
+    """Write one after the other; one that fails keeps none of the others from it."""
+    with ExitStack() as stack:
+        for one in reversed(writes):
+            stack.callback(one)
 
 
 def write(target: str | None, content: Callable[[], str]) -> None:
@@ -66,7 +80,7 @@ def write(target: str | None, content: Callable[[], str]) -> None:
         print(content())
     elif target is not None:
         with written_file(named_path(target)) as beside:
-            beside.write_text(content(), "utf-8")
+            beside.write_text(content(), "utf-8", errors=ESCAPED)
 
 
 def finite(value: Any) -> Any:

@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from llmrank.commands.screen import ProgressBar, announce, check_new_file, give
+from llmrank.commands.screen import ProgressBar, announce, check_new_file, each_of, give
 from llmrank.commands.wanted import wanted_experiment
 from llmrank.errors import LLMRankError
 from llmrank.folders import check_export_target, check_file_target, named_path
@@ -13,7 +13,7 @@ from llmrank.folders import check_export_target, check_file_target, named_path
 
 def run_command(options: argparse.Namespace) -> None:
     """Do the whole job and print what it measured."""
-    from llmrank import experiment, export, targets
+    from llmrank import experiment, targets
     from llmrank.stages import Stages
     from llmrank.summary import table
 
@@ -28,7 +28,17 @@ def run_command(options: argparse.Namespace) -> None:
         wanted = _solved(wanted, target, stages, bar)
     report = experiment.run(wanted, stages=stages, progress=bar)
     bar.clear()
-    give(report.to_json(), options.json, table(report.comparison))
+    each_of(
+        lambda: give(report.to_json(), options.json, table(report.comparison)),
+        lambda: _export(wanted, stages, options, bar),
+    )
+
+
+def _export(
+    wanted: Any, stages: Any, options: argparse.Namespace, bar: ProgressBar
+) -> None:
+    from llmrank import export
+
     if options.export:
         saved = export.save(
             stages.pruned(wanted.stage_specs),

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from llmrank.folders import searches_folder, written_file
+from llmrank.folders import keep_in, searches_folder, written_file
 from llmrank.sensitivity import Searched
 from llmrank.stages.specs import StageSpecs
 
@@ -25,6 +25,6 @@ class SearchFile:
 
     def write(self, found: Searched) -> None:
         """Keep the search so far, whole or not at all."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        keep_in(self._path.parent, "the search")
         with written_file(self._path) as beside:
             beside.write_text(json.dumps(found.to_json()), "utf-8")

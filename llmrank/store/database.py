@@ -13,6 +13,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from llmrank.durable import make_folder, sync
 from llmrank.errors import LLMRankError
 from llmrank.folders import named_path, results_file
 from llmrank.store import schema
@@ -86,6 +87,7 @@ class Database:
             check_same_thread=False,
         )
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")  # some are built with less
         return connection
 
     @property
@@ -159,7 +161,7 @@ def _check_place(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise LLMRankError(f"{path} is no file; name a file with LLMRANK_DB")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise LLMRankError(
             f"{path.parent} cannot be made ({error.strerror}); "
@@ -190,6 +192,7 @@ def _moved_aside(path: Path) -> str:
             part = path.with_name(path.name + ending)
             if part.exists():
                 part.replace(aside.with_name(aside.name + ending))
+        sync(path.parent)
     except OSError as error:
         raise LLMRankError(
             f"{path} is damaged and cannot be moved aside ({error.strerror}); "

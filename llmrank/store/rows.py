@@ -9,8 +9,8 @@ from sqlalchemy import Delete, Integer, Select, cast, delete, func, select
 
 from llmrank.comparison import Comparison
 from llmrank.evaluation import Estimate
+from llmrank.owners import Owner, this_process
 from llmrank.store.codec import plain
-from llmrank.store.owners import Owner, this_process
 from llmrank.store.records import Arena, Cell, Origin, Run, fingerprint
 from llmrank.store.schema import arenas, cells, runs
 

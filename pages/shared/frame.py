@@ -5,6 +5,10 @@ from typing import Literal
 
 import streamlit as st
 
+from pages.shared.assets import ASSETS
+
+LOGO = str(ASSETS / "logo.svg")
+
 PAGES = {
     "Experiment": {
         "Overview": "app.py",
@@ -76,10 +80,8 @@ def _presents(title: str) -> bool:
 
 
 def _head(title: str, question: str, sidebar: Sidebar, *, bare: bool = False) -> None:
-    st.set_page_config(
-        f"{title} · LLM-Rank Explorer", "assets/logo.svg", "wide", sidebar
-    )
-    st.logo("assets/logo.svg", size="large")
+    st.set_page_config(f"{title} · LLM-Rank Explorer", LOGO, "wide", sidebar)
+    st.logo(LOGO, size="large")
     if not bare:
         _links()
         st.header(question, anchor=False)

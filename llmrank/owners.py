@@ -1,11 +1,9 @@
-"""Who works on a run: a process, told apart from a later one with the same number."""
+"""Whose work it is: a process, told apart from a later one with the same number."""
 
 import functools
 import os
 import platform
 from dataclasses import dataclass
-
-import psutil
 
 START_TOLERANCE_S = 5.0
 """The clock that start times are counted from may be set a little meanwhile."""
@@ -28,6 +26,8 @@ class Owner:
         """
         if self.host != platform.node():
             return False
+        import psutil
+
         try:
             process = psutil.Process(self.pid)
             if process.status() == psutil.STATUS_ZOMBIE:
@@ -35,6 +35,8 @@ class Owner:
             return abs(process.create_time() - self.started) < START_TOLERANCE_S
         except psutil.NoSuchProcess:
             return False
+        except psutil.AccessDenied:  # somebody else's
+            return True
 
 
 def this_process() -> Owner:
@@ -44,4 +46,6 @@ def this_process() -> Owner:
 
 @functools.cache
 def _owner(pid: int) -> Owner:
+    import psutil
+
     return Owner(platform.node(), pid, psutil.Process(pid).create_time())
