@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from llmrank.doors import check_hub
 from llmrank.errors import LLMRankError
 from llmrank.families import family_of
 from llmrank.folders import child_environment
@@ -76,7 +77,8 @@ def fetch_data(name: str, *, progress: Progress = silent) -> Path:
 
 
 def _asked(name: str, wanted: list[str], progress: Progress) -> dict[str, Any]:
-    """Have the child fetch; return its last word."""
+    """Have the child fetch; return its last word. Here it is seen to that it may."""
+    check_hub()
     command = [sys.executable, "-m", "llmrank.hub", name, *wanted]
     with tempfile.TemporaryDirectory() as folder:
         heard = Path(folder) / "heard"

@@ -11,6 +11,7 @@ from llmrank.mlp.network import (
     cut,
     load_network,
     logits,
+    network_of,
     predictions,
     save_network,
 )
@@ -26,7 +27,7 @@ from llmrank.mlp.retention import (
     summary,
 )
 from llmrank.mlp.robustness import Shaken, brittleness, corrupt, shake
-from llmrank.mlp.sources import EMBEDDED, TITLES, DataSpec, examples
+from llmrank.mlp.sources import EMBEDDED, TITLES, DataSpec, check_open, examples
 from llmrank.mlp.training import Epoch, MLPSpec, Trained, train
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "accuracy",
     "as_bytes",
     "brittleness",
+    "check_open",
     "corrupt",
     "criterion",
     "cut",
@@ -63,6 +65,7 @@ __all__ = [
     "likes",
     "load_network",
     "logits",
+    "network_of",
     "planned",
     "predictions",
     "prune",

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
+from llmrank.doors import check_own_file
 from llmrank.errors import LLMRankError
 from llmrank.folders import named_path, written_file
 
@@ -181,11 +183,28 @@ def load_network(path: str | Path) -> Network:
     them; the activation is in the file's metadata, relu where it says nothing.
 
     Raises:
-        LLMRankError: no such file, no safetensors, or no chain of linear layers.
+        LLMRankError: no such file, no safetensors, no chain of linear layers, or a file
+            that a stranger names.
     """
-    shown = Path(path).name[:80]
+    check_own_file(path)
+    return _read(named_path(path), Path(path).name[:80])
+
+
+def network_of(content: bytes, name: str) -> Network:
+    """Read a network from the content of a file of that name; see `load_network`.
+
+    Raises:
+        LLMRankError: no safetensors, or no chain of linear layers.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network"
+        path.write_bytes(content)
+        return _read(path, name[:80])
+
+
+def _read(path: Path, shown: str) -> Network:
     try:
-        with safe_open(named_path(path), framework="pt") as file:
+        with safe_open(path, framework="pt") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             said = (file.metadata() or {}).get("activation", "relu")
     except (OSError, SafetensorError) as error:

@@ -12,12 +12,10 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llmrank import doors, uploads
 from llmrank.errors import LLMRankError
-from llmrank.folders import cache_folder, kept_upload, named_path
+from llmrank.folders import named_path
 from llmrank.mlp.examples import MAX_CLASSES, Examples, Shape, check, split
-
-UPLOADED = "upload:"
-"""Before the hash under which the app keeps a file: links name no folder."""
 
 SUFFIXES = (".csv", ".npz")
 MAX_BYTES = 200_000_000
@@ -38,7 +36,7 @@ def keep(content: bytes, name: str) -> str:
     """
     suffix = _suffix(name)
     of_content(content, name, seed=0)
-    return UPLOADED + kept_upload(content, name, _folder(), suffix)
+    return uploads.keep(content, name, suffix)
 
 
 def of_source(source: str, *, seed: int) -> Examples:
@@ -47,14 +45,10 @@ def of_source(source: str, *, seed: int) -> Examples:
     Raises:
         LLMRankError: no such file, too large, or no usable table.
     """
+    if uploads.is_upload(source):
+        return of_content(uploads.content(source), _named(source), seed=seed)
+    doors.check_own_file(source)
     path = named_path(source)
-    if source.startswith(UPLOADED):
-        name = source.removeprefix(UPLOADED)
-        if not name.replace(".", "").isalnum():
-            raise LLMRankError(
-                f"{source[:80]!r} names no uploaded file; upload it anew"
-            )
-        path = _folder() / name
     try:
         n_bytes = path.stat().st_size
         if n_bytes <= MAX_BYTES:
@@ -93,8 +87,8 @@ def _suffix(name: str) -> str:
     return found
 
 
-def _folder() -> Path:
-    return cache_folder() / "tables"
+def _named(source: str) -> str:
+    return f"the uploaded table{Path(source).suffix}"
 
 
 def _too_large(name: str, has: str, most: str) -> LLMRankError:

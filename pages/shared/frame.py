@@ -5,6 +5,7 @@ from typing import Literal
 
 import streamlit as st
 
+from pages.shared import access
 from pages.shared.visitors import visitor_id
 
 PAGES = {
@@ -37,6 +38,7 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
         from pages.shared import bar, controls, jobs, panels, state, words
 
+    access.asker()  # a tab more of its browser: its uploads stay as long
     state.chosen()
     controls.sidebar(without)
     with panels.panel():
@@ -65,6 +67,7 @@ def classroom(title: str, question: str, *, sidebar: str = "") -> None:
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
         from pages.shared import jobs, panels, state
 
+    access.asker()
     with panels.panel():
         state.write_link(state.current(), **jobs.link())
 
