@@ -81,7 +81,7 @@ def check_export_target(folder: Path) -> None:
             )
         if target.is_mount() or target == Path.cwd():
             raise LLMRankError(f"{folder} is in use itself; name a new folder in it")
-    _check_writable(next(p for p in target.parents if p.exists()))
+    _check_writable(next(p for p in target.parents if p.exists()), folder)
 
 
 def check_file_target(path: Path) -> None:
@@ -97,16 +97,20 @@ def check_file_target(path: Path) -> None:
         raise LLMRankError(f"{path} is a device; name a file")
     if not target.parent.is_dir():
         raise LLMRankError(f"the folder of {path} does not exist; make it first")
-    _check_writable(target.parent)
+    _check_writable(target.parent, path)
 
 
-def _check_writable(folder: Path) -> None:
-    """Try it: permissions alone do not tell (read-only disks, root, /proc)."""
+def _check_writable(folder: Path, named: Path) -> None:
+    """Try it: permissions alone do not tell (read-only disks, root, /proc).
+
+    What is told is the name that was given, not where its links lead.
+    """
     try:
         Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder)).rmdir()
     except OSError as error:
         raise LLMRankError(
-            f"{folder} cannot be written to ({error.strerror}); name another folder"
+            f"the folder of {named} cannot be written to ({error.strerror}); "
+            "name another one"
         ) from error
 
 

@@ -46,13 +46,13 @@ def keep(content: bytes, name: str, suffix: str = "") -> str:
             _make_room(len(content), name, folder)
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            except OSError as error:
+                with written_file(path) as part:
+                    part.write_bytes(content)
+            except (OSError, LLMRankError) as error:  # it would name the folder
                 raise LLMRankError(
-                    f"{name} cannot be kept ({error.strerror}); whoever runs the "
-                    "server can set LLMRANK_CACHE"
+                    f"{name} cannot be kept: the server's disk refuses it; whoever "
+                    "runs the server can free some space or set LLMRANK_CACHE"
                 ) from error
-            with written_file(path) as part:
-                part.write_bytes(content)
     return UPLOADED + path.name
 
 

@@ -1,6 +1,7 @@
 """What is opened for whom, at the place where it is opened."""
 
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,29 @@ def test_an_empty_variable_is_not_set(monkeypatch):
     monkeypatch.setenv("LLMRANK_MODEL_DIRS", f"/srv{os.pathsep}~/models")
     home = Path("~/models").expanduser().resolve()
     assert allowed_roots() == (Path("/srv").resolve(), home)
+
+
+@pytest.mark.parametrize(
+    ("told", "address", "shared"),
+    [("1", "127.0.0.1", True), ("0", "127.0.0.1", False), ("", "::1", False),
+     ("false", "localhost", False), ("0", "0.0.0.0", True), ("", None, True)],
+)  # fmt: skip
+def test_who_shares_a_server_says_so_or_its_address_does(
+    monkeypatch, told, address, shared
+):
+    from pages.shared import access
+
+    monkeypatch.setenv("LLMRANK_SHARED", told)
+    monkeypatch.setattr(access.st, "get_option", {"server.address": address}.get)
+    assert access.is_shared() is shared
+    assert doors.asker() == Asker(stranger=shared)  # no page runs in this thread
+
+
+def test_the_server_answers_to_this_machines_names_and_tells_no_traceback():
+    root = Path(__file__).parents[1]
+    told = tomllib.loads((root / ".streamlit" / "config.toml").read_text("utf-8"))
+    assert set(told["server"]["allowedHosts"]) == {"127.0.0.1", "localhost", "::1"}
+    assert told["client"]["showErrorDetails"] == "none"
 
 
 # Paths

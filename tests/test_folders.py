@@ -100,7 +100,16 @@ def test_a_place_below_a_file_is_refused(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc takes no folders")
 def test_a_place_that_cannot_be_written_is_refused_even_for_root():
     for check in (check_export_target, check_file_target):
-        assert refusal(check, Path("/proc/new")).startswith("/proc cannot be written")
+        said = refusal(check, Path("/proc/new"))
+        assert said.startswith("the folder of /proc/new cannot be written to (")
+
+
+def test_a_refusal_tells_not_where_a_link_leads(tmp_path):
+    if not Path("/proc/self").exists():
+        pytest.skip("/proc takes no folders")
+    (tmp_path / "link").symlink_to("/proc")
+    for check in (check_export_target, check_file_target):
+        assert "/proc" not in refusal(check, tmp_path / "link" / "new")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

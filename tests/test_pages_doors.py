@@ -154,10 +154,31 @@ def test_an_arenas_method_reads_no_file_of_the_server(visit, tmp_path):
     assert not told
 
 
-def test_the_copy_of_the_server_is_let_go_and_what_is_refused_stays_said(visit, cache):
+def test_anothers_arena_is_shown_without_its_text(visit):
+    view = "arena.methods.wanda,arena.sparsities.50 %25,arena.measures.text"
+    mine = give(visit("pages/arena.py", view=view))
+    mine.button(key="run_arena").click().run()
+    mine = finish(mine, "arena", state="done")
+    assert not mine.exception
+    assert "another visitor" not in everything(mine)
+    (found,) = Store().arenas()
+    assert SHA in json.dumps(found.description)
+    other = visit("pages/arena.py", view=f"arena.id.{found.id}")
+    assert not other.exception
+    assert "wanda" in everything(other)
+    assert SHA not in everything(other)
+
+
+def test_streamlits_copy_is_let_go_and_what_is_refused_is_said(
+    visit, cache, monkeypatch
+):
+    gone = []
+    kind = "streamlit.runtime.memory_uploaded_file_manager.MemoryUploadedFileManager"
+    monkeypatch.setattr(f"{kind}.remove_file", lambda *about: gone.append(about[1:]))
     at = visit()
     at.get("file_uploader")[0].upload("bad.txt", b"caf\xe9").run()
     assert not at.exception
+    assert len(gone) == 1
     assert "bad.txt is not UTF-8" in at.sidebar.error[0].value.replace("\\", "")
     assert not list(cache.rglob("*"))
 

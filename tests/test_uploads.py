@@ -69,6 +69,14 @@ def test_a_damaged_upload_is_not_read_and_is_written_again(folder, damaged):
         assert corpora.text(source, "evaluation").content == "a secret"
 
 
+def test_a_disk_that_refuses_tells_no_path(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "file"))
+    with pytest.raises(LLMRankError, match="cannot be kept: the server") as caught:
+        kept(b"a secret")
+    assert str(tmp_path) not in str(caught.value)
+
+
 def test_a_visitors_uploads_are_bounded_and_the_oldest_makes_room(folder, monkeypatch):
     monkeypatch.setattr(uploads, "MOST_BYTES", 300)
     theirs = kept(b"t" * 100, B)
