@@ -72,7 +72,12 @@ def uploader(
 def named(source: str) -> str:
     """Return how an upload was called where it came from, told to its visitor alone."""
     found = st.session_state.get(_NAMES, {}).get(source)
-    return str(found or uploads.masked(source))
+    if found is not None:
+        return str(found)
+    own = uploads.masked(source)
+    if not own.startswith(uploads.UPLOADED):
+        return own
+    return f"your upload {own.removeprefix(uploads.UPLOADED)[:8]}"
 
 
 def _let_go(uploaded: UploadedFile) -> None:
