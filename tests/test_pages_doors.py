@@ -12,7 +12,7 @@ from llmrank import corpora, doors, uploads
 from llmrank.errors import LLMRankError
 from llmrank.readings import runs as readings
 from llmrank.store import Store
-from pages.shared import cached
+from pages.shared import cached, visitors
 from pages.shared import uploads as held
 
 pytestmark = [
@@ -167,6 +167,27 @@ def test_anothers_arena_is_shown_without_its_text(visit):
     assert not other.exception
     assert "wanda" in everything(other)
     assert SHA not in everything(other)
+
+
+def test_uploads_go_when_the_last_tab_of_their_browser_has_gone(
+    visit, cache, monkeypatch
+):
+    monkeypatch.setattr("pages.shared.jobs.owner", lambda: "one browser")
+    hall, tabs = visitors.visitors(), [give(visit()), visit("pages/prune.py")]
+    here = {at.session_state["visitor"] for at in tabs}
+    assert list(cache.rglob(SHA))
+    late = hall._clock() + visitors.GRACE_S + 1
+    for at in tabs:
+        assert list(cache.rglob(SHA))
+        gone = at.session_state["visitor"]
+        with monkeypatch.context() as closed:
+            closed.setattr(hall, "_seen_s", {gone: 0.0})
+            closed.setattr(hall, "_connected", lambda _: False)
+            closed.setattr(hall, "_clock", lambda: late)
+            hall.look()
+        assert not visitors.alive(gone)
+    assert not list(cache.rglob("*"))
+    assert not any(visitors.alive(v) for v in here)
 
 
 def test_streamlits_copy_is_let_go_and_what_is_refused_is_said(
