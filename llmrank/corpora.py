@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from llmrank import doors, uploads
 from llmrank.errors import LLMRankError
-from llmrank.folders import kept_upload, named_path, texts_folder
+from llmrank.folders import named_path
 from llmrank.models import LanguageModel
 
 Split = Literal["calibration", "evaluation", "questions"]
@@ -21,9 +22,6 @@ EMBEDDED = "embedded"
 SITUATIONS = "situations"
 """Everyday situations and questions about them (Social IQa): text of another kind than
 the passages, which no task asks and no evaluation reads."""
-
-UPLOADED = "upload:"
-"""Before the hash under which the app keeps a text: links name no folder."""
 
 MAX_TEXT_BYTES = 50_000_000
 
@@ -53,16 +51,35 @@ def text(source: str, split: Split) -> Text:
         content = "\n\n".join(situations())
         source = "embedded Social IQa situations"
     else:
-        content = decoded(_bytes(_path(source)), source)
+        content = decoded(_content(source), _shown(source))
+        source = _shown(source)
     return Text(source, content, hashlib.sha256(content.encode()).hexdigest())
 
 
+def check(source: str) -> None:
+    """Refuse a text that is not opened for who asks; others may not be there either.
+
+    Raises:
+        LLMRankError: another visitor's upload, or a file that a stranger names.
+    """
+    if uploads.is_upload(source):
+        uploads.path(source)
+    elif source not in (EMBEDDED, SITUATIONS):
+        doors.check_own_file(source)
+
+
 def state_of(source: str) -> tuple[int, int] | None:
-    """Return what changes when a text file does: its time and size, if it is one."""
+    """Return what changes when a text file does: its time and size, if it is one.
+
+    An upload is named by what it holds, and never changes.
+    """
     if source in (EMBEDDED, SITUATIONS):
         return None
     try:
-        found = _path(source).stat()
+        check(source)
+        if uploads.is_upload(source):
+            return 0, uploads.path(source).stat().st_size
+        found = named_path(source).stat()
     except (OSError, LLMRankError):
         return None
     return found.st_mtime_ns, found.st_size
@@ -72,11 +89,10 @@ def keep(content: bytes, name: str) -> str:
     """Keep an uploaded text and return the source that names it.
 
     Raises:
-        LLMRankError: not UTF-8, empty, or the disk refuses.
+        LLMRankError: not UTF-8, empty, or it cannot be kept.
     """
     decoded(content, name)
-    kept = kept_upload(content, name, texts_folder(), ".txt")
-    return UPLOADED + kept.removesuffix(".txt")
+    return uploads.keep(content, name)
 
 
 def decoded(content: bytes, name: str) -> str:
@@ -185,17 +201,16 @@ def _token_ids(lm: LanguageModel, content: str) -> list[int]:
     return lm.tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
 
 
-def _path(source: str) -> Path:
-    """Return the file of a source; an upload is named by its hash."""
-    if not source.startswith(UPLOADED):
-        return named_path(source)
-    path = texts_folder() / f"{Path(source.removeprefix(UPLOADED)).name}.txt"
-    if not path.is_file():
-        raise LLMRankError(
-            f"the text {source[:20]} was uploaded to another machine or is gone; "
-            f"upload it again, or use {EMBEDDED}"
-        )
-    return path
+def _content(source: str) -> bytes:
+    """Read a text; here it is seen to that who asks may."""
+    check(source)
+    if uploads.is_upload(source):
+        return uploads.content(source)
+    return _bytes(named_path(source))
+
+
+def _shown(source: str) -> str:
+    return "an uploaded text" if uploads.is_upload(source) else source
 
 
 def _bytes(path: Path) -> bytes:

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from llmrank import ffn, models
 from llmrank.calibration import ActivationStats
 from llmrank.criteria import Scores
+from llmrank.doors import check_path
 from llmrank.errors import LLMRankError
 from llmrank.folders import (
     check_export_target,
@@ -102,6 +103,7 @@ def save(
             model once more to verify it, or the reloaded one does not compute the same.
         CancelledError: from `progress`. Nothing is left then, nor after an error.
     """
+    check_path(folder)
     target = named_path(folder)
     check_export_target(target)
     _check_space(lm, target)
@@ -163,6 +165,7 @@ def zipped(folder: Path, *, progress: Progress = silent) -> Path:
         CancelledError: from `progress`, called per 16 MB; nothing is left then.
     """
     archive = folder.with_name(folder.name + ".zip")
+    check_path(archive)
     if archive.exists():
         raise LLMRankError(f"{archive} exists already and is not overwritten")
     files = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -1,6 +1,5 @@
 """Which folders are read and written, and how nothing half-written ever looks whole."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,16 +10,12 @@ from safetensors import SafetensorError
 
 from llmrank.durable import begin, make_folder, settle, sweep, sync
 from llmrank.errors import LLMRankError
+from llmrank.variables import variable
 
 
 def cache_folder() -> Path:
     """Return the folder of converted models: `LLMRANK_CACHE` or ~/.cache/llmrank."""
-    return Path(os.environ.get("LLMRANK_CACHE", "~/.cache/llmrank")).expanduser()
-
-
-def texts_folder() -> Path:
-    """Return where uploaded texts are kept, each under the hash of its content."""
-    return cache_folder() / "texts"
+    return Path(variable("LLMRANK_CACHE") or "~/.cache/llmrank").expanduser()
 
 
 def results_file() -> Path:
@@ -29,23 +24,12 @@ def results_file() -> Path:
     It lies apart from the cache, which anybody may empty.
     """
     default = "~/.local/share/llmrank/results.sqlite3"
-    return Path(os.environ.get("LLMRANK_DB", default)).expanduser()
+    return Path(variable("LLMRANK_DB") or default).expanduser()
 
 
 def searches_folder() -> Path:
     """Return where searches for widths are kept, to go on with."""
     return cache_folder() / "searches"
-
-
-def allowed_roots() -> tuple[Path, ...]:
-    """Return the folders a visitor of the app may read models from and export to.
-
-    `LLMRANK_MODEL_DIRS` (separated like PATH) replaces the default: the home and the
-    working folder.
-    """
-    named = os.environ.get("LLMRANK_MODEL_DIRS")
-    paths = named.split(os.pathsep) if named else [str(Path.home()), str(Path.cwd())]
-    return tuple(Path(p).expanduser().resolve() for p in paths if p)
 
 
 def child_environment(**more: str) -> dict[str, str]:
@@ -78,22 +62,6 @@ def named_path(name: str | Path) -> Path:
     return path
 
 
-def check_allowed(path: Path) -> None:
-    """Refuse a path outside the allowed folders, links and `..` followed.
-
-    Raises:
-        LLMRankError: naming the path and the allowed folders.
-    """
-    roots = allowed_roots()
-    resolved = named_path(path).resolve()
-    if not any(resolved.is_relative_to(root) for root in roots):
-        names = ", ".join(str(root) for root in roots)
-        raise LLMRankError(
-            f"{resolved} lies outside the allowed folders ({names}); "
-            "whoever runs the server can widen them with LLMRANK_MODEL_DIRS"
-        )
-
-
 def check_export_target(folder: Path) -> None:
     """Refuse an export folder that is a file, is not empty or cannot be made.
 
@@ -112,7 +80,7 @@ def check_export_target(folder: Path) -> None:
             )
         if target.is_mount() or target == Path.cwd():
             raise LLMRankError(f"{folder} is in use itself; name a new folder in it")
-    _check_writable(next(p for p in target.parents if p.exists()))
+    _check_writable(next(p for p in target.parents if p.exists()), folder)
 
 
 def check_file_target(path: Path) -> None:
@@ -128,16 +96,20 @@ def check_file_target(path: Path) -> None:
         raise LLMRankError(f"{path} is a device; name a file")
     if not target.parent.is_dir():
         raise LLMRankError(f"the folder of {path} does not exist; make it first")
-    _check_writable(target.parent)
+    _check_writable(target.parent, path)
 
 
-def _check_writable(folder: Path) -> None:
-    """Try it: permissions alone do not tell (read-only disks, root, /proc)."""
+def _check_writable(folder: Path, named: Path) -> None:
+    """Try it: permissions alone do not tell (read-only disks, root, /proc).
+
+    What is told is the name that was given, not where its links lead.
+    """
     try:
         begin(folder).rmdir()
     except OSError as error:
         raise LLMRankError(
-            f"{folder} cannot be written to ({error.strerror}); name another folder"
+            f"the folder of {named} cannot be written to ({error.strerror}); "
+            "name another one"
         ) from error
 
 
@@ -175,20 +147,6 @@ def keep_in(folder: Path, name: str) -> None:
             f"{name} cannot be kept: {folder} cannot be made "
             f"({error.strerror}); whoever runs the server can set LLMRANK_CACHE"
         ) from error
-
-
-def kept_upload(content: bytes, name: str, folder: Path, suffix: str) -> str:
-    """Keep an uploaded file once, under what it holds; return the file's name.
-
-    Raises:
-        LLMRankError: the disk refuses.
-    """
-    path = folder / f"{hashlib.sha256(content).hexdigest()}{suffix}"
-    if not path.is_file() or path.read_bytes() != content:
-        keep_in(folder, name)
-        with written_file(path) as part:
-            part.write_bytes(content)
-    return path.name
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from llmrank.doors import check_hub
 from llmrank.downloader import TOO_MANY, begun_by, forget
 from llmrank.errors import LLMRankError
 from llmrank.folders import child_environment
@@ -65,7 +66,8 @@ def fetch_data(name: str, *, progress: Progress = silent) -> Path:
 
 
 def _asked(name: str, wanted: list[str], progress: Progress) -> dict[str, Any]:
-    """Have the child fetch; return all that it has said."""
+    """Have the child fetch, if it may; return all that it has said."""
+    check_hub()
     heard: dict[str, Any] = {"error": "its process ended without a word"}
     with subprocess.Popen(
         [sys.executable, "-m", "llmrank.downloader", name, *wanted],

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from llmrank import ffn, hub
+from llmrank.doors import is_open
 from llmrank.downloader import BAD_CONFIG
 from llmrank.embedded import embedded_file, looks_whole, record, remove
 from llmrank.errors import CancelledError, LLMRankError
@@ -18,6 +19,7 @@ from llmrank.families import family_of
 from llmrank.folders import cache_folder, named_path, written_whole
 from llmrank.hf import building, reported, transformers
 from llmrank.progress import Progress, silent
+from llmrank.whereabouts import check_there
 
 DEMO_NAME = "SmolLM2-135M-Instruct"
 RECIPE_FILE = "llmrank.json"
@@ -49,34 +51,19 @@ def locate(
     """
     if name == "demo":
         return Source(demo_folder(progress=progress))
-    path = named_path(name)
-    if path.is_file():
+    check_there(name)
+    path = named_path(name) if is_open(name) else None
+    if path is not None and path.is_file():
         if path.suffix.lower() != ".gguf":
             raise LLMRankError(
                 f"{path} is not a .gguf file; give a folder with config.json and "
                 "*.safetensors, a .gguf file, a hub id, or demo"
             )
         return Source(path.parent, path.name)
-    if path.is_dir():
+    if path is not None and path.is_dir():
         return Source(_checked_folder(path))
-    check_there(name)
     found = hub.fetch(name, revision, weights=weights, progress=progress)
     return Source(_checked_folder(found) if weights else found)
-
-
-def check_there(name: str) -> None:
-    """Refuse what is written as a path and leads nowhere: the hub need not be asked.
-
-    Raises:
-        LLMRankError: saying what is allowed.
-    """
-    path = named_path(name)
-    written = name.startswith(("/", ".", "~")) or path.suffix.lower() == ".gguf"
-    if name != "demo" and written and not path.exists():
-        raise LLMRankError(
-            f"there is no {name[:120]}; give a folder with config.json and "
-            "*.safetensors, a .gguf file, a hub id such as owner/name, or demo"
-        )
 
 
 def demo_folder(

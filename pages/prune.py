@@ -9,11 +9,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from llmrank import charts, export
+from llmrank import charts, doors, export
 from llmrank import experiment as experiments
 from llmrank.allocation import ByHand
 from llmrank.export import Saved
-from llmrank.folders import check_allowed, check_export_target, named_path
+from llmrank.folders import check_export_target, named_path
 from llmrank.footprint import Footprint, footprint, planned
 from llmrank.jobs import Job
 from llmrank.pruning import PruningPlan
@@ -87,8 +87,7 @@ def start_export(name: str, *, padded: bool) -> None:
     """Write the pruned model in the worker, once the folder is known to be good."""
     access.check(e)
     folder = named_path(name).absolute()
-    if access.is_shared():
-        check_allowed(folder)
+    doors.check_path(folder)
     check_export_target(folder)
     stages, of = cached.stages(), e
 

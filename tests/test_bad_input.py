@@ -208,7 +208,7 @@ def test_export_folders_that_are_not_free(tmp_path):
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc takes no folders")
 def test_an_export_folder_that_cannot_be_written():
     said = refusal("run", "--export", "/proc/model")
-    assert said.startswith("/proc cannot be written to (")
+    assert said.startswith("the folder of /proc/model cannot be written to (")
 
 
 @pytest.mark.slow

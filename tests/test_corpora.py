@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import TEXT, tiny_model
 
-from llmrank import corpora
+from llmrank import corpora, uploads
 from llmrank.corpora import (
     SITUATIONS,
     Text,
@@ -216,9 +216,10 @@ def test_an_upload_is_named_by_its_hash_and_found_again(tmp_path, monkeypatch):
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
     source = corpora.keep("Ein Fluß.".encode(), "mine.txt")
     assert source == corpora.keep("Ein Fluß.".encode(), "other.txt")
-    assert source.startswith(corpora.UPLOADED)
+    assert uploads.is_upload(source)
     assert str(tmp_path) not in source
-    assert corpora.text(source, "evaluation").content == "Ein Fluß."
+    found = corpora.text(source, "evaluation")
+    assert (found.content, found.source) == ("Ein Fluß.", "an uploaded text")
     assert corpora.state_of(source) is not None
 
 
@@ -226,9 +227,9 @@ def test_an_upload_is_named_by_its_hash_and_found_again(tmp_path, monkeypatch):
 def test_an_upload_that_is_not_here_is_one_sentence(tmp_path, monkeypatch, digest):
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
     (tmp_path / "secret.txt").write_text("not yours")
-    with pytest.raises(LLMRankError, match="was uploaded to another machine or is"):
-        corpora.text(corpora.UPLOADED + digest, "evaluation")
-    assert corpora.state_of(corpora.UPLOADED + digest) is None
+    with pytest.raises(LLMRankError, match="this upload is another visitor's, or went"):
+        corpora.text(uploads.UPLOADED + digest, "evaluation")
+    assert corpora.state_of(uploads.UPLOADED + digest) is None
 
 
 @pytest.mark.parametrize(
@@ -238,4 +239,4 @@ def test_an_upload_that_is_no_text_is_not_kept(tmp_path, monkeypatch, content, s
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
     with pytest.raises(LLMRankError, match=said):
         corpora.keep(content, "mine.txt")
-    assert not list(tmp_path.rglob("*.txt"))
+    assert not list(tmp_path.rglob("*"))

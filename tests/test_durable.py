@@ -14,7 +14,6 @@ from llmrank.durable import begin, make_folder, sweep
 from llmrank.errors import LLMRankError
 from llmrank.folders import (
     keep_in,
-    kept_upload,
     searches_folder,
     written_file,
     written_whole,
@@ -137,14 +136,6 @@ def test_every_folder_that_is_made_has_its_name_on_the_disk(tmp_path, steps):
     assert set(steps) == {number(tmp_path), number(tmp_path / "a")}
     make_folder(tmp_path / "a" / "b")
     assert len(steps) == 2
-
-
-@pytest.mark.parametrize("damaged", [b"", b"\0" * 9, b"the tex"])
-def test_a_damaged_upload_is_written_again(tmp_path, damaged):
-    kept = tmp_path / kept_upload(b"the text.", "mill.txt", tmp_path, ".txt")
-    kept.write_bytes(damaged)
-    assert tmp_path / kept_upload(b"the text.", "mill.txt", tmp_path, ".txt") == kept
-    assert kept.read_bytes() == b"the text."
 
 
 def test_a_database_waits_for_the_disk_at_every_commit(tmp_path):

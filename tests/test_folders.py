@@ -11,8 +11,6 @@ import pytest
 from llmrank import folders
 from llmrank.errors import LLMRankError
 from llmrank.folders import (
-    allowed_roots,
-    check_allowed,
     check_export_target,
     check_file_target,
     named_path,
@@ -29,64 +27,30 @@ def refusal(check, path):
     return str(caught.value)
 
 
-# Where models and exports may lie
-
-
-def test_home_and_the_working_folder_are_allowed_by_default(monkeypatch, tmp_path):
-    monkeypatch.delenv("LLMRANK_MODEL_DIRS", raising=False)
-    monkeypatch.chdir(tmp_path)
-    assert allowed_roots() == (Path.home().resolve(), tmp_path.resolve())
-
-
-def test_the_environment_replaces_the_default(monkeypatch, tmp_path):
-    monkeypatch.setenv("LLMRANK_MODEL_DIRS", f"{tmp_path}{os.pathsep}~/models")
-    home = Path("~/models").expanduser().resolve()
-    assert allowed_roots() == (tmp_path.resolve(), home)
-
-
-def test_a_path_below_an_allowed_folder_is_taken(monkeypatch, tmp_path):
-    monkeypatch.setenv("LLMRANK_MODEL_DIRS", str(tmp_path))
-    check_allowed(tmp_path)
-    check_allowed(tmp_path / "new" / "model")
-
-
-@pytest.mark.parametrize("way", ["../out", "in/../../out", "/etc", "link", "~"])
-def test_a_path_that_leads_outside_is_refused(monkeypatch, tmp_path, way):
-    inside = tmp_path / "models"
-    (inside / "in").mkdir(parents=True)
-    (tmp_path / "out").mkdir()
-    (inside / "link").symlink_to(tmp_path / "out")
-    monkeypatch.setenv("LLMRANK_MODEL_DIRS", str(inside))
-    path = Path(way) if way[0] in "/~" else inside / way
-    said = refusal(check_allowed, path)
-    assert f"lies outside the allowed folders ({inside})" in said
-    assert "LLMRANK_MODEL_DIRS" in said
-
-
-def test_a_folder_whose_name_only_begins_alike_is_outside(monkeypatch, tmp_path):
-    monkeypatch.setenv("LLMRANK_MODEL_DIRS", str(tmp_path / "models"))
-    assert "outside" in refusal(check_allowed, tmp_path / "models-of-others")
-
-
-def test_a_link_into_an_allowed_folder_is_taken(monkeypatch, tmp_path):
-    (tmp_path / "models").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "models")
-    monkeypatch.setenv("LLMRANK_MODEL_DIRS", str(tmp_path / "models"))
-    check_allowed(tmp_path / "link" / "tiny")
+# Which folders
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
     assert folders.cache_folder() == tmp_path
+    monkeypatch.setenv("LLMRANK_CACHE", "")
+    assert folders.cache_folder() == Path.home() / ".cache" / "llmrank"
     monkeypatch.delenv("LLMRANK_CACHE")
     assert folders.cache_folder() == Path.home() / ".cache" / "llmrank"
+
+
+@pytest.mark.parametrize("told", ["", " "])
+def test_an_empty_variable_names_no_database(monkeypatch, told):
+    monkeypatch.setenv("LLMRANK_DB", told)
+    home = Path.home() / ".local" / "share" / "llmrank"
+    assert folders.results_file() == home / "results.sqlite3"
 
 
 @pytest.mark.parametrize(
     "name", ["x" * 300, "y/" * 3000, "~nobody-of-that-name/x", "zero\0byte", "\ud800"]
 )
 def test_a_name_that_no_file_can_have_is_refused_everywhere(name):
-    for check in (named_path, check_allowed, check_export_target, check_file_target):
+    for check in (named_path, check_export_target, check_file_target):
         said = refusal(check, Path(name))
         assert "can be neither read nor written" in said
         assert len(said) < 250
@@ -136,7 +100,16 @@ def test_a_place_below_a_file_is_refused(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc takes no folders")
 def test_a_place_that_cannot_be_written_is_refused_even_for_root():
     for check in (check_export_target, check_file_target):
-        assert refusal(check, Path("/proc/new")).startswith("/proc cannot be written")
+        said = refusal(check, Path("/proc/new"))
+        assert said.startswith("the folder of /proc/new cannot be written to (")
+
+
+def test_a_refusal_tells_not_where_a_link_leads(tmp_path):
+    if not Path("/proc/self").exists():
+        pytest.skip("/proc takes no folders")
+    (tmp_path / "link").symlink_to("/proc")
+    for check in (check_export_target, check_file_target):
+        assert "/proc" not in refusal(check, tmp_path / "link" / "new")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -14,9 +14,9 @@ PACKAGE = Path(llmrank.__file__).parent
 MAX_LINES = 300
 
 ORDER = (
-    "errors", "progress", "spelling", "options", "registry", "families", "children",
-    "owners", "durable", "folders", "downloader", "hub", "hf",
-    "memo", "ffn", "embedded",
+    "errors", "progress", "spelling", "options", "registry", "families", "variables",
+    "doors", "children", "owners", "durable", "folders", "whereabouts", "uploads",
+    "downloader", "hub", "hf", "memo", "ffn", "embedded",
     "sources", "models", "corpora", "calibration", "gradients", "walk", "moments",
     "graph", "centrality", "planes", "compressibility", "criteria", "allocation",
     "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "export",
@@ -29,8 +29,8 @@ ORDER = (
 """A module imports only modules before it; a folder counts as one module."""
 
 LIGHT = (
-    "errors", "progress", "spelling", "options", "registry", "families", "folders",
-    "jobs",
+    "errors", "progress", "spelling", "options", "registry", "families", "variables",
+    "doors", "folders", "whereabouts", "uploads", "jobs",
 )  # fmt: skip
 """What a page may import before it draws: none of these loads torch."""
 

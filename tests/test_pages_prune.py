@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import TEXT
 from streamlit.testing.v1 import AppTest
 from transformers import AutoModelForCausalLM
 from visitor import finish, open_page, read
 
 import llmrank
-from llmrank import corpora, ffn
+from llmrank import ffn
 from llmrank.experiment import Experiment
 from llmrank.footprint import footprint
 from llmrank.models import ModelSpec
@@ -196,16 +197,17 @@ def test_a_bad_folder_gets_one_sentence_and_loses_nothing(opened, tmp_path):
 
 
 def test_a_shared_server_writes_to_its_own_folders_only(
-    opened, tmp_path, tiny_folder, tiny_text, monkeypatch
+    opened, tmp_path, tiny_folder, monkeypatch
 ):
     monkeypatch.setattr("pages.shared.access.is_shared", lambda: True)
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
-    source = corpora.keep(tiny_text.read_bytes(), "mine.txt")
     allowed = [str(tiny_folder), str(tmp_path / "allowed")]
     monkeypatch.setenv("LLMRANK_MODEL_DIRS", ":".join(allowed))
-    texts = {"calibration_text": source, "eval_text": source}
-    at = export_to(opened(**texts), tmp_path / "elsewhere")
-    assert "lies outside the allowed folders" in at.error[0].value.replace("\\", "")
+    at = opened(calibration_text="embedded", eval_text="embedded")
+    for uploader in at.get("file_uploader"):
+        uploader.upload("mine.txt", TEXT.encode())
+    at = export_to(at.run(), tmp_path / "elsewhere")
+    assert "lies outside the folders" in at.error[0].value.replace("\\", "")
     assert "export" not in at.session_state["jobs"]
     at = finish(export_to(at, tmp_path / "allowed" / "smaller"), "export")
     assert at.success
@@ -216,13 +218,13 @@ def test_a_shared_server_reads_no_texts_but_uploads(opened, monkeypatch):
     monkeypatch.setattr("pages.shared.access.is_shared", lambda: True)
     monkeypatch.setenv("LLMRANK_MODEL_DIRS", "/")
     at = opened()
-    assert any("upload the text" in e.value for e in at.error)
-    assert not [b for b in at.main.button if b.key == "read"]
+    said = [w.value.replace("\\", "") for w in at.warning]
+    assert sum("upload the text" in s and "'embedded'" in s for s in said) == 2
     own = {"calibration_text": "embedded", "eval_text": "embedded"}
     at = opened(criterion="gprune", second_text="/etc/hosts", **own)
-    assert any("upload the text" in e.value for e in at.error)
+    assert any("second_text cannot" in w.value.replace("\\", "") for w in at.warning)
     at = opened(criterion="gprune", **own)
-    assert not any("upload the text" in e.value for e in at.error)
+    assert not at.warning
 
 
 def test_an_export_that_fails_says_why_and_the_page_lives(opened, tmp_path):

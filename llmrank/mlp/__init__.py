@@ -2,7 +2,7 @@
 
 from llmrank.mlp.criteria import AUTHORS, MLP_CRITERIA, MLPRank, criterion, score
 from llmrank.mlp.examples import Examples, Shape
-from llmrank.mlp.files import as_bytes, load_network, save_network
+from llmrank.mlp.files import as_bytes, load_network, network_of, save_network
 from llmrank.mlp.graphs import ffns, graphs
 from llmrank.mlp.hubsets import HUB_SETS
 from llmrank.mlp.network import Network, accuracy, cut, logits, predictions
@@ -18,7 +18,7 @@ from llmrank.mlp.retention import (
     summary,
 )
 from llmrank.mlp.robustness import Shaken, brittleness, corrupt, shake
-from llmrank.mlp.sources import EMBEDDED, TITLES, DataSpec, examples
+from llmrank.mlp.sources import EMBEDDED, TITLES, DataSpec, check_open, examples
 from llmrank.mlp.training import Epoch, MLPSpec, Trained, train
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "accuracy",
     "as_bytes",
     "brittleness",
+    "check_open",
     "corrupt",
     "criterion",
     "cut",
@@ -55,6 +56,7 @@ __all__ = [
     "likes",
     "load_network",
     "logits",
+    "network_of",
     "planned",
     "predictions",
     "prune",

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import tempfile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from llmrank.doors import check_own_file
 from llmrank.errors import LLMRankError
 from llmrank.folders import named_path, written_file
 from llmrank.mlp.network import ActivationName, Network
@@ -43,21 +45,39 @@ def save_network(network: Network, path: str | Path) -> None:
         beside.write_bytes(as_bytes(network))
 
 
-def load_network(path: str | Path, shown: str = "") -> Network:
+def load_network(path: str | Path) -> Network:
     """Read a network from safetensors: the matrices in the order of their names.
 
     Any names that end in `weight` and `bias` will do, as `torch.nn.Sequential` gives
     them; the activation is in the file's metadata, relu where it says nothing.
 
-    Args:
-        path: of the file.
-        shown: what a refusal calls it, if not by its name.
+    Raises:
+        LLMRankError: no such file, no safetensors, no chain of linear layers, or a file
+            that a stranger names.
+    """
+    check_own_file(path)
+    return _read(named_path(path), Path(path).name[:80])
+
+
+def network_of(content: bytes, name: str) -> Network:
+    """Read a network from the content of a file of that name; see `load_network`.
 
     Raises:
-        LLMRankError: no such file, no safetensors, or no chain of linear layers.
+        LLMRankError: no safetensors, no chain of linear layers, or a full disk.
     """
-    shown = (shown or Path(path).name)[:80]
-    whole = named_path(path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network"  # no disk takes every name of an upload
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise LLMRankError(
+                f"{name[:80]} cannot be kept ({error.strerror}); free some space on "
+                "the server"
+            ) from error
+        return _read(path, name[:80])
+
+
+def _read(whole: Path, shown: str) -> Network:
     try:
         if whole.stat().st_size > MAX_BYTES:  # before it is mapped into memory
             raise LLMRankError(

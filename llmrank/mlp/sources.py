@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from llmrank import doors, uploads
 from llmrank.errors import LLMRankError
 from llmrank.mlp import tables
 from llmrank.mlp.examples import Examples, Shape, split
@@ -48,6 +49,7 @@ def examples(spec: DataSpec, *, progress: Progress = silent) -> Examples:
         LLMRankError: no such data, no connection, or no usable table.
         CancelledError: from `progress`.
     """
+    check_open(spec)
     progress(f"Reading {spec.data[:60]}", 0, 1)
     if spec.data == "digits":
         return _digits(spec.data_seed)
@@ -56,6 +58,21 @@ def examples(spec: DataSpec, *, progress: Progress = silent) -> Examples:
     if spec.data in HUB_SETS:
         return of_hub(spec.data, progress=progress)
     return tables.of_source(spec.data, seed=spec.data_seed)
+
+
+def check_open(spec: DataSpec) -> None:
+    """Refuse data that are not opened for who asks.
+
+    Raises:
+        LLMRankError: another visitor's upload, a file that a stranger names, or the
+            hub where it is closed.
+    """
+    if spec.data in HUB_SETS:
+        doors.check_hub()
+    elif uploads.is_upload(spec.data):
+        uploads.path(spec.data)
+    elif spec.data not in EMBEDDED:
+        doors.check_own_file(spec.data)
 
 
 def _digits(seed: int) -> Examples:

@@ -10,8 +10,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llmrank import doors, uploads
 from llmrank.errors import LLMRankError
-from llmrank.folders import cache_folder, kept_upload, named_path
+from llmrank.folders import named_path
 from llmrank.mlp import arrays, columns, labels, rows
 from llmrank.mlp.examples import (
     Examples,
@@ -21,9 +22,6 @@ from llmrank.mlp.examples import (
     too_large,
 )
 from llmrank.spelling import counted
-
-UPLOADED = "upload:"
-"""Before the hash under which the app keeps a file: links name no folder."""
 
 SUFFIXES = (".csv", ".tsv", ".npz")
 MAX_BYTES = 200_000_000
@@ -39,7 +37,7 @@ def keep(content: bytes, name: str) -> str:
     """
     suffix = _suffix(name)
     of_content(content, name, seed=0)
-    return UPLOADED + kept_upload(content, name, _folder(), suffix)
+    return uploads.keep(content, name, suffix)
 
 
 def of_source(source: str, *, seed: int) -> Examples:
@@ -48,14 +46,10 @@ def of_source(source: str, *, seed: int) -> Examples:
     Raises:
         LLMRankError: no such file, too large, or no usable table.
     """
+    if uploads.is_upload(source):
+        return of_content(uploads.content(source), _named(source), seed=seed)
+    doors.check_own_file(source)
     path = named_path(source)
-    if source.startswith(UPLOADED):
-        name = source.removeprefix(UPLOADED)
-        if not name.replace(".", "").isalnum():
-            raise LLMRankError(
-                f"{source[:80]!r} names no uploaded file; upload it anew"
-            )
-        path = _folder() / name
     try:
         n_bytes = path.stat().st_size
         if n_bytes <= MAX_BYTES:
@@ -94,8 +88,8 @@ def _suffix(name: str) -> str:
     return found
 
 
-def _folder() -> Path:
-    return cache_folder() / "tables"
+def _named(source: str) -> str:
+    return f"the uploaded table{Path(source).suffix}"
 
 
 def _csv(content: bytes, name: str, seed: int) -> Examples:

@@ -28,9 +28,13 @@ class Evidence:
         self._of_texts: list[Memo[Any]] = [self._stats, self._gradients]
 
     def _watch(self, source: str | None) -> None:
-        """Forget what was read from texts when one of them has changed on the disk."""
+        """Refuse a text that is not opened for who asks: others' results are here too.
+
+        What was read from texts is forgotten when one of them has changed on the disk.
+        """
         if source is None:
             return
+        corpora.check(source)
         state = corpora.state_of(source)
         if self._texts.setdefault(source, state) != state:
             self._texts[source] = state

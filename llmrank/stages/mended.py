@@ -85,10 +85,12 @@ class Mended(Scored):
 
     def known_sensitivity(self, of: StageSpecs) -> Sensitivity | None:
         """Return what each layer's cut costs if it is there; never wait."""
+        self._watch(of.calibration.calibration_text)
         return self._sensitivity.peek((*of[:3], of.repair.on_trial))
 
     def known_searched(self, of: StageSpecs) -> Searched | None:
         """Return the widths found by trial if they are there; never wait."""
+        self._watch(of.calibration.calibration_text)
         return self._searched.peek(of)
 
     def searched(
@@ -167,6 +169,7 @@ class Mended(Scored):
             )
             return of.repair.cutter(basis, progress=progress)
 
+        self._watch(of.calibration.calibration_text)
         return self._cutters.get((*of[:3], of.repair), make)
 
     def _moments_of(

@@ -49,6 +49,7 @@ class Scored(Evidence):
             tracked = track(drawn, f"Building the {graph} planes", progress)
             return planes(tracked, graph=graph, site=site)
 
+        self._watch(calibration.calibration_text)
         return self._planes.get((model, calibration, graph, site), make)
 
     def scores(
@@ -72,5 +73,6 @@ class Scored(Evidence):
             more = {"gradients": gradients, "second": second}
             return score(dense, stats, criterion, **more, progress=progress)
 
+        self._watch(calibration.calibration_text)
         self._watch(criterion.second_text)
         return self._scores.get((model, calibration, criterion), make)

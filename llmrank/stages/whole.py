@@ -48,10 +48,13 @@ class Stages(Mended):
             scores = self.scores(*of[:3], progress=progress)
             return self.planner(of, progress=progress)(scores)
 
+        self._watch(of.calibration.calibration_text)
+        self._watch(of.criterion.second_text)
         return self._plans.get(of, make)
 
     def pruned(self, of: StageSpecs, *, progress: Progress = silent) -> LanguageModel:
         """Return the smaller, repaired model, to time and to export."""
+        self._watch(of.calibration.calibration_text)
         self._watch(of.criterion.second_text)
         return self._pruned.get(of, lambda: self._cut(of, progress))
 

@@ -13,6 +13,7 @@ from llmrank.owners import Owner, this_process
 from llmrank.store.codec import plain
 from llmrank.store.records import Arena, Cell, Origin, Run, fingerprint
 from llmrank.store.schema import arenas, cells, runs
+from llmrank.uploads import ANOTHERS, masked
 
 Row = Mapping[Any, Any]
 """A row by the names of its columns."""
@@ -94,13 +95,14 @@ def owner_lives(row: Row) -> bool:
 
 
 def as_run(row: Row, arena_ids: tuple[str, ...]) -> Run:
-    """Return a row of the runs as a run."""
+    """Return a row of the runs as a run; another visitor's texts are not named."""
+    recipe = masked(row["recipe"])
     return Run(
         id=row["id"],
         state=row["state"],
-        reason=row["reason"],
-        cell=Cell(row["recipe"], row["seed"], tuple(row["measures"])),
-        origin=_origin(row),
+        reason=masked(row["reason"]),
+        cell=Cell(recipe, row["seed"], tuple(row["measures"])),
+        origin=_origin(row, recipe),
         created=row["created"],
         started=row["started"],
         finished=row["finished"],
@@ -141,11 +143,19 @@ def delete_idle(run_ids: Sequence[str | None]) -> Delete:
     return delete(runs).where(*idle, runs.c.id.not_in(select(cells.c.run_id)))
 
 
-def _origin(row: Row) -> Origin | None:
-    if row["environment"] is None:
+def _origin(row: Row, recipe: Mapping[str, Any]) -> Origin | None:
+    """Return where a run's numbers come from, without hashes of texts left unnamed."""
+    where = row["environment"]
+    if where is None:
         return None
+    parts = ("calibration", "evaluation", "criterion")
+    hidden = [p for p in parts if recipe.get(p) != row["recipe"].get(p)]
+    if "criterion" in hidden and "second_text" in where:
+        where = where | {"second_text": ANOTHERS}
     return Origin(
-        row["calibration_sha256"], row["evaluation_sha256"], row["environment"]
+        ANOTHERS if "calibration" in hidden else row["calibration_sha256"],
+        ANOTHERS if "evaluation" in hidden else row["evaluation_sha256"],
+        where,
     )
 
 

@@ -1,15 +1,16 @@
-"""What a visitor may name: folders of a shared server are limited, hubs are off."""
+"""For whom the app opens models, texts and folders: the visitor whose page runs."""
 
-import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from llmrank.corpora import EMBEDDED, SITUATIONS, UPLOADED
-from llmrank.errors import LLMRankError
-from llmrank.experiment import Experiment
-from llmrank.folders import check_allowed, named_path
-from llmrank.sources import check_there
+from llmrank import doors
+from llmrank.variables import is_on
+from pages.shared.uploads import holder
+
+if TYPE_CHECKING:
+    from llmrank.experiment import Experiment  # torch: the frame stands before it
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -19,30 +20,30 @@ def is_shared() -> bool:
 
     Behind a proxy or a tunnel the address does not tell: LLMRANK_SHARED=1 does.
     """
-    told = os.environ.get("LLMRANK_SHARED")
-    return bool(told) or st.get_option("server.address") not in LOOPBACK
+    return is_on("LLMRANK_SHARED") or st.get_option("server.address") not in LOOPBACK
 
 
-def check(e: Experiment) -> None:
-    """Refuse what leads nowhere, or what a visitor of a shared server may not name.
+def asker() -> doors.Asker:
+    """Return for whom a thread asks that no job runs in.
+
+    Outside a page there is nobody, and what a stranger may is all that is opened.
+    """
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return doors.Asker(stranger=is_shared())
+    return doors.Asker(holder(), is_shared())
+
+
+def check(e: "Experiment") -> None:
+    """Refuse before any work what is refused again where it is opened.
 
     Raises:
         LLMRankError: saying what is allowed.
     """
-    if not is_shared():
-        check_there(e.model.name)
-        return
-    name = e.model.name
-    if name != "demo" and named_path(name).exists():
-        check_allowed(Path(name))
-    elif name != "demo" and not os.environ.get("LLMRANK_HUB"):
-        raise LLMRankError(
-            "this server is shared and fetches no models from the hub; use demo or a "
-            "folder of the server (whoever runs it can set LLMRANK_HUB=1)"
-        )
-    for path in e.texts:
-        if path not in (EMBEDDED, SITUATIONS) and not path.startswith(UPLOADED):
-            raise LLMRankError(
-                "this server is shared and reads no text files of its own; upload the "
-                f"text, or use {EMBEDDED}"
-            )
+    from llmrank import corpora, whereabouts
+
+    whereabouts.check_there(e.model.name)
+    for source in e.texts:
+        corpora.check(source)
+
+
+doors.guard(asker)

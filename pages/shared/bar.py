@@ -16,6 +16,7 @@ from llmrank.repair import Repair
 from llmrank.sources import DEMO_NAME
 from llmrank.spelling import number, share, times
 from llmrank.summary import spread, times_spread
+from llmrank.whereabouts import is_here
 from pages.shared import access, cached, jobs
 from pages.shared.words import plain
 
@@ -113,7 +114,7 @@ def _widths(e: Experiment) -> tuple[int, ...] | None:
     """Tell the widths of what is on this machine; a link never fetches anything."""
     try:
         access.check(e)
-        if e.model.name != "demo" and not named_path(e.model.name).exists():
+        if not is_here(e.model.name):
             return None
         if cached.stages().has_model(e.model):
             return ffn.widths(cached.stages().model(e.model).model)

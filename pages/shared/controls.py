@@ -8,11 +8,11 @@ import streamlit as st
 from llmrank import corpora
 from llmrank.allocation import ByHand
 from llmrank.criteria import LLMRank
-from llmrank.errors import LLMRankError
 from llmrank.options import Option, options
 from llmrank.settings import METHOD, PRESETS, chosen, declared
 from llmrank.tasks import TASKS
 from pages.shared import state
+from pages.shared.uploads import named, uploader
 from pages.shared.words import plain
 
 LABELS = {
@@ -144,27 +144,17 @@ def _widget(o: Option, label: str, value: Any) -> Any:
 
 
 def _text(name: str, label: str) -> None:
-    """Offer the embedded text or an upload, kept under the hash of its content."""
-    uploaded = st.file_uploader(
-        label, type=["txt", "md"], help=declared()[name].help, key=state.control(name)
-    )
-    if uploaded is not None:
-        try:
-            state.choose(name, corpora.keep(uploaded.getvalue(), uploaded.name))
-        except LLMRankError as error:
-            st.error(plain(str(error)))
-            return
+    """Offer the embedded text or an upload, kept for this visitor."""
+    brought = uploader(
+        label, ["txt", "md"], key=state.control(name), help=declared()[name].help,
+        keep=corpora.keep,
+    )  # fmt: skip
+    if brought is not None:
+        state.choose(name, brought)
     source, usual = state.value(name), declared()[name].default
     if source != usual:
-        st.caption(f"Using {plain(_shown(source, uploaded), limit=200)}")
-        if uploaded is None and st.button("Use the embedded text", key=f"reset_{name}"):
-            state.choose(name, usual)
-            st.rerun()
-
-
-def _shown(source: str, uploaded: Any) -> str:
-    if uploaded is not None:
-        return str(uploaded.name)
-    if source.startswith(corpora.UPLOADED):
-        return f"the uploaded text {source.removeprefix(corpora.UPLOADED)[:8]}"
-    return source
+        st.caption(f"Using {plain(named(source), limit=200)}")
+        st.button(
+            "Use the embedded text", key=f"reset_{name}", on_click=state.take,
+            args=(name, usual),
+        )  # fmt: skip

@@ -5,7 +5,9 @@ from typing import Literal
 
 import streamlit as st
 
+from pages.shared import access
 from pages.shared.assets import ASSETS
+from pages.shared.visitors import visitor_id
 
 LOGO = str(ASSETS / "logo.svg")
 
@@ -39,6 +41,7 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
         from pages.shared import bar, controls, jobs, panels, state, words
 
+    access.asker()  # a tab more of its browser: its uploads stay as long
     state.chosen()
     controls.sidebar(without)
     with panels.panel():
@@ -67,6 +70,7 @@ def classroom(title: str, question: str, *, sidebar: str = "") -> None:
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
         from pages.shared import jobs, panels, state
 
+    access.asker()
     with panels.panel():
         state.write_link(state.current(), **jobs.link())
 
@@ -82,6 +86,7 @@ def _presents(title: str) -> bool:
 def _head(title: str, question: str, sidebar: Sidebar, *, bare: bool = False) -> None:
     st.set_page_config(f"{title} · LLM-Rank Explorer", LOGO, "wide", sidebar)
     st.logo(LOGO, size="large")
+    visitor_id()
     if not bare:
         _links()
         st.header(question, anchor=False)

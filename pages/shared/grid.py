@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote
 
 import streamlit as st
 
-from llmrank import arena
+from llmrank import arena, corpora
 from llmrank.arena import ArenaSpec, Entry, Forecast
 from llmrank.errors import LLMRankError, OptionError
 from llmrank.experiment import Experiment
@@ -107,6 +107,9 @@ def start(spec: ArenaSpec, store: Store) -> None:
     """Measure in the worker what is missing; every cell is kept when it is done."""
     for model in spec.models:
         access.check(replace(spec.base, model=model))
+    for method in spec.methods:
+        if method.criterion.second_text is not None:
+            corpora.check(method.criterion.second_text)
     stages = cached.stages()
 
     def work(job: Job) -> str:

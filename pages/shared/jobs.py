@@ -9,6 +9,7 @@ from streamlit.web.server.starlette.starlette_app_utils import (
     decode_xsrf_token_string,
 )
 
+from llmrank import doors
 from llmrank.errors import LLMRankError
 from llmrank.jobs import Job, JobView
 from llmrank.spelling import duration
@@ -36,6 +37,7 @@ def start(
     kind: str, title: str, work: Callable[[Job], object], *, key: Hashable
 ) -> None:
     """Queue work of a kind (one per kind and visitor is watched) and show it."""
+    work = doors.carried(work)  # the worker's thread is nobody's
     try:
         job = cached.worker().submit(owner(), title, work, key=(kind, key))
     except LLMRankError as error:

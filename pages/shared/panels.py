@@ -13,12 +13,12 @@ from llmrank.allocation import Search
 from llmrank.comparison import Comparison
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment, Report
-from llmrank.folders import named_path
 from llmrank.jobs import Job
 from llmrank.settings import command_line
 from llmrank.spelling import counted, number, share
 from llmrank.store import Store
 from llmrank.summary import PAIRED, as_fast, times_spread
+from llmrank.whereabouts import is_here
 from pages.shared import access, cached, jobs
 from pages.shared.words import plain
 
@@ -136,7 +136,7 @@ def measure_widths(e: Experiment) -> None:
 
 def _about_reading(e: Experiment) -> str:
     name = f"**{plain(e.model.name, limit=60)}**"
-    if not _is_here(e):
+    if not is_here(e.model.name):
         return f"{name} is not on this machine; reading it asks the Hugging Face hub."
     tokens = e.calibration.samples * e.calibration.seq_len
     also = ""
@@ -149,10 +149,6 @@ def _about_reading(e: Experiment) -> str:
         f"{tokens:,} calibration tokens through it once; after that every θ, γ and "
         f"sparsity answers at once.{also} {plain(experiments.estimate(e).sentence)}."
     )
-
-
-def _is_here(e: Experiment) -> bool:
-    return e.model.name == "demo" or named_path(e.model.name).exists()
 
 
 def other_settings(of: Experiment, in_hand: Experiment) -> None:

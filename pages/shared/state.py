@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+from llmrank import corpora
 from llmrank.comparison import TaskSpec
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
@@ -81,6 +82,8 @@ def _from_link() -> dict[str, Any]:
             continue
         try:
             value = known[name].parse(text)
+            if name.endswith("_text"):
+                _check_open(name, value)
             if name == "tasks":
                 _ = TaskSpec(tasks=value).names  # refuses what is no task
             found[name] = value
@@ -89,6 +92,13 @@ def _from_link() -> dict[str, Any]:
             wrong.append(f"The link's {error}; using {default!r}.")
     st.session_state[_COMPLAINTS] = (wrong, settings(experiment(applicable(found))))
     return found
+
+
+def _check_open(name: str, source: str) -> None:
+    try:
+        corpora.check(source)
+    except LLMRankError as error:
+        raise LLMRankError(f"{name} cannot be opened: {error}") from error
 
 
 def value(name: str) -> Any:

@@ -53,9 +53,9 @@ def chromium() -> str | None:
     return next((path for path in found if path), None)
 
 
-def launch(kind: BrowserType):
-    """Start the Chromium that is there."""
-    return kind.launch(executable_path=chromium(), args=list(ARGS))
+def launch(kind: BrowserType, *more: str):
+    """Start the Chromium that is there; `more` are arguments of its own."""
+    return kind.launch(executable_path=chromium(), args=[*ARGS, *more])
 
 
 def settle(page: Page, *, timeout_s: float = 60) -> None:

@@ -20,6 +20,7 @@ def has_data(lab: Lab) -> bool:
 
 def data(lab: Lab, progress: Progress = silent) -> mlp.Examples:
     """Return the examples."""
+    mlp.check_open(lab.data)
     known = cached.lab("data")
     return known.get(lab.data, lambda: mlp.examples(lab.data, progress=progress))
 

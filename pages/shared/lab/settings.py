@@ -6,16 +6,16 @@ from typing import Any
 
 import streamlit as st
 
-from llmrank import mlp
+from llmrank import mlp, uploads
 from llmrank.criteria import Criterion
 from llmrank.errors import LLMRankError
 from llmrank.mlp import tables
 from llmrank.mlp.criteria import SHARED
 from llmrank.mlp.sources import DataSpec
 from llmrank.options import Option
-from pages.shared import cached, looks, state
+from pages.shared import looks, state
 from pages.shared.lab import files
-from pages.shared.words import plain
+from pages.shared.uploads import uploader
 
 PAGE = "mlp"
 OWN = "own file"
@@ -112,40 +112,33 @@ def titled(
 
 def _data() -> DataSpec:
     found = state.views().get(f"{PAGE}.file", "")
-    if not found.startswith(tables.UPLOADED):
-        found = ""  # a link names no path of the server's
+    if not _is_open(found):
+        found = ""  # a link names no path of the server's, and no other's upload
     titles = {**mlp.TITLES, OWN: "Own file (CSV, npz)"}
     choice = titled(DATA, titles, "Data set", st.selectbox)
     seed = looks.choose(PAGE, _option(DataSpec, "data_seed"), LABELS["data_seed"])
     if choice != OWN:
         return DataSpec(choice, seed)
-    uploaded = st.file_uploader(
-        "CSV or .npz", type=["csv", "tsv", "npz"], key="lab_table",
+    brought = uploader(
+        "CSV or .npz", ["csv", "tsv", "npz"], key="lab_table", keep=tables.keep,
         help="CSV: one row per example, numbers, the label in a column of that name or "
         "the last; commas, semicolons or tabs between. npz: arrays x and y; pictures "
         "as [examples, height, width]. Pickled objects are refused.",
     )  # fmt: skip
-    if uploaded is not None:
-        found, refusal = _kept(uploaded)
-        if refusal:
-            st.error(plain(refusal))
-        state.view(f"{PAGE}.file", found or None)
+    if brought is not None:
+        found = brought
+        state.view(f"{PAGE}.file", found)
     if not found:
         st.caption("No usable file yet: digits are shown until there is one.")
     return DataSpec(found or "digits", seed)
 
 
-def _kept(uploaded: Any) -> tuple[str, str]:
-    """Keep a file once, or say why not; a rerun of the page does not read it again."""
-    taken = st.session_state.get("lab_taken")
-    if taken is None or taken[0] != uploaded.file_id:
-        try:
-            found = (tables.keep(uploaded.getvalue(), uploaded.name), "")
-            cached.lab("names").put(found[0], uploaded.name)
-        except LLMRankError as error:
-            found = ("", str(error))
-        taken = st.session_state["lab_taken"] = (uploaded.file_id, *found)
-    return taken[1], taken[2]
+def _is_open(source: str) -> bool:
+    try:
+        uploads.path(source)
+    except LLMRankError:
+        return False
+    return True
 
 
 def _network() -> tuple[mlp.MLPSpec, str | None]:

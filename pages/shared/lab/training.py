@@ -1,18 +1,16 @@
 """Training in the page: one button, live loss and accuracy, and the finished curve."""
 
-import os
-
 import pandas as pd
 import streamlit as st
 
 from llmrank import charts, mlp
-from llmrank.errors import LLMRankError
 from llmrank.jobs import Job, JobView
 from llmrank.mlp.payload import MAX_IMAGES
 from llmrank.spelling import number, share
-from pages.shared import access, cached, jobs, panels
+from pages.shared import cached, jobs, panels
 from pages.shared.lab import results
 from pages.shared.lab.settings import Lab
+from pages.shared.uploads import named
 from pages.shared.words import plain
 
 KIND = "mlp"
@@ -52,12 +50,7 @@ def is_running() -> bool:
 def start(lab: Lab) -> None:
     """Fetch the data where they are not here, and train."""
     known = cached.lab("network")
-    is_closed = access.is_shared() and not os.environ.get("LLMRANK_HUB")
-    if lab.data.data in mlp.HUB_SETS and is_closed:
-        raise LLMRankError(
-            "this server is shared and fetches nothing from the hub; take embedded "
-            "data (whoever runs it can set LLMRANK_HUB=1)"
-        )
+    mlp.check_open(lab.data)
 
     def work(job: Job) -> None:
         examples = results.data(lab, job.progress)
@@ -134,8 +127,7 @@ def _about(lab: Lab, found: mlp.Trained | None) -> str:
         return f"**{title}** · not fetched yet; training fetches it from the hub"
     data = results.data(lab)
     if lab.data.data not in mlp.TITLES:
-        known = cached.lab("names").peek(lab.data.data)
-        title = plain(known or f"own file {data.source[:8]}", limit=40)
+        title = plain(named(lab.data.data), limit=40)
     said = [
         f"**{title}** · {len(data.train_y):,} to train, {len(data.test_y):,} to test, "
         f"{data.n_classes} classes"

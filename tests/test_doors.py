@@ -1,0 +1,199 @@
+"""What is opened for whom, at the place where it is opened."""
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from llmrank import corpora, doors, export, hub, mlp, sources, whereabouts
+from llmrank.arena import ArenaSpec, Method
+from llmrank.criteria import criterion
+from llmrank.doors import Asker, allowed_roots, asking, check_path
+from llmrank.errors import LLMRankError
+from llmrank.stages import Stages
+from llmrank.variables import is_on, variable
+
+STRANGER = Asker("somebody", stranger=True)
+
+
+def refusal(function, *given):
+    with pytest.raises(LLMRankError) as caught:
+        function(*given)
+    return str(caught.value)
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch):
+    """Return the one folder that a stranger may use, beside one that is out."""
+    folder = tmp_path / "models"
+    (folder / "in").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text("{}")
+    (folder / "link").symlink_to(tmp_path / "out")
+    (folder / "file.gguf").symlink_to(tmp_path / "out" / "config.json")
+    (folder / "ring").symlink_to(folder / "ring")
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", str(folder))
+    with asking(STRANGER):
+        yield folder
+
+
+# What variables say
+
+
+@pytest.mark.parametrize("told", ["0", "false", "No", "OFF", "", "  "])
+def test_a_switch_that_is_off_is_off(monkeypatch, told):
+    monkeypatch.setenv("LLMRANK_HUB", told)
+    assert not is_on("LLMRANK_HUB")
+    with asking(STRANGER), pytest.raises(LLMRankError, match="nothing from the hub"):
+        hub.fetch("owner/name", "main")
+
+
+@pytest.mark.parametrize("told", ["1", "true", "yes"])
+def test_a_switch_that_is_on_is_on(monkeypatch, told):
+    monkeypatch.setenv("LLMRANK_HUB", told)
+    with asking(STRANGER):
+        doors.check_hub()
+
+
+def test_an_empty_variable_is_not_set(monkeypatch):
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", "")
+    assert variable("LLMRANK_MODEL_DIRS") is None
+    assert allowed_roots() == (Path.home().resolve(), Path.cwd().resolve())
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", f"/srv{os.pathsep}~/models")
+    home = Path("~/models").expanduser().resolve()
+    assert allowed_roots() == (Path("/srv").resolve(), home)
+
+
+@pytest.mark.parametrize(
+    ("told", "address", "shared"),
+    [("1", "127.0.0.1", True), ("0", "127.0.0.1", False), ("", "::1", False),
+     ("false", "localhost", False), ("0", "0.0.0.0", True), ("", None, True)],
+)  # fmt: skip
+def test_who_shares_a_server_says_so_or_its_address_does(
+    monkeypatch, told, address, shared
+):
+    from pages.shared import access
+
+    monkeypatch.setenv("LLMRANK_SHARED", told)
+    monkeypatch.setattr(access.st, "get_option", {"server.address": address}.get)
+    assert access.is_shared() is shared
+    assert doors.asker() == Asker(stranger=shared)  # no page runs in this thread
+
+
+def test_the_server_answers_to_this_machines_names_and_tells_no_traceback():
+    root = Path(__file__).parents[1]
+    told = tomllib.loads((root / ".streamlit" / "config.toml").read_text("utf-8"))
+    assert set(told["server"]["allowedHosts"]) == {"127.0.0.1", "localhost", "::1"}
+    assert told["client"]["showErrorDetails"] == "none"
+
+
+# Paths
+
+
+def test_a_path_below_an_allowed_folder_is_taken(inside):
+    check_path(inside)
+    check_path(inside / "new" / "model")
+    check_path(inside / "in" / ".." / "model")
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["../out", "in/../../out", "link", "link/config.json", "link/nothing", "../nothing",
+     "../models-of-others", "ring", "file.gguf", "/etc/passwd", "/etc/nothing", "~",
+     "~root/x", "~nobody-of-that-name/x", "x" * 5000, "/root/x", "../zero\0byte"],
+)  # fmt: skip
+def test_what_lies_outside_is_answered_the_same_whatever_is_there(inside, way):
+    name = way if way[0] in "/~" else f"{inside}/{way}"
+    if way == "x" * 5000:
+        name = f"{inside}/../{way}"
+    for check in (
+        check_path,
+        whereabouts.check_there,
+        lambda n: sources.locate(n, "main"),
+    ):
+        said = refusal(check, name)
+        assert said == f"{name[:120]!r} {doors.OUTSIDE}"
+        assert str(inside.parent / "out" / "config.json") not in said.replace(name, "")
+    assert not whereabouts.is_here(name)
+
+
+def test_the_hub_is_refused_where_it_is_asked_whatever_lies_under_that_name(
+    inside, monkeypatch
+):
+    monkeypatch.delenv("LLMRANK_HUB", raising=False)
+    monkeypatch.chdir(inside.parent)
+    said = {refusal(sources.locate, name, "main") for name in ("out", "owner/name")}
+    assert len(said) == 1
+    assert "fetches nothing from the hub" in said.pop()
+    assert "from the hub" in refusal(mlp.examples, mlp.DataSpec("mnist"))
+
+
+def test_a_folder_whose_root_is_a_link_is_taken(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "models").symlink_to(tmp_path / "disk")
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", str(tmp_path / "models"))
+    with asking(STRANGER):
+        check_path(tmp_path / "models" / "tiny")
+        check_path(tmp_path / "disk" / "tiny")
+
+
+def test_an_export_is_checked_where_it_is_written(inside, tiny):
+    for target in (inside.parent / "elsewhere", inside / "link" / "elsewhere"):
+        assert doors.OUTSIDE in refusal(export.save, tiny, target)
+    assert doors.OUTSIDE in refusal(export.zipped, inside)
+    assert not (inside.parent / "elsewhere").exists()
+
+
+# Texts and tables
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_stranger_reads_no_file_of_the_server(inside, there):
+    path = inside / "secret.csv"
+    if there:
+        path.write_text("a,label\n1,x\n")
+    asked = {
+        refusal(corpora.text, str(path), "calibration"),
+        refusal(mlp.examples, mlp.DataSpec(str(path))),
+        refusal(mlp.load_network, str(path)),
+    }
+    assert len(asked) == 1
+    assert "this server is shared and reads no files of its own" in asked.pop()
+    assert corpora.state_of(str(path)) is None
+
+
+def test_a_second_text_within_a_method_opens_no_file(tiny, tiny_text, monkeypatch):
+    """It was typed nowhere: an arena's method and a link name it in a parameter."""
+    monkeypatch.setattr("llmrank.stages.evidence.load", lambda *_, **__: tiny)
+    by = criterion("gprune", second_text=str(tiny_text))
+    spec = ArenaSpec(methods=(Method(by),), sparsities=(0.5,), measures=("text",))
+    of = spec.base.calibration
+    stages = Stages()
+    with asking(STRANGER):
+        said = refusal(stages.scores, tiny.spec, of, by)
+    assert "reads no files of its own" in said
+
+
+def test_what_another_has_read_is_not_served_from_memory(tiny, tiny_text, monkeypatch):
+    """Checked before the memory of results, not only where the file is opened."""
+    from llmrank.calibration import CalibrationSpec
+    from llmrank.criteria import LLMRank
+
+    monkeypatch.setattr("llmrank.stages.evidence.load", lambda *_, **__: tiny)
+    stages, of = Stages(), CalibrationSpec(str(tiny_text), samples=2, seq_len=32)
+    stages.scores(tiny.spec, of, LLMRank())
+    with asking(STRANGER):
+        for ask in (stages.stats, stages.has_stats):
+            assert "reads no files" in refusal(ask, tiny.spec, of)
+        assert "reads no files" in refusal(stages.scores, tiny.spec, of, LLMRank())
+        about = (tiny.spec, of, "chained", "neuron")
+        assert "reads no files" in refusal(stages.planes, *about)
+
+
+def test_work_asks_for_whom_it_was_handed_over_by():
+    with asking(STRANGER):
+        work = doors.carried(doors.asker)
+    assert doors.asker() == Asker()
+    assert work() == STRANGER
+    assert doors.asker() == Asker()

@@ -1,0 +1,234 @@
+"""Two visitors of one server: neither opens what the other gave, nor finds its name."""
+
+import hashlib
+import json
+
+import pytest
+from conftest import TEXT
+from streamlit.testing.v1 import AppTest
+from visitor import finish, open_page, read, said
+
+from llmrank import corpora, doors, uploads
+from llmrank.errors import LLMRankError
+from llmrank.readings import runs as readings
+from llmrank.store import Store
+from pages.shared import cached, visitors
+from pages.shared import uploads as held
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("database", "estimated_memory"),
+]
+
+SECRET = TEXT.replace("The river", "My secret")
+SHA = hashlib.sha256(SECRET.encode()).hexdigest()
+SOURCE = uploads.UPLOADED + SHA
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch, tiny_folder):
+    """Share the server, its one model in the one folder that visitors may name."""
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", str(tiny_folder))
+    monkeypatch.setattr("pages.shared.access.is_shared", lambda: True)
+    return tmp_path / "cache" / "uploads"
+
+
+@pytest.fixture
+def visit(asked):
+    """A function that opens a page as a visitor of its own."""
+
+    def opened(page: str = "app.py", **more: str) -> AppTest:
+        texts = {"calibration_text": "embedded", "eval_text": "embedded"}
+        return open_page(page, **(asked | texts | more))
+
+    return opened
+
+
+def give(at: AppTest, content: str = SECRET) -> AppTest:
+    """Upload a text to calibrate and to evaluate on."""
+    for uploader in at.get("file_uploader"):
+        uploader.upload("diary.txt", content.encode())
+    return at.run()
+
+
+KINDS = ("markdown", "caption", "error", "warning", "info", "code", "text")
+
+
+def everything(at: AppTest) -> str:
+    """Return all that a page says, its tables and its address too."""
+    words = [element.value for kind in KINDS for element in at.get(kind)]
+    words += [button.label for button in at.button]
+    tables = [d.value.to_csv() for d in at.dataframe]
+    return "\n".join([*words, *tables, str(at.query_params)]).replace("\\", "")
+
+
+def link(at: AppTest, name: str) -> str:
+    value = at.query_params[name]
+    return value if isinstance(value, str) else value[0]
+
+
+def of(at: AppTest) -> doors.Asker:
+    return doors.Asker(at.session_state["holder"], stranger=True)
+
+
+def test_an_upload_is_its_visitors_alone(visit):
+    mine = give(visit())
+    assert link(mine, "eval_text") == SOURCE
+    assert any("Using diary.txt" in c.value for c in mine.sidebar.caption)
+    with doors.asking(of(mine)):
+        assert corpora.text(SOURCE, "evaluation").content == SECRET
+    other = visit("pages/explore.py", calibration_text=SOURCE, criterion="gprune",
+                  second_text=SOURCE)  # fmt: skip
+    assert not other.exception
+    warned = "\n".join(w.value for w in other.warning).replace("\\", "")
+    assert warned.count("this upload is another visitor's, or went") == 2
+    assert SHA not in everything(other)
+    with doors.asking(of(other)), pytest.raises(LLMRankError, match="another visitor"):
+        corpora.text(SOURCE, "evaluation")
+    assert corpora.state_of(SOURCE) is None
+
+
+def test_who_gives_the_same_text_has_it_of_its_own(visit, cache):
+    mine, other = give(visit()), give(visit())
+    assert link(other, "eval_text") == SOURCE
+    assert len(list(cache.rglob(SHA))) == 2
+    held._left(mine.session_state["holder"], mine.session_state["visitor"])
+    assert len(list(cache.rglob(SHA))) == 1
+    with doors.asking(of(other)):
+        assert corpora.text(SOURCE, "evaluation").content == SECRET
+
+
+def test_what_was_measured_on_it_names_no_hash_to_others(visit):
+    mine = give(visit())
+    mine.button(key="measure_Prune it and measure").click().run()
+    mine = finish(mine, "measure", state="done")
+    assert not mine.exception
+    with doors.asking(of(mine)):
+        assert SHA in json.dumps(Store().runs()[0].cell.recipe)
+    other = visit("pages/runs.py")
+    other.session_state["runs_table"] = {"selection": {"rows": [0], "columns": []}}
+    other.run()
+    assert not other.exception
+    assert uploads.ANOTHERS in everything(other)
+    assert SHA not in everything(other)
+    with doors.asking(of(other)):
+        runs = Store().runs()
+        found = Store().comparisons([r.id for r in runs])
+        entries = [readings.Entry(r, found[r.id]) for r in runs]
+        told = json.dumps(readings.exported(entries))
+        told += readings.side_by_side([*entries, *entries]).to_csv()
+    assert SHA not in told
+    assert "secret" not in told
+    other.button(key="runs_open_Explore").click().run()
+    assert not other.exception
+    assert any("another visitor" in e.value for e in other.error)
+    assert SHA not in everything(other)
+
+
+def test_nothing_computed_from_it_is_served_from_memory(visit):
+    mine = read(give(visit("pages/scores.py")))
+    assert not mine.exception
+    assert mine.dataframe
+    other = visit("pages/scores.py")
+    other.session_state["settings"] |= {"calibration_text": SOURCE}
+    other.run()
+    assert not other.exception
+    assert any("another visitor" in e.value for e in other.error)
+    assert not other.dataframe
+
+
+def test_an_arenas_method_reads_no_file_of_the_server(visit, tmp_path):
+    (tmp_path / "secret.txt").write_text(SECRET)
+    told = set()
+    for named in ("secret.txt", "nothing.txt"):
+        method = f"gprune:second_text={tmp_path / named}"
+        view = f"arena.methods.{method},arena.sparsities.50 %25"
+        at = visit("pages/arena.py", view=view)
+        assert not at.exception
+        at.button(key="run_arena").click().run()
+        (error,) = (e.value.replace("\\", "") for e in at.error)
+        told.add(error.replace(named, ""))
+        assert "arena" not in at.session_state["jobs"]
+    assert "reads no files of its own" in told.pop()
+    assert not told
+
+
+def test_anothers_arena_is_shown_without_its_text(visit):
+    view = "arena.methods.wanda,arena.sparsities.50 %25,arena.measures.text"
+    mine = give(visit("pages/arena.py", view=view))
+    mine.button(key="run_arena").click().run()
+    mine = finish(mine, "arena", state="done")
+    assert not mine.exception
+    assert "another visitor" not in everything(mine)
+    (found,) = Store().arenas()
+    assert SHA in json.dumps(found.description)
+    other = visit("pages/arena.py", view=f"arena.id.{found.id}")
+    assert not other.exception
+    assert "wanda" in everything(other)
+    assert SHA not in everything(other)
+
+
+def test_uploads_go_when_the_last_tab_of_their_browser_has_gone(
+    visit, cache, monkeypatch
+):
+    monkeypatch.setattr("pages.shared.jobs.owner", lambda: "one browser")
+    hall, tabs = visitors.visitors(), [give(visit()), visit("pages/prune.py")]
+    here = {at.session_state["visitor"] for at in tabs}
+    assert list(cache.rglob(SHA))
+    late = hall._clock() + visitors.GRACE_S + 1
+    for at in tabs:
+        assert list(cache.rglob(SHA))
+        gone = at.session_state["visitor"]
+        with monkeypatch.context() as closed:
+            closed.setattr(hall, "_seen_s", {gone: 0.0})
+            closed.setattr(hall, "_connected", lambda _: False)
+            closed.setattr(hall, "_clock", lambda: late)
+            hall.look()
+        assert not visitors.alive(gone)
+    assert not list(cache.rglob("*"))
+    assert not any(visitors.alive(v) for v in here)
+
+
+def test_streamlits_copy_is_let_go_and_what_is_refused_is_said(
+    visit, cache, monkeypatch
+):
+    gone = []
+    kind = "streamlit.runtime.memory_uploaded_file_manager.MemoryUploadedFileManager"
+    monkeypatch.setattr(f"{kind}.remove_file", lambda *about: gone.append(about[1:]))
+    at = visit()
+    at.get("file_uploader")[0].upload("bad.txt", b"caf\xe9").run()
+    assert not at.exception
+    assert len(gone) == 1
+    assert "bad.txt is not UTF-8" in at.sidebar.error[0].value.replace("\\", "")
+    assert not list(cache.rglob("*"))
+
+
+def test_a_network_that_was_loaded_opens_by_no_hash():
+    import torch
+
+    from llmrank import mlp
+
+    weights = (torch.ones(3, 64), torch.ones(10, 3))
+    network = mlp.Network(weights, (torch.zeros(3), torch.zeros(10)))
+    mine = open_page("pages/mlp_lab.py")
+    mine.get("file_uploader")[0].upload("n.safetensors", mlp.as_bytes(network)).run()
+    assert not mine.exception
+    assert "64 → 3 → 10" in said(mine)
+    other = open_page("pages/mlp_lab.py", view=link(mine, "view"))
+    assert "64 → 3 → 10" not in said(other)
+    assert "load it again" in other.sidebar.caption[0].value
+
+
+def test_a_table_opens_by_no_hash():
+    rows = [f"{i},{i % 7},{'ab'[i % 2]}" for i in range(60)]
+    view = "mlp.data.own file"
+    mine = open_page("pages/mlp_lab.py", view=view)
+    content = "\n".join(["x1,x2,label", *rows]).encode()
+    mine.get("file_uploader")[0].upload("mine.csv", content).run()
+    assert "48 to train" in said(mine)
+    other = open_page("pages/mlp_lab.py", view=link(mine, "view"))
+    assert not other.exception
+    assert "mine.csv" not in everything(other)
+    assert "48 to train" not in said(other)
+    assert cached.lab("data")
