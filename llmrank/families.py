@@ -28,8 +28,10 @@ class Family:
 FAMILIES = (
     Family(
         model_types=(
-            "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo", "olmo2",
-            "smollm3", "stablelm", "granite", "cohere",
+            "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text",
+            "olmo", "olmo2", "olmo3", "smollm3", "stablelm", "granite", "cohere",
+            "cohere2", "exaone4", "seed_oss", "ernie4_5", "hunyuan_v1_dense", "helium",
+            "ministral", "ministral3", "cwm", "vaultgemma",
         ),
         blocks="model.layers", ffn="mlp",
         gate="gate_proj", up="up_proj", down="down_proj", width="intermediate_size",

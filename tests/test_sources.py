@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -12,8 +13,9 @@ import torch
 from conftest import save_folder, tiny_model
 from safetensors.torch import load_file, save_file
 
-from llmrank import sources
+from llmrank import ffn, sources
 from llmrank.errors import LLMRankError
+from llmrank.families import SUPPORTED
 from llmrank.models import ModelSpec, load, shape
 from llmrank.progress import silent
 from llmrank.sources import Source
@@ -541,9 +543,12 @@ def test_the_embedded_model_that_is_not_installed_says_what_to_run(monkeypatch):
         sources.demo_folder(progress=silent)
 
 
-@pytest.mark.parametrize("model_type", ["gpt2", "opt", "gpt_neox"])
-def test_other_families_load_from_their_folders(tmp_path, model_type):
+@pytest.mark.parametrize("model_type", SUPPORTED)
+def test_every_family_loads_from_its_folder_whole_and_cut(tmp_path, model_type):
     lm = tiny_model(model_type)
-    folder = save_folder(lm, tmp_path / model_type)
-    loaded = load(ModelSpec(name=str(folder), device="cpu"))
-    assert torch.equal(loaded.model(PROMPT).logits, lm.model(PROMPT).logits)
+    keep = (torch.tensor([0, 3, 7, 20]), torch.tensor([1, 5, 9, 23]))
+    cut = replace(lm, model=ffn.cut(lm.model, keep))
+    for name, saved in (("dense", lm), ("cut", cut)):
+        folder = save_folder(saved, tmp_path / name)
+        loaded = load(ModelSpec(name=str(folder), device="cpu"))
+        assert torch.equal(loaded.model(PROMPT).logits, saved.model(PROMPT).logits)
