@@ -14,8 +14,9 @@ from typing import Any
 
 import psutil
 
+from llmrank.checkpoint import read_json
 from llmrank.errors import LLMRankError
-from llmrank.families import family_of
+from llmrank.families import check_type
 from llmrank.folders import child_environment
 from llmrank.progress import Progress, silent
 
@@ -156,7 +157,7 @@ def _answers(name: str, revision: str, *, weights: bool) -> Iterator[dict[str, A
 
     try:
         head = Path(hf_hub_download(name, "config.json", revision=revision))
-        family_of(str(json.loads(head.read_text("utf-8"))["model_type"]))
+        check_type(read_json(head))
         if weights:
             yield from _weights(name, head.parent)
         yield {"folder": str(head.parent)}

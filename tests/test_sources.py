@@ -218,9 +218,17 @@ def test_tensors_of_another_shape_are_refused(folder):
     assert "it is damaged or incomplete" in refusal(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe\x00"])
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe\x00", DEEP.encode()])
 def test_a_damaged_config_is_refused(folder, content):
     (folder / "config.json").write_bytes(content)
+    assert f"{folder}: config.json is damaged (" in refusal(folder)
+
+
+def test_a_config_without_a_type_is_refused(folder):
+    (folder / "config.json").write_text("{}")
     assert f"{folder} could not be read" in refusal(folder)
 
 
