@@ -62,8 +62,9 @@ OWN_SIZES = {
     },
     "opt": {"ffn_dim": 24, "word_embed_proj_dim": 16},
     "gemma": {"head_dim": 4},
-    "gemma2": {"head_dim": 4},
-    "gemma3_text": {"head_dim": 4, "layer_types": BOTH_ATTENTIONS},
+    "gemma2": {"head_dim": 4, "query_pre_attn_scalar": 4},
+    "gemma3_text": {"head_dim": 4, "query_pre_attn_scalar": 4}
+    | {"layer_types": BOTH_ATTENTIONS},
     "qwen3": {"head_dim": 4},
     "olmo3": {"layer_types": BOTH_ATTENTIONS},
     "cohere2": {"layer_types": BOTH_ATTENTIONS, "eos_token_id": 256},

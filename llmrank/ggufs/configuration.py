@@ -67,8 +67,9 @@ def configuration(header: Header) -> Any:
     asked |= _attention(header, own, blank, asked)
     names = [key for key, field in GIVEN.items() if key in own and _has(blank, field)]
     asked |= {key: (GIVEN[key], own.pop(key)) for key in names}
-    pattern = own.pop(PATTERN, None)
     fields = dict(asked.values())
+    if PATTERN in own and getattr(blank, "sliding_window", None):
+        fields["layer_types"] = _windowed(header, own.pop(PATTERN), fields)
     if _has(blank, "rope_parameters"):
         fields["rope_parameters"] = rotary(header, own, blank, fields)
     _check_left(header, own, fields)
@@ -78,8 +79,6 @@ def configuration(header: Header) -> Any:
     for key, (field, value) in asked.items():
         if getattr(config, field) != value and not _hides_nothing(key, value, fields):
             raise header.refusal(key, value)
-    if pattern is not None and not _is_pattern(pattern, config):
-        raise header.refusal(PATTERN, pattern)
     return config
 
 
@@ -156,13 +155,14 @@ def _hides_nothing(key: str, value: Any, fields: dict[str, Any]) -> bool:
     )
 
 
-def _is_pattern(pattern: Any, config: Any) -> bool:
-    """Every so many layers one has no window; or one truth value per layer."""
-    layers = range(config.num_hidden_layers)
-    if isinstance(pattern, int):
-        pattern = [(layer + 1) % max(1, pattern) > 0 for layer in layers]
-    windowed = [kind == "sliding_attention" for kind in config.layer_types or ()]
-    return [bool(layer) for layer in pattern] == windowed
+def _windowed(header: Header, pattern: Any, fields: dict[str, Any]) -> list[str]:
+    """Every so many layers one sees all; or one truth value per layer."""
+    n_layers = fields["num_hidden_layers"]
+    if isinstance(pattern, int) and pattern > 0:
+        pattern = [(layer + 1) % pattern > 0 for layer in range(n_layers)]
+    if not isinstance(pattern, list) or len(pattern) != n_layers:
+        raise header.refusal(PATTERN, pattern)
+    return ["sliding_attention" if kind else "full_attention" for kind in pattern]
 
 
 def _of_tensors(header: Header, blank: Any) -> dict[str, Any]:

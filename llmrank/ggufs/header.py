@@ -84,6 +84,13 @@ def read_header(path: Path, name: str) -> Header:
             f"{name} holds no model but a thing of type {str(kind)[:40]!r}; give the "
             "file of the whole model"
         )
+    n_parts = values.get("split.count", 0)
+    if n_parts > 1:
+        raise LLMRankError(
+            f"{name} is part {values.get('split.no', 0) + 1} of {n_parts}, and is not "
+            f"named as one (…-00001-of-{n_parts:05}.gguf); name all parts so, or merge "
+            "them with `llama-gguf-split --merge FIRST WHOLE`"
+        )
     check_type({"model_type": header.model_type})
     if header.model_type not in READABLE:
         raise LLMRankError(

@@ -65,10 +65,11 @@ def _merge(parts: list[Path], target: Path, name: str, progress: Progress) -> No
             "a part is damaged or incomplete, copy or download it again"
         ) from error
     tensors = [tensor for reader in readers for tensor in reader.tensors]
-    if len(tensors) != claimed:
+    n_tensors = len({tensor.name for tensor in tensors})
+    if not n_tensors == len(tensors) == claimed:
         raise LLMRankError(
             f"{name} says that its parts hold {claimed} tensors, and they hold "
-            f"{len(tensors)}; the parts are not of one model, download them again"
+            f"{n_tensors}; the parts are not of one model, download them again"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     with written_file(target) as file:
