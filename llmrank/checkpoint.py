@@ -116,6 +116,9 @@ def check_weights(folder: Path, name: str) -> None:
     there = sorted(path.name for path in folder.iterdir())
     for file in (*there, *_named_elsewhere(folder, there, name)):
         check_inside(folder, file, name)
+    if INDEX in there:
+        _check_parts(folder, name)
+        return
     if not any(file.endswith(_SUFFIX) for file in there):
         pickles = [f for f in there if f.endswith((".bin", ".pt", ".pth", ".pkl"))]
         found = f"; {pickles[0]} is a pickle, which is never loaded" if pickles else ""
@@ -123,9 +126,7 @@ def check_weights(folder: Path, name: str) -> None:
             f"{name} holds no *.safetensors{found}; "
             "convert the weights to safetensors first"
         )
-    if INDEX in there:
-        _check_parts(folder, name)
-    elif WEIGHTS not in there:
+    if WEIGHTS not in there:
         raise LLMRankError(
             f"{name} holds neither {WEIGHTS} nor {INDEX}, which lists its parts; "
             "copy the index too, or give a single file that name"
