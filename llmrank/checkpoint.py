@@ -1,6 +1,7 @@
 """What lies in a model's folder, looked through before any of it is read."""
 
 import json
+from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,29 @@ def check_sizes(config: Any, name: str) -> None:
                 f"{name} describes a model whose {field} is {str(size)[:40]}; "
                 f"it must be a whole number from 1 to {largest:,}"
             )
+
+
+def check_bytes(config: Any, widths: Sequence[int], n_bytes: int, name: str) -> None:
+    """Refuse a model of more parameters than its weights have bits.
+
+    transformers makes room for all of them before it finds that they are not there.
+
+    Raises:
+        LLMRankError: saying how many there should be.
+    """
+    n_layers, d_model = config.num_hidden_layers, config.hidden_size
+    heads = config.num_attention_heads * (
+        getattr(config, "head_dim", None) or d_model // config.num_attention_heads
+    )
+    d_ff = getattr(config, family_of(config.model_type).width) or 4 * d_model
+    rows = config.vocab_size + 2 * (sum(widths) or n_layers * d_ff) + n_layers * heads
+    if getattr(config, "rope_parameters", None) is None:  # every position has a row
+        rows += config.max_position_embeddings
+    if rows * d_model > 8 * n_bytes:
+        raise LLMRankError(
+            f"{name} describes at least {rows * d_model:,} parameters, and its weights "
+            f"have {n_bytes:,} bytes; it is damaged or incomplete, copy it again"
+        )
 
 
 def check_vocabulary(tokenizer: Any, config: Any, name: str) -> None:

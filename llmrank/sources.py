@@ -10,7 +10,13 @@ import torch
 from torch import nn
 
 from llmrank import ffn, ggufs, hub
-from llmrank.checkpoint import check_config, check_sizes, check_weights, read_json
+from llmrank.checkpoint import (
+    check_bytes,
+    check_config,
+    check_sizes,
+    check_weights,
+    read_json,
+)
 from llmrank.errors import CancelledError, LLMRankError
 from llmrank.folders import cache_folder, named_path, written_whole
 from llmrank.hf import building, reported, transformers
@@ -160,6 +166,7 @@ def read_weights(
         CancelledError: from `progress`, called with `what` per tensor.
     """
     own_widths = recorded_widths(source)
+    check_bytes(config, own_widths, _n_bytes(source), source.name)
     try:
         with building(what, progress):
             return _read(source, config, own_widths, dtype)
@@ -169,6 +176,12 @@ def read_weights(
         if "allocate memory" in str(error):
             raise MemoryError(str(error)) from error
         raise LLMRankError(_damaged(source, error)) from error
+
+
+def _n_bytes(source: Source) -> int:
+    if source.gguf is not None:
+        return source.path.stat().st_size
+    return sum(file.stat().st_size for file in source.folder.rglob("*.safetensors"))
 
 
 def _read(
