@@ -15,9 +15,10 @@ from typing import Any
 
 import psutil
 
+from llmrank.checkpoint import read_json
 from llmrank.children import end_with_parent
 from llmrank.errors import LLMRankError
-from llmrank.families import family_of
+from llmrank.families import check_type
 
 FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 """What is fetched: never a pickle, never code."""
@@ -61,7 +62,7 @@ def _answers(name: str, revision: str, *, weights: bool) -> Iterator[dict[str, A
 
     try:
         head = Path(hf_hub_download(name, "config.json", revision=revision))
-        family_of(str(json.loads(head.read_text("utf-8"))["model_type"]))
+        check_type(read_json(head))
         if weights:
             yield from _weights(name, head.parent)
         yield {"folder": str(head.parent)}

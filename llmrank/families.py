@@ -1,6 +1,8 @@
 """Where each model family keeps its FFN layers: one table entry per family."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from llmrank.errors import LLMRankError
 
@@ -28,8 +30,10 @@ class Family:
 FAMILIES = (
     Family(
         model_types=(
-            "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo", "olmo2",
-            "smollm3", "stablelm", "granite", "cohere",
+            "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text",
+            "olmo", "olmo2", "olmo3", "smollm3", "stablelm", "granite", "cohere",
+            "cohere2", "exaone4", "seed_oss", "ernie4_5", "hunyuan_v1_dense", "helium",
+            "ministral", "ministral3", "cwm", "vaultgemma",
         ),
         blocks="model.layers", ffn="mlp",
         gate="gate_proj", up="up_proj", down="down_proj", width="intermediate_size",
@@ -78,3 +82,21 @@ def family_of(model_type: str) -> Family:
         f"models of type {model_type[:80]!r} are not supported; "
         f"supported types: {', '.join(SUPPORTED)}"
     )
+
+
+def check_type(config: Mapping[str, Any]) -> None:
+    """Refuse a configuration whose type no family lists.
+
+    Raises:
+        LLMRankError: as `family_of`; of a model of text and images it names the part
+            that can be read.
+    """
+    own, text = str(config["model_type"]), config.get("text_config")
+    inner = text.get("model_type") if isinstance(text, Mapping) else None
+    if own not in SUPPORTED and inner in SUPPORTED:
+        raise LLMRankError(
+            f"this is a model of more than text (type {own[:80]!r}), of which only the "
+            f"text model (type {inner!r}) can be read; save that one alone with "
+            "transformers, and give its folder"
+        )
+    family_of(own)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from llmrank import ffn, sources
+from llmrank.checkpoint import check_vocabulary
 from llmrank.errors import LLMRankError
 from llmrank.families import family_of
 from llmrank.hf import building, transformers
@@ -95,6 +96,7 @@ def load(
     config = sources.read_config(source)
     family_of(config.model_type)
     tokenizer = sources.read_tokenizer(source)
+    check_vocabulary(tokenizer, config, spec.name)
     progress(what, 0, 1)
     try:
         dtype = getattr(torch, spec.dtype)
@@ -120,7 +122,7 @@ def _skeleton(
             ffn.resize(built, widths)
     except Exception as error:
         raise LLMRankError(
-            f"{source.path} describes no model that can be built "
+            f"{source.name} describes no model that can be built "
             f"({type(error).__name__}: {str(error)[:120]}); copy its config.json again"
         ) from error
     return built

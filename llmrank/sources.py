@@ -1,8 +1,7 @@
 """Where a model's files are (demo, hub, folder, GGUF), and reading them safely."""
 
-import json
-import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from llmrank import ffn, hub
+from llmrank import ffn, ggufs, hub
+from llmrank.checkpoint import (
+    check_bytes,
+    check_config,
+    check_sizes,
+    check_weights,
+    read_json,
+)
 from llmrank.doors import is_open
-from llmrank.downloader import BAD_CONFIG
 from llmrank.embedded import embedded_file, looks_whole, record, remove
 from llmrank.errors import CancelledError, LLMRankError
-from llmrank.families import family_of
 from llmrank.folders import cache_folder, named_path, written_whole
 from llmrank.hf import building, reported, transformers
 from llmrank.progress import Progress, silent
@@ -25,19 +29,21 @@ DEMO_NAME = "SmolLM2-135M-Instruct"
 RECIPE_FILE = "llmrank.json"
 """Beside our checkpoints: the widths of their layers and how they were made."""
 
-_SUFFIX = ".safetensors"
-
 
 @dataclass(frozen=True)
 class Source:
-    """The folder of a model, and the file in it when that is a GGUF."""
+    """The folder of a model, and the file in it when that is a GGUF.
+
+    `name` is what the visitor typed; messages say that, and no path of the server.
+    """
 
     folder: Path
     gguf: str | None = None
+    name: str = "the embedded model"
 
     @property
     def path(self) -> Path:
-        """What the visitor named: the folder, or the file in it."""
+        """The folder, or the file in it."""
         return self.folder if self.gguf is None else self.folder / self.gguf
 
 
@@ -59,11 +65,17 @@ def locate(
                 f"{path} is not a .gguf file; give a folder with config.json and "
                 "*.safetensors, a .gguf file, a hub id, or demo"
             )
-        return Source(path.parent, path.name)
+        file = ggufs.whole(path, name, progress=progress)
+        return Source(file.parent, file.name, name)
     if path is not None and path.is_dir():
-        return Source(_checked_folder(path))
+        check_config(path, name)
+        check_weights(path, name)
+        return Source(path, name=name)
     found = hub.fetch(name, revision, weights=weights, progress=progress)
-    return Source(_checked_folder(found) if weights else found)
+    check_config(found, name)
+    if weights:
+        check_weights(found, name)
+    return Source(found, name=name)
 
 
 def demo_folder(
@@ -99,38 +111,6 @@ def _convert_gguf(source: Source, folder: Path, progress: Progress) -> None:
             raise
 
 
-def _checked_folder(folder: Path) -> Path:
-    if not (folder / "config.json").is_file():
-        raise LLMRankError(
-            f"{folder} holds no model: config.json is missing; "
-            "a model folder holds config.json and *.safetensors"
-        )
-    if not any(folder.glob("*.safetensors")):
-        pickles = [p.name for s in ("bin", "pt", "pth") for p in folder.glob(f"*.{s}")]
-        found = f"; {pickles[0]} is a pickle, which is never loaded" if pickles else ""
-        raise LLMRankError(
-            f"{folder} holds no *.safetensors{found}; "
-            "convert the weights to safetensors first"
-        )
-    _refuse_indexed_pickles(folder)
-    return folder
-
-
-def _refuse_indexed_pickles(folder: Path) -> None:
-    """An index may name any file as a part; transformers would unpickle it."""
-    for index in folder.glob("*.safetensors.index.json"):
-        try:
-            parts = json.loads(index.read_text("utf-8"))["weight_map"].values()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LLMRankError(f"{index} is damaged; copy it again") from error
-        others = [str(part) for part in parts if Path(str(part)).suffix != _SUFFIX]
-        if others:
-            raise LLMRankError(
-                f"{index} names {others[0][:80]!r}, which is no {_SUFFIX} file and is "
-                "never loaded; convert the weights to safetensors first"
-            )
-
-
 def read_config(source: Source) -> Any:
     """Read the Hugging Face configuration.
 
@@ -138,33 +118,24 @@ def read_config(source: Source) -> Any:
         LLMRankError: unsupported type, or the file is damaged.
     """
     try:
-        config = transformers().AutoConfig.from_pretrained(
-            source.folder, gguf_file=source.gguf, trust_remote_code=False
-        )
+        if source.gguf is not None:
+            config = ggufs.configuration(ggufs.read_header(source.path, source.name))
+        else:
+            config = transformers().AutoConfig.from_pretrained(
+                source.folder, trust_remote_code=False
+            )
+    except LLMRankError:
+        raise
     except Exception as error:
-        _refuse_unknown_type(source, error)
         raise LLMRankError(_damaged(source, error)) from error
-    if source.gguf is None and getattr(config, "quantization_config", None):
+    if getattr(config, "quantization_config", None):
         raise LLMRankError(
-            f"{source.folder} is quantised, and only .gguf files are dequantised here; "
+            f"{source.name} is quantised, and only .gguf files are dequantised here; "
             "give the checkpoint it was made from"
         )
+    config._attn_implementation = None  # a config.json may name code on the hub
+    check_sizes(config, source.name)
     return config
-
-
-def _refuse_unknown_type(source: Source, error: Exception) -> None:
-    """Name the type even when transformers itself does not know it."""
-    if source.gguf is not None:
-        unknown = re.search(r"architecture (\S+) is not supported", str(error))
-        if unknown is not None:
-            family_of(unknown[1])
-        return
-    try:
-        text = (source.folder / "config.json").read_text("utf-8")
-        model_type = json.loads(text)["model_type"]
-    except BAD_CONFIG:
-        return
-    family_of(str(model_type))
 
 
 def read_weights(
@@ -183,6 +154,7 @@ def read_weights(
         CancelledError: from `progress`, called with `what` per tensor.
     """
     own_widths = recorded_widths(source)
+    check_bytes(config, own_widths, _n_bytes(source), source.name)
     try:
         with building(what, progress):
             return _read(source, config, own_widths, dtype)
@@ -194,23 +166,35 @@ def read_weights(
         raise LLMRankError(_damaged(source, error)) from error
 
 
+def _n_bytes(source: Source) -> int:
+    if source.gguf is not None:
+        return source.path.stat().st_size
+    return sum(file.stat().st_size for file in source.folder.rglob("*.safetensors"))
+
+
 def _read(
     source: Source, config: Any, own_widths: tuple[int, ...], dtype: torch.dtype
 ) -> nn.Module:
     uneven = len(set(own_widths)) > 1
     auto = transformers().AutoModelForCausalLM
-    model, info = (_of_widths(config, own_widths) if uneven else auto).from_pretrained(
-        source.folder,
-        gguf_file=source.gguf,
-        dtype=dtype,
-        use_safetensors=True,
-        output_loading_info=True,
-        trust_remote_code=False,
-    )
+    if source.gguf is not None:
+        ggufs.check_tensors(ggufs.read_header(source.path, source.name), config)
+    in_folder = nullcontext({"pretrained_model_name_or_path": source.folder})
+    with in_folder if source.gguf is None else ggufs.alone(source.path) as place:
+        model, info = (
+            _of_widths(config, own_widths) if uneven else auto
+        ).from_pretrained(
+            **place,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+        )
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
         raise LLMRankError(
-            f"{source.path} is incomplete: {len(missing)} tensors are missing, "
+            f"{source.name} is incomplete: {len(missing)} tensors are missing, "
             f"{missing[0]} among them; copy the whole checkpoint again"
         )
     if uneven:
@@ -254,10 +238,11 @@ def recorded_widths(source: Source) -> tuple[int, ...]:
     if source.gguf is not None or not recipe.is_file():
         return ()
     try:
-        return tuple(int(w) for w in json.loads(recipe.read_text("utf-8"))["widths"])
-    except (ValueError, KeyError, TypeError) as error:
+        return tuple(int(w) for w in read_json(recipe)["widths"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise LLMRankError(
-            f"{recipe} is damaged: it must hold the list `widths`; export again"
+            f"{source.name}: {RECIPE_FILE} is damaged: it must hold the list `widths`; "
+            "export again"
         ) from error
 
 
@@ -268,19 +253,23 @@ def read_tokenizer(source: Source) -> Any:
         LLMRankError: there is none, or it is damaged.
     """
     try:
+        if source.gguf is not None:
+            return ggufs.tokenizer(ggufs.read_header(source.path, source.name))
         return transformers().AutoTokenizer.from_pretrained(
-            source.folder, gguf_file=source.gguf, trust_remote_code=False
+            source.folder, trust_remote_code=False
         )
     except Exception as error:
         raise LLMRankError(
-            f"{source.folder} holds no usable tokenizer ({type(error).__name__}); "
+            f"{source.name} holds no usable tokenizer ({type(error).__name__}); "
             "put tokenizer.json beside the weights"
         ) from error
 
 
 def _damaged(source: Source, error: Exception) -> str:
-    why = " ".join(str(error).split())[:120]
+    """Say why, but for the folder, which the visitor may not have typed."""
+    why = str(error).replace(str(source.path), source.name)
+    why = " ".join(why.replace(str(source.folder), source.name).split())[:120]
     return (
-        f"{source.path} could not be read ({type(error).__name__}: {why}); "
+        f"{source.name} could not be read ({type(error).__name__}: {why}); "
         "it is damaged or incomplete, copy or download it again"
     )

@@ -43,6 +43,15 @@ SIZES = {
     "max_position_embeddings": 512,
     "pad_token_id": 0,
 }
+BOTH_ATTENTIONS = ["sliding_attention", "full_attention"]
+SCALED = {
+    "rope_theta": 10000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 128,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "llama_4_scaling_beta": 0.1,
+}
 OWN_SIZES = {
     "gpt2": {
         "n_embd": 16,
@@ -53,8 +62,22 @@ OWN_SIZES = {
     },
     "opt": {"ffn_dim": 24, "word_embed_proj_dim": 16},
     "gemma": {"head_dim": 4},
-    "gemma2": {"head_dim": 4},
+    "gemma2": {"head_dim": 4, "query_pre_attn_scalar": 4},
+    "gemma3_text": {"head_dim": 4, "query_pre_attn_scalar": 4}
+    | {"layer_types": BOTH_ATTENTIONS},
     "qwen3": {"head_dim": 4},
+    "olmo3": {"layer_types": BOTH_ATTENTIONS},
+    "cohere2": {"layer_types": BOTH_ATTENTIONS, "eos_token_id": 256},
+    "exaone4": {"layer_types": BOTH_ATTENTIONS},
+    "seed_oss": {"head_dim": 4},
+    "ernie4_5": {"head_dim": 4},
+    "hunyuan_v1_dense": {"head_dim": 4},
+    "helium": {"head_dim": 4},
+    "ministral": {"head_dim": 4, "layer_types": BOTH_ATTENTIONS},
+    "ministral3": {"head_dim": 4, "rope_parameters": SCALED | {"rope_type": "yarn"}},
+    "cwm": {"head_dim": 4, "bos_token_id": 0, "eos_token_id": 256}
+    | {"rope_parameters": SCALED | {"rope_type": "llama3"}},
+    "vaultgemma": {"head_dim": 4},
 }
 
 

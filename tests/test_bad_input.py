@@ -143,7 +143,7 @@ def break_tokenizer(folder):
         (corrupt, "it is damaged or incomplete, copy or download it again"),
         (drop_tensor, "1 tensors are missing, model.norm.weight among them"),
         (pickle_only, "pytorch_model.bin is a pickle, which is never loaded"),
-        (break_config, "could not be read"),
+        (break_config, ": config.json is damaged ("),
         (break_tokenizer, "holds no usable tokenizer"),
     ],
 )

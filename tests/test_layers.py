@@ -16,7 +16,7 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "variables",
     "doors", "children", "owners", "durable", "folders", "whereabouts", "uploads",
-    "downloader", "hub", "hf", "memo", "ffn", "embedded",
+    "checkpoint", "downloader", "hub", "hf", "memo", "ffn", "embedded", "ggufs",
     "sources", "models", "corpora", "calibration", "gradients", "walk", "moments",
     "graph", "centrality", "planes", "compressibility", "criteria", "allocation",
     "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "export",

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -12,9 +13,10 @@ import torch
 from conftest import save_folder, tiny_model
 from safetensors.torch import load_file, save_file
 
-from llmrank import sources
+from llmrank import ffn, sources
 from llmrank.__main__ import main
 from llmrank.errors import LLMRankError
+from llmrank.families import SUPPORTED
 from llmrank.models import ModelSpec, load, shape
 from llmrank.progress import silent
 from llmrank.sources import Source
@@ -198,7 +200,7 @@ def test_a_checkpoint_in_several_files_loads(tiny, folder):
 def test_a_truncated_checkpoint_is_refused(folder, kept_bytes):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept_bytes])
-    assert "could not be read (SafetensorError" in refusal(folder)
+    assert "it is damaged or incomplete" in refusal(folder)
 
 
 def test_a_corrupt_checkpoint_is_refused(folder):
@@ -217,9 +219,17 @@ def test_tensors_of_another_shape_are_refused(folder):
     assert "it is damaged or incomplete" in refusal(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe\x00"])
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe\x00", DEEP.encode()])
 def test_a_damaged_config_is_refused(folder, content):
     (folder / "config.json").write_bytes(content)
+    assert f"{folder}: config.json is damaged (" in refusal(folder)
+
+
+def test_a_config_without_a_type_is_refused(folder):
+    (folder / "config.json").write_text("{}")
     assert f"{folder} could not be read" in refusal(folder)
 
 
@@ -606,9 +616,12 @@ def test_the_embedded_model_that_is_not_installed_says_what_to_run(monkeypatch):
         sources.demo_folder(progress=silent)
 
 
-@pytest.mark.parametrize("model_type", ["gpt2", "opt", "gpt_neox"])
-def test_other_families_load_from_their_folders(tmp_path, model_type):
+@pytest.mark.parametrize("model_type", SUPPORTED)
+def test_every_family_loads_from_its_folder_whole_and_cut(tmp_path, model_type):
     lm = tiny_model(model_type)
-    folder = save_folder(lm, tmp_path / model_type)
-    loaded = load(ModelSpec(name=str(folder), device="cpu"))
-    assert torch.equal(loaded.model(PROMPT).logits, lm.model(PROMPT).logits)
+    keep = (torch.tensor([0, 3, 7, 20]), torch.tensor([1, 5, 9, 23]))
+    cut = replace(lm, model=ffn.cut(lm.model, keep))
+    for name, saved in (("dense", lm), ("cut", cut)):
+        folder = save_folder(saved, tmp_path / name)
+        loaded = load(ModelSpec(name=str(folder), device="cpu"))
+        assert torch.equal(loaded.model(PROMPT).logits, saved.model(PROMPT).logits)

@@ -1,0 +1,101 @@
+"""A GGUF model that comes in several files, made one file in the cache."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from llmrank.checkpoint import check_inside
+from llmrank.errors import LLMRankError
+from llmrank.folders import cache_folder, written_file
+from llmrank.progress import Progress, silent, track
+
+_NAME = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.gguf)", re.IGNORECASE)
+
+
+def whole(path: Path, name: str, *, progress: Progress = silent) -> Path:
+    """Return the file itself, or one that holds what all parts of it hold.
+
+    transformers reads a single file; the parts are copied together once, and again
+    when one of them changes.
+
+    Raises:
+        LLMRankError: a part is missing, or the parts are not of one model.
+    """
+    matched = _NAME.fullmatch(path.name)
+    if matched is None or int(matched[3]) < 2:
+        return path
+    stem, _, last, suffix = matched.groups()
+    names = [f"{stem}-{n:05}-of-{last}{suffix}" for n in range(1, _count(last) + 1)]
+    missing = [other for other in names if not (path.parent / other).is_file()]
+    if missing:
+        raise LLMRankError(
+            f"{name} is one of {int(last)} parts, and {missing[0]} is missing beside "
+            "it; copy all parts into one folder"
+        )
+    for other in names:
+        check_inside(path.parent, other, name)
+    parts = [path.parent / other for other in names]
+    target = cache_folder() / "merged" / f"{_digest(parts)}.gguf"
+    if not target.exists():
+        _merge(parts, target, name, progress)
+    return target
+
+
+def _count(last: str) -> int:
+    """A name may claim 99,999 parts; more than these have never been seen."""
+    return min(int(last), 1000)
+
+
+def _digest(parts: list[Path]) -> str:
+    """Name the whole after where its parts lie and when they were written."""
+    told = [(p.resolve(), p.stat().st_size, p.stat().st_mtime_ns) for p in parts]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def _merge(parts: list[Path], target: Path, name: str, progress: Progress) -> None:
+    from gguf import GGUFReader
+
+    try:
+        readers = [GGUFReader(part) for part in parts]
+        claimed = readers[0].fields["split.tensors.count"].contents()
+    except Exception as error:
+        raise LLMRankError(
+            f"{name} could not be read ({type(error).__name__}); "
+            "a part is damaged or incomplete, copy or download it again"
+        ) from error
+    tensors = [tensor for reader in readers for tensor in reader.tensors]
+    n_tensors = len({tensor.name for tensor in tensors})
+    if not n_tensors == len(tensors) == claimed:
+        raise LLMRankError(
+            f"{name} says that its parts hold {claimed} tensors, and they hold "
+            f"{n_tensors}; the parts are not of one model, download them again"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with written_file(target) as file:
+        _write(readers[0].fields, tensors, file, progress)
+
+
+def _write(
+    fields: dict[str, Any], tensors: list[Any], file: Path, progress: Progress
+) -> None:
+    from gguf import GGUFValueType, GGUFWriter
+
+    writer = GGUFWriter(file, fields["general.architecture"].contents())
+    if "general.alignment" in fields:
+        writer.data_alignment = fields["general.alignment"].contents()
+    for key, field in fields.items():
+        if not key.startswith(("GGUF.", "split.", "general.architecture")):
+            inner = field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
+            writer.add_key_value(key, field.contents(), field.types[0], inner)
+    for tensor in tensors:
+        shape, data = tensor.data.shape, tensor.data
+        writer.add_tensor_info(
+            tensor.name, shape, data.dtype, data.nbytes, tensor.tensor_type
+        )
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for tensor in track(tensors, "Putting the parts together", progress):
+        writer.write_tensor_data(tensor.data)
+    writer.close()

@@ -1,0 +1,389 @@
+"""A model's folder is looked through before it is read: nothing in it leads astray."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from conftest import save_folder, tiny_model
+from safetensors.torch import load_file, save_file
+from test_sources import DEEP, Mark, change_config, refusal
+
+from llmrank import downloader, ffn
+from llmrank.checkpoint import check_config, check_sizes, read_json
+from llmrank.errors import LLMRankError
+from llmrank.families import check_type
+from llmrank.models import ModelSpec, load, shape
+
+PROMPT = torch.arange(1, 40)[None]
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path):
+    """A copy of the tiny model's folder that a test may damage."""
+    return Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+
+
+@pytest.fixture
+def no_weights(monkeypatch):
+    """No weight is opened, and no pickle: whoever tries is told so."""
+
+    def reached(*_, **__):
+        pytest.fail("a weight was opened")
+
+    monkeypatch.setattr(torch, "load", reached)
+    monkeypatch.setattr(pickle, "load", reached)
+    monkeypatch.setattr(pickle, "Unpickler", reached)
+    monkeypatch.setattr(transformers.modeling_utils, "safe_open", reached)
+
+
+def write_index(folder, part, file=INDEX):
+    names = load_file(folder / "model.safetensors")
+    content = {"metadata": {}, "weight_map": dict.fromkeys(names, part)}
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_text(json.dumps(content))
+
+
+# Pickles
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize(
+    "named", ["adapter_model.bin", "sub/x.safetensors.index.json", "x.safetensors"]
+)
+@pytest.mark.usefixtures("no_weights")
+def test_a_config_that_names_weights_is_refused(folder, tmp_path, named, beside):
+    """transformers opens what it names, though the real weights lie beside."""
+    write_index(folder, "sub/w.bin", "sub/x.safetensors.index.json")
+    for pickled in ("adapter_model.bin", "sub/w.bin"):
+        (folder / pickled).write_bytes(pickle.dumps(Mark(tmp_path / "read")))
+    if not beside:
+        (folder / "model.safetensors").rename(folder / "x.safetensors")
+    change_config(folder, transformers_weights=named)
+    said = refusal(folder)
+    assert said.startswith(f"{folder}: config.json sets transformers_weights, which is")
+    assert not (tmp_path / "read").exists()
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_a_config_that_names_weights_by_another_name_is_refused(folder):
+    change_config(folder, attribute_map={"transformers_weights": "x"}, x="w.bin")
+    assert "config.json sets attribute_map, which is never followed" in refusal(folder)
+
+
+@pytest.mark.parametrize("part", ["w.bin", "w.safetensors.bin", "w", "../w.pt"])
+@pytest.mark.usefixtures("no_weights")
+def test_an_index_whose_parts_are_no_safetensors_is_refused(folder, part):
+    write_index(folder, part)
+    (folder / "model.safetensors").unlink()
+    (folder / "other.safetensors").touch()
+    assert f"{INDEX} names {part!r}, which is no .safetensors file" in refusal(folder)
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_weights_by_another_name_are_not_guessed(folder):
+    (folder / "model.safetensors").rename(folder / "x.safetensors")
+    said = refusal(folder)
+    assert f"holds neither model.safetensors nor {INDEX}" in said
+
+
+# What leads out of the folder
+
+
+@pytest.mark.parametrize("part", ["../secret.safetensors", "/etc/passwd.safetensors"])
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.usefixtures("no_weights")
+def test_an_index_that_leads_out_is_refused(folder, part, there):
+    """It is answered the same whether the file exists or not."""
+    if there:
+        (folder.parent / "secret.safetensors").touch()
+    write_index(folder, part)
+    said = refusal(folder)
+    assert said == (
+        f"{folder}: {part!r} leads out of the model's folder and is not opened; "
+        "put the file itself there"
+    )
+
+
+def test_an_index_may_name_a_part_one_folder_down(tiny, folder):
+    write_index(folder, "sub/part.safetensors")
+    (folder / "sub").mkdir()
+    (folder / "model.safetensors").rename(folder / "sub" / "part.safetensors")
+    loaded = load(ModelSpec(name=str(folder), device="cpu"))
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_a_part_that_is_missing_is_named(folder):
+    write_index(folder, "part.safetensors")
+    assert "is incomplete: part.safetensors is missing, which" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["config.json", "model.safetensors", "tokenizer.json", "generation_config.json"],
+)
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.usefixtures("no_weights")
+def test_a_link_that_leads_out_is_not_followed(folder, file, there):
+    """Neither what it leads to nor whether that exists is said."""
+    target = folder.parent / "secret"
+    (folder / file).rename(target)
+    (folder / file).symlink_to(target)
+    if not there:
+        target.unlink()
+    said = refusal(folder)
+    assert said.startswith(f"{folder}: {file!r} leads out of the model's folder")
+    assert "secret" not in said
+
+
+def test_a_circle_of_links_is_refused(folder):
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").symlink_to(folder / "tokenizer.json")
+    assert "'tokenizer.json' leads out" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["../secret/tokenizer.1.0.0.json"])
+def test_a_tokenizer_that_leads_out_is_refused(folder, name):
+    path = folder / "tokenizer_config.json"
+    fields = json.loads(path.read_text()) | {"fast_tokenizer_files": [name]}
+    path.write_text(json.dumps(fields))
+    assert f"{name!r} leads out of the model's folder" in refusal(folder)
+
+
+def test_a_folder_that_is_a_link_itself_is_read(tiny, folder):
+    (folder.parent / "link").symlink_to(folder)
+    loaded = load(ModelSpec(name=str(folder.parent / "link"), device="cpu"))
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+
+
+@pytest.fixture
+def snapshot(folder, tmp_path):
+    """The folder as the hub's cache holds it: links into the model's own blobs."""
+    blobs = tmp_path / "models--someone--tiny" / "blobs"
+    own = tmp_path / "models--someone--tiny" / "snapshots" / ("0123456789" * 4)
+    blobs.mkdir(parents=True)
+    own.mkdir(parents=True)
+    for n, path in enumerate(sorted(folder.iterdir())):
+        shutil.copy(path, blobs / f"blob{n}")
+        (own / path.name).symlink_to(f"../../blobs/blob{n}")
+    return own
+
+
+def test_the_links_of_the_hubs_cache_are_followed(tiny, snapshot):
+    loaded = load(ModelSpec(name=str(snapshot), device="cpu"))
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+
+
+def test_a_link_out_of_the_hubs_cache_is_not_followed(snapshot):
+    """Nor one that only looks like the cache: its blob is a link again."""
+    blob = (snapshot / "config.json").resolve()
+    blob.symlink_to(blob.rename(blob.parents[2] / "secret"))
+    assert "'config.json' leads out of the model's folder" in refusal(snapshot)
+
+
+# What is no model, or more than one
+
+
+def make_adapter(folder, base="someone/base"):
+    content = {"peft_type": "LORA", "base_model_name_or_path": base}
+    (folder / "adapter_config.json").write_text(json.dumps(content))
+    save_file({"lora_A": torch.zeros(2)}, folder / "adapter_model.safetensors")
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_an_adapter_is_said_to_be_one_and_of_what(tmp_path):
+    make_adapter(tmp_path)
+    said = refusal(tmp_path)
+    assert "it is an adapter of someone/base; merge it into its model first" in said
+    assert "merge_and_unload" in said
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_an_adapter_beside_a_whole_model_is_not_ignored(folder):
+    make_adapter(folder)
+    said = refusal(folder)
+    assert "holds an adapter (adapter_config.json) beside a whole model" in said
+
+
+def test_a_folder_of_a_gguf_file_says_to_name_the_file(tmp_path):
+    (tmp_path / "model-q4.gguf").touch()
+    assert "to read model-q4.gguf, name the file itself" in refusal(tmp_path)
+
+
+GEMMA3 = {"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}}
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_a_model_of_text_and_images_is_refused_before_its_weights(folder):
+    change_config(folder, **GEMMA3)
+    said = refusal(folder)
+    assert "a model of more than text (type 'gemma3'), of which only the text" in said
+    assert "(type 'gemma3_text') can be read" in said
+    with pytest.raises(LLMRankError, match="more than text"):
+        shape(ModelSpec(name=str(folder)))
+
+
+def test_a_hub_model_of_text_and_images_is_refused_before_its_weights(
+    folder, monkeypatch
+):
+    change_config(folder, **GEMMA3)
+    config = str(folder / "config.json")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: config)
+    (answer,) = downloader._answers("someone/gemma", "main", weights=True)
+    assert "a model of more than text" in answer["sentence"]
+
+
+@pytest.mark.parametrize("content", [DEEP, '{"model_type": ' + DEEP])
+def test_a_hub_config_that_nests_deep_is_no_crash(folder, monkeypatch, content):
+    (folder / "config.json").write_text(content)
+    config = str(folder / "config.json")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: config)
+    answers = downloader._answers("a/b", "main", weights=True)
+    assert list(answers) == [{"error": "ValueError"}]
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_a_type_is_refused_before_its_weights_are_missed(folder):
+    change_config(folder, model_type="bert")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    assert "models of type 'bert' are not supported" in refusal(folder)
+
+
+# Bytes that break readers
+
+
+@pytest.mark.parametrize(
+    "file", ["config.json", INDEX, "llmrank.json", "tokenizer_config.json"]
+)
+@pytest.mark.parametrize("content", [DEEP, '{"a":' + DEEP, '{"widths":' + DEEP, "\0"])
+def test_json_that_cannot_be_read_is_one_sentence(folder, file, content):
+    (folder / file).write_text(content)
+    said = refusal(folder)
+    assert f"{folder}: {file} is damaged" in said
+    assert len(said) < 300
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "generation_config.json"])
+def test_json_that_only_transformers_reads_is_one_sentence(folder, file):
+    (folder / file).write_text(DEEP)
+    assert len(refusal(folder)) < 400
+
+
+def test_json_that_fills_the_memory_is_not_read(tmp_path):
+    path = tmp_path / "config.json"
+    with path.open("wb") as file:
+        file.truncate(2**40)  # holes: no disk is used
+    with pytest.raises(ValueError, match="has more than 33554432 bytes"):
+        read_json(path)
+
+
+@pytest.mark.parametrize("value", ["Infinity", "-Infinity", "NaN", "1e400", "[1]"])
+def test_widths_that_are_no_numbers_are_refused(folder, value):
+    (folder / "llmrank.json").write_text(f'{{"widths": [{value}, 2]}}')
+    assert "llmrank.json is damaged: it must hold the list `widths`" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("num_hidden_layers", 0),
+        ("num_hidden_layers", 1000),
+        ("num_hidden_layers", 10**9),
+        ("hidden_size", 0),
+        ("hidden_size", 2**24),
+        ("hidden_size", 10**12),
+        ("intermediate_size", 0),
+        ("intermediate_size", -1),
+        ("vocab_size", 0),
+        ("intermediate_size", 2**24),
+        ("vocab_size", 2**24),
+        ("vocab_size", 10**12),
+        ("head_dim", 2**16),
+        ("head_dim", 10**12),
+        ("max_position_embeddings", 10**15),
+    ],
+)
+@pytest.mark.usefixtures("no_weights")
+def test_sizes_of_nothing_or_without_end_are_refused(folder, field, value):
+    change_config(folder, **{field: value})
+    said = refusal(folder)
+    assert said.startswith(f"{folder} describes ")
+    assert len(said) < 300
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_positions_that_each_have_a_row_must_be_there(tmp_path):
+    folder = save_folder(tiny_model("gpt2"), tmp_path / "model")
+    change_config(folder, n_positions=2**31)
+    assert "describes at least 34,3" in refusal(folder)
+
+
+@pytest.mark.parametrize("field", ["num_hidden_layers", "hidden_size"])
+def test_the_shape_of_nothing_is_refused(folder, field):
+    change_config(folder, **{field: 0})
+    with pytest.raises(LLMRankError, match=f"describes a model whose {field} is 0"):
+        shape(ModelSpec(name=str(folder)))
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("field", ["num_hidden_layers", "hidden_size", "rms_norm_eps"])
+def test_a_config_of_infinities_is_one_sentence_or_a_model(folder, field, value):
+    change_config(folder, **{field: value})
+    spec = ModelSpec(name=str(folder), device="cpu")
+    if field == "rms_norm_eps":
+        assert ffn.widths(load(spec).model) == (24, 24)
+        return
+    with pytest.raises(LLMRankError):
+        load(spec)
+
+
+def test_sizes_of_every_supported_type_are_accepted():
+    check_sizes(tiny_model("gpt2").config, "tiny")
+    check_type({"model_type": "gpt2"})
+
+
+def move_ids(folder, change):
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_tokens_without_a_row_in_the_embedding_are_refused(folder):
+    def far(content):
+        vocab = content["model"]["vocab"]
+        content["model"]["vocab"] = {t: i + 100_000 * (i > 9) for t, i in vocab.items()}
+
+    move_ids(folder, far)
+    said = refusal(folder)
+    assert "and its embedding has 257 rows; the tokenizer is another model's" in said
+
+
+def test_an_added_token_may_lie_beyond_the_embedding(folder):
+    """Many models have one for padding, which no text contains."""
+    pad = {"id": 257, "content": "<pad>", "special": True}
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    move_ids(folder, lambda content: content["added_tokens"].append(pad | flags))
+    assert len(load(ModelSpec(name=str(folder), device="cpu")).tokenizer) == 258
+
+
+def test_a_folder_that_fails_is_one_sentence(folder, monkeypatch):
+    def fail(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", fail)
+    with pytest.raises(LLMRankError, match=r"model cannot be read \(Permission den"):
+        check_config(folder, "model")
+
+
+def test_code_on_the_hub_is_not_asked_for(tiny, folder):
+    """A config may name a kernel to be fetched and run; it is read without."""
+    change_config(folder, _attn_implementation="someone/kernel")
+    loaded = load(ModelSpec(name=str(folder), device="cpu"))
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)

@@ -1,0 +1,497 @@
+"""GGUF files: every key of the header is computed or refused, every tensor is read."""
+
+import math
+import shutil
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from conftest import OWN_SIZES, save_folder, tiny_model
+from test_sources import gguf_order, refusal, write_gguf
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+from llmrank.errors import LLMRankError
+from llmrank.ggufs.header import READABLE
+from llmrank.ggufs.rotary import llama3_divisors
+from llmrank.models import ModelSpec, load, shape
+from llmrank.sources import Source, read_config
+
+PROMPT = torch.randint(1, 257, (1, 300), generator=torch.Generator().manual_seed(0))
+ARCHITECTURES = {"gemma3_text": "gemma3"}
+EPSILON = {"stablelm": "layer_norm_eps", "starcoder2": "norm_epsilon"}
+EPSILON |= {"gpt2": "layer_norm_epsilon"}
+
+
+def header_of(lm):
+    """The keys that llama.cpp's converter writes for a model, by their short names."""
+    c, model_type = lm.config, lm.config.model_type
+    heads, width = c.num_attention_heads, getattr(c, "n_inner", None)
+    plain = EPSILON.get(model_type)
+    keys = {
+        "context_length": c.max_position_embeddings,
+        "block_count": c.num_hidden_layers,
+        "embedding_length": c.hidden_size,
+        "feed_forward_length": width or c.intermediate_size,
+        "attention.head_count": heads,
+        f"attention.layer_norm_{'' if plain else 'rms_'}epsilon": getattr(
+            c, plain or "rms_norm_eps"
+        ),
+    }
+    if model_type != "gpt2":
+        rope = c.rope_parameters.get("full_attention", c.rope_parameters)
+        head = getattr(c, "head_dim", None) or c.hidden_size // heads
+        part = rope.get("partial_rotary_factor", 1)
+        keys |= {
+            "attention.head_count_kv": c.num_key_value_heads,
+            "attention.key_length": head,
+            "attention.value_length": head,
+            "rope.freq_base": rope["rope_theta"],
+            "rope.dimension_count": int(head * part),
+        }
+    if model_type.startswith("gemma"):
+        keys["attention.sliding_window"] = c.sliding_window
+        windowed = [kind == "sliding_attention" for kind in c.layer_types]
+        keys["attention.sliding_window_pattern"] = windowed
+    return keys
+
+
+def write(lm, path, *, tensors=None, everywhere=None, **keys):
+    """Write a model as llama.cpp's converter does; a key that is None is left out.
+
+    `.` in a key is written `__` here; `everywhere` holds keys with their whole names.
+    """
+    architecture = ARCHITECTURES.get(lm.config.model_type, lm.config.model_type)
+    writer = gguf.GGUFWriter(path, architecture)
+    keys = {key.replace("__", "."): value for key, value in keys.items()}
+    named = {f"{architecture}.{k}": v for k, v in (header_of(lm) | keys).items()}
+    for key, value in (named | vocabulary(lm) | (everywhere or {})).items():
+        if value is not None:
+            add(writer, key, value)
+    stored = dict(stored_tensors(lm, architecture)) | (tensors or {})
+    for name, tensor in stored.items():
+        writer.add_tensor(name, np.ascontiguousarray(tensor))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def add(writer, key, value):
+    kinds = {bool: "bool", int: "uint32", float: "float32", str: "string"}
+    getattr(writer, f"add_{kinds.get(type(value), 'array')}")(key, value)
+
+
+def vocabulary(lm):
+    vocab = lm.tokenizer.get_vocab()
+    symbols = sorted(vocab, key=vocab.get)
+    symbols[symbols.index("ÿ")] = "th"  # readers want a merge; no UTF-8 has byte 255
+    fields = {"model": "gpt2", "tokens": symbols, "merges": ["t h"]}
+    fields |= {"eos_token_id": vocab["<eos>"], "bos_token_id": vocab["<eos>"]}
+    return {f"tokenizer.ggml.{key}": value for key, value in fields.items()}
+
+
+def stored_tensors(lm, architecture):
+    arch = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}[architecture]
+    names = gguf.get_tensor_name_map(arch, lm.config.num_hidden_layers)
+    tied = lm.config.tie_word_embeddings
+    for name, weight in lm.model.state_dict().items():
+        stem, _, kind = name.rpartition(".")
+        place, values = names.get_name(stem), weight.numpy()
+        if place is None or (tied and name == "lm_head.weight"):
+            continue
+        if architecture == "llama":
+            values = gguf_order(lm, name, values)
+        if architecture.startswith("gemma") and stem.endswith("norm"):
+            values = values + 1
+        if architecture == "gpt2" and kind == "weight" and ".c_" in stem:
+            values = values.T
+        yield f"{place}.{kind}", values
+
+
+def opened(path):
+    return load(ModelSpec(name=str(path), device="cpu"))
+
+
+def refused(path):
+    """Refuse before a weight is read, and in `shape` as in `load`."""
+    with pytest.raises(LLMRankError) as caught:
+        read_config(Source(path.parent, path.name, str(path)))
+    with pytest.raises(LLMRankError) as again:
+        shape(ModelSpec(name=str(path)))
+    assert str(again.value) == str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def plain(tiny, tmp_path_factory):
+    return write(tiny, tmp_path_factory.mktemp("gguf") / "plain.gguf")
+
+
+# Every type that is read
+
+
+@pytest.mark.parametrize("model_type", READABLE)
+def test_every_readable_type_is_the_model_that_was_written(tmp_path, model_type):
+    lm = tiny_model(model_type)
+    loaded = opened(write(lm, tmp_path / "model.gguf"))
+    torch.testing.assert_close(
+        loaded.model(PROMPT).logits, lm.model(PROMPT).logits, rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("model_type", "keys", "field", "value"),
+    [
+        ("llama", {"rope__freq_base": 500_000.0}, "rope_theta", 500_000.0),
+        ("starcoder2", {"rope__freq_base": 999_999.0}, "rope_theta", 999_999.0),
+        ("llama", {"rope__freq_base": None}, "rope_theta", 10_000.0),
+        ("qwen3", {"attention__head_count_kv": None}, "num_key_value_heads", 4),
+        ("gemma2", {"final_logit_softcapping": 5.0}, "final_logit_softcapping", 5.0),
+        ("gemma2", {"attn_logit_softcapping": 9.0}, "attn_logit_softcapping", 9.0),
+        ("gemma2", {"attention__sliding_window": 77}, "sliding_window", 77),
+        ("gemma2", {"attention__scale": 0.25}, "query_pre_attn_scalar", 16),
+        ("gemma2", {"block_count": 46, "attention__sliding_window_pattern": 2}
+         | {"attention__head_count": 2}, "query_pre_attn_scalar", 8),
+        ("gemma2", {"attention__key_length": 8, "attention__value_length": 8}
+         | {"rope__dimension_count": 8}, "query_pre_attn_scalar", 8),
+        ("starcoder2", {"attention__sliding_window": 77}, "sliding_window", 77),
+        ("stablelm", {"rope__dimension_count": 2}, "partial_rotary_factor", 0.5),
+        ("gpt2", {"context_length": 77}, "n_positions", 77),
+        ("gpt2", {"feed_forward_length": 77}, "n_inner", 77),
+        ("llama", {"rope__scaling__type": "none"}, "rope_type", "default"),
+        ("llama", {"rope__scaling__type": "linear", "rope__scaling__factor": 1.0},
+         "rope_type", "default"),
+        ("llama", {"attention__scale": 0.5}, "head_dim", 4),
+        ("llama", {"attention__sliding_window": 4096}, "head_dim", 4),
+        ("qwen2", {"attention__sliding_window": 4096}, "sliding_window", None),
+        ("llama", {"expert_count": 0, "attention__causal": True}, "head_dim", 4),
+        ("gemma3_text", {"rope__freq_base_swa": 77.0}, "sliding", 77.0),
+    ],
+)  # fmt: skip
+def test_what_a_header_says_becomes_the_configuration(
+    tmp_path, model_type, keys, field, value
+):
+    """transformers' own reader drops these keys, or has another default."""
+    path = write(tiny_model(model_type), tmp_path / "model.gguf", **keys)
+    config = read_config(Source(tmp_path, path.name))
+    rope = getattr(config, "rope_parameters", None) or {}
+    if field == "sliding":
+        assert rope["sliding_attention"]["rope_theta"] == value
+    elif field in rope:
+        assert rope[field] == value
+    else:
+        assert getattr(config, field) == value
+
+
+@pytest.mark.parametrize(
+    ("model_type", "keys", "named"),
+    [
+        ("llama", {"rope__scaling__type": "longrope"}, "rope.scaling.type"),
+        ("llama", {"rope__scaling__type": "dynamic", "rope__scaling__factor": 4.0},
+         "rope.scaling.type"),
+        ("llama", {"rope__scaling__attn_factor": 1.5}, "rope.scaling.attn_factor"),
+        ("llama", {"rope__scaling__something": 2}, "rope.scaling.something"),
+        ("llama", {"rope__dimension_count": 2}, "rope.dimension_count"),
+        ("llama", {"rope__dimension_sections": [1, 1]}, "rope.dimension_sections"),
+        ("llama", {"rope__freq_base_swa": 7.0}, "rope.freq_base_swa"),
+        ("llama", {"attention__sliding_window": 64}, "attention.sliding_window"),
+        ("qwen2", {"attention__sliding_window": 64}, "attention.sliding_window"),
+        ("gemma3_text", {"attention__sliding_window_pattern": 0},
+         "attention.sliding_window_pattern"),
+        ("gemma3_text", {"attention__sliding_window_pattern": [True]},
+         "attention.sliding_window_pattern"),
+        ("qwen2", {"attention__sliding_window_pattern": 2},
+         "attention.sliding_window_pattern"),
+        ("llama", {"attention__scale": 0.3}, "attention.scale"),
+        ("llama", {"attention__value_length": 8}, "attention.value_length"),
+        ("qwen2", {"attention__key_length": 8, "attention__value_length": 8},
+         "attention.key_length"),
+        ("llama", {"attention__causal": False}, "attention.causal"),
+        ("llama", {"attention__clamp_kqv": 8.0}, "attention.clamp_kqv"),
+        ("llama", {"final_logit_softcapping": 30.0}, "final_logit_softcapping"),
+        ("llama", {"expert_count": 8, "expert_used_count": 2}, "expert_count"),
+        ("llama", {"logit_scale": 0.1}, "logit_scale"),
+        ("llama", {"residual_scale": 0.2}, "residual_scale"),
+        ("llama", {"embedding_scale": 12.0}, "embedding_scale"),
+        ("llama", {"feed_forward_length": [24, 24]}, "feed_forward_length"),
+        ("llama", {"a_key_of_next_year": 1}, "a_key_of_next_year"),
+    ],
+)  # fmt: skip
+def test_a_key_that_is_not_computed_is_refused_by_name(
+    tmp_path, model_type, keys, named
+):
+    path = write(tiny_model(model_type), tmp_path / "model.gguf", **keys)
+    architecture = ARCHITECTURES.get(model_type, model_type)
+    said = refused(path)
+    assert said.startswith(f"{path} sets {architecture}.{named} to ")
+    assert "which changes what the model computes" in said
+
+
+@pytest.mark.parametrize(
+    "key", ["context_length", "block_count", "embedding_length", "feed_forward_length"]
+)
+def test_a_key_that_is_missing_is_not_guessed(tiny, tmp_path, key):
+    path = write(tiny, tmp_path / "model.gguf", **{key: None})
+    assert f"lacks the key llama.{key}; it is incomplete" in refused(path)
+
+
+def test_a_norm_without_its_epsilon_is_refused(tiny, tmp_path):
+    keys = {"attention__layer_norm_rms_epsilon": None}
+    assert "lacks the epsilon" in refused(write(tiny, tmp_path / "m.gguf", **keys))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kinds"),
+    [(2, "sf"), ([True, False], "sf"), ([False, True], "fs"), (6, "ss"), (1, "ff")],
+)
+def test_layers_with_a_window_may_be_written_out(tmp_path, pattern, kinds):
+    keys = {"attention__sliding_window_pattern": pattern}
+    write(tiny_model("gemma3_text"), tmp_path / "model.gguf", **keys)
+    found = read_config(Source(tmp_path, "model.gguf")).layer_types
+    assert "".join(kind[0] for kind in found) == kinds
+
+
+# Positions
+
+
+def rotated(scaling, **sizes):
+    """A tiny Llama whose config, not its file, has a scaling."""
+    OWN_SIZES["llama"] = {"rope_parameters": {"rope_theta": 1e4} | scaling} | sizes
+    try:
+        return tiny_model()
+    finally:
+        del OWN_SIZES["llama"]
+
+
+LINEAR = {"rope_type": "linear", "factor": 4.0}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+
+
+@pytest.mark.parametrize(
+    ("scaling", "keys"),
+    [
+        (LINEAR, {"rope__scaling__type": "linear", "rope__scaling__factor": 4.0}),
+        (LINEAR, {"rope__scaling__factor": 4.0}),
+        (LINEAR, {"rope__scale_linear": 4.0}),
+        (YARN, {"rope__scaling__type": "yarn", "rope__scaling__factor": 4.0}
+         | {"rope__scaling__original_context_length": 128}),
+        (YARN | {"beta_fast": 16.0, "beta_slow": 2.0},
+         {"rope__scaling__type": "yarn", "rope__scaling__factor": 4.0}
+         | {"rope__scaling__original_context_length": 128}
+         | {"rope__scaling__yarn_beta_fast": 16.0}
+         | {"rope__scaling__yarn_beta_slow": 2.0}),
+    ],
+)  # fmt: skip
+def test_a_scaling_of_the_header_is_computed(tiny, tmp_path, scaling, keys):
+    lm = rotated(scaling)
+    loaded = opened(write(tiny, tmp_path / "model.gguf", **keys))
+    expected = lm.model(PROMPT).logits
+    torch.testing.assert_close(loaded.model(PROMPT).logits, expected)
+    assert not torch.allclose(tiny.model(PROMPT).logits, expected, atol=1e-2)
+
+
+def test_the_scaling_of_gemma_3_is_that_of_its_far_seeing_layers(tmp_path):
+    keys = {"rope__scaling__type": "linear", "rope__scaling__factor": 8.0}
+    write(tiny_model("gemma3_text"), tmp_path / "model.gguf", **keys)
+    rope = read_config(Source(tmp_path, "model.gguf")).rope_parameters
+    assert rope["full_attention"]["rope_type"] == "linear"
+    assert rope["full_attention"]["factor"] == 8
+    assert rope["sliding_attention"]["rope_type"] == "default"
+
+
+@pytest.mark.parametrize("factor", [8.0, 32.0])
+def test_the_divisors_of_llama_3_are_those_that_transformers_computes(factor):
+    """The other road: transformers' own frequencies, for heads as wide as theirs."""
+    scaling = LLAMA3 | {"factor": factor, "rope_theta": 5e5}
+    config = rotated(scaling, head_dim=64).config
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")
+    unscaled = 5e5 ** -(torch.arange(0, 64, 2, dtype=torch.float64) / 64)
+    expected = (unscaled / scaled).numpy()
+    np.testing.assert_allclose(llama3_divisors(5e5, 64, factor), expected, rtol=1e-5)
+
+
+def test_rotary_divisors_of_llama_3_are_recognised_and_computed(tmp_path):
+    lm = rotated(LLAMA3, head_dim=32)
+    divisors = llama3_divisors(1e4, 32, 32.0).astype(np.float32)
+    named = {"rope_freqs.weight": divisors}
+    bare = rotated({"rope_type": "default"}, head_dim=32)
+    loaded = opened(write(bare, tmp_path / "model.gguf", tensors=named))
+    expected = lm.model(PROMPT).logits
+    torch.testing.assert_close(loaded.model(PROMPT).logits, expected)
+    assert not torch.allclose(bare.model(PROMPT).logits, expected, atol=1e-3)
+    assert loaded.config.rope_parameters["factor"] == 32
+
+
+def test_rotary_divisors_of_one_change_nothing(tiny, tmp_path):
+    named = {"rope_freqs.weight": np.ones(2, np.float32)}
+    loaded = opened(write(tiny, tmp_path / "model.gguf", tensors=named))
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+
+
+@pytest.mark.parametrize("divisors", [[1, 2], [1, math.nan], [3], [1, 1, 8]])
+def test_other_rotary_divisors_are_refused(tiny, tmp_path, divisors):
+    named = {"rope_freqs.weight": np.array(divisors, np.float32)}
+    said = refused(write(tiny, tmp_path / "model.gguf", tensors=named))
+    assert "rope_freqs.weight to other divisors than those of Llama 3" in said
+
+
+# Tensors
+
+
+@pytest.mark.parametrize(
+    ("name", "n"), [("blk.1.attn_q.bias", 16), ("rope_factors_long.weight", 2)]
+)
+def test_a_tensor_that_would_be_left_out_is_refused(tiny, tmp_path, name, n):
+    extra = {name: np.ones(n, np.float32)}
+    said = refusal(write(tiny, tmp_path / "model.gguf", tensors=extra))
+    assert f"1 tensors that a model of type 'llama' does not have, {name}" in said
+
+
+@pytest.mark.parametrize("kind", ["adapter", "mmproj"])
+def test_a_gguf_file_that_is_no_model_is_refused(tiny, tmp_path, kind):
+    path = write(tiny, tmp_path / "m.gguf", everywhere={"general.type": kind})
+    assert f"holds no model but a thing of type '{kind}'" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "model_type"),
+    [
+        *((name, name) for name in ("granite", "smollm3", "olmo", "olmo2", "gemma")),
+        ("command-r", "cohere"),
+        ("phi2", "phi"),
+        ("gptneox", "gpt_neox"),
+        ("cohere2", "cohere2"),
+    ],
+)
+def test_a_type_that_is_read_from_folders_alone_is_no_damage(
+    tiny, tmp_path, architecture, model_type
+):
+    path = write_gguf(tiny, tmp_path / "model.gguf", architecture=architecture)
+    said = refused(path)
+    assert f"of type '{model_type}', which is read from folders but not from" in said
+    assert "give the model's safetensors folder" in said
+
+
+# Tokens
+
+
+@pytest.mark.parametrize(
+    ("keys", "begins"),
+    [
+        ({}, False),
+        ({"tokenizer.ggml.add_bos_token": True}, True),
+        ({"tokenizer.ggml.add_bos_token": False}, False),
+        ({"tokenizer.ggml.pre": "llama-bpe"}, True),
+        ({"tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.add_bos_token": False},
+         False),
+    ],
+)  # fmt: skip
+def test_texts_begin_with_bos_as_the_header_says(tiny, tmp_path, keys, begins):
+    loaded = opened(write(tiny, tmp_path / "model.gguf", everywhere=keys))
+    ids = loaded.tokenizer("mill")["input_ids"]
+    assert len(ids) == 4 + begins
+    assert (ids[0] == loaded.tokenizer.bos_token_id) == begins
+
+
+def test_what_lies_beside_a_gguf_file_is_not_read(tiny, plain, tmp_path):
+    """transformers would take another model's tokenizer first, and an adapter."""
+    save_folder(tiny_model("gpt2", seed=5), tmp_path)
+    for other in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        (tmp_path / other).write_text("{}")
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "x/y"}')
+    loaded = opened(shutil.copy(plain, tmp_path / "model.gguf"))
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+    assert len(loaded.tokenizer("mill")["input_ids"]) == 4
+
+
+# Parts
+
+
+@pytest.fixture
+def parts(plain, tmp_path, monkeypatch):
+    """The plain file in three parts, as llama-gguf-split writes it."""
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
+    reader = gguf.GGUFReader(plain)
+    groups = np.array_split(np.array(reader.tensors, dtype=object), 3)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for n, group in enumerate(groups):
+        path = folder / f"model-{n + 1:05}-of-00003.gguf"
+        writer = gguf.GGUFWriter(path, "llama")
+        for key, field in reader.fields.items() if n == 0 else ():
+            if not key.startswith(("GGUF.", "general.architecture")):
+                is_array = field.types[0] == gguf.GGUFValueType.ARRAY
+                inner = field.types[-1] if is_array else None
+                writer.add_key_value(key, field.contents(), field.types[0], inner)
+        writer.add_uint16("split.no", n)
+        writer.add_uint16("split.count", 3)
+        writer.add_int32("split.tensors.count", len(reader.tensors))
+        for tensor in (reader.tensors[i] for i in indices(reader, group)):
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    return folder
+
+
+def indices(reader, group):
+    names = [row[0] for row in group]
+    return [i for i, t in enumerate(reader.tensors) if t.name in names]
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_file_in_parts_is_the_whole_model(tiny, parts, n):
+    """Whichever part is named; the parts are put together once."""
+    path, cache = parts / f"model-0000{n}-of-00003.gguf", parts.parent / "cache"
+    loaded = opened(path)
+    assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+    (merged,) = (cache / "merged").iterdir()
+    before = merged.stat().st_mtime_ns
+    assert shape(ModelSpec(name=str(path))).widths == (24, 24)
+    assert merged.stat().st_mtime_ns == before
+
+
+def test_a_missing_part_is_named(parts):
+    (parts / "model-00002-of-00003.gguf").unlink()
+    said = refusal(parts / "model-00001-of-00003.gguf")
+    assert "is one of 3 parts, and model-00002-of-00003.gguf is missing" in said
+
+
+def test_a_damaged_part_is_refused(parts):
+    path = parts / "model-00003-of-00003.gguf"
+    path.write_bytes(path.read_bytes()[:-9000])
+    said = refusal(parts / "model-00001-of-00003.gguf")
+    assert "a part is damaged or incomplete" in said
+    assert "cache" not in said
+
+
+def test_parts_of_two_models_are_refused(parts):
+    shutil.copy(
+        parts / "model-00003-of-00003.gguf", parts / "model-00002-of-00003.gguf"
+    )
+    said = refusal(parts / "model-00001-of-00003.gguf")
+    assert "the parts are not of one model" in said
+
+
+def test_a_part_that_leads_elsewhere_is_refused(parts):
+    part = parts / "model-00002-of-00003.gguf"
+    part.symlink_to(part.rename(parts.parent / "secret.gguf"))
+    said = refusal(parts / "model-00001-of-00003.gguf")
+    assert f"{part.name!r} leads out of the model's folder" in said
+    assert "secret" not in said
+
+
+def test_a_part_by_another_name_is_said_to_be_one(parts):
+    path = (parts / "model-00001-of-00003.gguf").rename(parts / "model.gguf")
+    assert "is part 1 of 3" in refusal(path)
+    assert "llama-gguf-split --merge" in refusal(path)
