@@ -29,7 +29,7 @@ FAMILIES = (
     Family(
         model_types=(
             "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo", "olmo2",
-            "smollm3", "stablelm", "granite", "cohere",
+            "smollm3", "stablelm", "granite", "cohere", "gemma3_text",
         ),
         blocks="model.layers", ffn="mlp",
         gate="gate_proj", up="up_proj", down="down_proj", width="intermediate_size",
