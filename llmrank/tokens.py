@@ -6,8 +6,9 @@ that with and without it the same tokens are predicted: all but the first of the
 which has nothing of the text before it. For the rest it is a position as any other:
 statistics, moments and divergences are over it too, and their numbers of tokens count
 it. On Gemma 3 270M with 30 % removed that is no worse than to leave it out (perplexity
-28.1 against 28.3, 0.3 % of a layer's dropped neurons are others); without BOS in
-calibration it is 30.3, and 6 to 31 % are others.
+28.1 against 28.3 by llm-rank, 33.7 against 36.2 by wanda, though hardly one in 300
+dropped neurons is another); without BOS in calibration it is 30.3 and 38.1, and 6 to
+34 % of each layer's dropped neurons are others.
 """
 
 from llmrank.errors import LLMRankError
@@ -102,7 +103,7 @@ def _embedded(lm: LanguageModel, ids: list[int]) -> list[int]:
         piece = lm.tokenizer.convert_ids_to_tokens(highest)
         raise LLMRankError(
             f"the tokenizer of {lm.spec.name} gives token {highest} ({piece!r}), and "
-            f"the model has embeddings for {d_vocab:,}; the two do not belong together: "
+            f"the model has embeddings for {d_vocab}; the two do not belong together: "
             "put the model's own tokenizer beside its weights"
         )
     return ids
