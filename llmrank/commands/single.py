@@ -55,7 +55,7 @@ def _solved(wanted: Any, target: Any, stages: Any, bar: ProgressBar) -> Any:
 
 def score_command(options: argparse.Namespace) -> None:
     """Score every neuron and write scores and statistics as safetensors."""
-    from llmrank.experiment import environment, estimate
+    from llmrank.experiment import estimate
     from llmrank.export import write_scores
     from llmrank.stages import Stages
 
@@ -70,11 +70,10 @@ def score_command(options: argparse.Namespace) -> None:
     scores = stages.scores(*specs, progress=bar)
     bar.clear()
     stats = stages.stats(*specs[:2])
-    where = environment(stages.model(wanted.model), wanted.calibration)
-    write_scores(out, scores, stats, wanted.to_json() | {"environment": where})
+    write_scores(out, scores, stats, wanted.to_json())
     n_neurons = sum(len(s) for s in scores.layers)
     print(
-        f"{n_neurons:,} neurons in {len(scores.layers)} layers, from "
+        f"{n_neurons:,} neurons in {len(scores.layers)} layers, statistics of "
         f"{stats.n_tokens:,} tokens: {out}"
     )
 
