@@ -31,7 +31,10 @@ class CalibrationSpec:
         default=16, low=1, high=4096, help="How many windows of text are read"
     )
     seq_len: int = option(
-        default=256, low=2, high=8192, help="Tokens in each window of text"
+        default=256,
+        low=2,
+        high=8192,
+        help="Tokens in each window of text; fewer where the model takes fewer",
     )
     seed: int = option(
         default=0, low=0, high=2**31, help="Which windows are drawn from the text"

@@ -84,9 +84,14 @@ class Side:
             "tasks": {t.name: _task_json(t) for t in self.tasks},
         }
         if self.text is not None:
-            counted = {"n_tokens": self.text.n_tokens}
-            plain["perplexity"] = dataclasses.asdict(self.text.perplexity) | counted
-            plain["top1"] = dataclasses.asdict(self.text.top1) | counted
+            read = self.text
+            counted = {
+                "n_tokens": read.n_tokens,
+                "seq_len": read.seq_len,
+                "bos": read.bos,
+            }
+            plain["perplexity"] = dataclasses.asdict(read.perplexity) | counted
+            plain["top1"] = dataclasses.asdict(read.top1) | counted
         if self.latency is not None:
             plain["prefill_ms"] = _timing_json(self.latency.prefill)
             plain["decode_ms"] = _timing_json(self.latency.decode)
@@ -142,10 +147,8 @@ class Comparison:
 
     def _texts(self) -> tuple[TextEvaluation, TextEvaluation] | None:
         dense, pruned = self.dense.text, self.pruned.text
-        if dense is None or pruned is None or len(dense.nll) != len(pruned.nll):
-            return None
-        if dense.text_sha256 != pruned.text_sha256:  # the file changed in between
-            return None
+        if dense is None or pruned is None or dense.windows != pruned.windows:
+            return None  # not there yet, or the file changed in between
         return dense, pruned
 
 
@@ -258,6 +261,7 @@ def _task_json(task: TaskResult) -> dict[str, Any]:
         "stderr": task.stderr,
         "stderr_norm": task.stderr_norm,
         "n_items": task.n_items,
+        "n_left_out": task.n_left_out,
         "chance": task.chance_level,
     }
 

@@ -16,6 +16,7 @@ from llmrank import doors, uploads
 from llmrank.errors import LLMRankError
 from llmrank.folders import named_path
 from llmrank.models import LanguageModel
+from llmrank.tokens import encoded, fitting, opening
 
 Split = Literal["calibration", "evaluation", "questions"]
 EMBEDDED = "embedded"
@@ -96,7 +97,7 @@ def keep(content: bytes, name: str) -> str:
 
 
 def decoded(content: bytes, name: str) -> str:
-    """Return the text of a file.
+    """Return the text of a file, the same however it marks its lines and its start.
 
     Raises:
         LLMRankError: not UTF-8, or empty.
@@ -104,9 +105,10 @@ def decoded(content: bytes, name: str) -> str:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise LLMRankError(
-            f"{name} is not UTF-8 text (byte {error.start}); save it as UTF-8"
-        ) from error
+        raise LLMRankError(_not_utf8(name, error.start)) from error
+    if "\0" in text:  # UTF-16 without its mark reads as UTF-8 where it is English
+        raise LLMRankError(_not_utf8(name, content.index(0)))
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise LLMRankError(f"{name} is empty; give a UTF-8 text file with some pages")
     return text
@@ -150,7 +152,7 @@ def read_embedded(dataset: str) -> tuple[dict[str, object], ...]:
 
 def sampled_windows(
     lm: LanguageModel, source: Text, *, n_samples: int, seq_len: int, seed: int
-) -> Int[Tensor, "n_samples seq_len"]:
+) -> Int[Tensor, "n_samples pos"]:
     """Draw disjoint windows of a text at random, without replacement.
 
     Raises:
@@ -163,42 +165,42 @@ def sampled_windows(
 
 def first_windows(
     lm: LanguageModel, source: Text, *, n_tokens: int, seq_len: int
-) -> Int[Tensor, "n_windows seq_len"]:
+) -> Int[Tensor, "n_windows pos"]:
     """Return the leading windows of a text, at most `n_tokens` in all, at least two.
 
     Raises:
         LLMRankError: the text is shorter than two windows (no interval without two).
     """
     every = all_windows(lm, source, seq_len=seq_len, at_least=2)
-    return every[: max(2, n_tokens // seq_len)]
+    return every[: max(2, n_tokens // fitting(lm, seq_len))]
 
 
 def all_windows(
     lm: LanguageModel, source: Text, *, seq_len: int, at_least: int
-) -> Int[Tensor, "n_windows seq_len"]:
-    """Cut the joined tokens of a text into windows that do not overlap (no BOS).
+) -> Int[Tensor, "n_windows pos"]:
+    """Cut the joined tokens of a text into windows that do not overlap.
+
+    What stands before every text stands before each, uncounted: `seq_len` tokens are
+    of the text, or as many as the model then takes.
 
     Raises:
         LLMRankError: the text gives fewer than `at_least` windows.
     """
-    ids = _token_ids(lm, source.content)
-    n_windows = len(ids) // seq_len
+    ids, size = encoded(lm, source.content), fitting(lm, seq_len)
+    n_windows = len(ids) // size
     if n_windows < at_least:
         raise LLMRankError(
             f"the text ({source.source}) has {len(ids):,} tokens, but {at_least} "
-            f"windows of {seq_len} need {at_least * seq_len:,}; "
+            f"windows of {size} need {at_least * size:,}; "
             "give a longer text, or ask for fewer or shorter samples"
         )
-    limit = getattr(lm.config, "max_position_embeddings", None)
-    if limit is not None and seq_len > limit:
-        raise LLMRankError(
-            f"seq_len must be at most {limit} for this model, got {seq_len}"
-        )
-    return torch.tensor(ids[: n_windows * seq_len]).view(n_windows, seq_len)
+    windows = torch.tensor(ids[: n_windows * size]).view(n_windows, size)
+    before = torch.tensor(opening(lm), dtype=windows.dtype).expand(n_windows, -1)
+    return torch.cat([before, windows], 1)
 
 
-def _token_ids(lm: LanguageModel, content: str) -> list[int]:
-    return lm.tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
+def _not_utf8(name: str, place: int) -> str:
+    return f"{name} is not UTF-8 text (byte {place}); save it as UTF-8"
 
 
 def _content(source: str) -> bytes:

@@ -29,7 +29,10 @@ class BenchmarkSpec:
         default=1, low=1, high=1024, help="Sequences side by side; 1 is a single chat"
     )
     prompt_tokens: int = option(
-        default=128, low=1, high=131072, help="Tokens read at once (prefill)"
+        default=128,
+        low=1,
+        high=131072,
+        help="Tokens read at once (prefill); fewer where the model takes fewer",
     )
     new_tokens: int = option(
         default=16, low=1, high=4096, help="Tokens written one by one (decode)"
@@ -43,20 +46,30 @@ class BenchmarkSpec:
     seed: int = option(default=0, low=0, help="Seed of the random prompt")
 
 
+def prompt_length(lm: LanguageModel, spec: BenchmarkSpec) -> int:
+    """Return the tokens that are read: those asked for, or as many as the model takes.
+
+    Raises:
+        LLMRankError: what is to be written leaves no position to them.
+    """
+    if lm.n_positions is None:
+        return spec.prompt_tokens
+    if spec.new_tokens >= lm.n_positions:
+        raise LLMRankError(
+            f"new_tokens must be below {lm.n_positions}, the positions of "
+            f"{lm.spec.name}, got {spec.new_tokens}"
+        )
+    return min(spec.prompt_tokens, lm.n_positions - spec.new_tokens)
+
+
 def random_prompt(lm: LanguageModel, spec: BenchmarkSpec) -> Int[Tensor, "batch pos"]:
     """Draw the prompt, the same for every model with the same vocabulary.
 
     Raises:
-        LLMRankError: the run is longer than the model's positions.
+        LLMRankError: what is to be written leaves no position to it.
     """
-    length, limit = spec.prompt_tokens + spec.new_tokens, _positions(lm)
-    if length > limit:
-        raise LLMRankError(
-            f"prompt_tokens + new_tokens is {length}, and {lm.spec.name} has "
-            f"{limit} positions; choose fewer tokens"
-        )
     generator = torch.Generator().manual_seed(spec.seed)
-    size = (spec.batch, spec.prompt_tokens)
+    size = (spec.batch, prompt_length(lm, spec))
     ids = torch.randint(lm.config.vocab_size, size, generator=generator)
     return ids.to(lm.device)
 
@@ -118,16 +131,16 @@ def inference_bytes(lm: LanguageModel, spec: BenchmarkSpec) -> int:
     beside four values of the residual's size, twice, as freed blocks are not given
     back at once. An `eager` attention adds its scores.
     """
-    config, sizes = lm.config, footprint(lm)
+    config, sizes, n_read = lm.config, footprint(lm), prompt_length(lm, spec)
     n_heads = config.num_attention_heads
     d_head = getattr(config, "head_dim", None) or config.hidden_size // n_heads
     n_kv_heads = getattr(config, "num_key_value_heads", None) or n_heads
     cached = 2 * len(sizes.widths) * n_kv_heads * d_head
     active = 2 * (3 * max(sizes.widths) + 4 * config.hidden_size)
     if config._attn_implementation == "eager":
-        active += 2 * n_heads * spec.prompt_tokens
-    length = spec.prompt_tokens + spec.new_tokens
-    per_sequence = length * cached + spec.prompt_tokens * active + config.vocab_size
+        active += 2 * n_heads * n_read
+    length = n_read + spec.new_tokens
+    per_sequence = length * cached + n_read * active + config.vocab_size
     itemsize = next(lm.model.parameters()).element_size()
     return sizes.weight_bytes + spec.batch * per_sequence * itemsize
 
@@ -158,7 +171,8 @@ def too_large(lm: LanguageModel, spec: BenchmarkSpec) -> str:
     """Say what a run needs and how to need less."""
     return (
         f"{lm.spec.name} needs about {inference_bytes(lm, spec) / 1e9:.2f} GB on "
-        f"{lm.device} for {spec.batch} x ({spec.prompt_tokens} + {spec.new_tokens}) "
+        f"{lm.device} for {spec.batch} x ({prompt_length(lm, spec)} + "
+        f"{spec.new_tokens}) "
         "tokens, more than there is; choose a smaller batch, fewer tokens or a "
         "smaller dtype"
     )
@@ -169,11 +183,6 @@ def _is_out_of_memory(error: Exception) -> bool:
         return True
     text = str(error).lower()
     return "can't allocate memory" in text or "out of memory" in text
-
-
-def _positions(lm: LanguageModel) -> int:
-    limit: int = lm.config.max_position_embeddings
-    return limit
 
 
 def _last_logits_only(model: nn.Module) -> dict[str, Any]:

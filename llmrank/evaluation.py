@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from llmrank import corpora
+from llmrank import corpora, tokens
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.options import option, spec
@@ -17,7 +17,8 @@ READING = "Reading held-out text"
 """What is reported per window."""
 
 WINDOW = 512
-"""Tokens per window; windows do not overlap and do not see each other."""
+"""Tokens of the text per window, where the model takes as many; windows do not overlap
+and do not see each other."""
 
 
 @spec
@@ -30,7 +31,8 @@ class EvaluationSpec:
     )
     eval_tokens: int = option(
         default=4096, low=1024, high=10_000_000,
-        help="How many tokens are read, in windows of 512; more narrows the interval",
+        help="How many tokens are read, in windows of 512 (fewer where the model takes "
+        "fewer); more narrows the interval",
     )  # fmt: skip
 
 
@@ -46,17 +48,28 @@ class Estimate:
 
 @dataclass(frozen=True)
 class TextEvaluation:
-    """Per-window results on one text; equal windows make results pairable."""
+    """Per-window results on one text; equal windows make results pairable.
+
+    `seq_len`: tokens of the text in each; `bos`: what stood before them, as it is
+    written, which is empty for nothing.
+    """
 
     nll: Float[Tensor, " n_windows"]
     correct: Float[Tensor, " n_windows"]
     text_source: str
     text_sha256: str
+    seq_len: int = WINDOW
+    bos: str = ""
 
     @property
     def n_tokens(self) -> int:
-        """Tokens read (of each window all but the first are predicted)."""
-        return len(self.nll) * WINDOW
+        """Tokens of the text (of each window all but the first are predicted)."""
+        return len(self.nll) * self.seq_len
+
+    @property
+    def windows(self) -> tuple[str, int, int, str]:
+        """What two results must have alike to be paired, window by window."""
+        return self.text_sha256, len(self.nll), self.seq_len, self.bos
 
     @property
     def perplexity(self) -> Estimate:
@@ -98,10 +111,14 @@ def evaluate(
     windows = corpora.first_windows(
         lm, source, n_tokens=spec.eval_tokens, seq_len=WINDOW
     )
+    n_before, bos = len(tokens.opening(lm)), tokens.opening_text(lm)
+    seq_len = windows.shape[1] - n_before
     results: list[tuple[float, float]] = []
     for window in track(windows.unbind(), READING, progress):
-        results.append(_read_window(lm, window))
-        so_far = TextEvaluation(*_columns(results), source.source, source.sha256)
+        results.append(_read_window(lm, window, n_before + 1))
+        so_far = TextEvaluation(
+            *_columns(results), source.source, source.sha256, seq_len, bos
+        )
         if publish is not None:
             publish(so_far)
     return so_far
@@ -148,18 +165,19 @@ def t_interval(samples: Float[Tensor, " n"]) -> Estimate:
 
 @torch.inference_mode()
 def _read_window(
-    lm: LanguageModel, window: Int[Tensor, " seq_len"]
+    lm: LanguageModel, window: Int[Tensor, " pos"], n_given: int
 ) -> tuple[float, float]:
-    """Return the mean nll and the share of right first guesses of a window."""
+    """Return the mean nll and the share of right first guesses after those given."""
     ids = window.to(lm.device)
-    logits = lm.model(ids[None], use_cache=False).logits[0, :-1].float()
-    nll = float(torch.nn.functional.cross_entropy(logits, ids[1:]))
+    wanted = ids[n_given:]
+    logits = lm.model(ids[None], use_cache=False).logits[0, n_given - 1 : -1].float()
+    nll = float(torch.nn.functional.cross_entropy(logits, wanted))
     if nll != nll or nll == float("inf"):
         raise LLMRankError(
             "the model's output is not finite on this text; it overflows in "
             f"{lm.spec.dtype}: use float32, or prune less"
         )
-    return nll, float((logits.argmax(-1) == ids[1:]).float().mean())
+    return nll, float((logits.argmax(-1) == wanted).float().mean())
 
 
 def _columns(results: list[tuple[float, float]]) -> tuple[Tensor, Tensor]:
@@ -175,8 +193,8 @@ def _exponentiated(log: Estimate) -> Estimate:
 
 
 def _check_paired(dense: TextEvaluation, pruned: TextEvaluation) -> None:
-    if (dense.text_sha256, len(dense.nll)) != (pruned.text_sha256, len(pruned.nll)):
+    if dense.windows != pruned.windows:
         raise LLMRankError(
-            "dense and pruned were not measured on the same text; it has changed in "
-            "between, so measure again"
+            "dense and pruned were not measured on the same text, or not in the same "
+            "windows; it has changed in between, so measure again"
         )

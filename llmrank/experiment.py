@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from llmrank import corpora
+from llmrank import corpora, tokens
 from llmrank.allocation import Allocation, Uniform, allocation
 from llmrank.calibration import BATCH_TOKENS, CalibrationSpec
 from llmrank.comparison import Comparison, Measures, TaskSpec, compare
@@ -146,7 +146,7 @@ def run(
     stats = known.stats(experiment.model, experiment.calibration, progress=progress)
     experiment.repair.check(dense)
     pruned = known.pruned(experiment.stage_specs, progress=progress)
-    where = environment(dense)
+    where = environment(dense, experiment.calibration)
 
     def report(comparison: Comparison) -> Report:
         return Report(experiment, where, stats.text_sha256, comparison)
@@ -260,8 +260,8 @@ def estimate(
     n_matrices = 3  # gate, up, down; an upper bound for ungated families
     ffn_weights = n_matrices * sizes.d_model * sum(sizes.widths)
     kept = 1 - experiment.pruning.sparsity
-    tokens = max(BATCH_TOKENS, experiment.calibration.seq_len)
-    forwards = 3 * 4 * WINDOW * sizes.d_vocab + 4 * 4 * tokens * sizes.d_ff
+    n_read = max(BATCH_TOKENS, experiment.calibration.seq_len)
+    forwards = 3 * 4 * WINDOW * sizes.d_vocab + 4 * 4 * n_read * sizes.d_ff
     return MemoryEstimate(
         name=experiment.model.name,
         dense_bytes=sizes.weight_bytes,
@@ -283,7 +283,7 @@ def _backwards_bytes(of: Experiment, sizes: ModelShape, itemsize: int) -> int:
     )
 
 
-def environment(lm: LanguageModel) -> dict[str, str]:
+def environment(lm: LanguageModel, calibration: CalibrationSpec) -> dict[str, str]:
     """Return where and with what numbers are measured."""
     packages = ("torch", "transformers")
     now = datetime.datetime.now(datetime.UTC)
@@ -291,6 +291,7 @@ def environment(lm: LanguageModel) -> dict[str, str]:
         "measured_at": now.isoformat("T", "seconds"),
         "device": str(lm.device),
         "dtype": lm.spec.dtype,
+        **tokens.facts(lm, calibration.seq_len),
         "n_threads": str(torch.get_num_threads()),
         "machine": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

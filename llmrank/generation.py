@@ -9,6 +9,7 @@ import torch
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
+from llmrank.tokens import encoded, fitting, opening
 
 MAX_PROMPT_TOKENS = 1024
 
@@ -70,20 +71,22 @@ def continuation(
 ) -> str:
     """Return what the model writes after the prompt, stopping at the end of text.
 
-    Greedy: the most likely token each time, so dense and pruned can be compared.
+    Greedy: the most likely token each time, so dense and pruned can be compared. Of a
+    model's positions at most half are left to new tokens.
 
     Raises:
         LLMRankError: the prompt is empty or too long.
     """
-    ids = lm.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
-    positions = getattr(lm.config, "max_position_embeddings", MAX_PROMPT_TOKENS)
-    limit = min(MAX_PROMPT_TOKENS, positions - new_tokens)
+    ids, room = encoded(lm, prompt), fitting(lm, MAX_PROMPT_TOKENS + new_tokens)
+    new_tokens = min(new_tokens, room // 2)
+    limit = min(MAX_PROMPT_TOKENS, room - new_tokens)
     if not 1 <= len(ids) <= limit:
         raise LLMRankError(
             f"the prompt must have 1 to {limit} tokens (for {new_tokens} new ones), "
             f"got {len(ids)}"
         )
-    tokens, cache, written = torch.tensor([ids], device=lm.device), None, []
+    read = [[*opening(lm), *ids]]
+    tokens, cache, written = torch.tensor(read, device=lm.device), None, []
     for done in range(new_tokens):
         progress("Writing a continuation", done, new_tokens)
         output = lm.model(tokens, past_key_values=cache, use_cache=True)

@@ -38,6 +38,14 @@ class ModelSpec:
     device: Literal["auto", "cpu", "cuda", "mps"] = option(
         default="auto", help="Where the model runs; auto takes the fastest there is"
     )
+    bos: Literal["auto", "always", "never"] = option(
+        default="auto",
+        help="Whether every text begins with the token BOS; auto does as the tokenizer",
+    )
+    control_tokens: Literal["text", "control"] = option(
+        default="text",
+        help="What <|im_end|> and the like are where a text quotes them",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +65,11 @@ class LanguageModel:
     def config(self) -> Any:
         """The Hugging Face configuration."""
         return self.model.config
+
+    @property
+    def n_positions(self) -> int | None:
+        """How many tokens it reads at once at most; None where nothing bounds them."""
+        return getattr(self.config, "max_position_embeddings", None)
 
 
 @dataclass(frozen=True)

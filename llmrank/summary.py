@@ -1,11 +1,13 @@
 """Results in words: the verdict of a comparison, and the command line's tables."""
 
 import math
+from collections.abc import Sequence
 
 from llmrank.benchmark import Ratio
 from llmrank.comparison import Comparison, Side
-from llmrank.evaluation import Estimate
-from llmrank.spelling import interval, number, share, times
+from llmrank.evaluation import WINDOW, Estimate, TextEvaluation
+from llmrank.spelling import counted, interval, number, share, times
+from llmrank.tasks import TaskResult
 
 PAIRED = (
     "× as fast: the median of the rounds' ratios, dense and pruned paired round by "
@@ -39,7 +41,8 @@ def table(found: Comparison) -> str:
 
 def side_lines(side: Side) -> list[str]:
     """Return one model's measurements as lines for a terminal."""
-    return [f"{name:<22}{value:>30}" for name, value in _rows(side)]
+    lines = [f"{name:<22}{value:>30}" for name, value in _rows(side)]
+    return [*lines, *_read(side)]
 
 
 def spread(estimate: Estimate) -> str:
@@ -56,6 +59,23 @@ def share_spread(estimate: Estimate) -> str:
     """Write a share with its 95 % interval, both in per cent: 72 % [69, 74.5]."""
     ends = f" [{100 * estimate.low:.3g}, {100 * estimate.high:.3g}]"
     return f"{share(estimate.value)}{ends if math.isfinite(estimate.high) else ''}"
+
+
+def windows(text: TextEvaluation) -> str:
+    """Say how a text was cut: windows of 512 tokens, each begun with <bos>."""
+    short = " (all that the model takes)" if text.seq_len < WINDOW else ""
+    begun = f"each begun with {text.bos}" if text.bos else "without BOS"
+    return f"windows of {text.seq_len:,} tokens{short}, {begun}"
+
+
+def left_out(tasks: Sequence[TaskResult]) -> list[str]:
+    """Say which items could not be asked, a sentence for each task that has any."""
+    return [
+        f"{counted(t.n_left_out, 'item')} of {t.name} left out: this model's tokens do "
+        "not part a choice from its question, or it takes too few."
+        for t in tasks
+        if t.n_left_out
+    ]
 
 
 def as_fast(ratio: Ratio) -> str:
@@ -110,8 +130,13 @@ def _faster(found: Comparison) -> dict[str, str]:
 def _footnotes(found: Comparison) -> list[str]:
     notes = [] if found.speedup is None else [PAIRED]
     notes += [BEYOND] if found.dense.memory is not None else []
-    said = " ".join(["In brackets: 95 % intervals.", *notes])
+    said = " ".join(["In brackets: 95 % intervals.", *_read(found.dense), *notes])
     return ["", said] if found.dense.text is not None else []
+
+
+def _read(side: Side) -> list[str]:
+    text = [] if side.text is None else [f"Text read in {windows(side.text)}."]
+    return [*text, *left_out(side.tasks)]
 
 
 def _rows(side: Side) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from llmrank.decoding import (
     alone,
     elapsed_ms,
     memory_guard,
+    prompt_length,
     random_prompt,
     synchronise,
     timed_steps,
@@ -176,7 +177,7 @@ def odd_width_cost(
     if not odd:
         return None
     like, d_model = next(lm.model.parameters()), lm.config.hidden_size
-    n_tokens = min(spec.batch * spec.prompt_tokens, WIDTH_TOKENS)
+    n_tokens = min(spec.batch * prompt_length(lm, spec), WIDTH_TOKENS)
     x = like.new_ones(n_tokens, d_model)
 
     def runs(width: int) -> Iterator[float]:
@@ -236,7 +237,7 @@ def _latency(lm: LanguageModel, rounds: list[Round], spec: BenchmarkSpec) -> Lat
         prefill=prefill,
         decode=decode,
         batch=spec.batch,
-        prompt_tokens=spec.prompt_tokens,
+        prompt_tokens=prompt_length(lm, spec),
         new_tokens=spec.new_tokens,
         device=str(lm.device),
         dtype=str(next(lm.model.parameters()).dtype).removeprefix("torch."),

@@ -81,9 +81,10 @@ OWN_SIZES = {
 }
 
 
-def tiny_model(model_type: str = "llama", seed: int = 0) -> LanguageModel:
-    """Build a random two-layer model of a family."""
-    config = CONFIG_MAPPING[model_type](**(SIZES | OWN_SIZES.get(model_type, {})))
+def tiny_model(model_type: str = "llama", seed: int = 0, **sizes: int) -> LanguageModel:
+    """Build a random two-layer model of a family; `sizes` are its config's fields."""
+    own = SIZES | OWN_SIZES.get(model_type, {}) | sizes
+    config = CONFIG_MAPPING[model_type](**own)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config)

@@ -107,11 +107,16 @@ def test_progress_counts_every_step_and_can_stop_at_any(tiny):
     assert len(latency([tiny], SPEC)) == 1
 
 
-def test_run_beyond_the_positions_is_refused_before_any_step(tiny):
+def test_writing_beyond_the_positions_is_refused_before_any_step(tiny):
     calls = []
-    with pytest.raises(LLMRankError, match="512 positions"):
-        latency([noted(tiny, "dense", calls)], replace(SPEC, prompt_tokens=510))
+    with pytest.raises(LLMRankError, match="below 512, the positions"):
+        latency([noted(tiny, "dense", calls)], replace(SPEC, new_tokens=512))
     assert calls == []
+
+
+def test_a_timing_says_how_much_a_short_model_read(tiny):
+    (found,) = latency([tiny], replace(SPEC, prompt_tokens=600))
+    assert found.prompt_tokens == 512 - SPEC.new_tokens
 
 
 @pytest.mark.parametrize("model_type", ["llama", "gpt2", "opt"])

@@ -95,11 +95,44 @@ def test_texts_that_are_not_installed_say_what_to_run(monkeypatch):
 
 def test_a_file_is_read_as_it_is(tmp_path):
     path = tmp_path / "mine.txt"
-    path.write_bytes("Γειά σου, μύλε.\r\n".encode())
+    path.write_bytes("Γειά σου, μύλε.\n".encode())
     found = text(str(path), "calibration")
-    assert found.content == "Γειά σου, μύλε.\r\n"
+    assert found.content == "Γειά σου, μύλε.\n"
     assert found.source == str(path)
     assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+PLAIN = "Two lines\nof text,\n\nand\u2028a \ufeffmark inside.\n"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        PLAIN,
+        PLAIN.replace("\n", "\r\n"),
+        PLAIN.replace("\n", "\r"),
+        "\ufeff" + PLAIN,
+        "\ufeff" + PLAIN.replace("\n", "\r\n"),
+    ],
+    ids=["plain", "crlf", "cr", "bom", "bom crlf"],
+)
+def test_marks_of_lines_and_of_the_start_are_no_text(tmp_path, spelled):
+    path = tmp_path / "mine.txt"
+    path.write_bytes(spelled.encode())
+    found = text(str(path), "calibration")
+    assert found.content == PLAIN
+    assert found.sha256 == hashlib.sha256(PLAIN.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "place"), [("utf-16-le", 1), ("utf-16-be", 0), ("utf-16", 0)]
+)
+def test_utf16_is_refused_even_where_every_byte_of_it_is_utf8(
+    tmp_path, encoding, place
+):
+    path = tmp_path / "wide.txt"
+    path.write_bytes("The mill".encode(encoding))
+    assert refusal(path) == f"{path} is not UTF-8 text (byte {place}); save it as UTF-8"
 
 
 def test_a_file_that_is_not_utf8_is_refused(tmp_path):
@@ -199,12 +232,11 @@ def test_one_window_is_too_little_to_evaluate_on(tiny):
         first_windows(tiny, of("x" * 1023), n_tokens=1024, seq_len=512)
 
 
-def test_windows_longer_than_the_models_positions_are_refused():
+@pytest.mark.parametrize("asked", [512, 513, 8192])
+def test_windows_are_no_longer_than_the_models_positions(asked):
     lm = tiny_model("gpt2")
-    with pytest.raises(
-        LLMRankError, match="seq_len must be at most 512 for this model"
-    ):
-        all_windows(lm, of("x" * 2000), seq_len=513, at_least=1)
+    windows = all_windows(lm, of("x" * 2000), seq_len=asked, at_least=1)
+    assert windows.shape == (3, 512)
 
 
 def test_no_token_is_put_before_the_text(tiny):

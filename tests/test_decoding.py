@@ -13,6 +13,7 @@ from llmrank.decoding import (
     alone,
     inference_bytes,
     memory_guard,
+    prompt_length,
     random_prompt,
     timed_steps,
 )
@@ -86,11 +87,18 @@ def test_prompt_depends_on_the_seed_alone(tiny):
     assert not torch.equal(again, other)
 
 
-def test_run_beyond_the_positions_is_refused(tiny):
-    with pytest.raises(LLMRankError, match=r"is 513, and tiny-llama has 512 positions"):
-        random_prompt(tiny, BenchmarkSpec(prompt_tokens=500, new_tokens=13))
-    longest = BenchmarkSpec(prompt_tokens=500, new_tokens=12)
-    assert len(list(timed_steps(tiny.model, random_prompt(tiny, longest), 12))) == 13
+def test_a_prompt_is_as_long_as_the_positions_leave(tiny):
+    for asked, read in ((500, 500), (501, 500), (131_072, 500)):
+        spec = BenchmarkSpec(prompt_tokens=asked, new_tokens=12)
+        prompt = random_prompt(tiny, spec)
+        assert prompt.shape == (1, read)
+        assert prompt_length(tiny, spec) == read
+    assert len(list(timed_steps(tiny.model, prompt, 12))) == 13
+
+
+def test_writing_beyond_the_positions_is_refused(tiny):
+    with pytest.raises(LLMRankError, match=r"new_tokens must be below 512, .* got 512"):
+        random_prompt(tiny, BenchmarkSpec(prompt_tokens=8, new_tokens=512))
 
 
 def test_measurements_wait_for_each_other_and_waiting_can_be_cancelled():

@@ -246,7 +246,7 @@ def test_what_a_run_measured_is_a_point_and_is_not_measured_again(small, monkeyp
 
 
 def test_the_environment_says_where_numbers_come_from():
-    found = environment(tiny_model())
+    found = environment(tiny_model(), Experiment().calibration)
     assert found["device"] == "cpu"
     assert found["dtype"] == "float32"
     assert found["torch"] == torch.__version__

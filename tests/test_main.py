@@ -204,7 +204,8 @@ def test_score_writes_scores_and_statistics(small, tmp_path, criterion):
     out = tmp_path / "scores.safetensors"
     ran = command("score", *small, "--criterion", criterion, "--out", out)
     assert ran.status == 0, ran.err
-    assert ran.out == f"48 neurons in 2 layers: {out}\n"
+    said = f"48 neurons in 2 layers, statistics of 256 tokens: {out}\n"
+    assert ran.out == said
     stored = load_file(out)
     names = ("scores", "input_norm", "up_norm", "neuron_norm", "output_norm")
     assert set(stored) == {f"layers.{i}.{n}" for i in (0, 1) for n in names}
@@ -255,8 +256,8 @@ def test_evaluate_can_print_json(as_it_is):
 
 
 USED = {
-    "help", "json", "model", "dtype", "device", "revision", "eval-text", "eval-tokens",
-    "tasks", "items", "seed",
+    "help", "json", "model", "dtype", "device", "revision", "bos", "control-tokens",
+    "eval-text", "eval-tokens", "tasks", "items", "seed",
 }  # fmt: skip
 
 

@@ -121,8 +121,8 @@ def test_model_larger_than_the_free_memory_starts_no_child(tiny, python, monkeyp
 
 def test_run_beyond_the_positions_starts_no_child(tiny, python):
     python("exit 3")
-    with pytest.raises(LLMRankError, match="512 positions"):
-        peak_memory(tiny, BenchmarkSpec(prompt_tokens=600))
+    with pytest.raises(LLMRankError, match="below 512, the positions"):
+        peak_memory(tiny, BenchmarkSpec(new_tokens=600))
 
 
 def least(lm, spec, *, enough):

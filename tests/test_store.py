@@ -170,6 +170,15 @@ def test_a_field_that_is_new_takes_its_default_and_an_old_one_is_left_out():
     assert rebuilt(Comparison, values).dense.memory is None
 
 
+def test_what_was_measured_before_windows_were_noted_had_512_without_bos():
+    values = plain(FOUND)
+    for side in ("dense", "pruned"):
+        del values[side]["text"]["seq_len"], values[side]["text"]["bos"]
+    old = rebuilt(Comparison, values)
+    assert (old.dense.text.seq_len, old.dense.text.bos) == (512, "")
+    assert old.perplexity_ratio == FOUND.perplexity_ratio
+
+
 def test_a_field_that_is_missing_is_said():
     values = plain(FOUND)
     del values["dense"]["footprint"]["n_params"]
@@ -825,6 +834,15 @@ INSERT INTO cells VALUES ('a', 0, 'r');
 """A file of version 1 as it was released: it must be read for ever."""
 
 
+_CHOSEN_LATER = ("bos", "control_tokens")
+OLD_RECIPE = cell_of().recipe | {
+    "model": {
+        k: v for k, v in cell_of().recipe["model"].items() if k not in _CHOSEN_LATER
+    }
+}
+"""As recipes were before it could be chosen how a model's tokens are read."""
+
+
 @pytest.fixture
 def first(path):
     """A file of version 1 with one finished run, made without our code."""
@@ -833,7 +851,7 @@ def first(path):
         "created": "2026-01-01",
         "state": "done",
         "reason": "",
-        "recipe": json.dumps(cell_of().recipe),
+        "recipe": json.dumps(OLD_RECIPE),
         "measures": '["text"]',
         "seed": 0,
         "model": "demo",
@@ -855,7 +873,8 @@ def first(path):
 def test_a_file_of_the_first_version_is_read(first):
     store = Store(first)
     (run,) = store.runs(arena="a")
-    assert (run.id, run.state, run.cell) == ("r", "done", cell_of())
+    assert (run.id, run.state, run.cell.recipe) == ("r", "done", OLD_RECIPE)
+    assert run.experiment.to_json() == cell_of().recipe
     assert_same(store.comparison("r"), FOUND)
     assert store.arena("a").n_done == 1
     done_run(store)

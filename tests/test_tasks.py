@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import tiny_model
 from scipy import stats
+from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
 from llmrank import corpora
@@ -22,13 +23,14 @@ from llmrank.tasks import (
     TASKS,
     Item,
     TaskResult,
+    accuracy,
     asked,
     estimated_tokens,
     evaluate_task,
     log_likelihoods,
     retention,
 )
-from llmrank.tasks.likelihood import _encoded, _rows
+from llmrank.tasks.likelihood import _rows, parted
 
 DATA = Path(__file__).parent / "data" / "lm_eval_harness.json"
 HARNESS = json.loads(DATA.read_text("utf-8"))["tasks"]
@@ -106,7 +108,7 @@ def test_scores_do_not_depend_on_the_batch(tiny, batch_tokens):
 
 def test_a_context_is_read_once_for_all_its_choices(tiny):
     """21 bytes of context, 5 + 36 of choices (whose last is only predicted), ..."""
-    rows = _rows([_encoded(tiny, *pair) for pair in PAIRS])
+    rows = _rows([parted(tiny, *pair) for pair in PAIRS])
     assert [len(row) for row in rows] == [21 + 5 + 36, 35 + 1, 26 + 5, 1 + 1 + 13]
 
 
@@ -119,7 +121,7 @@ def test_a_pair_too_long_is_cut_on_the_left(tiny):
 
 
 def test_a_choice_longer_than_the_window_is_refused(tiny):
-    with pytest.raises(LLMRankError, match=r"1 to 512 tokens .* has 601"):
+    with pytest.raises(LLMRankError, match=r"must have 1 to 512 tokens of its own"):
         log_likelihoods(tiny, [("a", " " + "b" * 600)])
 
 
@@ -140,9 +142,76 @@ def test_the_tokenizers_own_special_tokens_are_kept(tiny):
     lm.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<eos> $A", special_tokens=special
     )
-    context, continuation = _encoded(lm, "ab", " cd")
-    assert context == (special[0][1], *_encoded(tiny, "ab", " cd")[0])
-    assert continuation == _encoded(tiny, "ab", " cd")[1]
+    context, continuation = parted(lm, "ab", " cd")
+    assert context == (special[0][1], *parted(tiny, "ab", " cd")[0])
+    assert continuation == parted(tiny, "ab", " cd")[1]
+
+
+def merging(template="$A"):
+    """A tiny model whose tokenizer joins `e` with a space, across words too."""
+    lm = tiny_model(vocab_size=258)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {s: i for i, s in enumerate([*alphabet, "<eos>", "eĠ"])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[("e", "Ġ")]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(False, use_regex=False)
+    tokenizer.post_processor = TemplateProcessing(
+        single=template, special_tokens=[("<eos>", 256)]
+    )
+    lm.tokenizer.__init__(tokenizer_object=tokenizer, eos_token="<eos>")
+    return lm
+
+
+def likelihood(lm, context, tail):
+    """Read by hand: the sum over the tail's tokens of what the model gives them."""
+    ids = torch.tensor([[*context, *tail]])
+    scores = lm.model(ids).logits[0].log_softmax(-1)
+    places = range(len(context) - 1, len(context) + len(tail) - 1)
+    return sum(float(scores[p, t]) for p, t in zip(places, tail, strict=True))
+
+
+@pytest.mark.parametrize("template", ["$A", "$A <eos>"])
+def test_a_token_across_the_join_is_the_choices_own(template):
+    lm = merging(template)
+    letters = lm.tokenizer.convert_tokens_to_ids
+    context, tail = letters(list("th")), letters(["eĠ", *"mill"])
+    assert parted(lm, "the", " mill") == (tuple(context), tuple(tail))
+    got = log_likelihoods(lm, [("the", " mill")])
+    assert float(got) == pytest.approx(likelihood(lm, context, tail), abs=1e-4)
+
+
+def test_an_end_that_the_tokenizer_adds_is_not_scored(tiny):
+    lm = tiny_model()
+    lm.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="$A <eos>", special_tokens=[("<eos>", lm.tokenizer.eos_token_id)]
+    )
+    assert torch.equal(log_likelihoods(lm, PAIRS), log_likelihoods(tiny, PAIRS))
+
+
+def test_an_item_that_cannot_be_parted_is_left_out_and_counted(monkeypatch):
+    """Of `e` nothing is left before ` x`: the one token across the join is all."""
+    items = [Item((c, c), ("x", "yz"), 0) for c in ("the", "e", "mill", "ten")]
+    rows = torch.tensor([3, 5, 8, 9])
+    monkeypatch.setattr(accuracy, "asked", lambda *_, **__: (rows, tuple(items)))
+    lm = merging()
+    found = evaluate_task(lm, "piqa", n_items=4)
+    assert (found.rows.tolist(), found.n_items, found.n_left_out) == ([3, 8, 9], 3, 1)
+    sums = log_likelihoods(lm, [p for i in items if i is not items[1] for p in i.pairs])
+    best = sums.view(3, 2).argmax(1) == 0
+    assert found.correct.tolist() == best.float().tolist()
+    assert retention(found, found).n_items == 3
+    rows, items[:] = rows[:2], items[:2]
+    with pytest.raises(LLMRankError, match=r"choices of 1 of 2 items"):
+        evaluate_task(lm, "piqa", n_items=2)
+
+
+def test_bos_stays_where_a_context_is_cut():
+    lm = tiny_model()
+    lm.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<eos> $A", special_tokens=[("<eos>", lm.tokenizer.eos_token_id)]
+    )
+    context, tail = parted(lm, "x" * 600, " of it")
+    assert context[0] == lm.tokenizer.eos_token_id
+    assert len(context) + len(tail) - 1 == 512
 
 
 def test_half_precision_is_scored_as_the_plain_model_scores_it():
@@ -530,7 +599,7 @@ def test_tokens_are_estimated_to_a_fifth():
     lm = load("demo")
     for name in TASKS:
         pairs = [p for item in asked(name, n_items=50)[1] for p in item.pairs]
-        rows = _rows([_encoded(lm, *pair) for pair in pairs])
+        rows = _rows([parted(lm, *pair) for pair in pairs])
         estimate = estimated_tokens([name], n_items=50)
         assert estimate == pytest.approx(sum(map(len, rows)), rel=0.2)
 

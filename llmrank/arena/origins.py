@@ -18,7 +18,7 @@ def origin(experiment: Experiment, lm: LanguageModel) -> Origin:
     Raises:
         LLMRankError: a text cannot be read.
     """
-    where = environment(lm) | {
+    where = environment(lm, experiment.calibration) | {
         "llmrank": llmrank.__version__,
         "weights_sample_sha256": weights_sample(lm),
     }

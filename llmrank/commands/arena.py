@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from llmrank.commands.screen import ProgressBar, check_new_file, each_of, write
@@ -78,15 +79,13 @@ def arena_command(options: argparse.Namespace) -> None:
 def _spec(options: argparse.Namespace) -> Any:
     """Return the grid that the options describe."""
     from llmrank.arena import ArenaSpec, method
-    from llmrank.models import ModelSpec
 
     base = wanted_experiment(options)
     usual = "text,latency,tasks" if base.tasks.names else "text,latency"
     model = base.model
     return ArenaSpec(
         models=tuple(
-            ModelSpec(name, model.revision, model.dtype, model.device)
-            for name in _words(options.models or "demo")
+            replace(model, name=name) for name in _words(options.models or "demo")
         ),
         methods=tuple(method(words) for words in _words(options.methods)),
         sparsities=_numbers("sparsities", float, options.sparsities or "0.3"),

@@ -82,7 +82,10 @@ def score_command(options: argparse.Namespace) -> None:
     stats = stages.stats(*specs[:2])
     write_scores(out, scores, stats, wanted.to_json())
     n_neurons = sum(len(s) for s in scores.layers)
-    print(f"{n_neurons:,} neurons in {len(scores.layers)} layers: {out}")
+    print(
+        f"{n_neurons:,} neurons in {len(scores.layers)} layers, statistics of "
+        f"{stats.n_tokens:,} tokens: {out}"
+    )
 
 
 def evaluate_command(options: argparse.Namespace) -> None:

@@ -45,9 +45,13 @@ class _Sums:
 
 
 class Pass:
-    """A twin whose hooks add up every sample's gradients."""
+    """A twin whose hooks add up every sample's gradients.
 
-    def __init__(self, lm: LanguageModel) -> None:
+    The first `n_given` tokens of a sample are read and not predicted.
+    """
+
+    def __init__(self, lm: LanguageModel, n_given: int) -> None:
+        self._n_given = n_given
         self._lm, self._model = lm, ffn.twin(lm.model)
         self._root: Tensor | None = None
         self._n_targets = 1
@@ -63,9 +67,10 @@ class Pass:
         Its losses are added, and the gradients divided in float32: in half precision
         those of the mean would vanish.
         """
-        self._n_targets = ids.shape[1] - 1
-        logits = self._model(ids, use_cache=False).logits[0, :-1].float()
-        loss = nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum")
+        n_given, wanted = self._n_given, ids[0, self._n_given :]
+        self._n_targets = len(wanted)
+        logits = self._model(ids, use_cache=False).logits[0, n_given - 1 : -1].float()
+        loss = nn.functional.cross_entropy(logits, wanted, reduction="sum")
         torch.autograd.grad(loss, self._root)
         if self._broken:
             raise self._not_finite(self._broken[0])

@@ -13,6 +13,7 @@ from llmrank.gradients.results import Gradients, LayerGradients
 from llmrank.gradients.room import check_memory, too_little
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent, track
+from llmrank.tokens import opening
 
 
 def differentiate(
@@ -28,7 +29,8 @@ def differentiate(
             is not finite.
     """
     source, windows = drawn(lm, spec)
-    (layers,) = measure(lm, windows, progress=progress)
+    n_given = 1 + len(opening(lm))
+    (layers,) = measure(lm, windows, n_given=n_given, progress=progress)
     return Gradients(layers, len(windows), source.source, source.sha256)
 
 
@@ -59,8 +61,9 @@ def differentiate_parts(
     """
     source, windows = drawn(lm, spec)
     ends, last = tuple(accumulate(n_windows)), windows[-n_windows[-1] :]
-    found = measure(lm, windows, ends=ends, progress=progress)
-    found += measure(lm, last, progress=progress)
+    n_given = 1 + len(opening(lm))
+    found = measure(lm, windows, ends=ends, n_given=n_given, progress=progress)
+    found += measure(lm, last, n_given=n_given, progress=progress)
     sizes = (*ends, len(last))
     return tuple(
         Gradients(layers, n, source.source, source.sha256)
@@ -73,6 +76,7 @@ def measure(
     windows: Int[Tensor, "n_windows seq_len"],
     *,
     ends: Sequence[int] | None = None,
+    n_given: int = 1,
     progress: Progress = silent,
 ) -> tuple[tuple[LayerGradients, ...], ...]:
     """Run window after window forwards and backwards, each one sample.
@@ -85,6 +89,7 @@ def measure(
         lm: the dense model.
         windows: token ids.
         ends: after how many windows results are wanted, ascending; None: after all.
+        n_given: how many tokens that begin a window are read and not predicted.
         progress: called per window.
 
     Returns:
@@ -99,7 +104,7 @@ def measure(
     found = []
     try:
         with torch.enable_grad():
-            run = Pass(lm)
+            run = Pass(lm, n_given)
             samples = track(windows.split(1), "Taking gradients", progress)
             for done, ids in enumerate(samples, start=1):
                 run.add(ids.to(lm.device))

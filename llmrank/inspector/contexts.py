@@ -122,7 +122,7 @@ def firing(
     windows = corpora.sampled_windows(
         lm, source, n_samples=spec.samples, seq_len=spec.seq_len, seed=spec.seed
     )
-    read = windows[: max(1, MAX_TOKENS // spec.seq_len)]
+    read = windows[: max(1, MAX_TOKENS // windows.shape[1])]
     return tuple(
         Firing(
             neuron=neuron,

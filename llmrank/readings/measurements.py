@@ -4,13 +4,12 @@ import pandas as pd
 
 from llmrank import speeds
 from llmrank.comparison import Comparison
-from llmrank.evaluation import WINDOW
 from llmrank.experiment import Experiment, Report
 from llmrank.memory import MemoryPeak
 from llmrank.readings.lines import Phase, timing_of
 from llmrank.speeds import SpeedPoint
 from llmrank.spelling import counted, number, share, times
-from llmrank.summary import PAIRED, as_fast
+from llmrank.summary import PAIRED, as_fast, left_out, windows
 from llmrank.timing import Latency
 
 GLOSSARY = """\
@@ -30,9 +29,9 @@ gives.
 def origins(report: Report) -> list[str]:
     """Say where the numbers come from, one line for each kind measured so far."""
     e, found = report.experiment, report.comparison
-    said = [of_text(e, found)]
+    said = [of_text(report)]
     if found.dense.tasks:
-        said.append(of_tasks(e))
+        said += [of_tasks(e), *left_out(found.dense.tasks)]
     said.append(of_sizes(e))
     if found.dense.latency is not None:
         said.append(of_clock(found.dense.latency))
@@ -43,16 +42,15 @@ def origins(report: Report) -> list[str]:
     return said
 
 
-def of_text(e: Experiment, found: Comparison) -> str:
+def of_text(report: Report) -> str:
     """Say what the quality was measured on, and how sure it is."""
-    text, seen = found.pruned.text, e.calibration
+    e, text = report.experiment, report.comparison.pruned.text
     read = f"{e.evaluation.eval_tokens:,} tokens"
     if text is not None:
-        read = f"{text.n_tokens:,} tokens of {text.text_source}"
+        read = f"{text.n_tokens:,} tokens of {text.text_source}, in {windows(text)}"
     return (
-        f"Text: {read}, in windows of {WINDOW}; 95 % t-intervals over windows, ratios "
-        f"paired by window. Scores from {seen.samples:,} × {seen.seq_len:,} "
-        f"calibration tokens, seed {seen.seed}."
+        f"Text: {read}; 95 % t-intervals over windows, ratios paired by window. "
+        f"Scores from {_calibrated(report)}, seed {e.calibration.seed}."
     )
 
 
@@ -144,6 +142,14 @@ def of_retention(found: Comparison) -> str:
     if len(known) > 1:
         said += f", the most, and {share(known[least])} on {least}, the least"
     return f"{said}; the dotted line is guessing."
+
+
+def _calibrated(report: Report) -> str:
+    """Say how much calibration read, where the model takes less than was asked for."""
+    asked, took = report.experiment.calibration, report.environment.get("seq_len")
+    short = "" if took is None else f" (of {asked.seq_len:,}: all the model takes)"
+    each = int(took or asked.seq_len)
+    return f"{asked.samples:,} × {each:,} calibration tokens{short}"
 
 
 def samples_table(found: Comparison, phase: Phase) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from llmrank.progress import Progress, silent, track
 from llmrank.pruning import PruningPlan, PruningSpec, plan
 from llmrank.spelling import share
 from llmrank.stages import StageSpecs
+from llmrank.tokens import fitting, opening
 
 DIVISORS = (8, 4, 2)
 """The sizes compared with all the calibration text: an eighth, a quarter, a half."""
@@ -161,7 +162,7 @@ def stability(
     if not of.criterion.needs:
         return Stability(*specs, text_sha256=None, halves=None, sizes=())
     read = parts or nested_parts(lm, of.calibration, of.criterion, progress=progress)
-    _check_parts(read, of.calibration)
+    _check_parts(lm, read, of.calibration)
     every = track(_pieces(read), "Scoring parts of the text", progress)
     *smaller, whole, second = [_scored(lm, p, of) for p in every]
     return Stability(
@@ -211,8 +212,9 @@ def _lengths(calibration: CalibrationSpec) -> list[int]:
     return [end - start for start, end in pairwise(ends)]
 
 
-def _check_parts(parts: Parts, of: CalibrationSpec) -> None:
-    expected = [n * of.seq_len for n in _lengths(of)]
+def _check_parts(lm: LanguageModel, parts: Parts, of: CalibrationSpec) -> None:
+    length = len(opening(lm)) + fitting(lm, of.seq_len)
+    expected = [n * length for n in _lengths(of)]
     if [p.n_tokens for p in parts.stats] != expected:
         raise ValueError(f"parts must have {expected} tokens for this calibration")
 

@@ -8,10 +8,15 @@ from typing import Any, Literal, get_args
 from llmrank.comparison import Comparison
 from llmrank.evaluation import Estimate
 from llmrank.experiment import Experiment
+from llmrank.models import ModelSpec
+from llmrank.options import described
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 Measure = Literal["text", "tasks", "latency", "memory"]
+LATER = ("bos", "control_tokens")
+"""Settings of a model that recipes have not always had."""
+
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 """What a run may measure of both models, each on its own."""
 
@@ -84,8 +89,14 @@ class Arena:
 def fingerprint(recipe: dict[str, Any], origin: Origin) -> str:
     """Return what is equal where a run would measure the same again.
 
-    The time of measuring is not part of it; what is measured is not either.
+    The time of measuring is not part of it; what is measured is not either, nor how
+    tokens are read by default: what that comes to stands in the environment, so that
+    results are found that were written before it could be chosen.
     """
+    usual = described(ModelSpec())
+    model = recipe["model"]
+    other = {k: v for k, v in model.items() if k not in LATER or v != usual[k]}
+    recipe = recipe | {"model": other}
     where = {k: v for k, v in origin.environment.items() if k != "measured_at"}
     texts = [origin.calibration_sha256, origin.evaluation_sha256]
     parts = json.dumps([recipe, texts, where], sort_keys=True)

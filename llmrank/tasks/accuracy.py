@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from llmrank.errors import LLMRankError
 from llmrank.evaluation import t_interval
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
-from llmrank.tasks.likelihood import log_likelihoods
+from llmrank.tasks.likelihood import Parted, parted, scored
 from llmrank.tasks.questions import Item, asked
 
 
@@ -19,6 +20,7 @@ class TaskResult:
 
     `correct` goes by log-likelihood, `correct_norm` by log-likelihood per character;
     `chance` is each item's accuracy of guessing, `rows` its place in the dataset.
+    `n_left_out`: items with a choice that the tokenizer cannot part from its question.
     """
 
     name: str
@@ -26,10 +28,11 @@ class TaskResult:
     correct_norm: Float[Tensor, " n_items"]
     chance: Float[Tensor, " n_items"]
     rows: Int[Tensor, " n_items"]
+    n_left_out: int = 0
 
     @property
     def n_items(self) -> int:
-        """How many items were asked."""
+        """How many items were asked, without those left out."""
         return len(self.correct)
 
     @property
@@ -113,18 +116,27 @@ def evaluate_task(
 
     Raises:
         LLMRankError: the data is not installed, the task is unknown, fewer than two
-            items are asked for, or the model's output is not finite.
+            items are asked for or can be, or the model's output is not finite.
     """
-    rows, items = asked(name, n_items=n_items, seed=seed)
-    pairs = [pair for item in items for pair in item.pairs]
-    sums = log_likelihoods(lm, pairs, what=f"Asking {name}", progress=progress)
+    rows, every = asked(name, n_items=n_items, seed=seed)
+    pairs = [_parted(lm, item) for item in every]
+    kept = [i for i, found in enumerate(pairs) if found]
+    if len(kept) < 2:
+        raise LLMRankError(
+            f"{name} cannot be asked: {lm.spec.name} has no tokens that part the "
+            f"choices of {len(every) - len(kept)} of {len(every)} items from their "
+            "questions, or too few positions for them; choose another task"
+        )
+    items, flat = [every[i] for i in kept], [pair for i in kept for pair in pairs[i]]
+    sums = scored(lm, flat, what=f"Asking {name}", progress=progress)
     by_item = list(zip(items, sums.split([len(i.choices) for i in items]), strict=True))
     return TaskResult(
         name=name,
         correct=_right([(item, likelihoods) for item, likelihoods in by_item]),
         correct_norm=_right([(i, found / _lengths(i)) for i, found in by_item]),
         chance=torch.tensor([item.chance for item in items], dtype=torch.float32),
-        rows=rows,
+        rows=rows[kept],
+        n_left_out=len(every) - len(kept),
     )
 
 
@@ -173,6 +185,12 @@ def _note(dense: float, stderr: float, chance: float) -> str:
             f"({chance:.3f}): ask more items"
         )
     return ""
+
+
+def _parted(lm: LanguageModel, item: Item) -> list[Parted]:
+    """Part all pairs of an item; none where one of them cannot be."""
+    found = [pair for p in item.pairs if (pair := parted(lm, *p)) is not None]
+    return found if len(found) == len(item.pairs) else []
 
 
 def _right(scored: list[tuple[Item, Tensor]]) -> Float[Tensor, " n_items"]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 from jaxtyping import Float, Int
@@ -10,6 +11,7 @@ from torch import Tensor
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent, track
+from llmrank.tokens import encoded, opening
 
 MAX_LENGTH = 2048
 """Tokens of context and choice at most: what the harness takes where nothing else is
@@ -20,7 +22,11 @@ BATCH_LOGITS = 2**26
 """In one forward pass at most (256 MB of logits): vocabularies differ twentyfold."""
 
 
-@torch.inference_mode()
+Tokens = tuple[int, ...]
+Parted = tuple[Tokens, Tokens]
+"""The tokens of a context, with what stands before every text, and of what follows."""
+
+
 def log_likelihoods(
     lm: LanguageModel,
     pairs: Sequence[tuple[str, str]],
@@ -31,23 +37,65 @@ def log_likelihoods(
 ) -> Float[Tensor, " n_pairs"]:
     """Sum the log-probabilities of each continuation's tokens after its context.
 
-    Context and continuation are encoded together and parted as lm-evaluation-harness
-    does (`TemplateLM._encode_pair`), with the special tokens that the tokenizer adds by
-    default; what is too long is cut on the left. Continuations of one context lie side
-    by side in one row, each seeing the context and itself: the same numbers as pair by
-    pair, and up to three times fewer tokens read. Softmax in float32, sums in float64.
-
     Args:
         lm: the model.
-        pairs: contexts (not empty) and their continuations, spaces included.
+        pairs: contexts and their continuations, spaces included.
         batch_tokens: tokens per forward pass; changes the memory, not the result.
         what: the name of the work, for progress and errors.
         progress: called per forward pass; these take about equally long.
 
     Raises:
-        LLMRankError: a continuation is too long, or the model's output is not finite.
+        LLMRankError: a pair cannot be parted, or the model's output is not finite.
     """
-    rows = _rows([_encoded(lm, *pair) for pair in pairs])
+    found = []
+    for context, continuation in pairs:
+        pair = parted(lm, context, continuation)
+        if pair is None:
+            raise LLMRankError(
+                f"{continuation[:40]!r} cannot be scored after {context[-40:]!r}: it "
+                f"must have 1 to {_max_length(lm)} tokens of its own for this model, "
+                "after at least one of the context"
+            )
+        found.append(pair)
+    return scored(lm, found, batch_tokens=batch_tokens, what=what, progress=progress)
+
+
+def parted(lm: LanguageModel, context: str, continuation: str) -> Parted | None:
+    """Encode a pair and part it; None where that leaves nothing on a side, or too much.
+
+    Encoded together, as lm-evaluation-harness does (`TemplateLM._encode_pair`); the
+    continuation begins with the first token that the context alone has not, so that a
+    token that both share is its own. Spaces that end the context are the
+    continuation's. What is too long is cut on the left.
+    """
+    whole, head = encoded(lm, context + continuation), encoded(lm, context.rstrip())
+    n_shared = _n_shared(whole, head)
+    before, tail = opening(lm), tuple(whole[n_shared:])
+    room = _max_length(lm) + 1 - len(before) - len(tail)  # the last is never read
+    if not tail or min(n_shared, room) < 1:
+        return None
+    return (*before, *whole[max(0, n_shared - room) : n_shared]), tail
+
+
+@torch.inference_mode()
+def scored(
+    lm: LanguageModel,
+    pairs: Sequence[Parted],
+    *,
+    batch_tokens: int | None = None,
+    what: str = "Scoring",
+    progress: Progress = silent,
+) -> Float[Tensor, " n_pairs"]:
+    """Sum the log-probabilities of tokens after those of their contexts.
+
+    Continuations of one context lie side by side in one row, each seeing the context
+    and itself: the same numbers as pair by pair, and up to three times fewer tokens
+    read. Softmax in float32, sums in float64. For the rest see `log_likelihoods`.
+
+    Raises:
+        LLMRankError: the model's output is not finite.
+    """
+    rows = _rows(pairs)
     size = batch_tokens or min(BATCH_TOKENS, BATCH_LOGITS // lm.config.vocab_size)
     sums = torch.zeros(len(pairs), dtype=torch.float64)
     for batch in track(_batches(rows, size), what, progress):
@@ -59,9 +107,6 @@ def log_likelihoods(
             "it overflows here: use float32, or check its weights"
         )
     return sums
-
-
-Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -94,20 +139,10 @@ class _Row:
         return len(self.context) + sum(len(t) - 1 for _, t in self.continuations)
 
 
-def _encoded(
-    lm: LanguageModel, context: str, continuation: str
-) -> tuple[Tokens, Tokens]:
-    """Encode a pair; spaces that end the context belong to the continuation."""
-    texts = (context + continuation, context.rstrip())
-    whole, head = (lm.tokenizer(text, verbose=False)["input_ids"] for text in texts)
-    tail = whole[len(head) :]
-    limit = _max_length(lm)
-    if not 0 < len(tail) <= limit:
-        raise LLMRankError(
-            f"a choice must have 1 to {limit} tokens for this model, but "
-            f"{continuation[:40]!r} has {len(tail)}; choose another task"
-        )
-    return tuple((head + tail)[-limit - 1 : -len(tail)]), tuple(tail)
+def _n_shared(whole: Sequence[int], head: Sequence[int]) -> int:
+    """Return how many tokens two begin with alike."""
+    pairs = zip(whole, head, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _max_length(lm: LanguageModel) -> int:
@@ -117,10 +152,10 @@ def _max_length(lm: LanguageModel) -> int:
     return min([MAX_LENGTH, *(limit for limit in limits if limit)])
 
 
-def _rows(encoded: Sequence[tuple[Tokens, Tokens]]) -> list[_Row]:
+def _rows(pairs: Sequence[Parted]) -> list[_Row]:
     """Gather the continuations of each context; the longest row first."""
     shared: dict[Tokens, list[tuple[int, Tokens]]] = {}
-    for number, (context, continuation) in enumerate(encoded):
+    for number, (context, continuation) in enumerate(pairs):
         shared.setdefault(context, []).append((number, continuation))
     rows = [_Row(context, tuple(found)) for context, found in shared.items()]
     return sorted(rows, key=len, reverse=True)

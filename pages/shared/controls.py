@@ -22,6 +22,8 @@ LABELS = {
     "eval_tokens": "Evaluation tokens",
     "multiple_of": "Round widths up to a multiple of",
     "dtype": "Precision",
+    "bos": "Begin texts with BOS",
+    "control_tokens": "Quoted control tokens are",
     "new_tokens": "Decoded tokens",
     "prompt_tokens": "Prompt tokens",
     "repeats": "Timed rounds",
@@ -36,8 +38,8 @@ def sidebar(without: Collection[str] = ()) -> None:
     """
     with st.sidebar:
         _setting("model")
-        with st.expander("Precision and device"):
-            for name in ("dtype", "device", "revision"):
+        with st.expander("Precision, device and tokens"):
+            for name in ("dtype", "device", "revision", "bos", "control_tokens"):
                 _setting(name)
         st.subheader("Method")
         _presets()
