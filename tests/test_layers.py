@@ -16,9 +16,10 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "folders",
     "hub", "hf", "memo", "ffn",
-    "sources", "models", "corpora", "calibration", "gradients", "walk", "moments",
+    "sources", "precision", "models", "corpora", "calibration", "gradients", "walk", "moments",
     "graph", "centrality", "planes", "compressibility", "criteria", "allocation",
-    "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "export",
+    "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "compatible",
+    "export",
     "evaluation", "mlp", "tasks", "footprint", "decoding", "timing", "memory",
     "benchmark", "comparison", "speeds", "stages", "experiment", "store", "curve",
     "targets", "generation", "settings", "summary", "jobs", "arena", "agreement",
