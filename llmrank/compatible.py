@@ -18,14 +18,17 @@ NEWER_TYPES = ("cwm", "ministral3")
 
 _BESIDE_SCALING = ("rope_theta", "partial_rotary_factor")
 _OLDER_SCALINGS = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
+_OF_THE_READER = ("backend", "is_local", "local_files_only")
 _TWO_FIELDS = ("olmo", "olmo2")
 """Their scaling must have exactly `type` and `factor` in transformers 4."""
 
 
-def complete(folder: Path) -> None:
+def complete(folder: Path, tokenizer: Any) -> None:
     """Add to what transformers 5 saved in a folder what older readers look for."""
     _rewrite(folder / "config.json", _with_older_keys)
-    _rewrite(folder / "tokenizer_config.json", _with_known_class)
+    _rewrite(
+        folder / "tokenizer_config.json", lambda c: _with_known_class(c, tokenizer)
+    )
 
 
 def opened_by(config: Mapping[str, Any]) -> str:
@@ -94,13 +97,24 @@ def _scaling(model_type: str, full: Mapping[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in full.items() if n not in _BESIDE_SCALING}
 
 
-def _with_known_class(tokenizer: dict[str, Any]) -> dict[str, Any]:
-    """Name a tokenizer class that reads `tokenizer.json` and nothing else."""
-    known = dict(tokenizer)
-    if known.pop("backend", None) == "tokenizers":
-        known["tokenizer_class"] = "PreTrainedTokenizerFast"
+def _with_known_class(saved: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
+    """Name a class that reads `tokenizer.json`, and say what others' defaults are not.
+
+    That class returns `token_type_ids` unless told otherwise: llama then refuses its
+    input, and GPT-2 adds an embedding for them.
+    """
+    known = {name: value for name, value in saved.items() if name not in _OF_THE_READER}
     if isinstance(known.get("extra_special_tokens"), list):
         known["additional_special_tokens"] = known.pop("extra_special_tokens")
     if "model_specific_special_tokens" in known:
         known["extra_special_tokens"] = known.pop("model_specific_special_tokens")
+    if saved.get("backend") != "tokenizers":
+        return known
+    known |= {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": list(tokenizer.model_input_names),
+        "padding_side": tokenizer.padding_side,
+    }
+    if tokenizer.bos_token_id not in (None, *tokenizer("a")["input_ids"]):
+        known["add_bos_token"] = False  # llama.cpp adds one where nothing says so
     return known

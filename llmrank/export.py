@@ -135,7 +135,7 @@ def save(
         with reported("Writing the checkpoint", progress):
             written.save_pretrained(beside, max_shard_size=SHARD)
         lm.tokenizer.save_pretrained(beside)
-        compatible.complete(beside)
+        compatible.complete(beside, lm.tokenizer)
         content = {"widths": own_widths, "recipe": dict(recipe or {})}
         (beside / RECIPE_FILE).write_text(json.dumps(content, indent=1), "utf-8")
         difference, rounding = _verify(lm, written, beside, progress)
