@@ -36,9 +36,7 @@ def opened_by(config: Mapping[str, Any]) -> str:
     newer, older = CHECKED
     unread = _unread_by_older(config)
     if unread is not None:
-        return (
-            f"Plain transformers 5 opens it (checked with {newer}; {older} {unread})"
-        )
+        return f"Plain transformers 5 opens it (checked with {newer}; {older} {unread})"
     return f"Plain transformers opens it (checked with {newer} and {older})"
 
 

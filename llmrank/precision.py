@@ -3,16 +3,16 @@
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from llmrank import ffn
-from llmrank.errors import LLMRankError
+from llmrank.errors import LLMRankError, OptionError
 
-OWN = "checkpoint"
+OWN: Final = "checkpoint"
 """Asks for the precision that the dense checkpoint has on the disk."""
 
 Precision = Literal["checkpoint", "float32", "bfloat16", "float16"]
@@ -26,8 +26,7 @@ def stored_in(folder: Path) -> str | None:
     amounts: Counter[str] = Counter()
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118: it is no dictionary
-                part = file.get_slice(name)
+            for part in map(file.get_slice, file.keys()):
                 amounts[part.get_dtype()] += math.prod(part.get_shape())
     return _STORED.get(max(amounts, key=lambda kind: amounts[kind], default=""))
 
@@ -37,6 +36,19 @@ def computed_in(model: nn.Module) -> str:
     return str(next(model.parameters()).dtype).removeprefix("torch.")
 
 
+def check(asked: str) -> None:
+    """Refuse a precision that weights cannot be written in.
+
+    Raises:
+        OptionError: naming those that there are.
+    """
+    if asked not in PRECISIONS:
+        allowed = ", ".join(PRECISIONS)
+        raise OptionError(
+            f"the precision of an export must be one of {allowed}, got {asked[:80]!r}"
+        )
+
+
 def written_in(own: str | None, computed: str, asked: str = OWN) -> str:
     """Return the precision to write: as asked, or the checkpoint's own.
 
@@ -44,10 +56,9 @@ def written_in(own: str | None, computed: str, asked: str = OWN) -> str:
     ones would take space and hold nothing.
 
     Raises:
-        ValueError: an unknown precision.
+        OptionError: an unknown precision.
     """
-    if asked not in PRECISIONS:
-        raise ValueError(f"dtype must be one of {', '.join(PRECISIONS)}, got {asked!r}")
+    check(asked)
     if asked != OWN:
         return asked
     return min(own or computed, computed, key=bytes_of)

@@ -118,7 +118,8 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def book():
-    return corpora.text(Experiment().evaluation.eval_text, "evaluation").content[:20_000]
+    text = corpora.text(Experiment().evaluation.eval_text, "evaluation")
+    return text.content[:20_000]
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "folders",
     "hub", "hf", "memo", "ffn",
-    "sources", "precision", "models", "corpora", "calibration", "gradients", "walk", "moments",
+    "sources", "precision", "models", "corpora", "calibration", "gradients", "walk",
+    "moments",
     "graph", "centrality", "planes", "compressibility", "criteria", "allocation",
     "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "compatible",
     "export",
