@@ -6,12 +6,14 @@ library (`gguf`) reads names and special tokens.
 """
 
 import json
+from pathlib import Path
 
 import gguf
 import pytest
 from conftest import tiny_model
 from safetensors import safe_open
 
+import llmrank
 from llmrank import compatible
 from llmrank.export import save
 from llmrank.families import SUPPORTED, family_of
@@ -165,6 +167,11 @@ def test_the_tokenizer_says_what_others_take_otherwise(tmp_path):
     assert said["padding_side"] == "left"
     assert said["additional_special_tokens"] == ["<wheel>"]
     assert not {"backend", "is_local", "local_files_only"} & set(said)
+
+
+def test_the_readme_names_the_versions_that_were_checked():
+    readme = (Path(llmrank.__file__).parents[1] / "README.md").read_text("utf-8")
+    assert f"transformers {' and '.join(compatible.CHECKED)}" in readme
 
 
 def described(model_type, **rope):
