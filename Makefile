@@ -3,6 +3,7 @@
 # make test    the whole test suite, with a browser where there is one; ARGS="-k jobs"
 # make fast    the tests without checkpoints and browsers
 # make lint    ruff and mypy
+# make transformers4    the older transformers that exports must open in, beside .venv
 # make clean   remove .venv and what tools left (not your exports, not ~/.cache/llmrank)
 #
 # Another Python than python3: make app PYTHON=python3.12
@@ -15,7 +16,11 @@ ARGS ?=
 APP_READY := .venv/app-ready
 DEV_READY := .venv/dev-ready
 
-.PHONY: app setup test fast lint clean
+# It shares torch and the rest with .venv, whose folder stands last on its path.
+OLDER := .venv-transformers4
+OLDER_READY := $(OLDER)/ready
+
+.PHONY: app setup test fast lint transformers4 clean
 
 app: $(APP_READY)
 	$(BIN)/streamlit run app.py
@@ -37,8 +42,10 @@ lint: $(DEV_READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+transformers4: $(OLDER_READY)
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(OLDER) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(APP_READY): requirements.txt requirements-demo.txt
@@ -55,4 +62,12 @@ $(APP_READY): requirements.txt requirements-demo.txt
 
 $(DEV_READY): $(APP_READY) requirements-dev.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+
+$(OLDER_READY): $(DEV_READY) requirements-transformers4.txt
+	$(BIN)/python -m venv $(OLDER)
+	$(BIN)/python $(PACKAGES) > "$$($(OLDER)/bin/python $(PACKAGES))/shared.pth"
+	$(OLDER)/bin/python -m pip install --disable-pip-version-check --no-deps -r requirements-transformers4.txt
 	@touch $@

@@ -94,6 +94,13 @@ def _parser() -> argparse.ArgumentParser:
                 "--export", metavar="DIR", help="Write the pruned model to a new folder"
             )
             command.add_argument(
+                "--export-dtype",
+                metavar="PRECISION",
+                default="checkpoint",
+                help="Precision of the exported weights: checkpoint (the dense "
+                "model's own, the default), float32, bfloat16 or float16",
+            )
+            command.add_argument(
                 "--target",
                 metavar="KIND=VALUE",
                 help="Instead of a sparsity: size=MEGABYTES of weights at most, "

@@ -4,7 +4,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import psutil
 import torch
 from safetensors.torch import save_file
 
-from llmrank import ffn, models
+from llmrank import compatible, ffn, models, precision
 from llmrank.calibration import ActivationStats
 from llmrank.criteria import Scores
 from llmrank.doors import check_path
@@ -26,11 +26,15 @@ from llmrank.folders import (
 )
 from llmrank.hf import reported
 from llmrank.models import LanguageModel
+from llmrank.precision import Precision
 from llmrank.progress import Progress, silent
 from llmrank.sources import RECIPE_FILE
 
 SHARD = "1GB"
 """Larger checkpoints are written in parts of this size, and may stop between them."""
+
+SAMPLE = "The mill's 1,024 wheels\n\tturn: naïve, μύλος, 水車 🌾."
+"""A text that the written tokenizer must read as the model's own."""
 
 CHUNK = 2**24
 """Bytes packed between two reports of progress."""
@@ -42,27 +46,36 @@ class Saved:
 
     folder: Path
     file_bytes: int
-    plain: bool
     loader: str
     max_difference: float
+    """Of the logits of the reloaded model to those of the weights that were written."""
+    written: str
+    """The precision of the weights in the files, and why it is that one."""
+    rounding: float | None
+    """Of the logits to those before the weights were rounded; None if none was."""
+    opened: str | None
+    """Which versions of transformers open it; None where the widths differ."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether transformers alone opens it."""
+        return self.opened is not None
 
     @property
     def summary(self) -> str:
-        """The result in two sentences."""
-        agrees = (
-            "bit-identical logits"
-            if self.max_difference == 0
-            else f"logits equal up to {self.max_difference:.1e}"
-        )
-        opens = (
-            "Plain transformers opens it"
-            if self.plain
-            else "Its layers have different widths, which plain transformers cannot "
+        """The result in three sentences."""
+        opens = self.opened or (
+            "Its layers have different widths, which plain transformers cannot "
             "open: llmrank opens it, or pad it to its widest layer"
         )
+        rounding = ""
+        if self.rounding is not None:
+            by = f"moves logits by up to {self.rounding:.1e}"
+            rounding = f"; rounding them {by if self.rounding else 'changed no logit'}"
         return (
-            f"{self.file_bytes / 1e6:,.1f} MB in {self.folder}; reloaded, {agrees}. "
-            f"{opens}: {self.loader}"
+            f"{self.file_bytes / 1e6:,.1f} MB in {self.folder}; reloaded, "
+            f"{_agreement(self.max_difference)}. The weights are in {self.written}"
+            f"{rounding}. {opens}: {self.loader}"
         )
 
     @property
@@ -84,6 +97,7 @@ def save(
     lm: LanguageModel,
     folder: str | Path,
     *,
+    dtype: Precision = precision.OWN,
     recipe: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Saved:
@@ -95,29 +109,43 @@ def save(
     Args:
         lm: the model to write.
         folder: a new or an empty folder; it appears only when all is written.
+        dtype: the precision of the weights in the files; `checkpoint` is that of the
+            dense model's own files, or of the computation where it has fewer bits.
         recipe: how the model was made; stored beside the weights.
         progress: called per step.
 
     Raises:
-        LLMRankError: the folder is refused, the disk is full, memory does not hold the
-            model once more to verify it, or the reloaded one does not compute the same.
+        LLMRankError: the folder is refused, the disk is full, a weight does not fit
+            into the precision, memory does not hold the model once more to verify it,
+            or the reloaded one does not compute the same.
         CancelledError: from `progress`. Nothing is left then, nor after an error.
     """
     check_path(folder)
     target = named_path(folder)
     check_export_target(target)
-    _check_space(lm, target)
+    kept = precision.written_in(lm.stored, precision.computed_in(lm.model), dtype)
+    _check_space(lm, target, kept)
+    written = precision.cast(lm.model, kept)
     own_widths = ffn.widths(lm.model)
     plain = len(set(own_widths)) == 1
     with written_whole(target) as beside:
         with reported("Writing the checkpoint", progress):
-            lm.model.save_pretrained(beside, max_shard_size=SHARD)
+            written.save_pretrained(beside, max_shard_size=SHARD)
         lm.tokenizer.save_pretrained(beside)
+        compatible.complete(beside, lm.tokenizer)
         content = {"widths": own_widths, "recipe": dict(recipe or {})}
         (beside / RECIPE_FILE).write_text(json.dumps(content, indent=1), "utf-8")
-        difference = _verify(lm, beside, progress)
+        difference, rounding = _verify(lm, written, beside, progress)
         size = sum(f.stat().st_size for f in beside.iterdir())
-    return Saved(target, size, plain, _loader(target, plain), difference)
+    return Saved(
+        folder=target,
+        file_bytes=size,
+        loader=_loader(target, plain),
+        max_difference=difference,
+        written=f"{kept}, {_reason(lm, kept, dtype)}",
+        rounding=rounding,
+        opened=compatible.opened_by(lm.config.to_dict()) if plain else None,
+    )
 
 
 def write_scores(
@@ -152,7 +180,7 @@ def free_folder(folder: Path) -> Path:
 
 def padded(lm: LanguageModel) -> LanguageModel:
     """Widen all layers to the widest with zero neurons: larger, opens anywhere."""
-    return LanguageModel(lm.spec, ffn.padded(lm.model), lm.tokenizer)
+    return replace(lm, model=ffn.padded(lm.model))
 
 
 def zipped(folder: Path, *, progress: Progress = silent) -> Path:
@@ -185,18 +213,27 @@ def zipped(folder: Path, *, progress: Progress = silent) -> Path:
 
 
 @torch.inference_mode()
-def _verify(lm: LanguageModel, folder: Path, progress: Progress) -> float:
-    """Reload as a user would and compare the logits of one prompt."""
+def _verify(
+    lm: LanguageModel, written: Any, folder: Path, progress: Progress
+) -> tuple[float, float | None]:
+    """Reload as a user would and compare the logits of one prompt, and the tokens.
+
+    The weights are compared as they were written, computed as the model was: what
+    rounding did is the second figure, None where nothing was rounded.
+    """
 
     def verifying(_: str, done: int, total: int) -> None:
         progress("Reloading it to verify", done, total)
 
+    prompt = torch.arange(1, 33).remainder(lm.config.vocab_size)[None].to(lm.device)
+    ours, rounding = _logits(lm.model, prompt), None
+    if written is not lm.model:
+        exact = ours
+        ours = _logits(precision.cast(written, precision.computed_in(lm.model)), prompt)
+        rounding = float((ours - exact).abs().max())
     spec = models.ModelSpec(name=str(folder), dtype=lm.spec.dtype, device="cpu")
     reloaded = models.load(spec, progress=verifying)
-    d_vocab = lm.config.vocab_size
-    prompt = torch.arange(1, 33).remainder(d_vocab)[None]
-    ours = lm.model(prompt.to(lm.device)).logits.float().cpu()
-    theirs = reloaded.model(prompt).logits.float()
+    theirs = _logits(reloaded.model, prompt.cpu())
     difference = float((ours - theirs).abs().max())
     tolerance = 1e-4 if lm.device.type == "cpu" else 0.05 * float(ours.abs().max())
     if not difference <= tolerance:
@@ -204,12 +241,39 @@ def _verify(lm: LanguageModel, folder: Path, progress: Progress) -> float:
             f"the written checkpoint does not compute what the model does (logits "
             f"differ by {difference:.2g}); nothing was kept"
         )
-    return difference
+    if reloaded.tokenizer(SAMPLE)["input_ids"] != lm.tokenizer(SAMPLE)["input_ids"]:
+        raise LLMRankError(
+            "the written tokenizer does not read a text as the model's own does; "
+            "nothing was kept"
+        )
+    return difference, rounding
 
 
-def _check_space(lm: LanguageModel, target: Path) -> None:
+def _logits(model: Any, prompt: torch.Tensor) -> torch.Tensor:
+    logits: torch.Tensor = model(prompt).logits.float().cpu()
+    return logits
+
+
+def _agreement(difference: float) -> str:
+    if difference == 0:
+        return "bit-identical logits"
+    return f"logits equal up to {difference:.1e}"
+
+
+def _reason(lm: LanguageModel, kept: str, asked: str) -> str:
+    if asked != precision.OWN:
+        return "as asked"
+    if kept == lm.stored:
+        return "the checkpoint's own precision"
+    return "as it was computed"
+
+
+def _check_space(lm: LanguageModel, target: Path, kept: str) -> None:
     """The disk must hold the checkpoint, the memory the copy that verifies it."""
     need = sum(p.nbytes for p in lm.model.parameters())
+    on_disk = precision.bytes_of(kept) * sum(p.numel() for p in lm.model.parameters())
+    if kept != precision.computed_in(lm.model):
+        need += on_disk  # the rounded weights, beside the model that is reloaded
     available = psutil.virtual_memory().available
     if available < need:
         raise LLMRankError(
@@ -219,10 +283,10 @@ def _check_space(lm: LanguageModel, target: Path) -> None:
         )
     there = next(p for p in (target, *target.parents) if p.exists())
     free = shutil.disk_usage(there).free
-    if free < need * 1.05:
+    if free < on_disk * 1.05:
         raise LLMRankError(
             f"{there} has {free / 1e9:.2f} GB free, the checkpoint needs "
-            f"{need / 1e9:.2f} GB; free some space or name another folder"
+            f"{on_disk / 1e9:.2f} GB; free some space or name another folder"
         )
 
 

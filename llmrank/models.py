@@ -14,6 +14,7 @@ from llmrank.errors import LLMRankError
 from llmrank.families import family_of
 from llmrank.hf import building, transformers
 from llmrank.options import option, spec
+from llmrank.precision import stored_in
 from llmrank.progress import Progress, silent
 
 SAMPLED = 64
@@ -50,11 +51,15 @@ class ModelSpec:
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """A causal language model, its tokenizer and the spec it came from."""
+    """A causal language model, its tokenizer and the spec it came from.
+
+    `stored` is the precision that its checkpoint has on the disk, where that is known.
+    """
 
     spec: ModelSpec
     model: nn.Module
     tokenizer: Any
+    stored: str | None = None
 
     @property
     def device(self) -> torch.device:
@@ -121,7 +126,8 @@ def load(
         need = shape(spec).weight_bytes
         raise LLMRankError(_too_little_memory(spec, need, device)) from error
     progress(what, 1, 1)
-    return LanguageModel(spec, loaded, tokenizer)
+    own = None if source.gguf is not None else stored_in(source.folder)
+    return LanguageModel(spec, loaded, tokenizer, own)
 
 
 def _skeleton(

@@ -12,6 +12,7 @@ from llmrank.criteria import CRITERIA
 from llmrank.errors import OptionError
 from llmrank.experiment import Experiment, spec_kinds
 from llmrank.options import Option, options
+from llmrank.precision import OWN
 from llmrank.registry import Registry
 from llmrank.repair import REPAIRS
 from llmrank.sources import DEMO_NAME
@@ -125,10 +126,13 @@ def export_name(of: Experiment) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "pruned-model"
 
 
-def command_line(of: Experiment, *, export: str | None = None) -> str:
+def command_line(
+    of: Experiment, *, export: str | None = None, export_dtype: str = OWN
+) -> str:
     """Return the command that repeats the experiment."""
     flags = [_flag(name, str(value)) for name, value in settings(of).items()]
     target = [] if export is None else [_flag("export", export)]
+    target += [] if export_dtype == OWN else [_flag("export_dtype", export_dtype)]
     return " ".join(["python -m llmrank run", *flags, *target])
 
 
@@ -137,9 +141,12 @@ def _flag(name: str, value: str) -> str:
     return f"--{name.replace('_', '-')}{between}{shlex.quote(value)}"
 
 
-def snippet(of: Experiment, *, export: str = "pruned-model") -> str:
+def snippet(
+    of: Experiment, *, export: str = "pruned-model", export_dtype: str = OWN
+) -> str:
     """Return the Python that repeats the experiment, from loading to saving."""
     usual = Experiment()
+    dtype = "" if export_dtype == OWN else f", dtype={export_dtype!r}"
     measures = ", ".join(
         f"{name}={getattr(of, name)!r}"
         for name in ("evaluation", "tasks", "benchmark")
@@ -163,7 +170,7 @@ def snippet(of: Experiment, *, export: str = "pruned-model") -> str:
             "dense, pruned = stages.model(specs.model), stages.pruned(specs)",
             f"found = llmrank.compare(dense, pruned, Measures({measures}))",
             "print(llmrank.table(found))",
-            f"print(llmrank.save(pruned, {export!r}).summary)",
+            f"print(llmrank.save(pruned, {export!r}{dtype}).summary)",
         ]
     )
 

@@ -12,10 +12,12 @@ import streamlit as st
 from llmrank import charts, doors, export
 from llmrank import experiment as experiments
 from llmrank.allocation import ByHand
+from llmrank.compatible import opened_by
 from llmrank.export import Saved
 from llmrank.folders import check_export_target, named_path
 from llmrank.footprint import Footprint, footprint, planned
 from llmrank.jobs import Job
+from llmrank.precision import OWN, PRECISIONS, written_in
 from llmrank.pruning import PruningPlan
 from llmrank.readings import pruned as readings
 from llmrank.settings import command_line, export_name, snippet
@@ -68,22 +70,51 @@ def ask_folder() -> str:
     return asked.strip() or proposed
 
 
-def ask_form(pruned: Footprint | None) -> bool:
-    """Say what the checkpoint will be; return whether to pad it to one width."""
-    if pruned is None:
-        return False
-    widest = (max(pruned.widths),) * len(pruned.widths)
-    padded = planned(cached.stages().model(e.model), widest)
-    st.caption(readings.of_checkpoint(pruned, padded))
-    if len(set(pruned.widths)) == 1:
-        return False
-    form = st.segmented_control(
-        "Checkpoint", [AS_IS, PADDED], default=AS_IS, required=True, key="export_form"
+def ask_precision() -> str:
+    """Ask for the precision of the weights in the files."""
+    return st.selectbox(
+        "Precision of the files",
+        PRECISIONS,
+        format_func=lambda p: "as in the checkpoint" if p == OWN else p,
+        width=220,
+        key="export_precision",
+        persist_state="session",
+        help="The model's own files decide unless another is named here. What it is "
+        "computed in is a setting of the model (dtype).",
     )
-    return form == PADDED
 
 
-def start_export(name: str, *, padded: bool) -> None:
+def ask_form(pruned: Footprint | None) -> tuple[bool, str]:
+    """Ask what the checkpoint shall be and say it: padded to one width, precision."""
+    if pruned is None:
+        return False, ask_precision()
+    uneven = len(set(pruned.widths)) > 1
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        asked = ask_precision()
+        form = (
+            AS_IS
+            if not uneven
+            else st.segmented_control(
+                "Checkpoint",
+                [AS_IS, PADDED],
+                default=AS_IS,
+                required=True,
+                key="export_form",
+            )
+        )
+    lm = cached.stages().model(e.model)
+    padded = planned(lm, (max(pruned.widths),) * len(pruned.widths))
+    kept = written_in(lm.stored, e.model.dtype, asked)
+    written = pruned if form == AS_IS else padded
+    opened = opened_by(lm.config.to_dict())
+    st.caption(
+        f"{readings.of_checkpoint(pruned, padded, kept, opened)} "
+        f"{readings.of_precision(written, e.model.dtype, kept)}"
+    )
+    return form == PADDED, asked
+
+
+def start_export(name: str, *, padded: bool, precision: str) -> None:
     """Write the pruned model in the worker, once the folder is known to be good."""
     access.check(e)
     folder = named_path(name).absolute()
@@ -95,23 +126,24 @@ def start_export(name: str, *, padded: bool) -> None:
         experiments.check_room(of, stages)
         lm = stages.pruned(of.stage_specs, progress=job.progress)
         lm = export.padded(lm) if padded else lm
-        recipe = of.to_json()
-        return of, export.save(lm, folder, recipe=recipe, progress=job.progress)
+        return of, export.save(
+            lm, folder, dtype=precision, recipe=of.to_json(), progress=job.progress
+        )
 
     title = f"Exporting {export_name(of)}"
-    jobs.start("export", title, work, key=(of, folder, padded))
+    jobs.start("export", title, work, key=(of, folder, padded, precision))
 
 
 def show_export(pruned: Footprint | None) -> None:
     """Offer the export and show what the last one wrote."""
-    padded = ask_form(pruned)
+    padded, precision = ask_form(pruned)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = ask_folder()
         busy = jobs.active("export")
         kind = "secondary" if pruned is None else "primary"
         asked = st.button("Export", type=kind, disabled=busy, key="export")
     if asked:
-        start_export(name, padded=padded)
+        start_export(name, padded=padded, precision=precision)
     done = jobs.view("export")
     if done is not None and done.state == "done":
         show_saved(*done.result)
@@ -119,7 +151,8 @@ def show_export(pruned: Footprint | None) -> None:
 
 def show_saved(of: experiments.Experiment, saved: Saved) -> None:
     """Show what was written, how to open it, and a zip of it."""
-    st.success("Written, reloaded from the disk and compared: it computes the same.")
+    like = "what its rounded weights do" if saved.rounding else "the same"
+    st.success(f"Written, reloaded from the disk and compared: it computes {like}.")
     panels.other_settings(of, e)
     st.text(saved.summary)
     st.code(saved.snippet, language="python", wrap_lines=True)
@@ -155,9 +188,11 @@ def show_recipe() -> None:
     """Show the experiment as Python, as a command line and as JSON."""
     st.subheader("Recipe", anchor=False)
     target = f"exports/{export_name(e)}"
+    dtype = st.session_state.get("export_precision", OWN)
     python, shell, plain = st.tabs(["Python", "Command line", "JSON"])
-    python.code(snippet(e, export=target), language="python")
-    shell.code(command_line(e, export=target), language="bash", wrap_lines=True)
+    python.code(snippet(e, export=target, export_dtype=dtype), language="python")
+    line = command_line(e, export=target, export_dtype=dtype)
+    shell.code(line, language="bash", wrap_lines=True)
     with plain:
         recipe = json.dumps(e.to_json(), indent=1, ensure_ascii=False)
         st.code(recipe, language="json", height=300)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["LLMRANK_DB"] = "/dev/null/no-test-writes-to-the-visitor's-own-results"
@@ -81,9 +82,9 @@ OWN_SIZES = {
 }
 
 
-def tiny_model(model_type: str = "llama", seed: int = 0, **sizes: int) -> LanguageModel:
-    """Build a random two-layer model of a family; `sizes` are its config's fields."""
-    own = SIZES | OWN_SIZES.get(model_type, {}) | sizes
+def tiny_model(model_type: str = "llama", seed: int = 0, **more: Any) -> LanguageModel:
+    """Build a random two-layer model of a family; `more` are its config's fields."""
+    own = SIZES | OWN_SIZES.get(model_type, {}) | more
     config = CONFIG_MAPPING[model_type](**own)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

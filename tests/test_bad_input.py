@@ -205,6 +205,15 @@ def test_export_folders_that_are_not_free(tmp_path):
     assert files(tmp_path) == before
 
 
+def test_a_precision_that_weights_cannot_have(tmp_path):
+    said = refusal("run", "--export", tmp_path / "new", "--export-dtype", "int8")
+    assert said == (
+        "the precision of an export must be one of checkpoint, float32, bfloat16, "
+        "float16, got 'int8'"
+    )
+    assert files(tmp_path) == {}
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc takes no folders")
 def test_an_export_folder_that_cannot_be_written():
     said = refusal("run", "--export", "/proc/model")

@@ -7,17 +7,19 @@ import subprocess
 import sys
 import zipfile
 from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
-from conftest import tiny_model
+from conftest import byte_tokenizer, save_folder, tiny_model
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import llmrank
-from llmrank import export, ffn
+from llmrank import export, ffn, precision
 from llmrank.calibration import CalibrationSpec, calibrate
 from llmrank.criteria import LLMRank, score
 from llmrank.errors import LLMRankError
@@ -128,6 +130,92 @@ def test_half_precision_is_kept(tmp_path, tiny_folder, dtype, widths):
     assert {t.dtype for t in stored.values()} == {getattr(torch, dtype)}
 
 
+@pytest.fixture
+def own_half(tmp_path, tiny):
+    """A bfloat16 folder, computed in float32 as by default, and pruned."""
+    half = replace(tiny, model=precision.cast(tiny.model, "bfloat16"))
+    folder = save_folder(half, tmp_path / "own")
+    return cut(llmrank.load(ModelSpec(name=str(folder), device="cpu")), 9, 9)
+
+
+def stored_dtypes(folder):
+    return {t.dtype for t in load_file(folder / "model.safetensors").values()}
+
+
+def test_the_checkpoints_own_precision_is_kept(tmp_path, own_half):
+    saved = save(own_half, tmp_path / "smaller")
+    assert stored_dtypes(saved.folder) == {torch.bfloat16}
+    assert (saved.max_difference, saved.rounding) == (0, 0)
+    said = "The weights are in bfloat16, the checkpoint's own precision; rounding them"
+    assert f"{said} changed no logit. Plain" in saved.summary
+    config = json.loads((saved.folder / "config.json").read_text("utf-8"))
+    assert config["dtype"] == config["torch_dtype"] == "bfloat16"
+    assert {p.dtype for p in own_half.model.parameters()} == {torch.float32}
+
+
+def test_another_precision_is_written_when_asked(tmp_path, own_half):
+    sizes = {}
+    for dtype in ("float32", "bfloat16", "float16"):
+        saved = save(own_half, tmp_path / dtype, dtype=dtype)
+        assert stored_dtypes(saved.folder) == {getattr(torch, dtype)}
+        assert f"The weights are in {dtype}, as asked" in saved.summary
+        sizes[dtype] = saved.file_bytes
+    half = 2 * sum(p.numel() for p in own_half.model.parameters())
+    for dtype in ("bfloat16", "float16"):
+        assert sizes["float32"] - sizes[dtype] == pytest.approx(half, abs=200)
+
+
+def test_what_rounding_did_to_repaired_weights_is_said(tmp_path, own_half):
+    """Their own bits are not the checkpoint's: a third is no bfloat16."""
+    thirds = [f.down / 3 for f in ffn.ffns(own_half.model)]
+    repaired = replace(own_half, model=ffn.with_down(own_half.model, thirds))
+    saved = save(repaired, tmp_path / "repaired")
+    model = AutoModelForCausalLM.from_pretrained(saved.folder, dtype="float32")
+    first = PROMPT[:, :32]  # the export is verified by it
+    apart = (model(first).logits - repaired.model(first).logits).abs().max().item()
+    assert saved.max_difference == 0
+    assert saved.rounding == pytest.approx(apart, rel=1e-3)
+    assert f"rounding them moves logits by up to {saved.rounding:.1e}" in saved.summary
+
+
+def test_weights_too_large_for_float16_are_refused_before_writing(tmp_path, tiny):
+    large = [f.down * 1e6 for f in ffn.ffns(tiny.model)]
+    lm = replace(tiny, model=ffn.with_down(tiny.model, large))
+    with pytest.raises(LLMRankError, match="does not fit into float16"):
+        save(lm, tmp_path / "model", dtype="float16")
+    assert contents(tmp_path) == []
+
+
+def test_the_space_that_is_needed_follows_the_precision(tmp_path, tiny, monkeypatch):
+    full = sum(p.nbytes for p in tiny.model.parameters())
+    disk = SimpleNamespace(free=int(full * 0.6))
+    monkeypatch.setattr(export.shutil, "disk_usage", lambda _: disk)
+    with pytest.raises(LLMRankError, match="free some space or name another folder"):
+        save(tiny, tmp_path / "whole")
+    assert save(tiny, tmp_path / "half", dtype="bfloat16").plain
+
+
+def test_a_tokenizer_that_reads_otherwise_is_not_kept(tmp_path, tiny):
+    other = byte_tokenizer()
+    read = other.save_pretrained
+    other.save_pretrained = lambda folder: (
+        read(folder),
+        shift_tokens(folder),
+    )
+    with pytest.raises(LLMRankError, match="tokenizer does not read a text as"):
+        save(replace(tiny, tokenizer=other), tmp_path / "model")
+    assert contents(tmp_path) == []
+
+
+def shift_tokens(folder):
+    """Let every byte's token be the next one's."""
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text("utf-8"))
+    vocab = content["model"]["vocab"]
+    content["model"]["vocab"] = dict(zip(vocab, [*range(1, 256), 0, 256], strict=True))
+    file.write_text(json.dumps(content), "utf-8")
+
+
 def test_an_export_can_be_pruned_and_exported_again(tmp_path, tiny):
     save(cut(tiny, 20, 12), tmp_path / "first")
     first = llmrank.load(ModelSpec(name=str(tmp_path / "first"), device="cpu"))
@@ -161,7 +249,9 @@ def test_the_summary_says_how_to_open_it(tmp_path, tiny):
         save(cut(tiny, 9, w), tmp_path / f"to {w}").summary for w in (9, 4)
     )
     where = f"{str(tmp_path / 'to 9')!r}"
-    assert "bit-identical logits. Plain transformers opens it: " in plain
+    assert "bit-identical logits. The weights are in float32, as it was" in plain
+    checked = "Plain transformers opens it (checked with 5.23.0 and 4.57.6): "
+    assert checked in plain
     assert plain.endswith(f"AutoModelForCausalLM.from_pretrained({where})")
     assert "plain transformers cannot open: llmrank opens it, or pad it" in uneven
     assert uneven.endswith(f"llmrank.load({str(tmp_path / 'to 4')!r})")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TEXT
+from safetensors.torch import load_file
 from streamlit.testing.v1 import AppTest
 from transformers import AutoModelForCausalLM
 from visitor import finish, open_page, read
@@ -163,6 +164,27 @@ def test_uneven_widths_can_be_padded(opened, tmp_path):
     plain = AutoModelForCausalLM.from_pretrained(padded)
     assert len(set(ffn.widths(own.model))) == 2
     assert torch.allclose(plain(PROMPT).logits, own.model(PROMPT).logits, atol=1e-5)
+
+
+def test_the_files_have_the_precision_that_is_asked_for(opened, tmp_path):
+    at = read(opened(sparsity="0.5"))
+    half, own = tmp_path / "half", tmp_path / "own"
+    assert "Computed and written in float32: " in texts(at.caption)
+    at = at.selectbox(key="export_precision").set_value("bfloat16").run()
+    assert "Computed in float32, rounded to bfloat16: " in texts(at.caption)
+    assert any("dtype='bfloat16'" in c.value for c in at.code)
+    assert any("--export-dtype bfloat16" in c.value for c in at.code)
+    at = finish(export_to(at, half), "export")
+    assert "it computes what its rounded weights do" in at.success[0].value
+    assert "The weights are in bfloat16, as asked; rounding them" in at.text[0].value
+    at = at.selectbox(key="export_precision").set_value("checkpoint").run()
+    at = finish(export_to(at, own), "export")
+    assert "in float32, the checkpoint's own precision." in at.text[0].value
+    dtypes = [
+        {t.dtype for t in load_file(f / "model.safetensors").values()}
+        for f in (half, own)
+    ]
+    assert dtypes == [{torch.bfloat16}, {torch.float32}]
 
 
 def full(folder: Path) -> Path:

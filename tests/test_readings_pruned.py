@@ -84,16 +84,33 @@ def test_rounding_is_said_only_where_it_changes_the_sparsity(by, sparsity):
 
 def test_a_plain_checkpoint_is_called_plain(tiny):
     same = planned(tiny, (12, 12))
-    assert "`from_pretrained`" in readings.of_checkpoint(same, same)
+    said = readings.of_checkpoint(same, same, "float32", "Anything opens it")
+    assert said == "All layers have one width: a plain checkpoint. Anything opens it."
 
 
 def test_uneven_widths_say_who_opens_them_and_what_padding_costs(tiny):
     uneven, padded = planned(tiny, (12, 18)), planned(tiny, (18, 18))
-    said = readings.of_checkpoint(uneven, padded)
+    said = readings.of_checkpoint(uneven, padded, "bfloat16", "Anything opens it")
     assert "(12 to 18)" in said
+    sizes = [readings.size(2 * f.n_params) for f in (padded, uneven)]
+    assert "takes {} instead of {}".format(*sizes) in said
+    assert "Anything" not in said
     assert "`llmrank.load`" in said
     more = 100 * 6 * 3 * 16 / uneven.n_params
     assert f"({more:.3g} % more)" in said
+
+
+def test_the_precision_says_what_rounding_does_to_the_size(tiny):
+    whole = planned(tiny, (24, 24))
+    kept, half = (readings.size(n * whole.n_params) for n in (4, 2))
+    said = readings.of_precision
+    assert said(whole, "float32", "float32") == (
+        f"Computed and written in float32: {kept} of weights."
+    )
+    assert said(whole, "float32", "bfloat16") == (
+        f"Computed in float32, rounded to bfloat16: {half} of weights."
+    )
+    assert "bfloat16, written in float32" in said(whole, "bfloat16", "float32")
 
 
 def test_the_table_of_widths_has_every_layer():

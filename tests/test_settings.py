@@ -29,6 +29,7 @@ from llmrank.evaluation import EvaluationSpec
 from llmrank.experiment import Experiment, spec_kinds
 from llmrank.models import ModelSpec
 from llmrank.options import options
+from llmrank.precision import PRECISIONS
 from llmrank.pruning import PruningSpec
 from llmrank.settings import (
     METHOD,
@@ -122,15 +123,15 @@ def test_settings_build_their_experiment_again(chosen, parts, seed):
     assert applicable(found) == found
 
 
-@given(CHOSEN, PARTS, SEEDS, st.none() | TEXT)
-@example(("l1", {}), {"model": {"name": "--model"}}, 0, "-x")
-@example(("l1", {}), {"model": {"name": "it's $A \n `ls`"}}, 1, "a b")
+@given(CHOSEN, PARTS, SEEDS, st.none() | TEXT, st.sampled_from(PRECISIONS))
+@example(("l1", {}), {"model": {"name": "--model"}}, 0, "-x", "float16")
+@example(("l1", {}), {"model": {"name": "it's $A \n `ls`"}}, 1, "a b", "checkpoint")
 @drawn
-def test_the_command_line_repeats_the_experiment(chosen, parts, seed, export):
+def test_the_command_line_repeats_the_experiment(chosen, parts, seed, export, dtype):
     e = built(chosen, parts, seed)
-    arguments = parsed(command_line(e, export=export))
+    arguments = parsed(command_line(e, export=export, export_dtype=dtype))
     assert described(arguments) == e
-    assert arguments.export == export
+    assert (arguments.export, arguments.export_dtype) == (export, dtype)
 
 
 @any_experiment
@@ -152,6 +153,10 @@ def test_only_what_differs_is_said():
     assert command_line(e, export="out dir") == (
         "python -m llmrank run --allocation global --theta 0.25 --export 'out dir'"
     )
+    assert "--export-dtype" not in command_line(e, export="out")
+    assert "llmrank.save(pruned, 'out')" in snippet(e, export="out")
+    half = "llmrank.save(pruned, 'out', dtype='float16')"
+    assert half in snippet(e, export="out", export_dtype="float16")
 
 
 def test_one_seed_sets_every_seed():
@@ -325,7 +330,10 @@ def test_the_python_snippet_runs(tiny_folder, tiny_text, tmp_path, capsys):
     exec(snippet(e, export=str(target)), names)
     printed = capsys.readouterr().out
     assert "perplexity (1,024 tok)" in printed
-    assert "bit-identical logits. Plain transformers opens it" in printed
+    assert (
+        "bit-identical logits. The weights are in float32, the checkpoint's own"
+        in printed
+    )
     model = AutoModelForCausalLM.from_pretrained(target)
     assert model.config.intermediate_size == 12
     prompt = torch.arange(1, 40)[None]

@@ -13,13 +13,14 @@ from llmrank.folders import check_export_target, check_file_target, named_path
 
 def run_command(options: argparse.Namespace) -> None:
     """Do the whole job and print what it measured."""
-    from llmrank import experiment, targets
+    from llmrank import experiment, precision, targets
     from llmrank.stages import Stages
     from llmrank.summary import table
 
     wanted = wanted_experiment(options)
     if options.export:
         check_export_target(named_path(options.export))
+    precision.check(options.export_dtype)
     check_new_file(options.json)
     target = None if options.target is None else targets.parsed(options.target)
     announce(experiment.estimate(wanted))
@@ -43,6 +44,7 @@ def _export(
         saved = export.save(
             stages.pruned(wanted.stage_specs),
             options.export,
+            dtype=options.export_dtype,
             recipe=wanted.to_json(),
             progress=bar,
         )

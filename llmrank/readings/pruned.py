@@ -3,6 +3,7 @@
 import pandas as pd
 
 from llmrank.footprint import Footprint
+from llmrank.precision import bytes_of
 from llmrank.pruning import PruningPlan, PruningSpec
 from llmrank.spelling import number, share
 
@@ -74,22 +75,32 @@ def of_rounding(plan: PruningPlan, spec: PruningSpec) -> str | None:
     )
 
 
-def of_checkpoint(pruned: Footprint, padded: Footprint) -> str:
-    """Say who can open a checkpoint, and what padding it would cost."""
+def of_checkpoint(
+    pruned: Footprint, padded: Footprint, precision: str, opened: str
+) -> str:
+    """Say who can open a checkpoint in a precision, and what padding it would cost."""
     if len(set(pruned.widths)) == 1:
-        return (
-            "All layers have one width, so this is a plain checkpoint: transformers' "
-            "`from_pretrained` opens it anywhere, without this library."
-        )
+        return f"All layers have one width: a plain checkpoint. {opened}."
     low, high = min(pruned.widths), max(pruned.widths)
-    more = share(padded.weight_bytes / pruned.weight_bytes - 1)
+    more = share(padded.n_params / pruned.n_params - 1)
+    now, wide = (size(f.n_params * bytes_of(precision)) for f in (pruned, padded))
     return (
         f"The layers keep different widths ({low:,} to {high:,}), and transformers "
         "knows one width per model: as it is, `llmrank.load` opens the checkpoint. "
         f"Padded with zero neurons to {high:,} in every layer it computes the same and "
-        f"opens anywhere, but takes {size(padded.weight_bytes)} instead of "
-        f"{size(pruned.weight_bytes)} ({more} more) and the time of its padded widths."
+        f"is a plain checkpoint, but takes {wide} instead of "
+        f"{now} ({more} more) and the time of its padded widths."
     )
+
+
+def of_precision(pruned: Footprint, computed: str, written: str) -> str:
+    """Say in which precision a model is computed and written, and the weights' size."""
+    n_bytes = size(pruned.n_params * bytes_of(written))
+    if computed == written:
+        return f"Computed and written in {written}: {n_bytes} of weights."
+    rounded = bytes_of(written) < bytes_of(computed)
+    to = "rounded to" if rounded else "written in"
+    return f"Computed in {computed}, {to} {written}: {n_bytes} of weights."
 
 
 def widths_table(plan: PruningPlan) -> pd.DataFrame:
