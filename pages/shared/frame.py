@@ -5,6 +5,8 @@ from typing import Literal
 
 import streamlit as st
 
+from pages.shared.visitors import visitor_id
+
 PAGES = {
     "Experiment": {
         "Overview": "app.py",
@@ -80,6 +82,7 @@ def _head(title: str, question: str, sidebar: Sidebar, *, bare: bool = False) ->
         f"{title} · LLM-Rank Explorer", "assets/logo.svg", "wide", sidebar
     )
     st.logo("assets/logo.svg", size="large")
+    visitor_id()
     if not bare:
         _links()
         st.header(question, anchor=False)
