@@ -21,15 +21,15 @@ ORDER = (
     "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "export",
     "evaluation", "mlp", "tasks", "footprint", "decoding", "timing", "memory",
     "benchmark", "comparison", "speeds", "stages", "experiment", "store", "curve",
-    "targets", "generation", "settings", "summary", "jobs", "arena", "agreement",
-    "inspector", "readings", "stability", "health", "charts", "network", "lesson",
+    "targets", "generation", "settings", "summary", "pace", "bounds", "jobs", "arena",
+    "agreement", "inspector", "readings", "stability", "health", "charts", "network", "lesson",
     "commands", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 
 LIGHT = (
     "errors", "progress", "spelling", "options", "registry", "families", "folders",
-    "jobs",
+    "pace", "bounds", "jobs",
 )  # fmt: skip
 """What a page may import before it draws: none of these loads torch."""
 

@@ -32,12 +32,6 @@ def worker() -> Worker:
 
 
 @st.cache_resource(show_spinner=False)
-def kinds() -> Memo[str]:
-    """What kind of work a job is, by its id: a link may name any."""
-    return Memo(1000)
-
-
-@st.cache_resource(show_spinner=False)
 def reports() -> Memo[Report]:
     """What was measured last, by experiment; each carries its time and machine."""
     return Memo(64)
