@@ -62,7 +62,7 @@ class Job:
     _view: JobView
     _work: "Callable[[Job], object]"
     _worker: "Worker"
-    _pace: Pace = Pace()
+    _pace: Pace = field(default_factory=Pace)
     _started_s: float = 0.0
     _watchers: set[str] = field(default_factory=set)
     _left_s: float | None = None

@@ -22,8 +22,8 @@ ORDER = (
     "evaluation", "mlp", "tasks", "footprint", "decoding", "timing", "memory",
     "benchmark", "comparison", "speeds", "stages", "experiment", "store", "curve",
     "targets", "generation", "settings", "summary", "pace", "bounds", "jobs", "arena",
-    "agreement", "inspector", "readings", "stability", "health", "charts", "network", "lesson",
-    "commands", "__main__",
+    "agreement", "inspector", "readings", "stability", "health", "charts", "network",
+    "lesson", "commands", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 

@@ -37,7 +37,7 @@ def count(job):
 
 @pytest.fixture
 def now(monkeypatch):
-    """A clock to set; nobody holds a connection, who runs a page is here for a while."""
+    """A clock to set: nobody is connected; who runs a page is here for a while."""
     moment = [0.0]
     hall = Visitors(lambda _: False, clock=lambda: moment[0])
     monkeypatch.setattr(visitors, "visitors", lambda: hall)

@@ -147,14 +147,17 @@ class ArenaSpec:
         Raises:
             OptionError: this version has not all that it names.
         """
-        return ArenaSpec(
-            models=tuple(ModelSpec(**m) for m in plain["models"]),
-            methods=tuple(_method(m) for m in plain["methods"]),
-            sparsities=tuple(plain["sparsities"]),
-            seeds=tuple(plain["seeds"]),
-            measures=tuple(plain["measures"]),
-            base=Experiment.from_json(plain["base"]),
-        )
+        try:
+            return ArenaSpec(
+                models=tuple(ModelSpec(**m) for m in plain["models"]),
+                methods=tuple(_method(m) for m in plain["methods"]),
+                sparsities=tuple(plain["sparsities"]),
+                seeds=tuple(plain["seeds"]),
+                measures=tuple(plain["measures"]),
+                base=Experiment.from_json(plain["base"]),
+            )
+        except (TypeError, KeyError) as error:
+            raise OptionError(f"an arena of another version: {error}") from error
 
 
 def cells(spec: ArenaSpec) -> tuple[Experiment, ...]:

@@ -27,8 +27,8 @@ def filtered(
     words = text.strip().lower()
     if not words or table.empty:
         return table
-    joined = table.astype(str).agg(" ".join, axis="columns").str.lower()
-    return table[joined.str.contains(words, regex=False)]
+    rows = table.itertuples(index=False)
+    return table[[words in " ".join(map(_searched, row)).lower() for row in rows]]
 
 
 def side_by_side(entries: Sequence[Entry]) -> pd.DataFrame:
@@ -129,6 +129,11 @@ _COLUMNS = [
 ]
 _TITLES = {AXES[n].title for n in AXES}
 """Figures are shown beside one another even where they are equal."""
+
+
+def _searched(value: object) -> str:
+    """What was not measured holds no text; pandas makes NaN of it."""
+    return "" if pd.isna(value) else str(value)
 
 
 def _row(run: Run) -> dict[str, object]:
