@@ -5,6 +5,7 @@ the link and the explanation.
 """
 
 import dataclasses
+import functools
 import sys
 from typing import Any, Literal, TypeVar, dataclass_transform, get_args, get_origin
 
@@ -96,6 +97,7 @@ def spec(cls: type[T]) -> type[T]:
     return dataclasses.dataclass(frozen=True)(cls)
 
 
+@functools.cache
 def options(cls: type) -> tuple[Option, ...]:
     """Return the declared fields of a spec class, in order."""
     return tuple(

@@ -175,10 +175,7 @@ def _fields(entry: Entry) -> dict[str, str]:
 
 
 def _figures(entry: Entry) -> dict[str, str]:
-    if entry.found is None:
-        return {}
-    values = {AXES[n].title: AXES[n].pruned(entry.found) for n in AXES}
-    return {title: _written(v) for title, v in values.items() if v is not None}
+    return {AXES[n].title: _written(value) for n, value in entry.figures.items()}
 
 
 def _written(of: Estimate) -> str:

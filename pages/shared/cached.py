@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from llmrank import readings
+from llmrank import arena, readings
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Report
 from llmrank.ffn import ffns
@@ -71,6 +71,12 @@ def parts() -> Memo[Parts]:
 def lab(kind: str) -> Memo[Any]:  # noqa: ARG001 the key
     """What the MLP lab has made, one memory for each kind of result."""
     return Memo(24)
+
+
+@st.cache_resource(show_spinner=False)
+def entries() -> Memo[arena.Entry]:
+    """What cells of arenas have measured, by their runs; enough for the two largest."""
+    return Memo(2 * arena.MAX_CELLS)
 
 
 @st.cache_resource(show_spinner=False)
