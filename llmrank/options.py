@@ -97,9 +97,13 @@ def spec(cls: type[T]) -> type[T]:
     return dataclasses.dataclass(frozen=True)(cls)
 
 
-@functools.cache
 def options(cls: type) -> tuple[Option, ...]:
     """Return the declared fields of a spec class, in order."""
+    return _declared(cls)
+
+
+@functools.cache
+def _declared(cls: Any) -> tuple[Option, ...]:
     return tuple(
         Option(name=f.name, default=f.default, **_kind(f.type), **f.metadata)
         for f in dataclasses.fields(cls)

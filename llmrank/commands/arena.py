@@ -83,9 +83,11 @@ def _spec(options: argparse.Namespace) -> Any:
     base = wanted_experiment(options)
     usual = "text,latency,tasks" if base.tasks.names else "text,latency"
     model = base.model
-    asked = (options.models or "demo", options.methods)
-    asked += (options.sparsities or "0.3", options.seeds or "0")
-    models, methods, sparsities, seeds = map(_words, asked)
+    models, methods = _words(options.models or "demo"), _words(options.methods)
+    sparsities, seeds = (
+        _words(options.sparsities or "0.3"),
+        _words(options.seeds or "0"),
+    )
     check_size(len(models), len(methods), len(sparsities), len(seeds))
     return ArenaSpec(
         models=tuple(

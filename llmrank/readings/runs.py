@@ -131,7 +131,7 @@ _TITLES = {AXES[n].title for n in AXES}
 """Figures are shown beside one another even where they are equal."""
 
 
-def _searched(value: object) -> str:
+def _searched(value: Any) -> str:
     """What was not measured holds no text; pandas makes NaN of it."""
     return "" if pd.isna(value) else str(value)
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import types
 import typing
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -14,7 +15,7 @@ from llmrank.errors import LLMRankError
 T = TypeVar("T")
 _TENSOR = {"dtype", "values"}
 _PLAIN = (int, float, str)
-_hints = functools.cache(typing.get_type_hints)
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
 
 
 def plain(value: Any) -> Any:
