@@ -39,7 +39,7 @@ def reports() -> Memo[Report]:
 
 @st.cache_resource(show_spinner=False)
 def speeds() -> Memo[SpeedPoint]:
-    """What was timed, by model, benchmark and widths."""
+    """What was timed, by model, benchmark, repair and widths: the shape cut."""
     return Memo(64)
 
 
