@@ -117,10 +117,7 @@ class Store:
         states: Sequence[RunState] = (),
         limit: int | None = None,
     ) -> tuple[Run, ...]:
-        """List runs, an arena's in its order or the newest first; `to_json` recipes.
-
-        `columns`: values of which each of these columns must have one.
-        """
+        """List runs with a value of each column, an arena's in order or newest first."""
         wanted = select(*LIGHT)
         if arena is None:
             wanted = wanted.order_by(runs.c.created.desc(), runs.c.id)
