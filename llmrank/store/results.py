@@ -117,7 +117,7 @@ class Store:
         states: Sequence[RunState] = (),
         limit: int | None = None,
     ) -> tuple[Run, ...]:
-        """List runs with a value of each column, an arena's in order or newest first."""
+        """List runs by values of columns; an arena's in order, or newest first."""
         wanted = select(*LIGHT)
         if arena is None:
             wanted = wanted.order_by(runs.c.created.desc(), runs.c.id)
