@@ -10,16 +10,11 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Literal
 
+from llmrank.bounds import Ended, check_room, forgotten, wait_s
 from llmrank.errors import CancelledError, LLMRankError, explained
+from llmrank.pace import Pace
 
-MAX_QUEUED = 8
-"""How many jobs one owner may have waiting, the running one not counted."""
-
-MAX_FINISHED = 50
-"""How many finished jobs are kept for their owners to find again."""
-
-MIN_OBSERVED_S = 1.0
-"""How much of a stage must have been seen before its end is estimated."""
+ABANDONED = "everybody who watched it had gone"
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
@@ -33,12 +28,15 @@ class JobView:
     `elapsed_s` counts from the start of the work. `remaining_s` is of the current stage
     alone (when queued: of the running job's), and None while too little was seen.
     `position` is the place in the queue (1 starts next), None when not queued.
-    `stopping` says that a running job was cancelled and has not yet noticed.
+    `stopping` says that a running job was cancelled and has not yet noticed. `error` is
+    why it failed, or why it was stopped where its owner did not do it. `key` says which
+    work it is.
     """
 
     id: str
     owner: str = field(repr=False)
     title: str
+    key: Hashable = field(default=None, repr=False)
     state: JobState = "queued"
     what: str = ""
     done: int = 0
@@ -57,50 +55,17 @@ class JobView:
         return self.state in ("done", "failed", "cancelled")
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How far a stage of the work is, and since when."""
-
-    what: str | None = None
-    started_s: float = 0.0
-    reported_s: float = 0.0
-    done_at_start: int = 0
-    done: int = 0
-    total: int = 0
-    last_step: int = 0
-
-    def after(self, what: str, done: int, total: int, now: float) -> "Pace":
-        """Return the pace after a report, which may open another stage."""
-        if what != self.what or done < self.done:
-            return Pace(what, now, now, done, done, total)
-        step = done - self.done
-        return replace(self, reported_s=now, done=done, total=total, last_step=step)
-
-    def remaining_s(self, now: float) -> float | None:
-        """Estimate the time to the end of the stage.
-
-        The mean over the whole stage does not jump when one step is slow; between two
-        reports the estimate counts down, by one step at the most.
-        """
-        steps = self.done - self.done_at_start
-        observed = self.reported_s - self.started_s
-        if steps == 0 or observed < MIN_OBSERVED_S:
-            return None
-        step_s = observed / steps
-        since = min(now - self.reported_s, step_s * self.last_step)
-        return max(0.0, step_s * (self.total - self.done) - since)
-
-
 @dataclass(eq=False)
 class Job:
     """A submitted piece of work, and what that work uses to report."""
 
     _view: JobView
     _work: "Callable[[Job], object]"
-    _key: Hashable
     _worker: "Worker"
-    _pace: Pace = Pace()
+    _pace: Pace = field(default_factory=Pace)
     _started_s: float = 0.0
+    _watchers: set[str] = field(default_factory=set)
+    _left_s: float | None = None
 
     @property
     def id(self) -> str:
@@ -148,8 +113,7 @@ class Worker:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()
-        self._jobs: dict[str, Job] = {}
-        self._finished: deque[str] = deque()
+        self._jobs: dict[str, Job] = {}  # the finished in the order of their ends
         # Each owner's unfinished jobs, the owners in the order of their turns. The
         # running job stays in front: who comes meanwhile is before its owner's next.
         self._turns: dict[str, deque[Job]] = {}
@@ -174,19 +138,15 @@ class Worker:
                 cancel it without stopping the other's.
 
         Raises:
-            LLMRankError: the owner has too many jobs waiting.
+            LLMRankError: the owner, or all together, have too many jobs waiting.
         """
         with self._changed:
             mine = self._turns.get(owner, deque())
             for job in mine if key is not None else ():
-                if job._key == key and not job._view.stopping:
+                if job._view.key == key and not job._view.stopping:
                     return job
-            if sum(job._view.state == "queued" for job in mine) >= MAX_QUEUED:
-                raise LLMRankError(
-                    f"{MAX_QUEUED} of your jobs are waiting, which is the limit; "
-                    "wait for one to start, or cancel one"
-                )
-            job = Job(JobView(secrets.token_urlsafe(16), owner, title), work, key, self)
+            check_room(_n_queued(mine), sum(map(_n_queued, self._turns.values())))
+            job = Job(JobView(secrets.token_urlsafe(16), owner, title, key), work, self)
             mine.append(job)
             self._turns[owner] = mine
             self._jobs[job.id] = job
@@ -217,11 +177,31 @@ class Worker:
             job = self._jobs.get(job_id)
             if job is None or job._view.owner != owner or job._view.finished:
                 return False
-            if job._view.state == "running":
-                job._change(stopping=True)
-            else:
-                self._finish(job, state="cancelled")
+            self._stop(job, None)
             return True
+
+    def watch(self, job_id: str, watcher: str) -> None:
+        """Note that somebody waits for a job or looks at its result, until `leave`."""
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is not None:
+                job._watchers.add(watcher)
+                job._left_s = None
+
+    def leave(self, watcher: str) -> None:
+        """Note that somebody has gone; a job that nobody else watches is cancelled.
+
+        Its result, where it has one, is kept for `UNWATCHED_S`. A job that nobody ever
+        watched goes on.
+        """
+        with self._changed:
+            for job in [j for j in self._jobs.values() if watcher in j._watchers]:
+                job._watchers.discard(watcher)
+                if not job._watchers:
+                    job._left_s = self._clock()
+                    if not job._view.finished:
+                        self._stop(job, ABANDONED)
+            self._changed.notify()  # the worker's thread minds what is to be forgotten
 
     def _serve(self) -> None:
         while True:
@@ -234,7 +214,7 @@ class Worker:
     def _take(self) -> Job:
         with self._changed:
             while not self._turns:
-                self._changed.wait()
+                self._changed.wait(self._forget())
             job = next(iter(self._turns.values()))[0]
             job._started_s = self._clock()
             job._change(state="running")
@@ -245,9 +225,29 @@ class Worker:
         job._view = job._view_at(self._clock())
         job._change(**outcome, remaining_s=None, stopping=False)
         job._work = _nothing
-        self._finished.append(job.id)
-        if len(self._finished) > MAX_FINISHED:
-            del self._jobs[self._finished.popleft()]
+        self._jobs[job.id] = self._jobs.pop(job.id)
+        self._forget()
+
+    def _stop(self, job: Job, reason: str | None) -> None:
+        job._change(error=reason)
+        if job._view.state == "running":
+            job._change(stopping=True)
+        else:
+            self._finish(job, state="cancelled")
+
+    def _forget(self) -> float | None:
+        """Let finished jobs go; return when the next is due, in seconds, if one is."""
+        now = self._clock()
+        for job_id in forgotten(self._ended(), now):
+            del self._jobs[job_id]
+        return wait_s(self._ended(), now)
+
+    def _ended(self) -> list[Ended]:
+        return [
+            Ended(job.id, job._view.owner, job._left_s)
+            for job in self._jobs.values()
+            if job._view.finished
+        ]
 
     def _leave(self, job: Job) -> None:
         """Take a job off the turns; when it ran, its owner becomes the last in line."""
@@ -266,6 +266,10 @@ class Worker:
         return next(i for i, other in enumerate(queued, start=1) if other is job)
 
 
+def _n_queued(jobs: deque[Job]) -> int:
+    return sum(job._view.state == "queued" for job in jobs)
+
+
 def _nothing(job: Job) -> None:
     """Stand in for work that is over, so that what it held is let go."""
 
@@ -273,7 +277,7 @@ def _nothing(job: Job) -> None:
 def _outcome(job: Job) -> dict[str, object]:
     """Do the work; whatever way it ends becomes a state, and the thread lives on."""
     try:
-        return {"state": "done", "result": job._work(job)}
+        return {"state": "done", "result": job._work(job), "error": None}
     except CancelledError:
         return {"state": "cancelled"}
     except LLMRankError as error:

@@ -5,6 +5,7 @@ the link and the explanation.
 """
 
 import dataclasses
+import functools
 import sys
 from typing import Any, Literal, TypeVar, dataclass_transform, get_args, get_origin
 
@@ -98,6 +99,11 @@ def spec(cls: type[T]) -> type[T]:
 
 def options(cls: type) -> tuple[Option, ...]:
     """Return the declared fields of a spec class, in order."""
+    return _declared(cls)
+
+
+@functools.cache
+def _declared(cls: Any) -> tuple[Option, ...]:
     return tuple(
         Option(name=f.name, default=f.default, **_kind(f.type), **f.metadata)
         for f in dataclasses.fields(cls)

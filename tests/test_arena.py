@@ -23,12 +23,14 @@ from llmrank.arena import (
     Entry,
     Method,
     as_table,
+    asking,
     brief,
     cells,
     differing,
     entries,
     find,
     forecast,
+    grid,
     known,
     latex,
     method,
@@ -37,8 +39,8 @@ from llmrank.arena import (
     run,
     shown,
 )
-from llmrank.arena.axes import dominated
 from llmrank.arena.origins import origin
+from llmrank.arena.pareto import dominated
 from llmrank.calibration import CalibrationSpec, calibrate
 from llmrank.comparison import TaskSpec
 from llmrank.criteria import CRITERIA, L1, Activation, LLMRank, Random, Wanda, score
@@ -48,6 +50,7 @@ from llmrank.evaluation import EvaluationSpec, evaluate
 from llmrank.experiment import Experiment
 from llmrank.folders import child_environment
 from llmrank.footprint import footprint
+from llmrank.memo import Memo
 from llmrank.models import ModelSpec, load, weights_sample
 from llmrank.pruning import PruningSpec, plan, prune
 from llmrank.repair import Bias, LeastSquares, NoRepair
@@ -113,6 +116,10 @@ def refusal(call, *args, **kwargs):
     said = str(caught.value)
     assert "\n" not in said
     return said
+
+
+def asked_of(*, sparsities):
+    return asking.asked(Experiment(), ["l1"], sparsities, [0], ["text"])
 
 
 def states(found):
@@ -284,11 +291,34 @@ def test_a_description_comes_back_from_json(spec):
         ({"sparsities": (1.0,)}, "sparsity must lie in [0, 1), got 1.0"),
         ({"measures": ("speed",)}, "unknown measure 'speed'; there are: text, tasks"),
         ({"measures": ("tasks",)}, "tasks are to be measured and none is named"),
-        ({"seeds": tuple(range(20_000))}, "20,000 cells are more than 10,000"),
+        ({"seeds": tuple(range(20_000))}, "20,000 seeds) are more than 1,000"),
     ],
 )
 def test_what_is_no_grid_is_refused(changes, said):
     assert said in refusal(ArenaSpec, **changes)
+
+
+@pytest.mark.parametrize("build", [ArenaSpec, asked_of])
+def test_too_large_a_grid_is_refused_before_anything_of_it_is_built(build, monkeypatch):
+    def built(*_, **__):
+        raise AssertionError("something was built")
+
+    monkeypatch.setattr(grid, "PruningSpec", built)
+    monkeypatch.setattr(asking, "method", built)
+    said = refusal(build, sparsities=(0.5,) * 10**6)
+    assert "1,000,000 cells (1 model × 1 method × 1,000,000 sparsities" in said
+
+
+def test_an_arena_that_stands_as_it_did_is_not_read_again(timed, spec, store):
+    arena_id = store.add_arena(spec.to_json(), [e.run.cell for e in timed])
+    there = store.places(arena_id).values()
+    for measured, queued in zip(timed, there, strict=True):
+        store.finish(queued.id, measured.found)
+    memory = Memo(100)
+    first = known(spec, store, memory=memory)
+    again = known(spec, store, memory=memory)
+    assert [a is b for a, b in zip(first, again, strict=True)] == [True] * len(first)
+    assert cells(spec) is cells(spec)
 
 
 # Measured

@@ -9,7 +9,7 @@ import weakref
 import pytest
 import torch
 
-from llmrank import jobs
+from llmrank import bounds, jobs
 from llmrank.errors import CancelledError, LLMRankError, OptionError
 from llmrank.progress import track
 
@@ -227,7 +227,7 @@ def test_owners_take_turns_and_positions_foretell_it(first_owner, names, expecte
 def test_ten_jobs_of_one_visitor_do_not_starve_anothers_one():
     worker, log = jobs.Worker(), []
     gate, _ = held(worker, "greedy")
-    for i in range(jobs.MAX_QUEUED):
+    for i in range(bounds.MAX_QUEUED):
         worker.submit("greedy", str(i), lambda _, i=i: log.append(i))
     modest = worker.submit("modest", "one", lambda _: log.append("modest"))
     assert worker.snapshot(modest.id).position == 1
@@ -254,7 +254,7 @@ def test_a_stream_of_newcomers_does_not_starve_one_who_waits():
 def test_too_many_waiting_jobs_of_one_owner_are_refused():
     worker = jobs.Worker()
     gate, _ = held(worker, "ann")
-    mine = [worker.submit("ann", "t", gate) for _ in range(jobs.MAX_QUEUED)]
+    mine = [worker.submit("ann", "t", gate) for _ in range(bounds.MAX_QUEUED)]
     with pytest.raises(LLMRankError, match="8 of your jobs are waiting"):
         worker.submit("ann", "one too many", gate)
     worker.submit("bob", "others may", gate)
@@ -555,19 +555,130 @@ def test_work_being_cancelled_is_not_handed_to_who_asks_again():
 # ---- bounds, memory, threads
 
 
-def test_only_the_last_finished_jobs_are_kept():
+def known(worker, found):
+    return [worker.snapshot(job.id) is not None for job in found]
+
+
+def test_an_owners_last_finished_jobs_are_kept_and_no_others_are_pushed_out():
     worker = jobs.Worker()
-    done = [worker.submit(f"o{i}", "t", lambda _: 1) for i in range(60)]
+    of_bob = worker.submit("bob", "t", lambda _: "his")
+    finished(worker, of_bob)
+    for _ in range(6):
+        mine = [worker.submit("ann", "t", raising(LLMRankError("no"))) for _ in "12345"]
+        finished(worker, mine[-1])
+    done = [worker.submit("ann", "t", lambda _: 1) for _ in range(bounds.MAX_QUEUED)]
     finished(worker, done[-1])
-    known = [worker.snapshot(job.id) is not None for job in done]
-    assert known == [False] * 10 + [True] * jobs.MAX_FINISHED
+    assert worker.snapshot(of_bob.id).result == "his"
+    n_kept = sum(job._view.owner == "ann" for job in worker._jobs.values())
+    assert n_kept == bounds.MAX_FINISHED
+    assert all(known(worker, done))
+
+
+def test_of_too_many_owners_the_newest_of_each_go_last(monkeypatch):
+    monkeypatch.setattr(bounds, "MAX_FINISHED_IN_ALL", 4)
+    worker, done = jobs.Worker(), []
+    for owner in ("ann", "bob", "ann", "ann", "cid", "ann"):
+        done.append(worker.submit(owner, "t", lambda _: 1))
+        finished(worker, done[-1])
+    assert known(worker, done) == [False, True, False, True, True, True]
+
+
+def test_too_many_waiting_jobs_of_all_owners_are_refused(monkeypatch):
+    monkeypatch.setattr(bounds, "MAX_QUEUED_IN_ALL", 3)
+    worker = jobs.Worker()
+    gate, _ = held(worker)
+    waiting = [worker.submit(f"o{i}", "t", gate, key="k") for i in range(3)]
+    with pytest.raises(LLMRankError, match="3 jobs of all visitors are waiting"):
+        worker.submit("late", "t", gate)
+    assert worker.submit("o1", "t", gate, key="k") is waiting[1]  # it waits already
+    worker.cancel(waiting[0].id, "o0")
+    worker.submit("late", "fits again", gate)
+    gate.open.set()
+
+
+# ---- whoever watches
+
+
+@pytest.mark.parametrize("watchers", [["ann"], ["ann", "bob"]])
+def test_a_running_job_ends_when_the_last_who_watched_has_gone(watchers):
+    worker, steps = jobs.Worker(), Steps()
+    job = worker.submit("ann", "t", steps)
+    steps.tell("Layers", 1, 4)
+    for watcher in watchers:
+        worker.watch(job.id, watcher)
+    for watcher in watchers:
+        assert not worker.snapshot(job.id).stopping
+        worker.leave(watcher)
+    assert worker.snapshot(job.id).stopping
+    steps.tell("Layers", 2, 4)
+    view = finished(worker, job)
+    assert (view.state, view.error) == ("cancelled", jobs.ABANDONED)
+
+
+def test_a_queued_job_that_nobody_watches_any_more_never_runs():
+    worker, ran = jobs.Worker(), []
+    gate, _ = held(worker)
+    left, stays = (worker.submit("ann", "t", ran.append) for _ in "12")
+    worker.watch(left.id, "ann")
+    worker.leave("ann")
+    assert worker.snapshot(left.id).state == "cancelled"
+    gate.open.set()
+    assert finished(worker, stays).state == "done"  # nobody ever watched it
+    assert len(ran) == 1
+
+
+def test_who_comes_back_before_the_end_finds_the_job_running():
+    worker, steps = jobs.Worker(), Steps()
+    job = worker.submit("ann", "t", steps)
+    worker.watch(job.id, "her first tab")
+    worker.watch(job.id, "the tab reloaded")
+    worker.leave("her first tab")
+    steps.tell("Layers", 1, 4)
+    steps.end()
+    view = finished(worker, job)
+    assert (view.state, view.result, view.error) == ("done", "finished", None)
+
+
+def test_a_job_that_ended_before_it_noticed_that_all_had_gone_is_done():
+    worker, steps = jobs.Worker(), Steps()
+    job = worker.submit("ann", "t", steps)
+    steps.wait_entered()
+    worker.watch(job.id, "ann")
+    worker.leave("ann")
+    steps.end()
+    view = finished(worker, job)
+    assert (view.state, view.error) == ("done", None)
+
+
+def test_results_of_who_has_gone_are_forgotten_after_a_while():
+    clock = Clock()
+    worker = jobs.Worker(clock=clock)
+    left, held_on = (worker.submit("ann", "t", lambda _: 1) for _ in "12")
+    finished(worker, held_on)
+    worker.watch(left.id, "ann")
+    worker.watch(held_on.id, "bob")
+    worker.leave("ann")
+    assert known(worker, [left, held_on]) == [True, True]
+    clock.now += bounds.UNWATCHED_S
+    worker.leave("somebody")  # wakes the thread, as time would
+    deadline = time.monotonic() + PATIENCE_S
+    while known(worker, [left])[0]:
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.001)
+    assert known(worker, [held_on]) == [True]
+
+
+def test_the_idle_worker_wakes_when_a_result_is_due():
+    ended = [bounds.Ended("a", "ann", None), bounds.Ended("b", "bob", 50.0)]
+    assert bounds.wait_s(ended[:1], 60.0) is None
+    assert bounds.wait_s(ended, 60.0) == bounds.UNWATCHED_S - 10
 
 
 def test_a_running_job_outlives_any_number_of_finished_ones():
     worker = jobs.Worker()
     gate, running = held(worker)
     first_queued = worker.submit("ann", "stays", gate)
-    for i in range(2 * jobs.MAX_FINISHED):
+    for i in range(2 * bounds.MAX_FINISHED_IN_ALL):
         worker.cancel(worker.submit(f"o{i}", "t", gate).id, f"o{i}")
     assert worker.snapshot(running.id).state == "running"
     assert worker.snapshot(first_queued.id).position == 1

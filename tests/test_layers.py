@@ -25,15 +25,15 @@ ORDER = (
     "export",
     "evaluation", "mlp", "tasks", "footprint", "decoding", "timing", "memory",
     "benchmark", "comparison", "speeds", "stages", "experiment", "store", "curve",
-    "targets", "generation", "settings", "summary", "jobs", "arena", "agreement",
-    "inspector", "readings", "stability", "health", "charts", "network", "lesson",
-    "commands", "__main__",
+    "targets", "generation", "settings", "summary", "pace", "bounds", "jobs", "arena",
+    "agreement", "inspector", "readings", "stability", "health", "charts", "network",
+    "lesson", "commands", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 
 LIGHT = (
     "errors", "progress", "spelling", "options", "registry", "families", "variables",
-    "doors", "folders", "whereabouts", "uploads", "jobs",
+    "doors", "folders", "whereabouts", "uploads", "pace", "bounds", "jobs",
 )  # fmt: skip
 """What a page may import before it draws: none of these loads torch."""
 

@@ -94,13 +94,13 @@ def job():
     """A function that runs work and returns the link to it; it ends with the test."""
     done, started = threading.Event(), []
 
-    def start(partial) -> str:
+    def start(partial, kind="measure") -> str:
         def work(job):
             job.publish(partial)
             while not done.wait(0.02):
                 job.progress("Measuring", 1, 2)
 
-        mine = cached.worker().submit("somebody", "Measuring", work)
+        mine = cached.worker().submit("somebody", "Measuring", work, key=(kind,))
         started.append(mine.id)
         until(lambda: cached.worker().snapshot(mine.id).partial is partial)
         return mine.id
@@ -224,8 +224,7 @@ def test_the_table_fills_while_it_is_measured(opened, report, job):
 def test_a_link_that_names_a_job_of_another_kind_shows_nothing_of_it(
     opened, report, job
 ):
-    running = job(report)
-    cached.kinds().put(running, "export")
+    running = job(report, "export")
     at = opened(jobs=f"measure.{running}")
     assert not at.exception
     assert "Stop" not in labels(at)

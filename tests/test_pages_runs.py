@@ -1,5 +1,6 @@
 """Runs: found again, filtered, compared, opened, measured again, exported, deleted."""
 
+import dataclasses
 import json
 
 import pytest
@@ -290,3 +291,19 @@ def test_a_database_that_cannot_be_is_one_sentence(asked, tmp_path, monkeypatch)
     at = opened(asked)
     assert not at.exception
     assert ["is no file" in e.value for e in at.main.error] == [True]
+
+
+def test_runs_of_every_state_are_searched_and_compared(asked, entries):
+    """A run that failed has no figures, and one may be of another version."""
+    store, cell = Store(), entries[0].run.cell
+    store.fail(store.add(cell), "the graph has holes")
+    store.cancel(store.add(cell))
+    gone = cell.recipe | {"criterion": {"name": "long-gone"}}
+    store.add(dataclasses.replace(cell, recipe=gone))
+    at = opened(asked)
+    at.text_input(key="runs_text").set_value("HOLES").run()
+    assert not at.exception
+    assert runs_shown(at)["state"].tolist() == ["failed"]
+    at.text_input(key="runs_text").set_value("").run()
+    for rows in ((0,), (1,), (2,), (0, 1, 2, 3)):
+        assert not choose(at, *rows).exception

@@ -343,7 +343,7 @@ def test_runs_are_listed_newest_first_and_filtered(store):
     other.recipe["model"]["name"] = "another"
     second, third = store.add(other), store.add(cell_of(0.3))
     assert [r.id for r in store.runs()] == [third, second, first]
-    assert [r.id for r in store.runs(model="another")] == [second]
+    assert [r.id for r in store.runs(columns={"model": ["another"]})] == [second]
     assert [r.id for r in store.runs(states=("queued",))] == [third, second]
     assert [r.id for r in store.runs(limit=1)] == [third]
     assert [r.id for r in store.runs(recipe=cell_of(0.1).recipe)] == [first]

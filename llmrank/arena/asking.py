@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from llmrank.arena.grid import ArenaSpec, Method, method
+from llmrank.arena.grid import ArenaSpec, Method, check_size, method
 from llmrank.criteria import CRITERIA
 from llmrank.errors import OptionError
 from llmrank.experiment import Experiment
@@ -70,6 +70,7 @@ def asked(
     Raises:
         OptionError: see `method` and `ArenaSpec`.
     """
+    check_size(1, len(methods), len(sparsities), len(seeds))
     usual = Experiment()
     base = replace(
         usual,

@@ -1,6 +1,6 @@
 """How long an arena will take, from what was measured here; the rest is not guessed."""
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 
 from llmrank import ffn
@@ -14,7 +14,7 @@ from llmrank.models import ModelSpec
 from llmrank.sensitivity import FINALISTS, OFFSPRING, SHARES
 from llmrank.spelling import counted, duration
 from llmrank.stages import TRIAL_TOKENS, Stages, StageSpecs
-from llmrank.store import Store
+from llmrank.store import Run, Store
 from llmrank.tasks import estimated_tokens
 from llmrank.timing import FFN_ROUNDS, Latency
 
@@ -54,10 +54,18 @@ class Forecast:
         return f"{todo}: {duration(self.seconds)}{rest}."
 
 
-def forecast(spec: ArenaSpec, stages: Stages, store: Store) -> Forecast:
-    """Estimate the time of the cells that are not measured, here or elsewhere."""
+def forecast(
+    spec: ArenaSpec,
+    stages: Stages,
+    store: Store,
+    runs: Mapping[int, Run] | None = None,
+) -> Forecast:
+    """Estimate the time of the cells that are not measured, here or elsewhere.
+
+    `runs` is what `known_runs` says, where that was asked already.
+    """
     grid = cells(spec)
-    runs = known_runs(spec, store)
+    runs = known_runs(spec, store) if runs is None else runs
     done = {place for place, run in runs.items() if run.state == "done"}
     missing = [e for place, e in enumerate(grid) if place not in done]
     n_failed = sum(run.state == "failed" for run in runs.values())
@@ -167,7 +175,9 @@ def _shape(of: Experiment) -> Hashable:
 
 def _timing_s(of: Experiment, store: Store) -> float | None:
     """Return how long one timing takes, from the latest one of the model."""
-    runs = store.runs(model=of.model.name, states=("done",), limit=EARLIER)
+    runs = store.runs(
+        columns={"model": [of.model.name]}, states=("done",), limit=EARLIER
+    )
     timed = [r.id for r in runs if "latency" in r.cell.measures]
     for found in store.comparisons(timed).values():
         if found.dense.latency is not None:

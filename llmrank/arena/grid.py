@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, no_type_check
 
 from llmrank.allocation import Allocation, Uniform
@@ -17,9 +18,13 @@ from llmrank.pruning import PruningSpec
 from llmrank.registry import recipe
 from llmrank.repair import NoRepair, Repair
 from llmrank.settings import METHOD
+from llmrank.spelling import counted
 from llmrank.store import MEASURES, Measure
 
-MAX_CELLS = 10_000
+MAX_CELLS = 1_000
+"""What a page still draws at once and a person reads. More are several arenas: what one
+has measured is known to the others."""
+
 SEEDS = ("seed", "items_seed")
 """The fields that a cell's seed sets, wherever a part of its experiment has one."""
 
@@ -109,6 +114,8 @@ class ArenaSpec:
             OptionError: an empty or doubled axis, an unknown measure, tasks to be asked
                 and none named, or more cells than can be kept.
         """
+        sizes = map(len, (self.models, self.methods, self.sparsities, self.seeds))
+        check_size(*sizes)
         _check_axis("methods", tuple(m.unseeded for m in self.methods))
         for name in ("models", "sparsities", "seeds", "measures"):
             _check_axis(name, getattr(self, name))
@@ -121,12 +128,6 @@ class ArenaSpec:
         if "tasks" in self.measures and not self.base.tasks.names:
             raise OptionError(
                 "tasks are to be measured and none is named; name some, or all"
-            )
-        n = len(self.models) * len(self.methods) * len(self.sparsities)
-        if n * len(self.seeds) > MAX_CELLS:
-            raise OptionError(
-                f"{n * len(self.seeds):,} cells are more than {MAX_CELLS:,}; "
-                "take fewer methods, sparsities or seeds"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -147,16 +148,38 @@ class ArenaSpec:
         Raises:
             OptionError: this version has not all that it names.
         """
-        return ArenaSpec(
-            models=tuple(ModelSpec(**m) for m in plain["models"]),
-            methods=tuple(_method(m) for m in plain["methods"]),
-            sparsities=tuple(plain["sparsities"]),
-            seeds=tuple(plain["seeds"]),
-            measures=tuple(plain["measures"]),
-            base=Experiment.from_json(plain["base"]),
+        axes = ("models", "methods", "sparsities", "seeds")
+        try:
+            check_size(*(len(plain[name]) for name in axes))
+            return ArenaSpec(
+                models=tuple(ModelSpec(**m) for m in plain["models"]),
+                methods=tuple(_method(m) for m in plain["methods"]),
+                sparsities=tuple(plain["sparsities"]),
+                seeds=tuple(plain["seeds"]),
+                measures=tuple(plain["measures"]),
+                base=Experiment.from_json(plain["base"]),
+            )
+        except (TypeError, KeyError) as error:
+            raise OptionError(f"an arena of another version: {error}") from error
+
+
+def check_size(n_models: int, n_methods: int, n_sparsities: int, n_seeds: int) -> None:
+    """Refuse a grid that is too large, before anything of it is built.
+
+    Raises:
+        OptionError: more than `MAX_CELLS`.
+    """
+    n_cells = n_models * n_methods * n_sparsities * n_seeds
+    if n_cells > MAX_CELLS:
+        raise OptionError(
+            f"{n_cells:,} cells ({counted(n_models, 'model')} × "
+            f"{counted(n_methods, 'method')} × {n_sparsities:,} sparsities × "
+            f"{counted(n_seeds, 'seed')}) are more than {MAX_CELLS:,}; ask for several "
+            "arenas, where what one has measured is known to the others"
         )
 
 
+@lru_cache(maxsize=4)
 def cells(spec: ArenaSpec) -> tuple[Experiment, ...]:
     """Return an experiment per cell, in an order that shares work.
 

@@ -1,16 +1,18 @@
 """The grid's cells one after the other, each kept the moment it is whole."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from llmrank.arena.axes import AXES
 from llmrank.arena.grid import ArenaSpec, Method, cells
 from llmrank.arena.measuring import Shared, measure
 from llmrank.arena.origins import of_criterion, origin
 from llmrank.comparison import Comparison
 from llmrank.corpora import state_of
 from llmrank.errors import CancelledError, LLMRankError, explained
+from llmrank.evaluation import Estimate
 from llmrank.experiment import Experiment, check_names, check_room
 from llmrank.progress import Progress, silent
 from llmrank.spelling import share
@@ -36,10 +38,17 @@ class Entry:
         """
         return self.run.experiment
 
-    @property
+    @cached_property
     def method(self) -> Method:
         """What competes."""
         return Method.of(self.experiment)
+
+    @cached_property
+    def figures(self) -> Mapping[str, Estimate]:
+        """What it is judged by: the axes on which it has a figure."""
+        found = self.found
+        every = {} if found is None else {n: AXES[n].pruned(found) for n in AXES}
+        return {name: value for name, value in every.items() if value is not None}
 
 
 def title(of: Experiment) -> str:

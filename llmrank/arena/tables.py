@@ -5,9 +5,9 @@ from math import nan
 
 import pandas as pd
 
-from llmrank.arena.axes import AXES, Placed
+from llmrank.arena.axes import AXES
+from llmrank.arena.pareto import Placed
 from llmrank.arena.runner import Entry
-from llmrank.comparison import Comparison
 from llmrank.spelling import interval, number, share
 
 ALWAYS = ("method", "sparsity")
@@ -122,23 +122,22 @@ def _row(entry: Entry) -> dict[str, object]:
     row: dict[str, object] = {
         "model": of.model.name,
         "method": entry.method.name,
-        **{part: plain["name"] for part, plain in entry.method.to_json().items()},
+        **{part: getattr(entry.method, part).name for part in PARTS},
         "sparsity": of.pruning.sparsity,
         "seed": run.cell.seed,
         "state": run.state,
         "reason": run.reason or None,
     }
     for name in AXES:
-        row |= _columns(name, entry.found)
+        row |= _columns(name, entry)
     where = {} if run.origin is None else run.origin.environment
     origin = {name: where.get(name) for name in ORIGIN}
     return row | origin | {"finished": run.finished, "run": run.id}
 
 
-def _columns(name: str, found: Comparison | None) -> dict[str, float]:
-    axis = AXES[name]
-    figure = None if found is None else axis.pruned(found)
-    names = [name] if axis.is_exact else [name, *(name + end for end in ENDS)]
+def _columns(name: str, entry: Entry) -> dict[str, float]:
+    figure = entry.figures.get(name)
+    names = [name] if AXES[name].is_exact else [name, *(name + end for end in ENDS)]
     if figure is None:
         return dict.fromkeys(names, nan)
     return dict(zip(names, (figure.value, figure.low, figure.high), strict=False))

@@ -78,18 +78,22 @@ def arena_command(options: argparse.Namespace) -> None:
 
 def _spec(options: argparse.Namespace) -> Any:
     """Return the grid that the options describe."""
-    from llmrank.arena import ArenaSpec, method
+    from llmrank.arena import ArenaSpec, check_size, method
 
     base = wanted_experiment(options)
     usual = "text,latency,tasks" if base.tasks.names else "text,latency"
     model = base.model
+    models, methods = _words(options.models or "demo"), _words(options.methods)
+    sparsities, seeds = (
+        _words(options.sparsities or "0.3"),
+        _words(options.seeds or "0"),
+    )
+    check_size(len(models), len(methods), len(sparsities), len(seeds))
     return ArenaSpec(
-        models=tuple(
-            replace(model, name=name) for name in _words(options.models or "demo")
-        ),
-        methods=tuple(method(words) for words in _words(options.methods)),
-        sparsities=_numbers("sparsities", float, options.sparsities or "0.3"),
-        seeds=_numbers("seeds", int, options.seeds or "0"),
+        models=tuple(replace(model, name=name) for name in models),
+        methods=tuple(method(words) for words in methods),
+        sparsities=_numbers("sparsities", float, sparsities),
+        seeds=_numbers("seeds", int, seeds),
         measures=cast("Any", tuple(_words(options.measures or usual))),
         base=base,
     )
@@ -200,10 +204,10 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _numbers(name: str, kind: type, text: str) -> tuple[Any, ...]:
+def _numbers(name: str, kind: type, words: Sequence[str]) -> tuple[Any, ...]:
     try:
-        return tuple(kind(word) for word in _words(text))
+        return tuple(kind(word) for word in words)
     except ValueError:
         raise OptionError(
-            f"{name} must be numbers separated by commas, got {text[:80]!r}"
+            f"{name} must be numbers separated by commas, got {','.join(words)[:80]!r}"
         ) from None

@@ -27,8 +27,8 @@ def filtered(
     words = text.strip().lower()
     if not words or table.empty:
         return table
-    joined = table.astype(str).agg(" ".join, axis="columns").str.lower()
-    return table[joined.str.contains(words, regex=False)]
+    rows = table.itertuples(index=False)
+    return table[[words in " ".join(map(_searched, row)).lower() for row in rows]]
 
 
 def side_by_side(entries: Sequence[Entry]) -> pd.DataFrame:
@@ -131,6 +131,11 @@ _TITLES = {AXES[n].title for n in AXES}
 """Figures are shown beside one another even where they are equal."""
 
 
+def _searched(value: Any) -> str:
+    """What was not measured holds no text; pandas makes NaN of it."""
+    return "" if pd.isna(value) else str(value)
+
+
 def _row(run: Run) -> dict[str, object]:
     recipe, ratio = run.cell.recipe, run.ratio
     return {
@@ -170,10 +175,7 @@ def _fields(entry: Entry) -> dict[str, str]:
 
 
 def _figures(entry: Entry) -> dict[str, str]:
-    if entry.found is None:
-        return {}
-    values = {AXES[n].title: AXES[n].pruned(entry.found) for n in AXES}
-    return {title: _written(v) for title, v in values.items() if v is not None}
+    return {AXES[n].title: _written(value) for n, value in entry.figures.items()}
 
 
 def _written(of: Estimate) -> str:

@@ -1,8 +1,10 @@
 """Results as plain values and back: the same dataclasses, every number exact."""
 
 import dataclasses
+import functools
 import types
 import typing
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -12,6 +14,8 @@ from llmrank.errors import LLMRankError
 
 T = TypeVar("T")
 _TENSOR = {"dtype", "values"}
+_PLAIN = (int, float, str)
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
 
 
 def plain(value: Any) -> Any:
@@ -56,9 +60,12 @@ def _rebuilt(kind: Any, values: Any) -> Any:
     if isinstance(kind, types.UnionType):
         kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
     if typing.get_origin(kind) is tuple:
-        return tuple(_rebuilt(typing.get_args(kind)[0], v) for v in values)
+        of = typing.get_args(kind)[0]
+        if of in _PLAIN:  # samples, of which there are many
+            return tuple(values)
+        return tuple(_rebuilt(of, v) for v in values)
     if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         names = [f.name for f in dataclasses.fields(kind) if f.name in values]
         return kind(**{n: _rebuilt(hints[n], values[n]) for n in names})  # type: ignore[operator]
     return values

@@ -112,20 +112,20 @@ class Store:
         self,
         *,
         arena: str | None = None,
-        model: str | None = None,
+        columns: Mapping[str, Sequence[object]] | None = None,
         recipe: Mapping[str, Any] | None = None,
         states: Sequence[RunState] = (),
         limit: int | None = None,
     ) -> tuple[Run, ...]:
-        """List runs, an arena's in its order or the newest first; `to_json` recipes."""
+        """List runs by values of columns; an arena's in order, or newest first."""
         wanted = select(*LIGHT)
         if arena is None:
             wanted = wanted.order_by(runs.c.created.desc(), runs.c.id)
         else:
             wanted = wanted.join(cells).where(cells.c.arena_id == arena)
             wanted = wanted.order_by(cells.c.place)
-        if model is not None:
-            wanted = wanted.where(runs.c.model == model)
+        for name, values in (columns or {}).items():
+            wanted = wanted.where(runs.c[name].in_(values))
         if recipe is not None:
             wanted = wanted.where(runs.c.recipe == recipe)
         if states:

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from llmrank import readings
+from llmrank import arena, readings
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Report
 from llmrank.ffn import ffns
@@ -32,12 +32,6 @@ def worker() -> Worker:
 
 
 @st.cache_resource(show_spinner=False)
-def kinds() -> Memo[str]:
-    """What kind of work a job is, by its id: a link may name any."""
-    return Memo(1000)
-
-
-@st.cache_resource(show_spinner=False)
 def reports() -> Memo[Report]:
     """What was measured last, by experiment; each carries its time and machine."""
     return Memo(64)
@@ -45,7 +39,7 @@ def reports() -> Memo[Report]:
 
 @st.cache_resource(show_spinner=False)
 def speeds() -> Memo[SpeedPoint]:
-    """What was timed, by model, benchmark and widths."""
+    """What was timed, by model, benchmark, repair and widths: the shape cut."""
     return Memo(64)
 
 
@@ -77,6 +71,12 @@ def parts() -> Memo[Parts]:
 def lab(kind: str) -> Memo[Any]:  # noqa: ARG001 the key
     """What the MLP lab has made, one memory for each kind of result."""
     return Memo(24)
+
+
+@st.cache_resource(show_spinner=False)
+def entries() -> Memo[arena.Entry]:
+    """What cells of arenas have measured, by their runs; enough for the two largest."""
+    return Memo(2 * arena.MAX_CELLS)
 
 
 @st.cache_resource(show_spinner=False)

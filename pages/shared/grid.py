@@ -1,6 +1,6 @@
 """What an arena is asked for: its controls, its forecast, and the way to begin."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import quote, unquote
@@ -13,7 +13,7 @@ from llmrank.errors import LLMRankError, OptionError
 from llmrank.experiment import Experiment
 from llmrank.jobs import Job
 from llmrank.spelling import counted, share
-from llmrank.store import MEASURES, Store
+from llmrank.store import MEASURES, Run, Store
 from pages.shared import access, cached, jobs, state
 from pages.shared.words import plain
 
@@ -79,9 +79,9 @@ def asked(e: Experiment, store: Store) -> ArenaSpec:
     )
 
 
-def forecast(spec: ArenaSpec, store: Store) -> None:
+def forecast(spec: ArenaSpec, store: Store, runs: Mapping[int, Run]) -> None:
     """Say what it takes, and offer to run it."""
-    said = arena.forecast(spec, cached.stages(), store)
+    said = arena.forecast(spec, cached.stages(), store, runs)
     with st.container(horizontal=True, vertical_alignment="center"):
         busy = jobs.active(KIND) or not said.n_missing
         if st.button(_label(said), type="primary", disabled=busy, key="run_arena"):

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.web.server.starlette.starlette_app_utils import (
@@ -11,13 +12,26 @@ from streamlit.web.server.starlette.starlette_app_utils import (
 
 from llmrank import doors
 from llmrank.errors import LLMRankError
-from llmrank.jobs import Job, JobView
+from llmrank.jobs import Job, JobView, Worker
 from llmrank.spelling import duration
 from pages.shared import cached
+from pages.shared.visitors import on_end, visitor_id
 from pages.shared.words import plain
 
 _ENTRY = "jobs"
 TICK_S = 0.5
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """What a visitor's end asks of the jobs: nobody works for who has gone."""
+
+    worker: Worker
+    visitor: str
+
+    def __call__(self) -> None:
+        """End what nobody else watches."""
+        self.worker.leave(self.visitor)
 
 
 def owner() -> str:
@@ -43,17 +57,30 @@ def start(
     except LLMRankError as error:
         st.error(plain(str(error)))
         return
-    cached.kinds().put(job.id, kind)
     _watched()[kind] = job.id
+    _watch(job.id)
     st.rerun()
 
 
 def view(kind: str) -> JobView | None:
     """Return how this session's job of a kind stands."""
     job_id = _watched().get(kind)
-    if job_id is None or cached.kinds().peek(job_id) not in (kind, None):
-        return None
-    return cached.worker().snapshot(job_id)
+    seen = None if job_id is None else cached.worker().snapshot(job_id)
+    if job_id is None or seen is None or _kind(seen) != kind:
+        return None  # a link may name any job, but not as another kind of work
+    _watch(job_id)
+    return seen
+
+
+def _watch(job_id: str) -> None:
+    """Keep a job alive as long as this visitor is here."""
+    visitor, worker = visitor_id(), cached.worker()
+    worker.watch(job_id, visitor)
+    on_end(visitor, Leaving(worker, visitor))
+
+
+def _kind(seen: JobView) -> object:
+    return seen.key[0] if isinstance(seen.key, tuple) else None
 
 
 def active(kind: str) -> bool:
@@ -143,7 +170,9 @@ def _ended(kind: str, seen: JobView) -> None:
     if seen.state == "failed":
         st.error(f"**{plain(seen.title)}** failed: {plain(seen.error or '')}")
     elif seen.state == "cancelled":
-        st.info(f"**{plain(seen.title)}** was stopped after {seen.elapsed_s:.0f} s.")
+        why = "" if seen.error is None else f", as {seen.error}"
+        after = f"was stopped after {seen.elapsed_s:.0f} s{why}."
+        st.info(f"**{plain(seen.title)}** {after}")
     if seen.state != "done" and st.button("Dismiss", key=f"dismiss_{kind}"):
         del _watched()[kind]
         st.rerun()

@@ -98,7 +98,7 @@ def time_here(e: Experiment) -> None:
         dense = stages.model(e.model, progress=job.progress)
         pruned = stages.pruned(e.stage_specs, progress=job.progress)
         found = speeds.time_pair(dense, pruned, e.benchmark, progress=job.progress)
-        points.put((e.model, e.benchmark, found.widths), found)
+        points.put((e.model, e.benchmark, e.repair, found.widths), found)
         return found
 
     title = f"Timing {share(e.pruning.sparsity)} against dense"
@@ -107,7 +107,7 @@ def time_here(e: Experiment) -> None:
 
 def _timed(e: Experiment) -> SpeedPoint | None:
     """Return what is known of the widths that this setting leaves."""
-    return cached.speeds().peek((e.model, e.benchmark, _widths(e)))
+    return cached.speeds().peek((e.model, e.benchmark, e.repair, _widths(e)))
 
 
 def _widths(e: Experiment) -> tuple[int, ...]:
@@ -117,13 +117,14 @@ def _widths(e: Experiment) -> tuple[int, ...]:
 def _draw_speeds(e: Experiment) -> None:
     points = [
         point
-        for (model, benchmark, _), point in cached.speeds().items()
-        if (model, benchmark) == (e.model, e.benchmark)
+        for (*made, _), point in cached.speeds().items()
+        if made == [e.model, e.benchmark, e.repair]
     ]
     if not points:
         st.caption(
             "Nothing is timed yet. How fast a pruned model is depends on how many "
-            "neurons its layers keep, not on which: one timing serves every criterion."
+            "neurons its layers keep, not on which: one timing serves every criterion "
+            "with the same repair."
         )
         return
     widths, removed = _widths(e), e.pruning.sparsity

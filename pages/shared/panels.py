@@ -59,7 +59,7 @@ def start_measuring(e: Experiment) -> None:
         reports.put(e, measured)
         timed = speeds.of_comparison(measured.comparison)
         if timed is not None:
-            points.put((e.model, e.benchmark, timed.widths), timed)
+            points.put((e.model, e.benchmark, e.repair, timed.widths), timed)
         unkept.put(e, _kept(measured))
         return measured
 

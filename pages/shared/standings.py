@@ -31,18 +31,18 @@ def show(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> None:
             "the arena can be stopped and goes on where it was."
         )
         return
-    wanted = _filtered(entries)
+    table = _filtered(arena.as_table(entries))
+    wanted = [entries[place] for place in table.index]
     if not wanted:
         st.caption("No cell is of these methods and sparsities.")
         return
     _show_chart(spec, wanted, e)
-    _show_table(wanted)
+    _show_table(table)
     _show_chosen(wanted)
 
 
-def _filtered(entries: Sequence[Entry]) -> list[Entry]:
+def _filtered(table: pd.DataFrame) -> pd.DataFrame:
     """Draw what is left out, of the chart and of the table."""
-    table = arena.as_table(entries)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for column, label in (("method", "Only methods"), ("sparsity", "Only at")):
             values = list(dict.fromkeys(table[column]))
@@ -52,7 +52,7 @@ def _filtered(entries: Sequence[Entry]) -> list[Entry]:
             )  # fmt: skip
             if wanted:
                 table = table[table[column].isin(wanted)]
-    return [entries[place] for place in table.index]
+    return table
 
 
 def _show_chart(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> None:
@@ -112,9 +112,8 @@ def _take_point() -> None:
         state.view(CELL, str(named[0]))
 
 
-def _show_table(entries: Sequence[Entry]) -> None:
+def _show_table(table: pd.DataFrame) -> None:
     """List the cells: sorted by a click, taken along."""
-    table = arena.as_table(entries)
     brief = st.toggle("Only columns that differ", value=True, key="arena_brief")
     _rows(arena.shown(arena.brief(table) if brief else table), list(table["run"]))
     states = table["state"].value_counts()

@@ -1,0 +1,116 @@
+"""Jobs of visitors who come, reload, share a link, and go."""
+
+import threading
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from llmrank import bounds
+from pages.shared import cached, visitors
+from pages.shared.visitors import GRACE_S, Visitors
+
+WORKS = threading.Event()
+
+
+def page():
+    import streamlit as st
+    import test_pages_jobs
+
+    from pages.shared import jobs, visitors
+
+    visitors.visitor_id()
+    if st.button("Start", key="start"):
+        jobs.start("probe", "Counting", test_pages_jobs.count, key=None)
+    if st.button("Another", key="another"):
+        key = st.session_state.setdefault("n", 0)
+        st.session_state["n"] += 1
+        jobs.start("probe", "Counting", test_pages_jobs.count, key=key)
+    st.query_params.from_dict(jobs.link())
+    jobs.strip()
+
+
+def count(job):
+    while not WORKS.wait(0.01):
+        job.progress("Counting", 1, 2)
+    return "counted"
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """A clock to set: nobody is connected; who runs a page is here for a while."""
+    moment = [0.0]
+    hall = Visitors(lambda _: False, clock=lambda: moment[0])
+    monkeypatch.setattr(visitors, "visitors", lambda: hall)
+    WORKS.clear()
+    yield moment
+    WORKS.set()
+    for job_id in list(cached.worker()._jobs):
+        ended(job_id)
+    cached.worker.clear()
+
+
+def opened(link: str = "") -> AppTest:
+    at = AppTest.from_function(page)
+    if link:
+        at.query_params["jobs"] = link
+    return at.run()
+
+
+def ended(job_id):
+    for _ in range(2000):
+        seen = cached.worker().snapshot(job_id)
+        if seen is None or seen.finished:
+            return seen
+        threading.Event().wait(0.005)
+    raise AssertionError("it goes on")
+
+
+def started() -> tuple[AppTest, str]:
+    at = opened()
+    at.button(key="start").click().run()
+    return at, at.session_state["jobs"]["probe"]
+
+
+def test_a_job_ends_when_its_visitor_has_gone_and_the_link_says_why(now):
+    _, job_id = started()
+    now[0] = GRACE_S + 1
+    visitors.visitors().look()
+    assert ended(job_id).state == "cancelled"
+    at = opened(f"probe.{job_id}")
+    assert not at.exception
+    assert "as everybody who watched it had gone" in at.info[0].value
+
+
+def test_a_job_goes_on_for_another_who_watches_its_link(now):
+    _, job_id = started()
+    now[0] = GRACE_S
+    other = opened(f"probe.{job_id}")
+    now[0] = GRACE_S + 1
+    visitors.visitors().look()
+    assert not cached.worker().snapshot(job_id).stopping
+    other.run()
+    assert [b.label for b in other.button if b.key.startswith("stop_")] == ["Stop"]
+    WORKS.set()
+    assert ended(job_id).result == "counted"
+
+
+def test_a_job_named_as_another_kind_is_neither_shown_nor_kept_alive(now):
+    _, job_id = started()
+    now[0] = GRACE_S
+    other = opened(f"export.{job_id}")
+    assert not [b for b in other.button if b.key.startswith("stop_")]
+    now[0] = GRACE_S + 1
+    visitors.visitors().look()
+    assert ended(job_id).state == "cancelled"
+
+
+@pytest.mark.usefixtures("now")
+def test_too_many_jobs_of_all_visitors_are_one_sentence(monkeypatch):
+    monkeypatch.setattr(bounds, "MAX_QUEUED_IN_ALL", 1)
+    at, _ = started()
+    at.button(key="another").click().run()
+    late = opened()
+    late.button(key="start").click().run()
+    assert not late.exception
+    [error] = late.error
+    assert "1 jobs of all visitors are waiting" in error.value
