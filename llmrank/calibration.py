@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from llmrank import corpora, ffn
+from llmrank.devices import off_mps
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.options import option, spec
@@ -248,7 +249,7 @@ def _hook_block(block: nn.Module, sums: dict[str, Tensor]) -> None:
     ) -> None:
         before = args[0] if args else named["hidden_states"]
         cosine = nn.functional.cosine_similarity(before.float(), after.float(), dim=-1)
-        cosine = cosine.double().cpu().clamp(-1, 1)
+        cosine = off_mps(cosine).double().clamp(-1, 1)
         _add(sums, "cosine", cosine.sum())
         _add(sums, "angle", cosine.acos().sum() / math.pi)
 
@@ -259,10 +260,11 @@ def _sums(x: Tensor) -> Tensor:
     """Sum over tokens: in float32 within a window, in float64 over windows.
 
     A product with ones: ten times faster on a CPU than a norm along the token axis.
+    The sums stay where the model is: fetching each would hold an accelerator up.
     """
     windows = x if x.dim() == 3 else x[None]
     ones = windows.new_ones(1, windows.shape[1])
-    return (ones @ windows)[:, 0].to(dtype=torch.float64, device="cpu").sum(0)
+    return off_mps((ones @ windows)[:, 0]).double().sum(0)
 
 
 def _squares(x: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from safetensors.torch import save_file
 
@@ -206,6 +205,8 @@ def _verify(lm: LanguageModel, folder: Path, progress: Progress) -> float:
 
 def _check_space(lm: LanguageModel, target: Path) -> None:
     """The disk must hold the checkpoint, the memory the copy that verifies it."""
+    import psutil
+
     need = sum(p.nbytes for p in lm.model.parameters())
     available = psutil.virtual_memory().available
     if available < need:

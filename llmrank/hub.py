@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from llmrank.errors import LLMRankError
 from llmrank.families import family_of
 from llmrank.folders import child_environment
@@ -122,6 +120,8 @@ def _last(heard: Path) -> dict[str, Any]:
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
     """Kill the client and remove the files it has begun: it never goes on with them."""
+    import psutil
+
     begun = []
     with suppress(psutil.Error):
         begun = [file.path for file in psutil.Process(child.pid).open_files()]

@@ -15,7 +15,7 @@ MAX_LINES = 300
 
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "folders",
-    "hub", "hf", "memo", "ffn",
+    "hub", "hf", "memo", "devices", "ffn",
     "sources", "models", "corpora", "calibration", "gradients", "walk", "moments",
     "graph", "centrality", "planes", "compressibility", "criteria", "allocation",
     "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "export",
