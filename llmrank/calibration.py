@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from llmrank import corpora, ffn
-from llmrank.devices import off_mps
+from llmrank.devices import with_doubles
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.options import option, spec
@@ -249,7 +249,7 @@ def _hook_block(block: nn.Module, sums: dict[str, Tensor]) -> None:
     ) -> None:
         before = args[0] if args else named["hidden_states"]
         cosine = nn.functional.cosine_similarity(before.float(), after.float(), dim=-1)
-        cosine = off_mps(cosine).double().clamp(-1, 1)
+        cosine = with_doubles(cosine).double().clamp(-1, 1)
         _add(sums, "cosine", cosine.sum())
         _add(sums, "angle", cosine.acos().sum() / math.pi)
 
@@ -264,7 +264,7 @@ def _sums(x: Tensor) -> Tensor:
     """
     windows = x if x.dim() == 3 else x[None]
     ones = windows.new_ones(1, windows.shape[1])
-    return off_mps((ones @ windows)[:, 0]).double().sum(0)
+    return with_doubles((ones @ windows)[:, 0]).double().sum(0)
 
 
 def _squares(x: Tensor) -> Tensor:

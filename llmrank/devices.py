@@ -5,6 +5,9 @@ from torch import Tensor
 
 from llmrank.errors import LLMRankError
 
+WITHOUT_DOUBLES = ["mps"]
+"""Kinds of devices that have no float64."""
+
 
 def pick_device(name: str) -> torch.device:
     """Turn a device name into a device that is there.
@@ -44,6 +47,6 @@ def free_bytes(device: torch.device) -> int | None:
     return int(psutil.virtual_memory().available)
 
 
-def off_mps(x: Tensor) -> Tensor:
-    """Return a tensor where float64 is to be had: MPS has none, the CPU has."""
-    return x.cpu() if x.device.type == "mps" else x
+def with_doubles(x: Tensor) -> Tensor:
+    """Return a tensor where float64 is to be had: on the CPU if not where it lies."""
+    return x.cpu() if x.device.type in WITHOUT_DOUBLES else x

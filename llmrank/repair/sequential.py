@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from llmrank import ffn
 from llmrank.calibration import BATCH_TOKENS
-from llmrank.devices import off_mps
+from llmrank.devices import with_doubles
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.moments import HELD_OUT
@@ -102,9 +102,9 @@ class Sums:
         self, old: Float[Tensor, "d_model n_kept"], ridge: float
     ) -> Float[Tensor, "d_model n_kept"]:
         """Return the weights of least error, pulled towards the old ones."""
-        gram, cross = (off_mps(x).double() for x in (self.gram, self.cross))
+        gram, cross = (with_doubles(x).double() for x in (self.gram, self.cross))
         pull = penalty(gram.diagonal(), ridge)
-        right = cross + pull[:, None] * off_mps(old).double().T
+        right = cross + pull[:, None] * with_doubles(old).double().T
         solved = torch.linalg.solve(gram + pull.diag(), right)
         return solved.T.to(old)
 
