@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from llmrank import corpora, ffn
+from llmrank.devices import with_doubles
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.options import option, spec
@@ -31,10 +32,7 @@ class CalibrationSpec:
         default=16, low=1, high=4096, help="How many windows of text are read"
     )
     seq_len: int = option(
-        default=256,
-        low=2,
-        high=8192,
-        help="Tokens in each window of text; fewer where the model takes fewer",
+        default=256, low=2, high=8192, help="Tokens per window, or what the model takes"
     )
     seed: int = option(
         default=0, low=0, high=2**31, help="Which windows are drawn from the text"
@@ -251,7 +249,7 @@ def _hook_block(block: nn.Module, sums: dict[str, Tensor]) -> None:
     ) -> None:
         before = args[0] if args else named["hidden_states"]
         cosine = nn.functional.cosine_similarity(before.float(), after.float(), dim=-1)
-        cosine = cosine.double().cpu().clamp(-1, 1)
+        cosine = with_doubles(cosine).double().clamp(-1, 1)
         _add(sums, "cosine", cosine.sum())
         _add(sums, "angle", cosine.acos().sum() / math.pi)
 
@@ -262,10 +260,11 @@ def _sums(x: Tensor) -> Tensor:
     """Sum over tokens: in float32 within a window, in float64 over windows.
 
     A product with ones: ten times faster on a CPU than a norm along the token axis.
+    The sums stay where the model is: fetching each would hold an accelerator up.
     """
     windows = x if x.dim() == 3 else x[None]
     ones = windows.new_ones(1, windows.shape[1])
-    return (ones @ windows)[:, 0].to(dtype=torch.float64, device="cpu").sum(0)
+    return with_doubles((ones @ windows)[:, 0]).double().sum(0)
 
 
 def _squares(x: Tensor) -> Tensor:

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import psutil
+import torch
 
 from llmrank.benchmark import Speedup, measure, speedup
 from llmrank.decoding import BenchmarkSpec, alone, inference_bytes
+from llmrank.devices import free_bytes
 from llmrank.evaluation import (
     Estimate,
     EvaluationSpec,
@@ -234,7 +235,7 @@ class _Board:
         models = self._models.values()
         needed = sum(inference_bytes(lm, spec) for lm in models)
         apart = self._models["dense"].device.type != "cuda"
-        at_once = apart and 2 * needed < psutil.virtual_memory().available
+        at_once = apart and 2 * needed < (free_bytes(torch.device("cpu")) or 0)
         with alone(progress), ThreadPoolExecutor(2 if at_once else 1) as pool:
             peaks = [
                 pool.submit(peak_memory, lm, spec, progress=progress) for lm in models

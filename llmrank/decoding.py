@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from llmrank.devices import free_bytes
 from llmrank.errors import LLMRankError
 from llmrank.footprint import footprint
 from llmrank.models import LanguageModel
@@ -157,7 +157,8 @@ def memory_guard(lm: LanguageModel, spec: BenchmarkSpec) -> Iterator[None]:
     """
     need = inference_bytes(lm, spec)
     beyond_weights = need - footprint(lm).weight_bytes
-    if lm.device.type == "cpu" and beyond_weights > psutil.virtual_memory().available:
+    free = free_bytes(lm.device)
+    if lm.device.type == "cpu" and free is not None and beyond_weights > free:
         raise LLMRankError(too_large(lm, spec))
     try:
         yield

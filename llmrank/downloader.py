@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from llmrank.checkpoint import read_json
 from llmrank.children import end_with_parent
 from llmrank.errors import LLMRankError
@@ -43,6 +41,8 @@ BAD_CONFIG = (ValueError, KeyError, TypeError)
 
 def begun_by(pid: int) -> list[Path]:
     """List the files that a client is writing to: nobody ever goes on with them."""
+    import psutil  # the core alone needs none
+
     with suppress(psutil.Error):
         paths = [Path(file.path) for file in psutil.Process(pid).open_files()]
         return [path for path in paths if path.suffix == ".incomplete"]

@@ -16,17 +16,11 @@ from llmrank.calibration import BATCH_TOKENS, CalibrationSpec
 from llmrank.comparison import Comparison, Measures, TaskSpec, compare
 from llmrank.criteria import Criterion, LLMRank, criterion
 from llmrank.decoding import BenchmarkSpec
+from llmrank.devices import free_bytes, pick_device
 from llmrank.errors import LLMRankError, OptionError
 from llmrank.evaluation import WINDOW, EvaluationSpec
 from llmrank.gradients import gradient_bytes
-from llmrank.models import (
-    LanguageModel,
-    ModelShape,
-    ModelSpec,
-    free_bytes,
-    pick_device,
-    shape,
-)
+from llmrank.models import LanguageModel, ModelShape, ModelSpec, shape
 from llmrank.options import described
 from llmrank.progress import Progress, silent
 from llmrank.pruning import PruningSpec

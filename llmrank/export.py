@@ -9,7 +9,6 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from safetensors.torch import save_file
 
@@ -270,6 +269,8 @@ def _reason(lm: LanguageModel, kept: str, asked: str) -> str:
 
 def _check_space(lm: LanguageModel, target: Path, kept: str) -> None:
     """The disk must hold the checkpoint, the memory the copy that verifies it."""
+    import psutil
+
     need = sum(p.nbytes for p in lm.model.parameters())
     on_disk = precision.bytes_of(kept) * sum(p.numel() for p in lm.model.parameters())
     if kept != precision.computed_in(lm.model):

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from llmrank import ffn
@@ -23,6 +22,7 @@ from llmrank.decoding import (
     timed_steps,
     too_large,
 )
+from llmrank.devices import free_bytes
 from llmrank.errors import LLMRankError
 from llmrank.folders import child_environment
 from llmrank.footprint import footprint
@@ -91,7 +91,8 @@ def _from_allocator(
 def _from_child(
     lm: LanguageModel, spec: BenchmarkSpec, timeout_s: float, progress: Progress
 ) -> MemoryPeak:
-    if inference_bytes(lm, spec) > psutil.virtual_memory().available:
+    free = free_bytes(torch.device("cpu"))
+    if free is not None and inference_bytes(lm, spec) > free:
         raise LLMRankError(too_large(lm, spec))
     with subprocess.Popen(
         [sys.executable, "-m", "llmrank.memory"],
@@ -172,6 +173,8 @@ def _failure(
 
 def _measure(request: dict[str, Any]) -> dict[str, int]:
     """Build the model, run it, and tell the memory before and at the most."""
+    import psutil
+
     torch.set_num_threads(request["n_threads"])
     lm = _shapes_only(request)
     spec = BenchmarkSpec(**request["spec"])

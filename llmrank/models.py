@@ -4,12 +4,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import psutil
 import torch
 from torch import nn
 
 from llmrank import ffn, sources
 from llmrank.checkpoint import check_vocabulary
+from llmrank.devices import pick_device
 from llmrank.errors import LLMRankError
 from llmrank.families import family_of
 from llmrank.hf import building, transformers
@@ -169,33 +169,6 @@ def shape(spec: ModelSpec) -> ModelShape:
         n_params=n_params,
         weight_bytes=n_params * itemsize,
     )
-
-
-def pick_device(name: str) -> torch.device:
-    """Turn a device name into a device that is there.
-
-    Raises:
-        LLMRankError: the device is not there; it names those that are.
-    """
-    there = ["cpu"]
-    if torch.backends.mps.is_available():
-        there.insert(0, "mps")
-    if torch.cuda.is_available():
-        there.insert(0, "cuda")
-    if name != "auto" and name not in there:
-        raise LLMRankError(
-            f"device {name} is not available here; there is: {', '.join(there)}"
-        )
-    return torch.device(there[0] if name == "auto" else name)
-
-
-def free_bytes(device: torch.device) -> int | None:
-    """Return the memory that is free on a device, or None where it cannot be asked."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    if device.type == "cpu":
-        return int(psutil.virtual_memory().available)
-    return None
 
 
 def _too_little_memory(spec: ModelSpec, need: int, device: torch.device) -> str:

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from llmrank import ffn
 from llmrank.calibration import BATCH_TOKENS
+from llmrank.devices import free_bytes
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.progress import Progress, silent
@@ -20,7 +20,7 @@ HELD_OUT = 8
 """One window in so many is held out, to choose how strongly to regularise."""
 
 SHARE_OF_MEMORY = 0.25
-"""Of the free memory, what the matrices of one pass may take."""
+"""Of the memory free on the model's device, what the matrices of one pass may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def moments(
         LLMRankError: not even one layer's matrices fit, or values are not finite.
     """
     widths = ffn.widths(lm.model)
-    size = at_once or _at_once(max(widths))
+    size = at_once or _at_once(max(widths), lm.device)
     groups = [range(a, min(a + size, len(widths))) for a in range(0, len(widths), size)]
     n_held = len(windows) // HELD_OUT
     parts = (windows[n_held:], windows[:n_held])
@@ -113,16 +113,18 @@ def _hooked(
 def has_room(lm: LanguageModel, *, copies: int = 1) -> bool:
     """Whether a matrix for every layer, or several, may be held in memory."""
     needed = copies * sum(4 * d * d for d in ffn.widths(lm.model))
-    return needed < SHARE_OF_MEMORY * psutil.virtual_memory().available
+    return needed < SHARE_OF_MEMORY * (free_bytes(lm.device) or 0)
 
 
-def _at_once(d_ff: int) -> int:
-    free = psutil.virtual_memory().available * SHARE_OF_MEMORY
-    one = 2 * 4 * d_ff * d_ff
+def _at_once(d_ff: int, device: torch.device) -> int:
+    has = free_bytes(device)
+    if has is None:
+        return 1
+    free, one = has * SHARE_OF_MEMORY, 2 * 4 * d_ff * d_ff
     if free < one:
         raise LLMRankError(
             f"the second moments of one layer of {d_ff:,} neurons need "
-            f"{one / 1e9:.2f} GB, and a quarter of the free memory is "
+            f"{one / 1e9:.2f} GB, and a quarter of what {device} has free is "
             f"{free / 1e9:.2f} GB; close what needs memory, or choose repair none"
         )
     return int(free // one)

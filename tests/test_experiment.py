@@ -13,6 +13,7 @@ from llmrank.calibration import BATCH_TOKENS, CalibrationSpec
 from llmrank.comparison import TaskSpec
 from llmrank.criteria import L1, GPrune, LLMRank, Random, Taylor, Wanda
 from llmrank.decoding import BenchmarkSpec
+from llmrank.devices import free_bytes
 from llmrank.errors import CancelledError, LLMRankError, OptionError
 from llmrank.evaluation import EvaluationSpec
 from llmrank.experiment import (
@@ -25,7 +26,7 @@ from llmrank.experiment import (
     texts_state,
 )
 from llmrank.gradients import needed_bytes
-from llmrank.models import ModelSpec, free_bytes
+from llmrank.models import ModelSpec
 from llmrank.pruning import PruningSpec
 from llmrank.stages import Stages
 

@@ -16,10 +16,9 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "variables",
     "doors", "children", "owners", "durable", "folders", "whereabouts", "uploads",
-    "checkpoint", "downloader", "hub", "hf", "memo", "ffn", "embedded", "ggufs",
-    "sources", "precision", "models", "tokens", "corpora", "calibration", "gradients",
-    "walk",
-    "moments",
+    "checkpoint", "downloader", "hub", "hf", "memo", "devices", "ffn", "embedded",
+    "ggufs", "sources", "precision", "models", "tokens", "corpora", "calibration",
+    "gradients", "walk", "moments",
     "graph", "centrality", "planes", "compressibility", "criteria", "allocation",
     "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "compatible",
     "export",

@@ -15,11 +15,12 @@ from transformers.utils.logging import tqdm
 
 import llmrank
 from llmrank import ffn
+from llmrank.devices import pick_device
 from llmrank.errors import CancelledError, LLMRankError, OptionError
 from llmrank.families import SUPPORTED
 from llmrank.footprint import footprint
 from llmrank.hf import building, reported, transformers
-from llmrank.models import ModelSpec, load, pick_device, shape
+from llmrank.models import ModelSpec, load, shape
 from llmrank.pruning import PruningPlan
 
 PROMPT = torch.arange(1, 40)[None]

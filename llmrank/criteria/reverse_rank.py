@@ -44,7 +44,7 @@ class ReverseRank(Criterion):
         if self.direction == "reverse":
             return back
         pairs = zip(by.layers(drawn), back, strict=True)
-        return tuple((f.double() * b.double()).sqrt() for f, b in pairs)
+        return tuple((f.cpu().double() * b.cpu().double()).sqrt() for f, b in pairs)
 
     @property
     def formula(self) -> str:

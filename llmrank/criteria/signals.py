@@ -109,11 +109,12 @@ def _variance(g: FFNGraph) -> Tensor:
     """In doubles, since two large numbers are subtracted."""
     n, mean = g.n_tokens, g.stats.neuron_mean.double()
     around = g.stats.neuron_norm.double().square() - n * mean.square()
-    return around.clamp(min=0).to(g.out_edges.device) / max(1, n - 1)
+    return around.clamp(min=0) / max(1, n - 1)
 
 
 def _squared_norm(g: FFNGraph) -> Tensor:
-    return torch.linalg.vector_norm(g.out_edges.float(), dim=0).double().square()
+    norm = torch.linalg.vector_norm(g.out_edges.float(), dim=0)
+    return norm.cpu().double().square()
 
 
 def _shares(x: Tensor, axis: int) -> Tensor:

@@ -113,7 +113,7 @@ class Gblm(Criterion):
         """Add both terms over the columns of `down`."""
         return tuple(
             self.alpha * gradients_of(g).down.scaled_norm.double()
-            + (g.stats.neuron_norm.to(g.out_edges.device) * _column_sums(g)).double()
+            + (g.stats.neuron_norm.cpu() * _column_sums(g).cpu()).double()
             for g in graphs
         )
 

@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from llmrank import ffn
+from llmrank.devices import with_doubles
 from llmrank.errors import LLMRankError
 from llmrank.ffn import FFN
 from llmrank.gradients.results import LayerGradients, MemberGradients
@@ -18,15 +19,13 @@ class _Sums:
         self._rows = rows
         self._sum = torch.zeros_like(rows, dtype=torch.float32)
         self._squares = torch.zeros_like(self._sum)
-        self._curvature = torch.zeros(
-            len(rows), dtype=torch.float64, device=rows.device
-        )
+        self._curvature = with_doubles(self._sum.new_zeros(len(rows))).double()
 
     def add(self, gradient: Float[Tensor, "d_ff d_model"], scale: float) -> bool:
         """Take in a sample's gradient times a scale; say whether it is finite."""
         self._sum.add_(gradient, alpha=scale)
         self._squares.addcmul_(gradient, gradient, value=scale**2)
-        along = gradient.mul_(self._rows).sum(1).double() * scale
+        along = with_doubles(gradient.mul_(self._rows).sum(1)).double() * scale
         self._curvature += along.square()
         return bool(along.isfinite().all())
 
@@ -134,4 +133,4 @@ def _reduced(sums: dict[str, _Sums]) -> LayerGradients:
 
 
 def _row_sums(x: Tensor) -> Tensor:
-    return x.sum(1, dtype=torch.float64)
+    return with_doubles(x).sum(1, dtype=torch.float64)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from llmrank import ffn
+from llmrank.devices import free_bytes
 from llmrank.errors import LLMRankError
-from llmrank.models import LanguageModel, free_bytes
+from llmrank.models import LanguageModel
 
 
 def check_memory(lm: LanguageModel, seq_len: int) -> None:

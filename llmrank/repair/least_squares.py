@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank import ffn
+from llmrank.devices import with_doubles
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.moments import Moments, has_room
@@ -169,7 +170,8 @@ def _chosen_ridge(known: Moments, order: Tensor, down: Tensor) -> float:
 
 
 def _factored(gram: Tensor, order: Tensor, ridge: float) -> Factor:
-    matrix = gram[order.to(gram.device)][:, order.to(gram.device)].double()
+    neurons = order.to(gram.device)
+    matrix = with_doubles(gram[neurons][:, neurons]).double()
     matrix.diagonal().add_(penalty(matrix.diagonal().clone(), ridge))
     lower, info = torch.linalg.cholesky_ex(matrix)
     if int(info) or not lower.isfinite().all():

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from llmrank import ffn
 from llmrank.calibration import BATCH_TOKENS
+from llmrank.devices import with_doubles
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 from llmrank.moments import HELD_OUT
@@ -101,10 +102,11 @@ class Sums:
         self, old: Float[Tensor, "d_model n_kept"], ridge: float
     ) -> Float[Tensor, "d_model n_kept"]:
         """Return the weights of least error, pulled towards the old ones."""
-        pull = penalty(self.gram.diagonal().double(), ridge)
-        left = self.gram.double() + pull.diag()
-        right = self.cross.double() + pull[:, None] * old.double().T
-        return torch.linalg.solve(left, right).T.float()
+        gram, cross = (with_doubles(x).double() for x in (self.gram, self.cross))
+        pull = penalty(gram.diagonal(), ridge)
+        right = cross + pull[:, None] * with_doubles(old).double().T
+        solved = torch.linalg.solve(gram + pull.diag(), right)
+        return solved.T.to(old)
 
     def error(self, weights: Float[Tensor, "d_model n_kept"]) -> float:
         """Return the squared error of weights on these tokens, up to a constant."""
