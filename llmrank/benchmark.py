@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 from llmrank.decoding import BenchmarkSpec, memory_guard
 from llmrank.footprint import Footprint, footprint
 from llmrank.models import LanguageModel
+from llmrank.products import OddWidth, odd_width, stream_gb_per_s
 from llmrank.progress import Progress, silent
 from llmrank.spelling import counted, interval, share, times
 from llmrank.timing import (
@@ -19,8 +20,6 @@ from llmrank.timing import (
     Timing,
     ffn_times,
     latency,
-    odd_width_cost,
-    stream_gb_per_s,
 )
 
 Phase = Literal["prefill", "decode"]
@@ -28,9 +27,6 @@ Outcome = Literal["faster", "not measurably faster", "slower"]
 
 MEDIAN_ERROR = math.sqrt(math.pi / 2)
 """Standard error of a median over that of a mean, for many normal samples (1.25)."""
-
-NOTICEABLE = 0.02
-"""Smaller differences of two timings are left unsaid."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class Cost:
     latency: Latency
     ffn_time: FFNTime
     stream_gb_per_s: float
-    odd_width_cost: float | None
+    odd_width: OddWidth | None
 
 
 @dataclass(frozen=True)
@@ -107,8 +103,8 @@ def _cost(
 ) -> Cost:
     with memory_guard(lm, spec):
         stream = stream_gb_per_s(lm, progress=progress)
-        odd_cost = odd_width_cost(lm, spec, progress=progress)
-    return Cost(footprint(lm), time, ffn_time, stream, odd_cost)
+        odd = odd_width(lm, spec, progress=progress)
+    return Cost(footprint(lm), time, ffn_time, stream, odd)
 
 
 def speedup(dense: Cost, pruned: Cost) -> Speedup:
@@ -122,40 +118,46 @@ def speedup(dense: Cost, pruned: Cost) -> Speedup:
 
 
 def _ratio(dense: Cost, pruned: Cost, phase: Phase) -> Ratio:
-    logs = _log_ratios(_timing(dense.latency, phase), _timing(pruned.latency, phase))
-    centre, half = statistics.median(logs), _half_width(logs)
-    share = _ffn_share(dense, phase)
-    kept = pruned.footprint.ffn_macs_per_token / dense.footprint.ffn_macs_per_token
+    before, after = _timing(dense.latency, phase), _timing(pruned.latency, phase)
+    measured, low, high = _paired(before, after)
+    inside = statistics.median(_ffn_shares(dense, phase))
     return Ratio(
-        measured=math.exp(centre),
-        low=math.exp(centre - half),
-        high=math.exp(centre + half),
+        measured=measured,
+        low=low,
+        high=high,
         ideal=_macs(dense, phase) / _macs(pruned, phase),
-        attainable=1 / (1 - share + share * kept),
-        n_rounds=len(logs),
+        attainable=_attainable(dense, pruned, inside),
+        n_rounds=before.n_rounds,
     )
 
 
-def _log_ratios(dense: Timing, pruned: Timing) -> list[float]:
-    """Pair the rounds, whose medians share the machine's mood."""
-    pairs = zip(dense.round_medians_ms, pruned.round_medians_ms, strict=True)
-    return [math.log(before / after) for before, after in pairs]
+def _paired(before: Timing, after: Timing) -> tuple[float, float, float]:
+    """Return the ratio of two timings and its 95 % interval.
 
-
-def _half_width(logs: Sequence[float]) -> float:
-    """Student's t over the rounds, widened from a mean to a median."""
-    n = len(logs)
+    The rounds are paired, as their medians share the machine's mood: Student's t over
+    their ratios' logarithms, widened from a mean to a median.
+    """
+    pairs = zip(before.round_medians_ms, after.round_medians_ms, strict=True)
+    logs = [math.log(a / b) for a, b in pairs]
+    n, centre = len(logs), statistics.median(logs)
     t = float(stdtrit(n - 1, 0.975))
-    return MEDIAN_ERROR * t * statistics.stdev(logs) / math.sqrt(n)
+    half = MEDIAN_ERROR * t * statistics.stdev(logs) / math.sqrt(n)
+    return math.exp(centre), math.exp(centre - half), math.exp(centre + half)
+
+
+def _attainable(dense: Cost, pruned: Cost, inside: float) -> float:
+    """Apply Amdahl's law to the share of the time inside the dense FFN layers."""
+    kept = pruned.footprint.ffn_macs_per_token / dense.footprint.ffn_macs_per_token
+    return 1 / (1 - inside + inside * kept)
 
 
 def _timing(times: Latency | FFNTime, phase: Phase) -> Timing:
     return times.prefill if phase == "prefill" else times.decode
 
 
-def _ffn_share(cost: Cost, phase: Phase) -> float:
+def _ffn_shares(cost: Cost, phase: Phase) -> tuple[float, ...]:
     inside = cost.ffn_time
-    return inside.prefill_share if phase == "prefill" else inside.decode_share
+    return inside.prefill_shares if phase == "prefill" else inside.decode_shares
 
 
 def _macs(cost: Cost, phase: Phase) -> int:
@@ -195,20 +197,25 @@ def _shortfall(dense: Cost, pruned: Cost, phase: Phase, ratio: Ratio) -> Iterato
             f"{name}: the ideal {times(ratio.ideal)} lies within {_measured(ratio)}; "
             f"{ratio.n_rounds} rounds do not establish that it is missed."
         )
-    if ratio.attainable < ratio.ideal:
-        outside = 1 - _ffn_share(dense, phase)
+    shares = _ffn_shares(dense, phase)
+    if _attainable(dense, pruned, max(shares)) < ratio.ideal:  # in every round
+        least, most = share(1 - max(shares)), share(1 - min(shares))
+        outside = least if least == most else f"{least} to {most}"
         yield (
-            f"{name}: {share(outside)} of the dense model's time is "
+            f"{name}: {outside} of the dense model's time is "
             f"spent outside the FFN layers, with {share(_macs_outside(dense, phase))} "
             f"of the MACs; so {times(ratio.attainable)} is attainable, not the ideal "
             f"{times(ratio.ideal)}."
         )
     allowed = sizes[0].ffn_macs_per_token / sizes[1].ffn_macs_per_token
-    before, after = (_timing(c.ffn_time, phase).median for c in (dense, pruned))
-    if before / after < (1 - NOTICEABLE) * allowed:
+    inside = [_timing(c.ffn_time, phase) for c in (dense, pruned)]
+    measured, low, high = _paired(*inside)
+    if high < allowed:
+        before, after = (timing.median for timing in inside)
         yield (
             f"{name}: the FFN layers themselves went from {before:.4g} to {after:.4g} "
-            f"ms, {times(before / after)}, where their MACs allow {times(allowed)}."
+            f"ms, {times(measured)} {interval(low, high)}, where their MACs allow "
+            f"{times(allowed)}."
         )
 
 
@@ -218,20 +225,21 @@ def _macs_outside(cost: Cost, phase: Phase) -> float:
 
 
 def _odd_widths(pruned: Cost) -> Iterator[str]:
-    widths, ratio = pruned.footprint.widths, pruned.odd_width_cost
+    widths, found = pruned.footprint.widths, pruned.odd_width
     odd = [w for w in widths if w % 8]
-    if not odd or ratio is None:
+    if not odd or found is None:
         return
+    measured, low, high = _paired(found.odd, found.rounded)
     rounded = odd[0] + -odd[0] % 8
-    verdict = (
-        "rounding the widths (multiple_of 8) would help"
-        if ratio > 1 + NOTICEABLE
-        else "rounding the widths would not help here"
-    )
+    verdict = "rounding the widths would not help here"
+    if low > 1:
+        verdict = "rounding the widths (multiple_of 8) would help"
+    elif high >= 1:
+        verdict = "whether rounding the widths would help is not settled"
     yield (
         f"{len(odd)} of {len(widths)} layers keep a width that is no multiple of 8; "
-        f"measured, the bare products of width {odd[0]:,} take {times(ratio)} as long "
-        f"as those of {rounded:,}: {verdict}."
+        f"measured, the bare products of width {odd[0]:,} take {times(measured)} "
+        f"{interval(low, high)} as long as those of {rounded:,}: {verdict}."
     )
 
 

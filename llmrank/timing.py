@@ -17,7 +17,6 @@ from llmrank import ffn
 from llmrank.decoding import (
     BenchmarkSpec,
     alone,
-    elapsed_ms,
     memory_guard,
     prompt_length,
     random_prompt,
@@ -32,13 +31,6 @@ WARM_UP_TOKENS = 4
 FFN_ROUNDS = 2
 FFN_TOKENS = 8
 """Enough for a share: these runs carry hooks and stand beside the real timing."""
-
-STREAM_BYTES = 2**28
-STREAM_ROUNDS = 5
-"""More than any cache holds, so that memory itself is timed."""
-
-WIDTH_ROUNDS = 20
-WIDTH_TOKENS = 1024
 
 Round = tuple[float, ...]
 """One round of one model in ms: the prefill, then every decoded token."""
@@ -91,12 +83,12 @@ class Latency:
 
 @dataclass(frozen=True)
 class FFNTime:
-    """The time inside the FFN layers, and its share of the same steps' whole time."""
+    """The time inside the FFN layers, and its share of each round's whole time."""
 
     prefill: Timing
     decode: Timing
-    prefill_share: float
-    decode_share: float
+    prefill_shares: tuple[float, ...]
+    decode_shares: tuple[float, ...]
 
 
 def latency(
@@ -143,52 +135,6 @@ def ffn_times(
         _ffn_time(r, _per_round(calls, short))
         for r, calls in zip(rounds, calls_ms, strict=True)
     )
-
-
-@torch.inference_mode()
-def stream_gb_per_s(lm: LanguageModel, *, progress: Progress = silent) -> float:
-    """Measure how fast a bare matrix-vector product reads weights, in GB/s.
-
-    On the model's device and in its dtype: no decode at batch 1 reads faster.
-    """
-    like, linear = next(lm.model.parameters()), nn.functional.linear
-    weight = like.new_ones(STREAM_BYTES // like.element_size() // 4096, 4096)
-    vector = like.new_ones(1, 4096)
-    with alone(progress):
-        ms = [
-            elapsed_ms(lambda: linear(vector, weight), lm.device)
-            for _ in range(1 + STREAM_ROUNDS)
-        ]
-    return STREAM_BYTES / statistics.median(ms[1:]) / 1e6
-
-
-@torch.inference_mode()
-def odd_width_cost(
-    lm: LanguageModel, spec: BenchmarkSpec, *, progress: Progress = silent
-) -> float | None:
-    """Measure what a width that is no multiple of 8 costs, on bare matrix products.
-
-    Returns:
-        The time of the products of one FFN layer in the prefill, at the first odd
-        width, over that at the next multiple of 8 (the fastest of alternating runs):
-        above 1, fewer neurons take longer. None if no width is odd.
-    """
-    odd = [w for w in ffn.widths(lm.model) if w % 8]
-    if not odd:
-        return None
-    like, d_model = next(lm.model.parameters()), lm.config.hidden_size
-    n_tokens = min(spec.batch * prompt_length(lm, spec), WIDTH_TOKENS)
-    x = like.new_ones(n_tokens, d_model)
-
-    def runs(width: int) -> Iterator[float]:
-        up, down = like.new_ones(width, d_model), like.new_ones(d_model, width)
-        linear = nn.functional.linear
-        for _ in range(WIDTH_ROUNDS):
-            yield elapsed_ms(lambda: linear(linear(x, up), down), lm.device)
-
-    with alone(progress):
-        pairs = list(zip(runs(odd[0]), runs(odd[0] + -odd[0] % 8), strict=True))
-    return min(a for a, _ in pairs) / min(b for _, b in pairs)
 
 
 def processor(device: torch.device) -> str:
@@ -290,11 +236,12 @@ def _ffn_time(whole: list[Round], inside: list[Round]) -> FFNTime:
     return FFNTime(
         prefill=prefill,
         decode=decode,
-        prefill_share=_share(prefill, whole_prefill),
-        decode_share=_share(decode, whole_decode),
+        prefill_shares=_shares(prefill, whole_prefill),
+        decode_shares=_shares(decode, whole_decode),
     )
 
 
-def _share(part: Timing, whole: Timing) -> float:
+def _shares(part: Timing, whole: Timing) -> tuple[float, ...]:
     pairs = zip(part.samples_ms, whole.samples_ms, strict=True)
-    return statistics.median(p / w for p, w in pairs)
+    of_steps = Timing(tuple(p / w for p, w in pairs), part.n_rounds)
+    return of_steps.round_medians_ms

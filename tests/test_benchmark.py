@@ -15,6 +15,7 @@ from llmrank.decoding import BenchmarkSpec
 from llmrank.errors import CancelledError, LLMRankError
 from llmrank.footprint import Footprint
 from llmrank.models import LanguageModel
+from llmrank.products import WIDTH_ROUNDS, OddWidth, odd_width, stream_gb_per_s
 from llmrank.timing import (
     FFN_ROUNDS,
     FFNTime,
@@ -22,8 +23,6 @@ from llmrank.timing import (
     Timing,
     ffn_times,
     latency,
-    odd_width_cost,
-    stream_gb_per_s,
 )
 
 SPEC = BenchmarkSpec(batch=2, prompt_tokens=8, new_tokens=6, repeats=3)
@@ -125,8 +124,9 @@ def test_ffn_time_is_a_part_of_the_step(model_type):
     (inside,) = ffn_times([lm], SPEC)
     assert len(inside.prefill.samples_ms) == FFN_ROUNDS
     assert len(inside.decode.samples_ms) == FFN_ROUNDS * 6
-    assert 0 < inside.prefill_share < 1
-    assert 0 < inside.decode_share < 1
+    for shares in (inside.prefill_shares, inside.decode_shares):
+        assert len(shares) == FFN_ROUNDS
+        assert all(0 < share < 1 for share in shares)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in lm.model.modules())
 
 
@@ -141,7 +141,7 @@ def test_ffn_time_sees_the_ffn_layers_and_only_them(model_type):
     short = replace(SPEC, new_tokens=2)
     (inside,) = ffn_times([slow], short)
     assert inside.decode.median >= 40
-    assert inside.decode_share < 0.75
+    assert max(inside.decode_shares) < 0.75
 
 
 def test_stream_rate_is_positive(tiny):
@@ -153,9 +153,12 @@ def test_odd_widths_are_timed_and_even_ones_are_not(tiny):
         keep = [torch.arange(w) for w in widths]
         return LanguageModel(tiny.spec, ffn.cut(tiny.model, keep), tiny.tokenizer)
 
-    assert odd_width_cost(tiny, SPEC) is None
-    assert odd_width_cost(uneven(8, 16), SPEC) is None
-    assert 0.01 < odd_width_cost(uneven(8, 15), SPEC) < 100
+    assert odd_width(tiny, SPEC) is None
+    assert odd_width(uneven(8, 16), SPEC) is None
+    found = odd_width(uneven(8, 15), SPEC)
+    for timing in (found.odd, found.rounded):
+        assert len(timing.samples_ms) == timing.n_rounds == WIDTH_ROUNDS
+        assert all(0 < ms < 60_000 for ms in timing.samples_ms)
 
 
 def test_measure_puts_the_parts_of_each_model_together(tiny):
@@ -211,8 +214,10 @@ def cost(sizes, prefill_ms, decode_ms, ffn_ms, share, **facts):
         torch_version="2",
         measured_at="2025-01-01T00:00:00+00:00",
     )
-    inside = Timing((ffn_ms,), 1)
-    ffn_time = FFNTime(inside, inside, share, share)
+    ffn_ms = facts.get("ffn_rounds_ms", (ffn_ms,) * 2)
+    inside = Timing(tuple(ffn_ms), len(ffn_ms))
+    shares = facts.get("shares", (share, share))
+    ffn_time = FFNTime(inside, inside, shares, shares)
     return Cost(sizes, times, ffn_time, facts.get("stream", 100.0), facts.get("odd"))
 
 
@@ -226,7 +231,8 @@ def pair(prefill=1.2, decode=1.2, *, ffn=2.0, share=0.99, noise=ROUNDS, **sides)
     GMAC/s, so that nothing speaks for bytes or overhead unless `sides` says so.
     """
     decode_ms, stream = sides.get("decode_ms", 0.12), sides.get("stream", 100.0)
-    dense = cost(DENSE, [10.12] * 5, [decode_ms] * 5, 4.0, share, stream=stream)
+    facts = {"stream": stream, "shares": sides.get("shares", (share, share))}
+    dense = cost(DENSE, [10.12] * 5, [decode_ms] * 5, 4.0, share, **facts)
     pruned = cost(
         sides.get("pruned", PRUNED),
         [10.12 / prefill * n for n in noise],
@@ -234,6 +240,7 @@ def pair(prefill=1.2, decode=1.2, *, ffn=2.0, share=0.99, noise=ROUNDS, **sides)
         4.0 / ffn,
         share,
         odd=sides.get("odd"),
+        ffn_rounds_ms=sides.get("ffn_rounds_ms", (4.0 / ffn,) * 2),
     )
     return dense, pruned
 
@@ -324,21 +331,46 @@ def test_time_outside_the_ffn_layers_is_a_reason_only_beyond_its_macs():
     assert "outside" not in reasons(share=0.9)
 
 
-def test_slow_ffn_layers_are_a_reason():
+def test_a_share_of_the_time_is_a_reason_only_if_every_round_says_so():
+    text = reasons(shares=(0.4, 0.6))
+    assert "Decode: 40 % to 60 % of the dense model's time is spent outside" in text
+    assert "outside" not in reasons(shares=(0.4, 0.9))
+
+
+def test_slow_ffn_layers_are_a_reason_only_beyond_what_their_rounds_leave_open():
     text = reasons(ffn=1.6)
-    assert "went from 4 to 2.5 ms, ×1.60, where their MACs allow ×2.00" in text
+    allow = "where their MACs allow ×2.00"
+    assert f"went from 4 to 2.5 ms, ×1.60 [1.60, 1.60], {allow}" in text
     assert "themselves" not in reasons(ffn=2.0)
+    assert "themselves" in reasons(ffn_rounds_ms=(2.49, 2.51))
+    assert "themselves" not in reasons(ffn_rounds_ms=(2.2, 2.8))
+
+
+def odd_width_of(ratio, noise=ROUNDS):
+    odd = tuple(ratio * n for n in noise)
+    return OddWidth(Timing(odd, len(odd)), Timing((1.0,) * len(odd), len(odd)))
 
 
 def test_widths_that_are_no_multiple_of_8_are_counted_and_judged():
     odd = replace(PRUNED, widths=(800, 807))
-    text = reasons(pruned=odd, odd=1.25)
+    text = reasons(pruned=odd, odd=odd_width_of(1.25))
     assert "1 of 2 layers keep a width that is no multiple of 8" in text
-    assert "width 807 take ×1.25 as long as those of 808" in text
+    assert "width 807 take ×1.25 [" in text
+    assert "] as long as those of 808" in text
     assert "(multiple_of 8) would help" in text
-    assert "would not help here" in reasons(pruned=odd, odd=0.99)
+    quicker = reasons(pruned=odd, odd=odd_width_of(0.9))
+    assert "rounding the widths would not help here" in quicker
     assert "multiple" not in reasons()
-    assert "multiple" not in reasons(prefill=1.8, decode=1.6, pruned=odd, odd=1.25)
+    fast = reasons(prefill=1.8, decode=1.6, pruned=odd, odd=odd_width_of(1.25))
+    assert "multiple" not in fast
+
+
+@pytest.mark.parametrize("noise", [(12.9, 1.0, 1.1, 0.9, 1.0), (0.5, 3.0, 12.9, 0.8)])
+def test_an_odd_width_is_blamed_only_where_the_interval_excludes_no_change(noise):
+    odd = replace(PRUNED, widths=(800, 807))
+    text = reasons(pruned=odd, odd=odd_width_of(1.0, noise))
+    assert "whether rounding the widths would help is not settled" in text
+    assert "would help." not in text
 
 
 def test_decode_bound_by_bytes_or_overhead_or_neither():

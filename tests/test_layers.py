@@ -18,15 +18,14 @@ ORDER = (
     "doors", "children", "owners", "durable", "folders", "whereabouts", "uploads",
     "checkpoint", "downloader", "hub", "hf", "memo", "devices", "ffn", "embedded",
     "ggufs", "sources", "precision", "models", "tokens", "corpora", "calibration",
-    "gradients", "walk", "moments",
-    "graph", "centrality", "planes", "compressibility", "criteria", "allocation",
-    "pruning", "prefixes", "repair", "nearness", "sensitivity", "payload", "compatible",
-    "export",
-    "evaluation", "mlp", "tasks", "footprint", "decoding", "timing", "memory",
-    "benchmark", "comparison", "speeds", "stages", "experiment", "store", "curve",
-    "targets", "generation", "settings", "summary", "pace", "bounds", "jobs", "arena",
-    "agreement", "inspector", "readings", "stability", "health", "charts", "network",
-    "lesson", "commands", "__main__",
+    "gradients", "walk", "moments", "graph", "centrality", "planes", "compressibility",
+    "criteria", "allocation", "pruning", "prefixes", "repair", "nearness",
+    "sensitivity", "payload", "compatible", "export", "evaluation", "mlp", "tasks",
+    "footprint", "decoding", "timing", "products", "memory", "benchmark", "comparison",
+    "speeds", "stages", "experiment", "store", "curve", "targets", "generation",
+    "settings", "summary", "pace", "bounds", "jobs", "arena", "agreement", "inspector",
+    "readings", "stability", "health", "charts", "network", "lesson",
+    "commands", "__main__",
 )  # fmt: skip
 """A module imports only modules before it; a folder counts as one module."""
 

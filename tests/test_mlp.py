@@ -4,6 +4,7 @@ import itertools
 import math
 import statistics
 import struct
+import tempfile
 from dataclasses import replace
 
 import networkx as nx
@@ -204,11 +205,16 @@ TENSOR = b'{"a.weight":{"dtype":"F32","shape":%s,"data_offsets":[0,%d]}}'
     ],
 )
 def test_a_damaged_network_is_one_sentence_without_its_folder(tmp_path, content):
-    (tmp_path / "net").write_bytes(content)
-    with pytest.raises(LLMRankError, match="'mine' cannot be read as safetens") as told:
-        mlp.load_network(tmp_path / "net", "mine")
-    assert str(tmp_path) not in str(told.value)
-    assert "\n" not in str(told.value)
+    (tmp_path / "mine").write_bytes(content)
+    for refused in (
+        lambda: mlp.network_of(content, "mine"),
+        lambda: mlp.load_network(tmp_path / "mine"),
+    ):
+        with pytest.raises(LLMRankError, match="'mine' cannot be read as saf") as told:
+            refused()
+        assert str(tmp_path) not in str(told.value)
+        assert tempfile.gettempdir() not in str(told.value)
+        assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize(

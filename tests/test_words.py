@@ -32,7 +32,7 @@ def test_long_text_keeps_its_ends():
 
 def test_the_time_left_is_said_as_everywhere():
     seen = JobView(
-        "1", "me", "Measuring", "running", "Timing", 2, 10, elapsed_s=104.5,
-        remaining_s=418.0,
+        "1", "me", "Measuring", state="running", what="Timing", done=2, total=10,
+        elapsed_s=104.5, remaining_s=418.0,
     )  # fmt: skip
     assert ", about 7 min left" in jobs._said(seen)
