@@ -1,8 +1,11 @@
-"""Whether a model that somebody names is here, before anything of it is read."""
+"""What is told of where things are: whether a model is here, and no server's folder."""
 
-from llmrank.doors import check_hub, check_path, is_of_hub, is_open
+import tempfile
+from pathlib import Path
+
+from llmrank.doors import asker, check_hub, check_path, is_of_hub, is_open
 from llmrank.errors import LLMRankError
-from llmrank.folders import named_path
+from llmrank.folders import cache_folder, named_path, results_file
 
 
 def is_here(name: str) -> bool:
@@ -29,3 +32,17 @@ def check_there(name: str) -> None:
             f"there is no {name[:120]}; give a folder with config.json and "
             "*.safetensors, a .gguf file, a hub id such as owner/name, or demo"
         )
+
+
+def without_folders(said: str) -> str:
+    """Return a sentence without the folders that the server keeps things in.
+
+    The person at the machine needs them to mend what is said; a stranger does not.
+    """
+    if not asker().stranger:
+        return said
+    kept = (cache_folder(), results_file().parent, Path(tempfile.gettempdir()))
+    for folder in (path.absolute() for path in kept):
+        if folder != Path(folder.anchor):
+            said = said.replace(f"{folder}/", "").replace(str(folder), "its folder")
+    return said

@@ -56,6 +56,18 @@ def test_a_switch_that_is_on_is_on(monkeypatch, told):
         doors.check_hub()
 
 
+def test_a_stranger_is_told_no_folder_that_the_server_keeps_things_in(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LLMRANK_DB", str(tmp_path / "kept" / "results.sqlite3"))
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
+    said = f"{tmp_path}/kept/results.sqlite3 is locked; {tmp_path}/cache is full"
+    assert whereabouts.without_folders(said) == said
+    with asking(STRANGER):
+        told = whereabouts.without_folders(said)
+    assert told == "results.sqlite3 is locked; its folder is full"
+
+
 def test_an_empty_variable_is_not_set(monkeypatch):
     monkeypatch.setenv("LLMRANK_MODEL_DIRS", "")
     assert variable("LLMRANK_MODEL_DIRS") is None

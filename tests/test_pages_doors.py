@@ -126,6 +126,15 @@ def test_what_was_measured_on_it_names_no_hash_to_others(visit):
     assert SHA not in everything(other)
 
 
+def test_a_database_that_does_not_open_is_told_without_its_folder(visit, database):
+    database.mkdir()
+    at = visit("pages/runs.py")
+    assert not at.exception
+    told = "\n".join(e.value for e in at.error).replace("\\", "")
+    assert "results.sqlite3 is no file" in told
+    assert str(database.parent) not in everything(at)
+
+
 def test_nothing_computed_from_it_is_served_from_memory(visit):
     mine = read(give(visit("pages/scores.py")))
     assert not mine.exception

@@ -2,6 +2,8 @@
 
 import re
 
+from llmrank.whereabouts import without_folders
+
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~$:&-])")
 
 
@@ -9,7 +11,8 @@ def plain(text: str, *, limit: int = 400) -> str:
     """Escape what markdown would interpret; long text loses its middle.
 
     A model's name or an error that quotes it could else load a picture from anywhere.
+    Of the server's own folders nothing is shown to a stranger.
     """
-    half = limit // 2
+    text, half = without_folders(text), limit // 2
     shown = text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
     return _MARKDOWN.sub(r"\\\1", " ".join(shown.split()))
