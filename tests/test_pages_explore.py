@@ -271,6 +271,22 @@ def test_a_shape_is_timed_once_for_every_criterion_that_leaves_it(opened):
     assert not opened(sparsity="0.2", **more).button(key="time_here").disabled
 
 
+@pytest.mark.parametrize(
+    "other", [{"repair": "least-squares"}, {"repeats": "4"}, {"prompt_tokens": "9"}]
+)
+def test_a_speed_stands_under_the_setting_it_was_timed_with_alone(opened, other):
+    """A repair that adds biases, or another prompt, is another model or another run."""
+    more = {"prompt_tokens": "8", "new_tokens": "2", "repeats": "3"}
+    at = opened(sparsity="0.3", **(more | other))
+    at.button(key="time_here").click().run()
+    at = finish(at, "timing", state="done")
+    assert any("its arithmetic allows" in m.value for m in at.markdown)
+    assert any(c.value.startswith("Times") for c in at.caption)
+    plain = opened(sparsity="0.3", **more)
+    assert not any("30 % of the neurons removed" in m.value for m in plain.markdown)
+    assert not plain.button(key="time_here").disabled
+
+
 def test_halves_of_the_calibration_answer_for_every_setting(opened):
     at = opened(samples="4")
     at.button(key="steady").click().run()
