@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmrank.checkpoint import read_json
+from llmrank.checkpoint import ADAPTER, CONFIG, check_config, read_json
 from llmrank.children import end_with_parent
 from llmrank.errors import LLMRankError
 from llmrank.families import check_type
@@ -57,11 +57,10 @@ def forget(begun: list[Path]) -> None:
 
 def _answers(name: str, revision: str, *, weights: bool) -> Iterator[dict[str, Any]]:
     """Fetch in the child: what is missing is announced first, then the folder."""
-    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        head = Path(hf_hub_download(name, "config.json", revision=revision))
+        head = _head(name, revision)
         check_type(read_json(head))
         if weights:
             yield from _weights(name, head.parent)
@@ -70,6 +69,19 @@ def _answers(name: str, revision: str, *, weights: bool) -> Iterator[dict[str, A
         yield {"sentence": str(error)}
     except (OSError, HfHubHTTPError, *BAD_CONFIG) as error:
         yield {"error": getattr(error, "strerror", None) or type(error).__name__}
+
+
+def _head(name: str, revision: str) -> Path:
+    """Fetch config.json; what is an adapter instead is said to be one."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(name, CONFIG, revision=revision))
+    except RemoteEntryNotFoundError:
+        found = Path(hf_hub_download(name, ADAPTER, revision=revision))
+        check_config(found.parent, name)
+        raise
 
 
 def _data_answers(name: str) -> Iterator[dict[str, Any]]:

@@ -4,16 +4,18 @@ import json
 import pickle
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 import transformers
 from conftest import save_folder, tiny_model
+from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from test_sources import DEEP, Mark, change_config, refusal
 
 from llmrank import downloader, ffn
-from llmrank.checkpoint import check_config, check_sizes, read_json
+from llmrank.checkpoint import CONFIG, check_config, check_sizes, read_json
 from llmrank.errors import LLMRankError
 from llmrank.families import check_type
 from llmrank.models import ModelSpec, load, shape
@@ -236,6 +238,21 @@ def test_a_hub_model_of_text_and_images_is_refused_before_its_weights(
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: config)
     (answer,) = downloader._answers("someone/gemma", "main", weights=True)
     assert "a model of more than text" in answer["sentence"]
+
+
+@pytest.mark.parametrize("base", ["someone/base", None])
+def test_an_adapter_on_the_hub_is_said_to_be_one(tmp_path, monkeypatch, base):
+    def given(_, file, **__):
+        if file == CONFIG:
+            raise RemoteEntryNotFoundError("404", response=Mock())
+        (tmp_path / file).write_text(json.dumps({"base_model_name_or_path": base}))
+        return str(tmp_path / file)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", given)
+    (answer,) = downloader._answers("someone/lora", "main", weights=True)
+    assert "it is an adapter" in answer["sentence"]
+    assert (f"adapter of {base}" in answer["sentence"]) is (base is not None)
+    assert "merge it into its model first" in answer["sentence"]
 
 
 @pytest.mark.parametrize("content", [DEEP, '{"model_type": ' + DEEP])

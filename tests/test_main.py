@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import save_folder, tiny_model
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
@@ -364,6 +365,21 @@ def test_a_bad_argument_is_one_sentence_before_any_work(
     assert ran.out == ""
     assert ran.err.startswith(f"error: {said}")
     assert ran.err.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("estimated_memory")
+def test_a_model_of_short_context_is_measured_and_the_table_says_how(tmp_path, texts):
+    sizes = {"max_position_embeddings": 48}
+    folder = save_folder(tiny_model("llama", **sizes), tmp_path / "short")
+    ran = command(
+        *("run", "--model", folder, "--device", "cpu", *texts),
+        *("--samples", 4, "--seq-len", 64, "--eval-tokens", 1024),
+        *("--prompt-tokens", 4, "--new-tokens", 1, "--repeats", 2),
+    )
+    assert ran.status == 0, ran.err
+    assert "Calibration: windows of 48 tokens, all that the model takes." in ran.out
+    assert "windows of 48 tokens (all that the model takes)" in ran.out
 
 
 @pytest.mark.parametrize("name", ["run", "score"])

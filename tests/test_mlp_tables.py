@@ -140,6 +140,13 @@ def test_an_upload_is_kept_under_its_hash_and_read_again(tmp_path, monkeypatch):
         mlp.examples(mlp.DataSpec("upload:0000.csv"))
 
 
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe.csv"])
+def test_what_never_ends_is_not_read(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(LLMRankError, match="is no file; name a .csv or .npz file"):
+        tables.of_source(str(tmp_path / name), seed=0)
+
+
 @pytest.mark.parametrize("name", hostile.SMALL)
 def test_a_file_that_breaks_readers_is_one_sentence(name):
     content, said = hostile.SMALL[name]

@@ -29,10 +29,17 @@ def run_command(options: argparse.Namespace) -> None:
         wanted = _solved(wanted, target, stages, bar)
     report = experiment.run(wanted, stages=stages, progress=bar)
     bar.clear()
+    text = table(report.comparison) + _shortened(report.environment.get("seq_len"))
     each_of(
-        lambda: give(report.to_json(), options.json, table(report.comparison)),
+        lambda: give(report.to_json(), options.json, text),
         lambda: _export(wanted, stages, options, bar),
     )
+
+
+def _shortened(seq_len: str | None) -> str:
+    if seq_len is None:
+        return ""
+    return f"\nCalibration: windows of {seq_len} tokens, all that the model takes."
 
 
 def _export(

@@ -50,6 +50,8 @@ def of_source(source: str, *, seed: int) -> Examples:
         return of_content(uploads.content(source), _named(source), seed=seed)
     doors.check_own_file(source)
     path = named_path(source)
+    if path.exists() and not path.is_file():  # a pipe or a device may never end
+        raise LLMRankError(f"{source[:80]!r} is no file; name a .csv or .npz file")
     try:
         n_bytes = path.stat().st_size
         if n_bytes <= MAX_BYTES:
