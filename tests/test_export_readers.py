@@ -35,18 +35,19 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 
 LLAMA3 = YARN | {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 LONG = YARN | {"rope_type": "longrope", "factor": 8.0}
 LONG |= {"short_factor": [1.1, 1.7], "long_factor": [2.0, 4.0]}
+DYNAMIC = {"rope_type": "dynamic", "factor": 4.0}
 SCALED = {
     "llama-llama3": ("llama", LLAMA3),
     "llama-yarn": ("llama", YARN | {"beta_fast": 16.0}),
     "llama-longrope": ("llama", LONG),
-    "qwen2-dynamic": ("qwen2", {"rope_type": "dynamic", "factor": 4.0}),
+    "qwen2-dynamic": ("qwen2", DYNAMIC),
     "olmo-linear": ("olmo", {"rope_type": "linear", "factor": 4.0}),
     "gemma3-linear": ("gemma3_text", {"rope_type": "linear", "factor": 8.0}),
-    "hunyuan-alpha": ("hunyuan_v1_dense", {"rope_type": "dynamic", "alpha": 100.0}),
+    "hunyuan-alpha": ("hunyuan_v1_dense", DYNAMIC | {"alpha": 100.0}),
 }
 REFUSED = {
     "olmo-yarn": ("olmo", YARN),
-    "hunyuan-dynamic": ("hunyuan_v1_dense", {"rope_type": "dynamic", "factor": 4.0}),
+    "hunyuan-dynamic": ("hunyuan_v1_dense", DYNAMIC),
 }
 
 

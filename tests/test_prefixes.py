@@ -272,6 +272,7 @@ def test_scores_and_plans_of_another_model_are_refused(tiny, widths):
 @pytest.mark.slow
 def test_prefixes_of_the_demo_model_read_text_as_its_cut_models():
     lm = llmrank.load("demo")
+    lm.model.double()  # in float32 the order of sums moves logits by 2e-3
     scores = Scores(tuple(f.up.norm(dim=1) for f in ffn.ffns(lm.model)))
     ordered = sort_neurons(lm, scores)
     ids = lm.tokenizer("The river bends twice before the old mill, and in spring")
@@ -281,4 +282,4 @@ def test_prefixes_of_the_demo_model_read_text_as_its_cut_models():
         smaller, pruned = prefix(ordered, made), prune(lm, made)
         assert storages(smaller) <= storages(ordered.lm)
         found, expected = (m.model(prompt).logits for m in (smaller, pruned))
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

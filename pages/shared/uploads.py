@@ -13,7 +13,8 @@ from llmrank.errors import LLMRankError
 from pages.shared.visitors import on_end, visitor_id
 from pages.shared.words import plain
 
-_HOLDER, _NAMES, _REFUSED = "holder", "upload_names", "upload_refused"
+_HOLDER, _NAMES = "holder", "upload_names"
+_REFUSED, _TAKEN = "upload_refused", "upload_taken"
 _tabs: dict[str, set[str]] = {}
 _changing = threading.Lock()
 
@@ -51,7 +52,9 @@ def uploader(
     """
     uploaded = st.file_uploader(label, type=types, key=key, help=help)
     refused = st.session_state.setdefault(_REFUSED, {})
-    if uploaded is not None:
+    taken = st.session_state.setdefault(_TAKEN, {})
+    if uploaded is not None and taken.get(key) != uploaded.file_id:
+        taken[key] = uploaded.file_id
         refused.pop(key, None)
         try:
             source = keep(uploaded.getvalue(), uploaded.name)

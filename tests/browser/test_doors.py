@@ -7,7 +7,6 @@ import pytest
 from playwright.sync_api import expect
 
 from browser import shots
-from browser.conftest import require_chromium
 from browser.shots import settle
 
 SECRET = b"My secret diary. " * 500
@@ -15,16 +14,12 @@ QUESTION = "What does the network of one layer look like?"
 
 
 @pytest.fixture(scope="module")
-def misled():
+def misled(browser):
     """Chromium to which a foreign name is this machine, as after a rebinding."""
-    require_chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        rules = "MAP evil.test 127.0.0.1"
-        chromium = shots.launch(playwright.chromium, f"--host-resolver-rules={rules}")
-        yield chromium
-        chromium.close()
+    rules = "--host-resolver-rules=MAP evil.test 127.0.0.1"
+    chromium = shots.launch(browser.browser_type, rules)
+    yield chromium
+    chromium.close()
 
 
 def test_a_foreign_name_that_resolves_here_gets_nothing(misled, app_server):
