@@ -16,6 +16,9 @@ CHECKED = ("5.23.0", "4.57.6")
 NEWER_TYPES = ("cwm", "ministral3")
 """Supported model types that the older of them does not know."""
 
+EAGER = 'attn_implementation="eager"'
+"""What transformers 4 needs to be told of a model that caps its attention's logits."""
+
 _BESIDE_SCALING = ("rope_theta", "partial_rotary_factor")
 _OLDER_SCALINGS = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
 _OF_THE_READER = ("backend", "is_local", "local_files_only")
@@ -35,6 +38,11 @@ def opened_by(config: Mapping[str, Any]) -> str:
     """Say which versions of transformers open a plain checkpoint of a configuration."""
     newer, older = CHECKED
     unread = _unread_by_older(config)
+    if unread is None and config.get("attn_logit_softcapping"):
+        return (
+            f"Plain transformers opens it (checked with {newer} and {older}, which "
+            f"leaves the softcap of attention out unless {EAGER} is given)"
+        )
     if unread is not None:
         return f"Plain transformers 5 opens it (checked with {newer}; {older} {unread})"
     return f"Plain transformers opens it (checked with {newer} and {older})"

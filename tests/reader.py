@@ -51,6 +51,8 @@ def surprise(model, tokenizer, text: str) -> float:
 def seen(folder: Path, text: str, book: str | None) -> dict:
     """Open one export as anybody would."""
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    if getattr(model.config, "attn_logit_softcapping", None):
+        model.set_attn_implementation("eager")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     logits = model(prompt(model.config.vocab_size)).logits
     torch.save(logits, folder / "logits.pt")

@@ -153,7 +153,7 @@ def logits_of(exported, name):
 def opened(exported):
     """The names of the exports that are said to open."""
     _, older = compatible.CHECKED
-    return {name for name, (_, s) in exported.items() if f"and {older})" in s.opened}
+    return {name for name, (_, s) in exported.items() if f"and {older}" in s.opened}
 
 
 def test_the_checked_versions_are_those_of_the_environments(read):
@@ -186,6 +186,18 @@ def test_every_export_computes_the_same_there(exported, read):
             apart[name] = difference
     assert read
     assert not apart
+
+
+def test_what_the_older_leaves_out_is_said(exported):
+    """It computes softcaps with eager attention alone, which is not its default."""
+    softcapped = {
+        name
+        for name, (lm, _) in exported.items()
+        if getattr(lm.config, "attn_logit_softcapping", None)
+    }
+    assert softcapped == {"gemma2", "vaultgemma"}
+    for name, (_, saved) in exported.items():
+        assert (compatible.EAGER in saved.opened) is (name in softcapped)
 
 
 def test_every_tokenizer_reads_the_same_there(exported, read):
