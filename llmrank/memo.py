@@ -76,6 +76,6 @@ class Memo(Generic[T]):
 def forget(names: Collection[str]) -> None:
     """Forget in every memo of the process what is kept under keys that name these."""
     with _listing:
-        memos = list(_every)
+        memos = list(_every) if names else []
     for memo in memos:
         memo.forget(names)

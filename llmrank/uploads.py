@@ -186,7 +186,6 @@ def _begin() -> Path:
     everything = _all()
     if everything not in _begun or not _begun[everything].parent.is_dir():
         durable.make_folder(everything)
-        sweep()
         mine = durable.begin(everything)
         atexit.register(shutil.rmtree, mine, ignore_errors=True)
         _begun[everything] = mine / "new"
@@ -217,12 +216,13 @@ def _holds(found: Path, held: bytes) -> bool:
 
 def _make_room(n_bytes: int, name: str) -> None:
     """Let go of the visitor's that no job reads, used longest ago first; or refuse."""
-    folder = _folder(asker().uploads)
+    sweep()
+    whom = asker().uploads
     kept = [f for f in _all().glob("*/new/*/*") if _NAME.fullmatch(f.name)]
-    own = sorted((f for f in kept if f.parent == folder), key=_used_s)
+    own = sorted((f for f in kept if f.parent == _folder(whom)), key=_used_s)
     going: list[Path] = []
     with _holding:
-        read = set().union(*_holders.get(folder.name, {}).values())
+        read = set().union(*_holders.get(whom, {}).values())
         for found in own:
             if _size(own) - _size(going) + n_bytes <= MOST_BYTES:
                 break

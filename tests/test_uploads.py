@@ -241,6 +241,17 @@ def test_what_a_living_server_keeps_stays_and_what_a_killed_one_left_goes(
     assert [p.read_bytes() for p in files(folder)] == [b"mine"]
 
 
+def test_what_a_killed_server_left_takes_no_room(folder, server, monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_BYTES_OF_ALL", 20)
+    kept(b"1")
+    with pytest.raises(LLMRankError, match="MB for all"):
+        kept(b"2" * 10)
+    server.kill()
+    server.wait()
+    kept(b"2" * 10)
+    assert len(files(folder)) == 2
+
+
 def test_a_server_that_ends_by_itself_leaves_nothing(folder, server):
     server.communicate()
     assert not list(folder.iterdir())
