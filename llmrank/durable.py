@@ -40,15 +40,13 @@ def sweep(folder: Path) -> None:
     Its name tells whose it was. Of a machine that cannot be asked, or where nobody is
     named, it goes a day after it was last written to.
     """
-    with suppress(OSError), os.scandir(folder) as entries:
-        begun = [
-            (Path(entry.path), named)
-            for entry in entries
-            if (named := _BEGUN.fullmatch(entry.name))
-            and entry.is_dir(follow_symlinks=False)
-        ]
-        for path, named in begun:
-            if _is_left_over(path, named):
+    names: list[str] = []
+    with suppress(OSError):
+        names = os.listdir(folder)
+    for named in filter(None, map(_BEGUN.fullmatch, names)):
+        path = folder / named[0]
+        with suppress(OSError):  # what another user has closed hides nothing behind it
+            if path.is_dir() and not path.is_symlink() and _is_left_over(path, named):
                 shutil.rmtree(path, ignore_errors=True)
 
 

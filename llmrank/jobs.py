@@ -66,6 +66,7 @@ class Job:
     _started_s: float = 0.0
     _watchers: set[str] = field(default_factory=set)
     _left_s: float | None = None
+    _let_go: Callable[[], None] = lambda: None
 
     @property
     def id(self) -> str:
@@ -126,6 +127,7 @@ class Worker:
         work: Callable[[Job], object],
         *,
         key: Hashable = None,
+        hold: Callable[[], Callable[[], None]] = lambda: lambda: None,
     ) -> Job:
         """Queue a piece of work.
 
@@ -136,6 +138,8 @@ class Worker:
             key: says which work this is. While this owner's job of the same key waits
                 or runs, that job is returned. Owners never share a job: one could not
                 cancel it without stopping the other's.
+            hold: takes what the work reads when it is queued, and returns what lets go
+                of it: called once, however the job ends.
 
         Raises:
             LLMRankError: the owner, or all together, have too many jobs waiting.
@@ -146,7 +150,8 @@ class Worker:
                 if job._view.key == key and not job._view.stopping:
                     return job
             check_room(_n_queued(mine), sum(map(_n_queued, self._turns.values())))
-            job = Job(JobView(secrets.token_urlsafe(16), owner, title, key), work, self)
+            view = JobView(secrets.token_urlsafe(16), owner, title, key)
+            job = Job(view, work, self, _let_go=hold())
             mine.append(job)
             self._turns[owner] = mine
             self._jobs[job.id] = job
@@ -225,6 +230,7 @@ class Worker:
         job._view = job._view_at(self._clock())
         job._change(**outcome, remaining_s=None, stopping=False)
         job._work = _nothing
+        job._let_go()
         self._jobs[job.id] = self._jobs.pop(job.id)
         self._forget()
 

@@ -1,11 +1,15 @@
 """The last few results of a computation, shared by threads."""
 
 import threading
+import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+_every: "weakref.WeakSet[Memo[Any]]" = weakref.WeakSet()
+_listing = threading.Lock()
 
 
 class Memo(Generic[T]):
@@ -16,6 +20,8 @@ class Memo(Generic[T]):
         self._results: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = threading.Lock()
         self._making: dict[Hashable, threading.Lock] = {}
+        with _listing:
+            _every.add(self)
 
     def peek(self, key: Hashable) -> T | None:
         """Return the result if it is there; never wait."""
@@ -28,6 +34,14 @@ class Memo(Generic[T]):
         """Forget everything."""
         with self._lock:
             self._results.clear()
+
+    def forget(self, names: Collection[str]) -> None:
+        """Forget what is kept under keys that name one of these."""
+        with self._lock:
+            said = {key: repr(key) for key in self._results}
+            for key, text in said.items():
+                if any(name in text for name in names):
+                    del self._results[key]
 
     def items(self) -> list[tuple[Any, T]]:
         """Return every key with its result, the one used longest ago first."""
@@ -57,3 +71,11 @@ class Memo(Generic[T]):
                 with self._lock:
                     self._making.pop(key, None)
             return made
+
+
+def forget(names: Collection[str]) -> None:
+    """Forget in every memo of the process what is kept under keys that name these."""
+    with _listing:
+        memos = list(_every) if names else []
+    for memo in memos:
+        memo.forget(names)

@@ -254,6 +254,25 @@ def test_a_file_and_a_link_are_never_swept(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_what_another_user_has_closed_keeps_nothing_behind_it(tmp_path, monkeypatch):
+    listed, names = os.listdir, []
+    for i in range(5):  # whichever the folder lists first
+        path = tmp_path / f".llmrank-1-1700000000-{durable._machine()}-1234567{i}"
+        path.mkdir()
+        names.append(path.name)
+    judged = durable._is_left_over
+
+    def closed(path, named):
+        if path.name == names[0]:
+            raise PermissionError(13, "Permission denied")
+        return judged(path, named)
+
+    monkeypatch.setattr(durable, "_is_left_over", closed)
+    monkeypatch.setattr(os, "listdir", lambda folder: sorted(listed(folder)))
+    sweep(tmp_path)
+    assert [p.name for p in begun(tmp_path)] == [names[0]]
+
+
 def test_a_folder_that_is_not_there_needs_no_sweeping(tmp_path):
     sweep(tmp_path / "nowhere")
 

@@ -306,6 +306,83 @@ def test_a_running_job_is_cancelled_at_its_next_report_and_keeps_its_partial():
     assert (view.what, view.done, view.total) == ("Layers", 2, 4)
 
 
+class Hold:
+    """What a job needs: it counts how often it was taken and let go."""
+
+    def __init__(self):
+        self.taken = self.let_go = 0
+
+    def __call__(self):
+        self.taken += 1
+        return self.end
+
+    def end(self):
+        self.let_go += 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [None, LLMRankError("no"), CancelledError("no"), ValueError(), SystemExit()],
+)
+def test_what_a_job_needs_is_held_until_it_has_ended_however_it_does(error):
+    worker, hold, during = jobs.Worker(), Hold(), []
+
+    def work(_):
+        during.append((hold.taken, hold.let_go))
+        if error is not None:
+            raise error
+
+    gate, _ = held(worker)
+    job = worker.submit("ann", "t", work, hold=hold)
+    assert (hold.taken, hold.let_go) == (1, 0)
+    gate.open.set()
+    finished(worker, job)
+    assert during == [(1, 0)]
+    assert (hold.taken, hold.let_go) == (1, 1)
+    assert not worker.cancel(job.id, "ann")
+    assert hold.let_go == 1
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_job_that_is_cancelled_before_it_runs_lets_go_at_once(left):
+    worker, hold = jobs.Worker(), Hold()
+    gate, _ = held(worker)
+    job = worker.submit("ann", "t", lambda _: 1, hold=hold)
+    if left:
+        worker.watch(job.id, "tab")
+        worker.leave("tab")
+    else:
+        worker.cancel(job.id, "ann")
+    assert (hold.taken, hold.let_go) == (1, 1)
+    gate.open.set()
+
+
+def test_a_running_job_that_is_cancelled_holds_until_it_has_noticed():
+    worker, steps, hold = jobs.Worker(), Steps(), Hold()
+    job = worker.submit("ann", "t", steps, hold=hold)
+    steps.tell("Counting", 0, 2)
+    worker.cancel(job.id, "ann")
+    assert hold.let_go == 0
+    steps.report = lambda job: job.progress("Counting", 1, 2)
+    steps.go.release()
+    finished(worker, job)
+    assert (hold.taken, hold.let_go) == (1, 1)
+
+
+def test_nothing_is_held_where_no_job_is_made(monkeypatch):
+    worker, hold, other = jobs.Worker(), Hold(), Hold()
+    gate, _ = held(worker)
+    first = worker.submit("ann", "t", lambda _: 1, key="k", hold=hold)
+    assert worker.submit("ann", "t", lambda _: 1, key="k", hold=other) is first
+    monkeypatch.setattr(bounds, "MAX_QUEUED", 1)
+    with pytest.raises(LLMRankError, match="of your jobs are waiting"):
+        worker.submit("ann", "t", lambda _: 1, hold=other)
+    assert other.taken == 0
+    gate.open.set()
+    finished(worker, first)
+    assert hold.let_go == 1
+
+
 def test_cancelling_raises_the_librarys_own_error_inside_the_work():
     worker, steps, seen = jobs.Worker(), Steps(), []
     job = worker.submit("ann", "Prune", steps)

@@ -15,8 +15,8 @@ MAX_LINES = 300
 
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "variables",
-    "doors", "children", "owners", "durable", "folders", "whereabouts", "uploads",
-    "checkpoint", "downloader", "hub", "hf", "memo", "devices", "ffn", "embedded",
+    "doors", "children", "owners", "durable", "folders", "whereabouts", "memo",
+    "uploads", "checkpoint", "downloader", "hub", "hf", "devices", "ffn", "embedded",
     "ggufs", "sources", "precision", "models", "tokens", "corpora", "calibration",
     "gradients", "walk", "moments", "graph", "centrality", "planes", "compressibility",
     "criteria", "allocation", "pruning", "prefixes", "repair", "nearness",
@@ -31,7 +31,8 @@ ORDER = (
 
 LIGHT = (
     "errors", "progress", "spelling", "options", "registry", "families", "variables",
-    "doors", "folders", "whereabouts", "uploads", "pace", "bounds", "jobs",
+    "doors", "folders", "whereabouts", "memo", "uploads", "pace", "bounds",
+    "jobs",
 )  # fmt: skip
 """What a page may import before it draws: none of these loads torch."""
 

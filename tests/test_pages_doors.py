@@ -2,18 +2,19 @@
 
 import hashlib
 import json
+import threading
 
 import pytest
+import torch
 from conftest import TEXT
 from streamlit.testing.v1 import AppTest
-from visitor import finish, open_page, read, said
+from visitor import close, finish, open_page, read, said
 
-from llmrank import corpora, doors, uploads
+from llmrank import corpora, doors, memo, mlp, uploads
 from llmrank.errors import LLMRankError
 from llmrank.readings import runs as readings
 from llmrank.store import Store
 from pages.shared import cached, visitors
-from pages.shared import uploads as held
 
 pytestmark = [
     pytest.mark.slow,
@@ -63,6 +64,16 @@ def everything(at: AppTest) -> str:
     return "\n".join([*words, *tables, str(at.query_params)]).replace("\\", "")
 
 
+def files(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def remembered(name: str) -> list[object]:
+    """Return the keys in the process's memory that name something."""
+    keys = [key for every in list(memo._every) for key, _ in every.items()]
+    return [key for key in keys if name in repr(key)]
+
+
 def link(at: AppTest, name: str) -> str:
     value = at.query_params[name]
     return value if isinstance(value, str) else value[0]
@@ -93,7 +104,7 @@ def test_who_gives_the_same_text_has_it_of_its_own(visit, cache):
     mine, other = give(visit()), give(visit())
     assert link(other, "eval_text") == SOURCE
     assert len(list(cache.rglob(SHA))) == 2
-    held._left(mine.session_state["holder"], mine.session_state["visitor"])
+    close(mine)
     assert len(list(cache.rglob(SHA))) == 1
     with doors.asking(of(other)):
         assert corpora.text(SOURCE, "evaluation").content == SECRET
@@ -183,21 +194,60 @@ def test_uploads_go_when_the_last_tab_of_their_browser_has_gone(
     visit, cache, monkeypatch
 ):
     monkeypatch.setattr("pages.shared.jobs.owner", lambda: "one browser")
-    hall, tabs = visitors.visitors(), [give(visit()), visit("pages/prune.py")]
-    here = {at.session_state["visitor"] for at in tabs}
-    assert list(cache.rglob(SHA))
-    late = hall._clock() + visitors.GRACE_S + 1
+    tabs = [give(visit()), visit("pages/prune.py")]
     for at in tabs:
         assert list(cache.rglob(SHA))
-        gone = at.session_state["visitor"]
-        with monkeypatch.context() as closed:
-            hall._seen_s.update(dict.fromkeys(hall._seen_s, late) | {gone: 0.0})
-            closed.setattr(hall, "_connected", lambda _: False)
-            closed.setattr(hall, "_clock", lambda: late)
-            hall.look()
-        assert not visitors.alive(gone)
-    assert not list(cache.rglob("*"))
+        close(at)
+    assert not files(cache)
+    here = {at.session_state["visitor"] for at in tabs}
     assert not any(visitors.alive(v) for v in here)
+
+
+@pytest.fixture
+def busy():
+    """The worker has something else to do until the event is set."""
+    entered, free = threading.Event(), threading.Event()
+
+    def work(_):
+        entered.set()
+        assert free.wait(60)
+
+    cached.worker().submit("somebody else", "busy", work)
+    assert entered.wait(60)
+    yield free
+    free.set()
+
+
+def measuring(at: AppTest) -> str:
+    """Ask for a measurement on an upload; return the job's id."""
+    at.button(key="measure_Prune it and measure").click().run()
+    assert not at.exception
+    return at.session_state["jobs"]["measure"]
+
+
+def test_a_job_that_others_watch_has_the_upload_until_it_has_ended(visit, cache, busy):
+    mine = give(visit())
+    job_id = measuring(mine)
+    other = visit(jobs=f"measure.{job_id}")
+    assert not other.exception
+    close(mine)
+    assert cached.worker().snapshot(job_id).state == "queued"
+    assert list(cache.rglob(SHA))
+    busy.set()
+    finish(other, "measure", state="done")
+    assert not other.exception
+    assert SHA not in everything(other)
+    assert not files(cache)
+    assert not remembered(SHA)
+
+
+def test_a_job_that_nobody_watches_any_more_lets_its_upload_go(visit, cache, busy):
+    mine = give(visit())
+    job_id = measuring(mine)
+    close(mine)
+    assert cached.worker().snapshot(job_id).state == "cancelled"
+    assert not files(cache)
+    assert not busy.is_set()
 
 
 def test_streamlits_copy_is_let_go_and_what_is_refused_is_said(
@@ -214,15 +264,14 @@ def test_streamlits_copy_is_let_go_and_what_is_refused_is_said(
     assert not list(cache.rglob("*"))
 
 
-def test_a_network_that_was_loaded_opens_by_no_hash():
-    import torch
-
-    from llmrank import mlp
-
+def network_file() -> bytes:
     weights = (torch.ones(3, 64), torch.ones(10, 3))
-    network = mlp.Network(weights, (torch.zeros(3), torch.zeros(10)))
+    return mlp.as_bytes(mlp.Network(weights, (torch.zeros(3), torch.zeros(10))))
+
+
+def test_a_network_that_was_loaded_opens_by_no_hash():
     mine = open_page("pages/mlp_lab.py")
-    mine.get("file_uploader")[0].upload("n.safetensors", mlp.as_bytes(network)).run()
+    mine.get("file_uploader")[0].upload("n.safetensors", network_file()).run()
     assert not mine.exception
     assert "64 → 3 → 10" in said(mine)
     other = open_page("pages/mlp_lab.py", view=link(mine, "view"))
@@ -242,3 +291,28 @@ def test_a_table_opens_by_no_hash():
     assert "mine.csv" not in everything(other)
     assert "48 to train" not in said(other)
     assert cached.lab("data")
+
+
+def test_networks_and_tables_go_from_memory_with_the_last_who_gave_them(cache):
+    network = network_file()
+    rows = [f"{i},{i % 5},{'ab'[i % 2]}" for i in range(60)]
+    table = "\n".join(["x1,x2,label", *rows]).encode()
+    opened = []
+    for _ in "ab":
+        at = open_page("pages/mlp_lab.py")
+        at.get("file_uploader")[0].upload("n.safetensors", network).run()
+        assert "64 → 3 → 10" in said(at)
+        with_table = open_page("pages/mlp_lab.py", view="mlp.data.own file")
+        with_table.get("file_uploader")[0].upload("mine.csv", table).run()
+        assert "48 to train" in said(with_table)
+        opened.append((at, with_table))
+    names = [hashlib.sha256(content).hexdigest() for content in (network, table)]
+    assert all(remembered(name) for name in names)
+    for at in opened[0]:
+        close(at)
+    assert all(remembered(name) for name in names)
+    for at, text in zip(opened[1], ("64 → 3 → 10", "48 to train"), strict=True):
+        assert text in said(at.run())
+        close(at)
+    assert not any(remembered(name) for name in names)
+    assert not files(cache)

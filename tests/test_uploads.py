@@ -2,14 +2,18 @@
 
 import hashlib
 import os
-import time
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from llmrank import corpora, mlp, uploads
+from llmrank import corpora, durable, mlp, uploads
 from llmrank.doors import Asker, asking
 from llmrank.errors import LLMRankError
+from llmrank.memo import Memo
 from llmrank.mlp import tables
+from llmrank.owners import this_process
 from llmrank.store.rows import as_run
 
 A, B = Asker("a", stranger=True), Asker("b", stranger=True)
@@ -31,6 +35,17 @@ def kept(content: bytes, whose: Asker = A) -> str:
         return uploads.keep(content, "mine.txt")
 
 
+def opens(source: str, whose: Asker = A) -> bool:
+    with asking(whose):
+        return uploads.is_open(source)
+
+
+def used(source: str, seconds: float, whose: Asker = A) -> None:
+    """Have an upload been used at a time."""
+    with asking(whose):
+        os.utime(uploads.path(source), (seconds, seconds))
+
+
 def test_an_upload_opens_for_its_visitor_alone(folder):
     source = kept(b"a secret")
     with asking(A):
@@ -39,6 +54,7 @@ def test_an_upload_opens_for_its_visitor_alone(folder):
         with asking(other), pytest.raises(LLMRankError, match="another visitor's"):
             uploads.content(source)
     assert files(folder)[0].parent.stat().st_mode & 0o077 == 0
+    assert next(folder.iterdir()).stat().st_mode & 0o077 == 0
 
 
 def test_a_table_opens_for_its_visitor_alone():
@@ -83,9 +99,9 @@ def test_a_visitors_uploads_are_bounded_and_the_oldest_makes_room(folder, monkey
     sources = []
     for i in range(11):
         sources.append(kept(bytes([65 + i]) * 100))
-        path = folder / "a" / sources[-1].removeprefix(uploads.UPLOADED)
-        os.utime(path, (time.time() - 100 + i,) * 2)
-    assert sum(p.stat().st_size for p in files(folder / "a")) <= 300
+        used(sources[-1], 1000 + i)
+    mine = [p for p in files(folder) if p.parent.name == "a"]
+    assert sum(p.stat().st_size for p in mine) <= 300
     with asking(A):
         assert uploads.content(sources[-1]) == b"K" * 100
         with pytest.raises(LLMRankError, match="upload the file again"):
@@ -94,26 +110,180 @@ def test_a_visitors_uploads_are_bounded_and_the_oldest_makes_room(folder, monkey
         assert uploads.content(theirs) == b"t" * 100
     with pytest.raises(LLMRankError, match="until their tabs are closed"):
         kept(b"x" * 301)
+    assert [p for p in files(folder) if p.parent.name == "a"] == mine
 
 
-def test_all_uploads_together_are_bounded(folder, monkeypatch):
+def test_what_is_used_makes_no_room_before_what_is_not(monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_BYTES", 200)
+    first, second = kept(b"1" * 100), kept(b"2" * 100)
+    used(first, 1000)
+    used(second, 2000)
+    assert opens(first)
+    kept(b"3" * 100)
+    assert opens(first)
+    assert not opens(second)
+
+
+def test_what_a_job_reads_makes_no_room(monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_BYTES", 200)
+    tab, read = uploads.visit("a"), kept(b"1" * 100)
+    let_go = uploads.hold("a")
+    later = kept(b"2" * 100)
+    used(read, 1000)
+    newest = kept(b"3" * 100)
+    assert opens(read)
+    assert not opens(later)
+    with pytest.raises(LLMRankError, match="what a job reads until it has ended"):
+        kept(b"4" * 101)
+    assert opens(newest)
+    used(read, 1000)
+    let_go()
+    kept(b"4" * 100)
+    assert opens(newest)
+    assert not opens(read)
+    tab()
+
+
+def test_all_uploads_together_are_bounded(monkeypatch):
     monkeypatch.setattr(uploads, "MOST_BYTES_OF_ALL", 250)
     kept(b"a" * 100)
     kept(b"b" * 100, B)
     with pytest.raises(LLMRankError, match="cannot be kept: this server keeps"):
         kept(b"c" * 100, Asker("c"))
-    uploads.remove("a")
-    assert not (folder / "a").exists()
+    uploads.visit("a")()
     kept(b"c" * 100, Asker("c"))
 
 
-def test_what_a_killed_server_left_is_let_go_after_a_day(folder):
-    kept(b"left", B)
-    (left,) = files(folder)
-    os.utime(left, (time.time() - uploads.FORGOTTEN_S - 10,) * 2)
-    kept(b"new")
-    assert left not in files(folder)
+def test_uploads_stay_until_the_last_tab_and_the_last_job_have_let_go(folder):
+    first, second = uploads.visit("a"), uploads.visit("a")
+    source = kept(b"a secret")
+    theirs = kept(b"theirs", B)
+    jobs = [uploads.hold("a"), uploads.hold("a")]
+    for let_go in (first, jobs[0], second):
+        let_go()
+        let_go()
+        assert opens(source)
+    jobs[1]()
+    assert not opens(source)
+    assert opens(theirs, B)
     assert len(files(folder)) == 1
+    assert "a" not in uploads._holders
+
+
+def test_who_comes_back_while_a_job_reads_keeps_what_is_there():
+    tab, source = uploads.visit("a"), kept(b"a secret")
+    job = uploads.hold("a")
+    tab()
+    back = uploads.visit("a")
+    job()
+    assert opens(source)
+    back()
+    assert not opens(source)
+
+
+def test_what_was_made_of_an_upload_is_forgotten_with_it():
+    """But not what somebody else has given too, nor what is another's."""
+    memo = Memo(8)
+    shared, mine = kept(b"known to both"), kept(b"a secret")
+    kept(b"known to both", B)
+    for key in ((mlp.DataSpec(mine), 1), mlp.DataSpec(shared), mlp.DataSpec("digits")):
+        memo.put(key, "made of it")
+    uploads.visit("a")()
+    left = [key for key, _ in memo.items()]
+    assert left == [mlp.DataSpec(shared), mlp.DataSpec("digits")]
+    uploads.visit("b")()
+    assert [key for key, _ in memo.items()] == [mlp.DataSpec("digits")]
+
+
+def test_what_was_made_of_an_upload_that_made_room_is_forgotten(monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_BYTES", 100)
+    memo, source = Memo(8), kept(b"1" * 100)
+    memo.put(source, "made of it")
+    kept(b"2" * 100)
+    assert memo.peek(source) is None
+
+
+SERVER = """
+import sys
+from llmrank import uploads
+uploads.keep(b"of another server", "theirs.txt")
+print("kept", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def server(folder):
+    """Another server on the same cache, with an upload that is days old."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
+    ) as child:
+        assert child.stdout.readline() == b"kept\n"
+        for path in folder.rglob("*"):
+            os.utime(path, (1000, 1000))
+        yield child
+        child.kill()
+
+
+def test_what_a_living_server_keeps_stays_and_what_a_killed_one_left_goes(
+    folder, server
+):
+    (theirs,) = files(folder)
+    kept(b"mine")
+    uploads.sweep()
+    assert theirs.is_file()
+    server.kill()
+    server.wait()
+    uploads.sweep()
+    assert [p.read_bytes() for p in files(folder)] == [b"mine"]
+
+
+def test_what_a_killed_server_left_takes_no_room(folder, server, monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_BYTES_OF_ALL", 20)
+    kept(b"1")
+    with pytest.raises(LLMRankError, match="MB for all"):
+        kept(b"2" * 10)
+    server.kill()
+    server.wait()
+    kept(b"2" * 10)
+    assert len(files(folder)) == 2
+
+
+def test_a_server_that_ends_by_itself_leaves_nothing(folder, server):
+    server.communicate()
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.usefixtures("server")
+def test_one_server_removes_nothing_of_another_for_the_same_browser(folder):
+    (theirs,) = files(folder)
+    with asking(Asker(theirs.parent.name)):
+        assert not uploads.is_open(uploads.UPLOADED + theirs.name)
+        uploads.keep(b"mine", "mine.txt")
+    uploads.visit(theirs.parent.name)()
+    assert files(folder) == [theirs]
+
+
+def test_uploads_of_earlier_versions_go_and_nothing_else_does(tmp_path, folder):
+    name = hashlib.sha256(b"x").hexdigest()
+    old = [
+        tmp_path / "texts" / f"{name}.txt", tmp_path / "tables" / f"{name}.csv",
+        tmp_path / "tables" / "mine.csv", folder / "holder" / name,
+        tmp_path / "other" / f"{name}.txt",
+    ]  # fmt: skip
+    for path in old:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    mine = durable.begin(folder)
+    assert str(this_process().pid) in mine.name
+    uploads.sweep()
+    left = {path for path in old if path.exists()}
+    assert left == {old[2], old[4]}
+    assert not (tmp_path / "texts").exists()
+    assert mine.is_dir()
 
 
 def test_a_run_names_a_foreign_text_nowhere():

@@ -1,9 +1,12 @@
 """Who is here, and what happens when somebody has gone."""
 
+import inspect
+
 import pytest
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from visitor import open_page
 
-from pages.shared.visitors import GRACE_S, Visitors
+from pages.shared.visitors import GRACE_S, LOOK_S, Visitors
 
 
 @pytest.fixture
@@ -45,6 +48,11 @@ def test_a_connection_that_comes_back_in_time_ends_nothing(hall):
     now[0] = 2 * GRACE_S
     visitors.look()
     assert visitors.alive("a")
+
+
+def test_nobody_has_gone_while_streamlit_would_bring_the_session_back():
+    kept = inspect.signature(MemorySessionStorage).parameters["ttl_seconds"].default
+    assert kept + LOOK_S < GRACE_S
 
 
 def test_an_ending_that_fails_keeps_no_other_from_being_called(hall, caplog):

@@ -5,9 +5,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import cached
+from pages.shared import cached, visitors
 
 APP = Path(__file__).parents[1] / "app.py"
 
@@ -38,6 +39,18 @@ def read(at: AppTest) -> AppTest:
     """Have the model read as the page's one button does, unless it has been."""
     buttons = [b for b in at.main.button if b.key == "read"]
     return finish(buttons[0].click().run(), "read") if buttons else at
+
+
+def close(at: AppTest) -> None:
+    """Close the page's tab, and let the time pass in which it may come back."""
+    hall, gone = visitors.visitors(), at.session_state["visitor"]
+    late = hall._clock() + visitors.GRACE_S + 1
+    with pytest.MonkeyPatch.context() as closed:
+        hall._seen_s.update(dict.fromkeys(hall._seen_s, late) | {gone: 0.0})
+        closed.setattr(hall, "_connected", lambda _: False)
+        closed.setattr(hall, "_clock", lambda: late)
+        hall.look()
+    assert not visitors.alive(gone)
 
 
 def said(at: AppTest) -> str:

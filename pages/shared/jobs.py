@@ -4,13 +4,14 @@ import hashlib
 import secrets
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 from streamlit.web.server.starlette.starlette_app_utils import (
     decode_xsrf_token_string,
 )
 
-from llmrank import doors
+from llmrank import doors, uploads
 from llmrank.errors import LLMRankError
 from llmrank.jobs import Job, JobView, Worker
 from llmrank.spelling import duration
@@ -50,10 +51,14 @@ def owner() -> str:
 def start(
     kind: str, title: str, work: Callable[[Job], object], *, key: Hashable
 ) -> None:
-    """Queue work of a kind (one per kind and visitor is watched) and show it."""
+    """Queue work of a kind (one per kind and visitor is watched) and show it.
+
+    The visitor's uploads stay until it has ended, also when the visitor has gone.
+    """
+    hold = partial(uploads.hold, doors.asker().uploads)
     work = doors.carried(work)  # the worker's thread is nobody's
     try:
-        job = cached.worker().submit(owner(), title, work, key=(kind, key))
+        job = cached.worker().submit(owner(), title, work, key=(kind, key), hold=hold)
     except LLMRankError as error:
         st.error(plain(str(error)))
         return

@@ -1,8 +1,7 @@
 """Uploads: kept for the visitor who gave them, and gone when the visitor has."""
 
-import threading
+import functools
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -15,25 +14,22 @@ from pages.shared.words import plain
 
 _HOLDER, _NAMES = "holder", "upload_names"
 _REFUSED, _TAKEN = "upload_refused", "upload_taken"
-_tabs: dict[str, set[str]] = {}
-_changing = threading.Lock()
+_sweep_once = functools.cache(uploads.sweep)
 
 
 def holder() -> str:
     """Return whose uploads this session sees: those of its browser.
 
     A reload and a second tab see them too. They are removed when the browser's last
-    tab has gone.
+    tab has gone and its jobs have ended.
     """
     found = st.session_state.get(_HOLDER)
     if found is None:
         from pages.shared import jobs  # it loads torch, and the frame stands first
 
+        _sweep_once()
         found = st.session_state[_HOLDER] = jobs.owner()
-        here = visitor_id()
-        with _changing:
-            _tabs.setdefault(found, set()).add(here)
-        on_end(here, partial(_left, found, here))
+        on_end(visitor_id(), uploads.visit(found))
     return str(found)
 
 
@@ -89,12 +85,3 @@ def _let_go(uploaded: UploadedFile) -> None:
     if context is not None:
         context.uploaded_file_mgr.remove_file(context.session_id, uploaded.file_id)
     uploaded.truncate(0)
-
-
-def _left(whose: str, visitor: str) -> None:
-    with _changing:
-        tabs = _tabs.get(whose, set())
-        tabs.discard(visitor)
-        if not tabs:
-            _tabs.pop(whose, None)
-            uploads.remove(whose)

@@ -10,8 +10,9 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-GRACE_S = 120.0
-"""How long a lost connection may come back: as long as Streamlit keeps its session."""
+GRACE_S = 130.0
+"""How long a lost connection may come back: a look longer than Streamlit keeps its
+session (120 s), so that who comes back into it has not lost what is held for it."""
 
 LOOK_S = 5.0
 """How often it is looked who has gone."""

@@ -1,59 +1,45 @@
-"""A network from a file: safetensors only, kept in memory under its hash."""
-
-import hashlib
+"""A network from a file: safetensors only, and the visitor's own as any upload is."""
 
 import streamlit as st
 
-from llmrank import mlp
-from llmrank.doors import asker
-from llmrank.errors import LLMRankError
+from llmrank import mlp, uploads
 from pages.shared import cached, state
 from pages.shared.uploads import uploader
 
-KEPT = "loaded"
-
 
 def chosen(page: str) -> str | None:
-    """Offer to load a network; return the hash of the one that is in use."""
+    """Offer to load a network; return the upload that is in use."""
     name = f"{page}.net"
     brought = uploader(
         "Load a network instead (safetensors)", ["safetensors"], key="lab_net",
         help="Linear layers named in their order, as a torch.nn.Sequential gives them, "
-        "or what this page saves. Pickles are never loaded.", keep=_kept,
+        "or what this page saves. Pickles are never loaded.", keep=_keep,
     )  # fmt: skip
     if brought is not None:
         state.view(name, brought)
-    digest = state.views().get(name)
-    if digest and _peek(digest) is None:
+    source = state.views().get(name)
+    if source and not uploads.is_open(source):
         st.caption(
             "The link's network was loaded from a file; load it again to see it."
         )
         return None
-    return digest
+    return source
 
 
-def network(digest: str) -> mlp.Network:
-    """Return a network that was loaded.
+def network(source: str) -> mlp.Network:
+    """Return a network that who asks has loaded.
 
     Raises:
-        LLMRankError: it is not in memory any more.
+        LLMRankError: it is another's, gone or damaged.
     """
-    found = _peek(digest)
-    if found is None:
-        raise LLMRankError(
-            "the loaded network is not in memory any more; load it again"
-        )
-    return found
+    uploads.path(source)  # the memory has others' too
+
+    def read() -> mlp.Network:
+        return mlp.network_of(uploads.content(source), "the loaded network")
+
+    return cached.lab("loaded").get(source, read)
 
 
-def _kept(content: bytes, shown: str) -> str:
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    if _peek(digest) is None:
-        network = mlp.network_of(content, shown)
-        cached.lab(KEPT).put((asker().uploads, digest), network)
-    return digest
-
-
-def _peek(digest: str) -> mlp.Network | None:
-    """Return a network that this visitor loaded: the hash opens no other's."""
-    return cached.lab(KEPT).peek((asker().uploads, digest))
+def _keep(content: bytes, shown: str) -> str:
+    mlp.network_of(content, shown)
+    return uploads.keep(content, shown, ".net")

@@ -8,7 +8,6 @@ import streamlit as st
 
 from llmrank import mlp, uploads
 from llmrank.criteria import Criterion
-from llmrank.errors import LLMRankError
 from llmrank.mlp import tables
 from llmrank.mlp.criteria import SHARED
 from llmrank.mlp.sources import DataSpec
@@ -54,7 +53,7 @@ class Lab:
     chosen: str
     percent: int
     loaded: str | None = None
-    """The hash of a network that was loaded instead of trained."""
+    """The upload of a network that was loaded instead of trained."""
 
     @property
     def network_key(self) -> tuple[object, ...]:
@@ -112,7 +111,7 @@ def titled(
 
 def _data() -> DataSpec:
     found = state.views().get(f"{PAGE}.file", "")
-    if not _is_open(found):
+    if not uploads.is_open(found):
         found = ""  # a link names no path of the server's, and no other's upload
     titles = {**mlp.TITLES, OWN: "Own file (CSV, npz)"}
     choice = titled(DATA, titles, "Data set", st.selectbox)
@@ -131,14 +130,6 @@ def _data() -> DataSpec:
     if not found:
         st.caption("No usable file yet: digits are shown until there is one.")
     return DataSpec(found or "digits", seed)
-
-
-def _is_open(source: str) -> bool:
-    try:
-        uploads.path(source)
-    except LLMRankError:
-        return False
-    return True
 
 
 def _network() -> tuple[mlp.MLPSpec, str | None]:
