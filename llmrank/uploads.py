@@ -1,7 +1,9 @@
 """Files that visitors of the app gave: each opens for the visitor who gave it alone."""
 
 import hashlib
+import hmac
 import re
+import secrets
 import shutil
 import threading
 import time
@@ -17,7 +19,11 @@ UPLOADED = "upload:"
 """Before the hash of the content: who has not given the same file opens nothing."""
 
 ANOTHERS = "a text of another visitor"
-"""What is said instead of an upload's name to who cannot open it."""
+"""What is said instead of an upload's name to who cannot open it, and its mark.
+
+The same text has the same mark, so that two are never taken for one; it opens nothing
+and is made with a key of the process, so that no guessed text can be tried on it.
+"""
 
 MOST_BYTES = 60_000_000
 """What one visitor's uploads may take; the oldest make room."""
@@ -31,6 +37,7 @@ FORGOTTEN_S = 24 * 3600.0
 _NAME = re.compile(r"[0-9a-f]{64}(\.[a-z]{3})?")
 _IN_TEXT = re.compile(UPLOADED + r"[0-9a-f]{8,64}(\.[a-z]{3})?")
 _keeping = threading.Lock()
+_KEY = secrets.token_bytes(32)
 
 
 def keep(content: bytes, name: str, suffix: str = "") -> str:
@@ -58,7 +65,7 @@ def keep(content: bytes, name: str, suffix: str = "") -> str:
 
 def is_upload(source: str) -> bool:
     """Whether a source names an upload."""
-    return source.startswith(UPLOADED) or source == ANOTHERS
+    return source.startswith((UPLOADED, ANOTHERS))
 
 
 def path(source: str) -> Path:
@@ -112,7 +119,8 @@ def _said(found: re.Match[str]) -> str:
     try:
         path(found[0])
     except LLMRankError:
-        return ANOTHERS
+        mark = hmac.digest(_KEY, found[0].encode(), "sha256").hex()[:12]
+        return f"{ANOTHERS} {mark}"
     return found[0]
 
 
