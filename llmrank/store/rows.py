@@ -2,12 +2,13 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Delete, Integer, Select, cast, delete, func, select
 
-from llmrank.comparison import Comparison
+from llmrank.comparison import Comparison, Side
 from llmrank.evaluation import Estimate
 from llmrank.owners import Owner, this_process
 from llmrank.store.codec import plain, rebuilt
@@ -119,11 +120,12 @@ def as_comparison(row: Row) -> Comparison:
     Raises:
         LLMRankError: another version has written it, which this one cannot read.
     """
-    found, said = row["comparison"], _unnamed(row, "evaluation")
-    if said is not None:
-        for side in (found["dense"], found["pruned"]):
-            side["text"] = side["text"] and side["text"] | {"text_sha256": said}
-    return rebuilt(Comparison, found)
+    found = rebuilt(Comparison, row["comparison"])
+    said = _unnamed(row, "evaluation")
+    if said is None:
+        return found
+    dense, pruned = (_hidden(side, said) for side in (found.dense, found.pruned))
+    return replace(found, dense=dense, pruned=pruned)
 
 
 def as_arena(row: Row) -> Arena:
@@ -174,7 +176,12 @@ def _origin(row: Row) -> Origin | None:
 def _unnamed(row: Row, part: str) -> str | None:
     """Return what is said instead of the text of a part, if who asks is not told it."""
     named = row["recipe"].get(part, {})
-    return next((s for n, v in named.items() if (s := masked(v)) != v), None)
+    return next((s for v in named.values() if (s := masked(v)) != v), None)
+
+
+def _hidden(side: Side, said: str) -> Side:
+    text = side.text
+    return replace(side, text=None if text is None else replace(text, text_sha256=said))
 
 
 def _ratio(row: Row) -> Estimate | None:
