@@ -23,12 +23,6 @@ class Overlap:
         """The share of a's dropped neurons that b drops too; None if a drops none."""
         return self.n_both / self.n_a if self.n_a else None
 
-    @property
-    def jaccard(self) -> float | None:
-        """Dropped by both / dropped by either; None if neither drops any."""
-        either = self.n_a + self.n_b - self.n_both
-        return self.n_both / either if either else None
-
 
 @dataclass(frozen=True)
 class Agreement:

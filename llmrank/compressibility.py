@@ -1,7 +1,5 @@
 """How unevenly scores are spread over neurons: hints of how much can be removed."""
 
-from collections.abc import Sequence
-
 from jaxtyping import Float
 from torch import Tensor
 
@@ -39,19 +37,3 @@ def pq_index(scores: Float[Tensor, " n"], *, p: float = 0.5, q: float = 1.0) -> 
     s = distribution(scores.double())
     norm_p, norm_q = (float(s.pow(e).sum()) ** (1 / e) for e in (p, q))
     return 1 - len(s) ** (1 / q - 1 / p) * norm_p / norm_q
-
-
-def suggested_sparsity(layers: Sequence[Float[Tensor, " _"]]) -> float:
-    """Return the share of neurons beyond the effective number of their layer.
-
-    A hint, not a measurement: it knows the scores alone. The same model gets another
-    suggestion from every criterion, θ and γ (0 where all scores are alike); what
-    removing that many neurons does has to be measured.
-
-    Args:
-        layers: one non-negative vector per layer.
-
-    Source: arXiv 2509.25606 keeps the effective number without any target.
-    """
-    n_effective = sum(effective_neurons(s) for s in layers)
-    return max(0.0, 1 - n_effective / sum(len(s) for s in layers))

@@ -119,7 +119,6 @@ def save(
             or the reloaded one does not compute the same.
         CancelledError: from `progress`. Nothing is left then, nor after an error.
     """
-    check_path(folder)
     target = named_path(folder)
     check_export_target(target)
     kept = precision.written_in(lm.stored, precision.computed_in(lm.model), dtype)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from llmrank.doors import check_path
 from llmrank.durable import begin, make_folder, settle, sweep, sync
 from llmrank.errors import LLMRankError
 from llmrank.variables import variable
@@ -42,6 +43,20 @@ def child_environment(**more: str) -> dict[str, str]:
 def named_path(name: str | Path) -> Path:
     """Return the path a visitor named, `~` meaning the home folder.
 
+    The door is asked first, with the name as it was typed: of what lies outside nothing
+    is looked at, and no `~` is expanded.
+
+    Raises:
+        LLMRankError: it is not opened for who asks, or nothing can be read or written
+            under that name.
+    """
+    check_path(name)
+    return own_path(name)
+
+
+def own_path(name: str | Path) -> Path:
+    """Return a path that the server itself chose, or that the door has let through.
+
     Raises:
         LLMRankError: nothing can be read or written under that name.
     """
@@ -68,7 +83,7 @@ def check_export_target(folder: Path) -> None:
     Raises:
         LLMRankError: saying which, and what would be accepted.
     """
-    target = named_path(folder).resolve()
+    target = own_path(folder).resolve()
     if target.exists() and not target.is_dir():
         raise LLMRankError(f"{folder} is a file; name a new or an empty folder")
     if target.is_dir():
@@ -89,7 +104,7 @@ def check_file_target(path: Path) -> None:
     Raises:
         LLMRankError: saying which, and what would be accepted.
     """
-    target = named_path(path).resolve()
+    target = own_path(path).resolve()
     if target.is_dir():
         raise LLMRankError(f"{path} is a folder; name a file in it")
     if target.exists() and not target.is_file():  # replacing /dev/null would be bad
@@ -124,7 +139,7 @@ def written_whole(folder: Path) -> Iterator[Path]:
             of the attempt is left.
     """
     check_export_target(folder)
-    target = named_path(folder).resolve()
+    target = own_path(folder).resolve()
     with _reported(folder):
         make_folder(target.parent)
         with _beside(target) as beside:
@@ -158,7 +173,7 @@ def written_file(path: Path) -> Iterator[Path]:
             of the attempt is left.
     """
     check_file_target(path)
-    target = named_path(path).resolve()
+    target = own_path(path).resolve()
     with _reported(path), _beside(target) as folder:
         yield folder / target.name
         _finish(folder)

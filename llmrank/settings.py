@@ -16,6 +16,7 @@ from llmrank.precision import OWN
 from llmrank.registry import Registry
 from llmrank.repair import REPAIRS
 from llmrank.sources import DEMO_NAME
+from llmrank.uploads import masked
 
 SECTIONS = ("model", "calibration", "pruning", "evaluation", "tasks", "benchmark")
 METHOD: dict[str, Registry[Any]] = {
@@ -129,8 +130,8 @@ def export_name(of: Experiment) -> str:
 def command_line(
     of: Experiment, *, export: str | None = None, export_dtype: str = OWN
 ) -> str:
-    """Return the command that repeats the experiment."""
-    flags = [_flag(name, str(value)) for name, value in settings(of).items()]
+    """Return the command that repeats the experiment; another's text is not named."""
+    flags = [_flag(name, masked(str(value))) for name, value in settings(of).items()]
     target = [] if export is None else [_flag("export", export)]
     target += [] if export_dtype == OWN else [_flag("export_dtype", export_dtype)]
     return " ".join(["python -m llmrank run", *flags, *target])
@@ -144,7 +145,10 @@ def _flag(name: str, value: str) -> str:
 def snippet(
     of: Experiment, *, export: str = "pruned-model", export_dtype: str = OWN
 ) -> str:
-    """Return the Python that repeats the experiment, from loading to saving."""
+    """Return the Python that repeats the experiment, from loading to saving.
+
+    Another visitor's text is not named.
+    """
     usual = Experiment()
     dtype = "" if export_dtype == OWN else f", dtype={export_dtype!r}"
     measures = ", ".join(
@@ -156,36 +160,22 @@ def snippet(
     more = [f"{n[0].upper()}{n[1:]}Spec" for n in _sections_in(measures)]
     parts = [type(getattr(of, p)).__name__ for p in ("allocation", "repair")]
     every = {*names, *more, *parts, "PruningSpec", "StageSpecs", "Stages"}
-    return "\n".join(
-        [
-            "import llmrank",
-            "from llmrank import (",
-            *(f"    {name}," for name in sorted(every)),
-            ")",
-            "",
-            "specs = StageSpecs(",
-            *(f"    {part!r}," for part in of.stage_specs),
-            ")",
-            "stages = Stages()",
-            "dense, pruned = stages.model(specs.model), stages.pruned(specs)",
-            f"found = llmrank.compare(dense, pruned, Measures({measures}))",
-            "print(llmrank.table(found))",
-            f"print(llmrank.save(pruned, {export!r}{dtype}).summary)",
-        ]
-    )
-
-
-def _scored(of: Experiment) -> list[str]:
-    """Write what the criterion reads beside the statistics, and the scoring."""
-    lines, given, second = [], "", of.criterion.second_text
-    if "gradients" in of.criterion.needs:
-        lines += [f"gradients = llmrank.differentiate(dense, {of.calibration!r})"]
-        given += ", gradients=gradients"
-    if second is not None:
-        beside = replace(of.calibration, calibration_text=second)
-        lines += [f"second = llmrank.calibrate(dense, {beside!r})"]
-        given += ", second=second"
-    return [*lines, f"scores = llmrank.score(dense, stats, {of.criterion!r}{given})"]
+    lines = [
+        "import llmrank",
+        "from llmrank import (",
+        *(f"    {name}," for name in sorted(every)),
+        ")",
+        "",
+        "specs = StageSpecs(",
+        *(f"    {part!r}," for part in of.stage_specs),
+        ")",
+        "stages = Stages()",
+        "dense, pruned = stages.model(specs.model), stages.pruned(specs)",
+        f"found = llmrank.compare(dense, pruned, Measures({measures}))",
+        "print(llmrank.table(found))",
+        f"print(llmrank.save(pruned, {export!r}{dtype}).summary)",
+    ]
+    return str(masked("\n".join(lines)))
 
 
 def _sections_in(measures: str) -> list[str]:

@@ -62,7 +62,7 @@ def locate(
     if path is not None and path.is_file():
         if path.suffix.lower() != ".gguf":
             raise LLMRankError(
-                f"{path} is not a .gguf file; give a folder with config.json and "
+                f"{name[:120]} is not a .gguf file; give a folder with config.json and "
                 "*.safetensors, a .gguf file, a hub id, or demo"
             )
         file = ggufs.whole(path, name, progress=progress)

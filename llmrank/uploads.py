@@ -2,8 +2,10 @@
 
 import atexit
 import hashlib
+import hmac
 import os
 import re
+import secrets
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable
@@ -21,7 +23,11 @@ UPLOADED = "upload:"
 """Before the hash of the content: who has not given the same file opens nothing."""
 
 ANOTHERS = "a text of another visitor"
-"""What is said instead of an upload's name to who cannot open it."""
+"""What is said instead of an upload's name to who cannot open it, and its mark.
+
+The same text has the same mark, so that two are never taken for one; it opens nothing
+and is made with a key of the process, so that no guessed text can be tried on it.
+"""
 
 MOST_BYTES = 60_000_000
 """What one visitor's uploads may take; those used longest ago make room."""
@@ -38,6 +44,7 @@ _holders: dict[str, dict[object, Collection[str]]] = {}
 
 _begun: dict[Path, Path] = {}
 """This process's own folder in each cache; who made it can be told when it is dead."""
+_KEY = secrets.token_bytes(32)
 
 
 def keep(content: bytes, name: str, suffix: str = "") -> str:
@@ -65,7 +72,7 @@ def keep(content: bytes, name: str, suffix: str = "") -> str:
 
 def is_upload(source: str) -> bool:
     """Whether a source names an upload."""
-    return source.startswith(UPLOADED) or source == ANOTHERS
+    return source.startswith((UPLOADED, ANOTHERS))
 
 
 def is_open(source: str) -> bool:
@@ -173,7 +180,10 @@ def masked(plain: Any) -> Any:
 
 
 def _said(found: re.Match[str]) -> str:
-    return found[0] if is_open(found[0]) else ANOTHERS
+    if is_open(found[0]):
+        return found[0]
+    mark = hmac.digest(_KEY, found[0].encode(), "sha256").hex()[:12]
+    return f"{ANOTHERS} {mark}"
 
 
 def _folder(uploads: str) -> Path:

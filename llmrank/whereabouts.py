@@ -13,6 +13,11 @@ def is_here(name: str) -> bool:
     return name == "demo" or (is_open(name) and named_path(name).exists())
 
 
+def is_file(name: str) -> bool:
+    """Whether a model is one file on this machine, for who asks."""
+    return is_open(name) and named_path(name).is_file()
+
+
 def check_there(name: str) -> None:
     """Refuse what leads nowhere, and what is not opened for who asks, before any work.
 
@@ -41,8 +46,12 @@ def without_folders(said: str) -> str:
     """
     if not asker().stranger:
         return said
-    kept = (cache_folder(), results_file().parent, Path(tempfile.gettempdir()))
+    from huggingface_hub.constants import HF_HUB_CACHE  # the core alone needs none
+
+    fetched = (Path(HF_HUB_CACHE), Path(tempfile.gettempdir()))
+    kept = (cache_folder(), results_file().parent, *fetched)
     for folder in (path.absolute() for path in kept):
         if folder != Path(folder.anchor):
             said = said.replace(f"{folder}/", "").replace(str(folder), "its folder")
-    return said
+    home = Path.home()
+    return said if home == Path(home.anchor) else said.replace(str(home), "~")

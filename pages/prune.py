@@ -21,6 +21,8 @@ from llmrank.precision import OWN, PRECISIONS, written_in
 from llmrank.pruning import PruningPlan
 from llmrank.readings import pruned as readings
 from llmrank.settings import command_line, export_name, snippet
+from llmrank.uploads import masked
+from llmrank.whereabouts import without_folders
 from pages.shared import access, cached, goals, jobs, panels, widths
 
 ORIGIN = "Counted from the shapes of the weights; nothing is timed for this."
@@ -117,17 +119,18 @@ def ask_form(pruned: Footprint | None) -> tuple[bool, str]:
 def start_export(name: str, *, padded: bool, precision: str) -> None:
     """Write the pruned model in the worker, once the folder is known to be good."""
     access.check(e)
-    folder = named_path(name).absolute()
-    doors.check_path(folder)
-    check_export_target(folder)
+    folder = named_path(name)
+    check_export_target(Path(name))
     stages, of = cached.stages(), e
+    with doors.asking(doors.Asker("nobody", stranger=True)):
+        recipe = masked(of.to_json())  # whoever opens the folder reads it
 
     def work(job: Job) -> tuple[experiments.Experiment, Saved]:
         experiments.check_room(of, stages)
         lm = stages.pruned(of.stage_specs, progress=job.progress)
         lm = export.padded(lm) if padded else lm
         return of, export.save(
-            lm, folder, dtype=precision, recipe=of.to_json(), progress=job.progress
+            lm, folder, dtype=precision, recipe=recipe, progress=job.progress
         )
 
     title = f"Exporting {export_name(of)}"
@@ -154,8 +157,8 @@ def show_saved(of: experiments.Experiment, saved: Saved) -> None:
     like = "what its rounded weights do" if saved.rounding else "the same"
     st.success(f"Written, reloaded from the disk and compared: it computes {like}.")
     panels.other_settings(of, e)
-    st.text(saved.summary)
-    st.code(saved.snippet, language="python", wrap_lines=True)
+    st.text(without_folders(saved.summary))
+    st.code(without_folders(saved.snippet), language="python", wrap_lines=True)
     archive = saved.folder.with_name(f"{saved.folder.name}.zip")
     packed = jobs.view("pack")
     if packed is not None and packed.result == archive and archive.is_file():
@@ -173,7 +176,8 @@ def show_saved(of: experiments.Experiment, saved: Saved) -> None:
         "Pack it as a zip",
         disabled=jobs.active("pack"),
         key="pack",
-        help=f"Writes {archive} on the machine that runs the app, to download it.",
+        help="Writes it beside the folder on the machine that runs the app, to "
+        "download it.",
     ):
         folder, title = saved.folder, f"Packing {saved.folder.name}"
         jobs.start(
@@ -194,7 +198,7 @@ def show_recipe() -> None:
     line = command_line(e, export=target, export_dtype=dtype)
     shell.code(line, language="bash", wrap_lines=True)
     with plain:
-        recipe = json.dumps(e.to_json(), indent=1, ensure_ascii=False)
+        recipe = json.dumps(masked(e.to_json()), indent=1, ensure_ascii=False)
         st.code(recipe, language="json", height=300)
         st.download_button(
             "Download",

@@ -136,13 +136,16 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     file = tmp_path / "results.sqlite3"
     monkeypatch.setenv("LLMRANK_DB", str(file))
-    forget = (cached.store.clear, cached.opening.clear, cached.reports.clear)
-    for clear in forget:
-        clear()
+
+    def forget() -> None:
+        cached.store.cache_clear()
+        cached.opening.clear()
+        cached.reports.cache_clear()
+
+    forget()
     yield file
     monkeypatch.undo()
-    for clear in forget:
-        clear()
+    forget()
 
 
 @pytest.fixture

@@ -57,15 +57,12 @@ def test_overlap_by_hand():
     found = overlap(torch.tensor([1, 2, 3, 4]), torch.tensor([4, 2, 9]))
     assert found == Overlap(n_a=4, n_b=3, n_both=2)
     assert found.share == 0.5
-    assert found.jaccard == pytest.approx(2 / 5)
 
 
 def test_overlap_without_anything_dropped_is_not_a_number_made_up():
     nothing, some = torch.tensor([], dtype=torch.int64), torch.tensor([1, 2])
     assert overlap(nothing, nothing).share is None
-    assert overlap(nothing, nothing).jaccard is None
     assert overlap(nothing, some).share is None
-    assert overlap(nothing, some).jaccard == 0
     assert overlap(some, nothing).share == 0
 
 

@@ -38,12 +38,22 @@ from llmrank.arena import (
     printed,
     run,
     shown,
+    written,
 )
 from llmrank.arena.origins import origin
 from llmrank.arena.pareto import dominated
 from llmrank.calibration import CalibrationSpec, calibrate
 from llmrank.comparison import TaskSpec
-from llmrank.criteria import CRITERIA, L1, Activation, LLMRank, Random, Wanda, score
+from llmrank.criteria import (
+    CRITERIA,
+    L1,
+    Activation,
+    LLMRank,
+    Random,
+    Wanda,
+    criterion,
+    score,
+)
 from llmrank.decoding import BenchmarkSpec
 from llmrank.errors import CancelledError, LLMRankError
 from llmrank.evaluation import EvaluationSpec, evaluate
@@ -143,6 +153,10 @@ def test_a_method_is_named_by_what_is_unusual_about_it():
         ("wanda", Method(Wanda())),
         (" llm-rank : theta=0.25 : gamma=1", Method(LLMRank(theta=0.25, gamma=1))),
         ("random:seed=4", Method(Random(seed=4))),
+        (
+            "gprune:second_text=C:odd:ly.txt+bias",
+            Method(criterion("gprune", second_text="C:odd:ly.txt"), repair=Bias()),
+        ),
         ("wanda+bias", Method(Wanda(), repair=Bias())),
         ("bias+global+wanda", Method(Wanda(), Global(), Bias())),
         ("wanda+none+uniform", Method(Wanda())),
@@ -154,6 +168,7 @@ def test_a_method_is_named_by_what_is_unusual_about_it():
 )
 def test_a_method_is_read_from_words(words, expected):
     assert method(words) == expected
+    assert method(written(expected)) == expected.unseeded
 
 
 @pytest.mark.parametrize(
@@ -167,6 +182,8 @@ def test_a_method_is_read_from_words(words, expected):
         ("llm-rank:theta", "llm-rank has no 'theta'; write one as name=value: "),
         ("llm-rank:theta=2", "theta must lie in [0, 1], got 2"),
         ("", "unknown part of a method ''"),
+        ("wanda:", "wanda has no ''; write one as name=value"),
+        ("gprune:upload:ab", "gprune has no 'upload:ab'; write one as name=value"),
     ],
 )
 def test_words_that_are_no_method_are_refused(words, said):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmrank.compressibility import effective_neurons, pq_index, suggested_sparsity
+from llmrank.compressibility import effective_neurons, pq_index
 
 SCORES = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=30)
 
@@ -21,7 +21,6 @@ def test_equal_scores_are_all_effective_and_not_compressible(n, value):
     scores = torch.full((n,), value)
     assert effective_neurons(scores) == pytest.approx(n)
     assert pq_index(scores) == pytest.approx(0, abs=1e-9)
-    assert suggested_sparsity([scores, scores]) == pytest.approx(0, abs=1e-9)
 
 
 def test_one_neuron_that_has_all_is_the_other_end():
@@ -30,7 +29,6 @@ def test_one_neuron_that_has_all_is_the_other_end():
     # 4^(1 − 2) · 5 / 5 and 4^(½ − 1) · 5 / 5
     assert pq_index(scores) == pytest.approx(1 - 1 / 4)
     assert pq_index(scores, p=1.0, q=2.0) == pytest.approx(1 - 1 / 2)
-    assert suggested_sparsity([scores]) == pytest.approx(3 / 4)
 
 
 def test_the_pq_index_by_hand():
@@ -38,12 +36,6 @@ def test_the_pq_index_by_hand():
     scores = torch.tensor([9.0, 1.0])
     assert pq_index(scores) == pytest.approx(1 - 16 / 20)
     assert pq_index(scores, p=1.0, q=2.0) == pytest.approx(1 - 10 / 164**0.5)
-
-
-def test_the_suggestion_weighs_layers_by_their_neurons():
-    """2 and 1 of 2 and 4 neurons are effective."""
-    layers = [torch.tensor([1.0, 1.0]), torch.tensor([0.0, 1.0, 0.0, 0.0])]
-    assert suggested_sparsity(layers) == pytest.approx(1 - 3 / 6)
 
 
 @settings(max_examples=80, deadline=None)

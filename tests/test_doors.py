@@ -5,13 +5,16 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from huggingface_hub.constants import HF_HUB_CACHE
 
 from llmrank import corpora, doors, export, hub, mlp, sources, whereabouts
 from llmrank.arena import ArenaSpec, Method
 from llmrank.criteria import criterion
 from llmrank.doors import Asker, allowed_roots, asking, check_path
 from llmrank.errors import LLMRankError
+from llmrank.folders import named_path
 from llmrank.stages import Stages
+from llmrank.store import Store
 from llmrank.variables import is_on, variable
 
 STRANGER = Asker("somebody", stranger=True)
@@ -65,7 +68,9 @@ def test_a_stranger_is_told_no_folder_that_the_server_keeps_things_in(
     assert whereabouts.without_folders(said) == said
     with asking(STRANGER):
         told = whereabouts.without_folders(said)
+        hub_cache = whereabouts.without_folders(f"in {HF_HUB_CACHE}/models--a--b/blobs")
     assert told == "results.sqlite3 is locked; its folder is full"
+    assert hub_cache == "in models--a--b/blobs"
 
 
 def test_an_empty_variable_is_not_set(monkeypatch):
@@ -139,6 +144,37 @@ def test_the_hub_is_refused_where_it_is_asked_whatever_lies_under_that_name(
     assert len(said) == 1
     assert "fetches nothing from the hub" in said.pop()
     assert "from the hub" in refusal(mlp.examples, mlp.DataSpec("mnist"))
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize(
+    "name",
+    ["/etc/ssh/" + "y" * 300, "~nobody/x", "~daemon/x", "~of-no-such-user/x", "~/../x"],
+)
+def test_a_path_is_asked_for_at_the_door_before_it_is_looked_at(name):
+    """Else what the system says of it tells which folders and users there are."""
+    said = refusal(named_path, name)
+    assert said == f"{name[:120]!r} {doors.OUTSIDE}"
+
+
+@pytest.mark.usefixtures("inside")
+def test_what_the_server_keeps_may_lie_outside_the_folders_of_strangers(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
+    assert Store(tmp_path / "kept" / "results.sqlite3").runs() == ()
+    assert corpora.keep(b"a text", "mine.txt").startswith("upload:")
+    assert not whereabouts.is_file("demo")
+
+
+def test_a_home_is_told_as_it_was_typed(inside, monkeypatch):
+    monkeypatch.setenv("HOME", str(inside))
+    (inside / "notes.txt").write_text("notes")
+    said = refusal(sources.locate, "~/notes.txt", "main")
+    assert said.startswith("~/notes.txt is not a .gguf file")
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    told = whereabouts.without_folders(f"written to {inside}/exports/new")
+    assert told == "written to ~/exports/new"
 
 
 def test_a_folder_whose_root_is_a_link_is_taken(tmp_path, monkeypatch):

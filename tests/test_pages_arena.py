@@ -74,7 +74,7 @@ def cells_shown(at: AppTest):
 
 
 def test_before_it_starts_the_page_says_how_many_cells_and_that_time_is_unknown(opened):
-    cached.stages.clear()
+    cached.stages.cache_clear()
     at = opened()
     assert not at.exception
     assert "6 of 6 cells to measure" in captions(at)
@@ -168,7 +168,7 @@ def test_a_failed_cell_says_why_and_the_rest_is_there(opened, asked, monkeypatch
 
     of_wanda = Wanda.layers
     monkeypatch.setattr(Wanda, "layers", refuse)
-    cached.stages.clear()
+    cached.stages.cache_clear()
     at = run_it(opened())
     assert sorted(set(cells_shown(at)["state"])) == ["done", "failed"]
     kept = arena.entries(arena.find(choice(asked), Store()), Store())
@@ -223,7 +223,7 @@ def test_filters_and_brief_columns(opened):
 
 
 def test_criteria_are_compared_after_one_button(opened, asked):
-    cached.stages.clear()
+    cached.stages.cache_clear()
     at = opened()
     at.button(key="criteria").click().run()
     at = finish(at, "criteria", state="done")

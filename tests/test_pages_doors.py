@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import threading
 
 import pytest
@@ -30,7 +31,8 @@ SOURCE = uploads.UPLOADED + SHA
 def cache(tmp_path, monkeypatch, tiny_folder):
     """Share the server, its one model in the one folder that visitors may name."""
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("LLMRANK_MODEL_DIRS", str(tiny_folder))
+    roots = f"{tiny_folder}{os.pathsep}{tmp_path / 'allowed'}"
+    monkeypatch.setenv("LLMRANK_MODEL_DIRS", roots)
     monkeypatch.setattr("pages.shared.access.is_shared", lambda: True)
     return tmp_path / "cache" / "uploads"
 
@@ -137,6 +139,71 @@ def test_what_was_measured_on_it_names_no_hash_to_others(visit):
     assert SHA not in everything(other)
 
 
+def test_runs_on_two_hidden_texts_open_with_their_own_numbers(visit):
+    """The newest is the first row; each was measured on another text."""
+    for content in (SECRET, SECRET.replace("secret", "diary")):
+        mine = give(visit(), content)
+        mine.button(key="measure_Prune it and measure").click().run()
+        finish(mine, "measure", state="done")
+    kept = [f"{run.ratio.value:.3g}" for run in Store().runs()]
+    assert len(set(kept)) == 2
+    other = visit("pages/runs.py")
+    for row, ratio in enumerate(kept):
+        other.switch_page("pages/runs.py").run()
+        other.session_state["runs_table"] = {
+            "selection": {"rows": [row], "columns": []}
+        }
+        other.run()
+        other.button(key="runs_open_Compare").click().run()
+        assert not other.exception
+        assert f"×{ratio}" in said(other)
+        assert SHA not in everything(other)
+
+
+def test_a_job_that_is_opened_by_its_link_names_no_text_of_another(visit, tmp_path):
+    texts = {"criterion": "gprune", "seq_len": "32"}
+    mine = give(visit("pages/prune.py", **texts))
+    mine.session_state["settings"]["second_text"] = SOURCE
+    target = tmp_path / "allowed" / "smaller"
+    field = next(t for t in mine.main.text_input if t.label.startswith("Export to"))
+    field.set_value(str(target))
+    mine = finish(mine.button(key="export").click().run(), "export", state="done")
+    assert SOURCE in everything(mine)
+    assert SHA not in (target / "llmrank.json").read_text()
+    other = visit("pages/prune.py", jobs=link(mine, "jobs"))
+    assert not other.exception
+    assert "Made with other settings than now" in everything(other)
+    assert uploads.ANOTHERS in everything(other)
+    assert SHA not in everything(other)
+
+
+@pytest.mark.parametrize("name", ["/etc/ssh/" + "y" * 300, "~nobody/x", "~/../x"])
+def test_an_export_asks_the_door_with_what_was_typed(visit, name):
+    at = visit("pages/prune.py")
+    field = next(t for t in at.main.text_input if t.label.startswith("Export to"))
+    field.set_value(name)
+    at.button(key="export").click().run()
+    (told,) = (e.value.replace("\\", "") for e in at.error)
+    assert told == " ".join(f"{name[:120]!r} {doors.OUTSIDE}".split())
+
+
+def test_an_uploaded_second_text_competes_in_an_arena(visit):
+    mine = give(visit("pages/arena.py", criterion="gprune"))
+    mine.session_state["settings"]["second_text"] = SOURCE
+    mine.run()
+    view = f"arena.methods.gprune:second_text={SOURCE},arena.sparsities.50 %25"
+    mine.button(key="add_in_hand").click().run()
+    assert not mine.exception
+    (box,) = [m for m in mine.main.multiselect if m.label == "Methods"]
+    assert f"gprune:second_text={SOURCE}" in box.value
+    other = visit("pages/arena.py", view=f"{view},arena.measures.text")
+    assert not other.exception
+    assert SHA not in everything(other)
+    other.button(key="run_arena").click().run()
+    assert any("another visitor" in e.value for e in other.error)
+    assert "arena" not in other.session_state["jobs"]
+
+
 def test_a_database_that_does_not_open_is_told_without_its_folder(visit, database):
     database.mkdir()
     at = visit("pages/runs.py")
@@ -182,8 +249,9 @@ def test_anothers_arena_is_shown_without_its_text(visit):
     mine = finish(mine, "arena", state="done")
     assert not mine.exception
     assert "another visitor" not in everything(mine)
-    (found,) = Store().arenas()
-    assert SHA in json.dumps(found.description)
+    with doors.asking(of(mine)):
+        (found,) = Store().arenas()
+        assert SHA in json.dumps(found.description)
     other = visit("pages/arena.py", view=f"arena.id.{found.id}")
     assert not other.exception
     assert "wanda" in everything(other)

@@ -46,7 +46,7 @@ def now(monkeypatch):
     WORKS.set()
     for job_id in list(cached.worker()._jobs):
         ended(job_id)
-    cached.worker.clear()
+    cached.worker.cache_clear()
 
 
 def opened(link: str = "") -> AppTest:

@@ -4,17 +4,31 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from llmrank import corpora, durable, mlp, uploads
+from llmrank.arena import ArenaSpec, Method, method, written
+from llmrank.calibration import CalibrationSpec
+from llmrank.comparison import Comparison, Side
+from llmrank.criteria import criterion
+from llmrank.curve import label
 from llmrank.doors import Asker, asking
 from llmrank.errors import LLMRankError
+from llmrank.evaluation import EvaluationSpec, TextEvaluation
+from llmrank.experiment import Experiment
+from llmrank.footprint import Footprint
 from llmrank.memo import Memo
 from llmrank.mlp import tables
 from llmrank.owners import this_process
+from llmrank.settings import command_line, snippet
+from llmrank.stages import Stages
+from llmrank.store import Cell, Origin, Store
 from llmrank.store.rows import as_run
+from pages.shared.words import plain
 
 A, B = Asker("a", stranger=True), Asker("b", stranger=True)
 TABLE = "\n".join(["x,label", *(f"{i},{'ab'[i % 2]}" for i in range(40))]).encode()
@@ -311,3 +325,103 @@ def test_a_run_names_a_foreign_text_nowhere():
     assert digest not in told
     assert told.count(uploads.ANOTHERS) == 5
     assert "'eval_text': 'embedded'" in told
+
+
+def side_of(seed: int, digest: str) -> Side:
+    nll = torch.rand(8, generator=torch.Generator().manual_seed(seed)).double()
+    text = TextEvaluation(nll, nll, "an uploaded text", digest)
+    return Side(Footprint(9, 5, 40, (20, 20), 9, 9, 9, 9, 9), text)
+
+
+def hidden(source: str) -> Experiment:
+    """An experiment that reads an upload at all three places."""
+    return Experiment(
+        calibration=CalibrationSpec(source),
+        evaluation=EvaluationSpec(source),
+        criterion=criterion("gprune", second_text=source),
+    )
+
+
+def test_runs_on_two_foreign_texts_are_two_experiments(tmp_path):
+    store = Store(tmp_path / "results.sqlite3")
+    first, second = kept(b"a secret"), kept(b"another")
+    for source in (first, second, first):
+        store.add(Cell(hidden(source).to_json(), 0, ("text",)))
+    with asking(B):
+        told = [run.experiment for run in reversed(store.runs())]
+    assert told[0] == told[2]
+    assert told[0] != told[1]
+    assert len({e.calibration for e in told}) == len({e.evaluation for e in told}) == 2
+    for e in told:
+        for source in e.texts:
+            assert source.startswith(uploads.ANOTHERS)
+            with asking(B), pytest.raises(LLMRankError, match="another visitor's"):
+                corpora.check(source)
+
+
+def test_what_hides_a_text_cannot_be_tried_on_a_guess(monkeypatch):
+    source = kept(b"a secret")
+    with asking(B):
+        told = uploads.masked(source)
+        assert told == uploads.masked(source)
+        monkeypatch.setattr(uploads, "_KEY", b"that of another process")
+        assert told != uploads.masked(source)
+
+
+def test_an_arena_and_what_it_measured_name_a_foreign_text_nowhere(tmp_path):
+    store, source = Store(tmp_path / "results.sqlite3"), kept(b"a secret")
+    digest = hashlib.sha256(b"a secret").hexdigest()
+    spec = ArenaSpec(methods=(Method.of(hidden(source)),), base=hidden(source))
+    store.add_arena(spec.to_json(), [])
+    run_id = store.add(Cell(hidden(source).to_json(), 0, ("text",)))
+    store.claim(run_id, Origin(digest, digest, {"second_text": digest}))
+    store.finish(run_id, Comparison(side_of(0, digest), side_of(1, digest)))
+    with asking(A):
+        assert ArenaSpec.from_json(store.arenas()[0].description) == spec
+        assert digest in repr(store.comparison(run_id))
+    with asking(B):
+        told = ArenaSpec.from_json(store.arenas()[0].description)
+        named = [repr(told), label(told.methods[0].criterion), told.methods[0].name]
+        found = store.comparison(run_id)
+        named += [repr(store.run(run_id)), repr(store.run(run_id).origin), repr(found)]
+    assert found.perplexity_ratio is not None
+    assert not [text for text in named if digest[:8] in text]
+
+
+def test_what_repeats_an_experiment_names_a_foreign_text_nowhere():
+    source = kept(b"a secret")
+    of = hidden(source)
+    with asking(A):
+        assert command_line(of).count(source) == 3
+        assert source in snippet(of)
+        assert source in plain(source).replace("\\", "")
+    with asking(B):
+        for told in (command_line(of), snippet(of), plain(f"{source} is too short")):
+            assert source not in told.replace("\\", "")
+            assert uploads.ANOTHERS in told
+        assert f"'{uploads.masked(source)}'" in command_line(of)  # one word of a shell
+
+
+def test_a_second_text_that_was_given_competes_in_an_arena():
+    source = kept(b"a secret")
+    with asking(A):
+        by = Method(criterion("gprune", second_text=source))
+        assert method(f"gprune:second_text={source}") == by
+        assert method(written(by)) == by
+    with asking(B):
+        told = uploads.masked(written(by))
+        assert source not in told
+        assert method(told).criterion.second_text == uploads.masked(source)
+
+
+def test_what_a_foreign_second_text_gave_stands_in_no_list_of_points():
+    source, usual = kept(b"a secret"), Experiment()
+    of = replace(usual, criterion=criterion("gprune", second_text=source))
+    stages, side = Stages(), side_of(0, "e")
+    for e in (usual, of):
+        found = (side.footprint, side.text)
+        stages.keep_pruned_text(e.stage_specs, e.evaluation, found)
+    for whose, told in ((A, [usual, of]), (B, [usual])):
+        with asking(whose):
+            found = stages.known_pruned_texts(usual.model, usual.evaluation)
+        assert list(found) == [e.stage_specs for e in told]

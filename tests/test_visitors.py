@@ -1,11 +1,15 @@
 """Who is here, and what happens when somebody has gone."""
 
 import inspect
+import threading
 
 import pytest
+import streamlit as st
 from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from visitor import open_page
 
+from pages.shared import cached, visitors
+from pages.shared.lasting import lasting
 from pages.shared.visitors import GRACE_S, LOOK_S, Visitors
 
 
@@ -78,3 +82,40 @@ def test_two_visitors_of_the_app_are_told_apart():
     names = {at.session_state["visitor"] for at in (first, second)}
     assert len(names) == 2
     assert first.run().session_state["visitor"] in names
+
+
+KEPT = ("stages", "worker", "reports", "speeds", "shapes", "races", "parts", "entries",
+        "unkept")  # fmt: skip
+
+
+def test_no_visitor_can_make_the_server_forget_what_all_share():
+    """Streamlit's page may send a message that clears its memory for everybody."""
+    before = {name: getattr(cached, name)() for name in KEPT}
+    hall, lab = visitors.visitors(), cached.lab("data")
+    st.cache_resource.clear()
+    assert {name: getattr(cached, name)() for name in KEPT} == before
+    assert visitors.visitors() is hall
+    assert cached.lab("data") is lab
+    assert cached.lab("network") is not lab
+
+
+def test_what_lasts_is_made_once_however_many_ask_at_a_time():
+    made, gate = [], threading.Barrier(4)
+
+    @lasting
+    def slow():
+        made.append(threading.Event().wait(0.05))
+        return object()
+
+    def ask(found):
+        gate.wait()
+        found.append(slow())
+
+    found: list = []
+    threads = [threading.Thread(target=ask, args=(found,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, found))) == 1
+    assert len(made) == 1

@@ -50,7 +50,7 @@ def written(of: Method) -> str:
     if not is_same:
         raise OptionError(
             f"{of.name[:80]!r} cannot be written in words, as one of its values has a "
-            "':' or a '+'; name that file otherwise"
+            "'+' or begins another name=value; name that file otherwise"
         )
     return words
 

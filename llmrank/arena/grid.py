@@ -1,6 +1,7 @@
 """What an arena is asked for: models × methods × sparsities × seeds, and measures."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -30,6 +31,9 @@ SEEDS = ("seed", "items_seed")
 
 SHARED_BY = (("criterion",), ("criterion", "repair"))
 """Methods with these parts in common share work: scores, and factors of a repair."""
+
+_BETWEEN = re.compile(r":(?=\s*\w+\s*=)")
+"""Between two fields: a colon before anything else is of the value."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ class Method:
 def method(words: str) -> Method:
     """Read a method from a command line: `wanda`, `llm-rank:theta=0.25+least-squares`.
 
-    Parts come in any order; what is not named is as usual.
+    Parts come in any order; what is not named is as usual. A value may hold a colon
+    (`gprune:second_text=upload:…`), but for one that begins another name=value.
 
     Raises:
         OptionError: a name that no part has, two names of one part, or a value outside
@@ -78,12 +83,13 @@ def method(words: str) -> Method:
     """
     found: dict[str, Any] = {}
     for word in words.split("+"):
-        name, *fields = (w.strip() for w in word.split(":"))
+        name, colon, rest = (w.strip() for w in word.partition(":"))
+        fields = _BETWEEN.split(rest) if colon else []
         part = _part_of(name)
         if part in found:
             raise OptionError(f"{words[:80]!r} names {part} twice")
         kind = METHOD[part][name]
-        found[part] = kind(**dict(_field(kind, name, f) for f in fields))
+        found[part] = kind(**dict(_field(kind, name, f.strip()) for f in fields))
     if "criterion" not in found:
         raise OptionError(
             f"{words[:80]!r} names no criterion; there are: {', '.join(CRITERIA)}"

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Hashable
 
+from llmrank.criteria import Criterion
 from llmrank.evaluation import EvaluationSpec, Publish, TextEvaluation, evaluate
 from llmrank.footprint import Footprint, footprint
 from llmrank.memo import Memo
@@ -13,6 +14,7 @@ from llmrank.pruning import PruningPlan
 from llmrank.repair import NoRepair
 from llmrank.stages.mended import Mended
 from llmrank.stages.specs import StageSpecs
+from llmrank.uploads import masked
 
 
 class Stages(Mended):
@@ -147,12 +149,15 @@ class Stages(Mended):
     def known_pruned_texts(
         self, model: ModelSpec, evaluation: EvaluationSpec
     ) -> dict[StageSpecs, tuple[Footprint, TextEvaluation]]:
-        """Return all that was measured of a model's pruned forms on a text."""
+        """Return all that was measured of a model's pruned forms on a text.
+
+        Not what a criterion found in a second text that who asks cannot open.
+        """
         self._watch(evaluation.eval_text)
         return {
             specs: found
             for (specs, on), found in self._pruned_text.items()
-            if specs[0] == model and on == evaluation
+            if specs[0] == model and on == evaluation and _is_told(specs.criterion)
         }
 
     def _smaller(self, of: StageSpecs, progress: Progress) -> LanguageModel:
@@ -163,3 +168,7 @@ class Stages(Mended):
     def _cut(self, of: StageSpecs, progress: Progress) -> LanguageModel:
         kept = self.plan(of, progress=progress)
         return self.cutter(of, progress=progress)(kept, progress)
+
+
+def _is_told(by: Criterion) -> bool:
+    return masked(by.second_text) == by.second_text

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from llmrank.durable import make_folder, sync
 from llmrank.errors import LLMRankError
-from llmrank.folders import named_path, results_file
+from llmrank.folders import own_path, results_file
 from llmrank.store import schema
 from llmrank.store.faults import DAMAGE, DamagedError, explained, fault_of
 
@@ -35,7 +35,7 @@ class Database:
     """
 
     def __init__(self, path: Path, *, wait_s: float) -> None:
-        self.path = named_path(path).absolute()
+        self.path = own_path(path).absolute()
         self.notice: str | None = None
         self._wait_s = wait_s
         self._engine = create_engine(

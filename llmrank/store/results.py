@@ -11,7 +11,6 @@ from llmrank.errors import LLMRankError
 from llmrank.experiment import Report
 from llmrank.folders import results_file
 from llmrank.store import rows
-from llmrank.store.codec import rebuilt
 from llmrank.store.database import Database
 from llmrank.store.records import (
     Arena,
@@ -152,12 +151,12 @@ class Store:
         Raises:
             LLMRankError: another version has written it, which this one cannot read.
         """
-        wanted = select(runs.c.id, runs.c.comparison).where(
+        wanted = select(runs.c.id, runs.c.recipe, runs.c.comparison).where(
             runs.c.id.in_(run_ids), runs.c.state == "done"
         )
         with self._database.reading() as connection:
-            full = {r.id: r.comparison for r in connection.execute(wanted)}
-        return {i: rebuilt(Comparison, full[i]) for i in run_ids if i in full}
+            full = {r["id"]: r for r in connection.execute(wanted).mappings()}
+        return {i: rows.as_comparison(full[i]) for i in run_ids if i in full}
 
     def done(self, cell: Cell, origin: Origin) -> Run | None:
         """Return the latest run that measured at least this, from the same origin."""

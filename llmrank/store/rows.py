@@ -2,18 +2,19 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Delete, Integer, Select, cast, delete, func, select
 
-from llmrank.comparison import Comparison
+from llmrank.comparison import Comparison, Side
 from llmrank.evaluation import Estimate
 from llmrank.owners import Owner, this_process
-from llmrank.store.codec import plain
+from llmrank.store.codec import plain, rebuilt
 from llmrank.store.records import Arena, Cell, Origin, Run, fingerprint
 from llmrank.store.schema import arenas, cells, runs
-from llmrank.uploads import ANOTHERS, masked
+from llmrank.uploads import masked
 
 Row = Mapping[Any, Any]
 """A row by the names of its columns."""
@@ -102,7 +103,7 @@ def as_run(row: Row, arena_ids: tuple[str, ...]) -> Run:
         state=row["state"],
         reason=masked(row["reason"]),
         cell=Cell(recipe, row["seed"], tuple(row["measures"])),
-        origin=_origin(row, recipe),
+        origin=_origin(row),
         created=row["created"],
         started=row["started"],
         finished=row["finished"],
@@ -113,11 +114,25 @@ def as_run(row: Row, arena_ids: tuple[str, ...]) -> Run:
     )
 
 
+def as_comparison(row: Row) -> Comparison:
+    """Return what a run measured, without the hash of a text left unnamed.
+
+    Raises:
+        LLMRankError: another version has written it, which this one cannot read.
+    """
+    found = rebuilt(Comparison, row["comparison"])
+    said = _unnamed(row, "evaluation")
+    if said is None:
+        return found
+    dense, pruned = (_hidden(side, said) for side in (found.dense, found.pruned))
+    return replace(found, dense=dense, pruned=pruned)
+
+
 def as_arena(row: Row) -> Arena:
-    """Return a row of `all_arenas` as an arena."""
+    """Return a row of `all_arenas` as an arena; another's texts are not named."""
     return Arena(
         id=row["id"],
-        description=row["description"],
+        description=masked(row["description"]),
         created=row["created"],
         finished=row["finished"],
         n_runs=row["n_runs"],
@@ -143,20 +158,30 @@ def delete_idle(run_ids: Sequence[str | None]) -> Delete:
     return delete(runs).where(*idle, runs.c.id.not_in(select(cells.c.run_id)))
 
 
-def _origin(row: Row, recipe: Mapping[str, Any]) -> Origin | None:
+def _origin(row: Row) -> Origin | None:
     """Return where a run's numbers come from, without hashes of texts left unnamed."""
     where = row["environment"]
     if where is None:
         return None
-    parts = ("calibration", "evaluation", "criterion")
-    hidden = [p for p in parts if recipe.get(p) != row["recipe"].get(p)]
-    if "criterion" in hidden and "second_text" in where:
-        where = where | {"second_text": ANOTHERS}
+    second = _unnamed(row, "criterion")
+    if second is not None and "second_text" in where:
+        where = where | {"second_text": second}
     return Origin(
-        ANOTHERS if "calibration" in hidden else row["calibration_sha256"],
-        ANOTHERS if "evaluation" in hidden else row["evaluation_sha256"],
+        _unnamed(row, "calibration") or row["calibration_sha256"],
+        _unnamed(row, "evaluation") or row["evaluation_sha256"],
         where,
     )
+
+
+def _unnamed(row: Row, part: str) -> str | None:
+    """Return what is said instead of the text of a part, if who asks is not told it."""
+    named = row["recipe"].get(part, {})
+    return next((s for v in named.values() if (s := masked(v)) != v), None)
+
+
+def _hidden(side: Side, said: str) -> Side:
+    text = side.text
+    return replace(side, text=None if text is None else replace(text, text_sha256=said))
 
 
 def _ratio(row: Row) -> Estimate | None:

@@ -7,7 +7,6 @@ from llmrank.allocation import Allocation, ByHand
 from llmrank.criteria import Criterion
 from llmrank.errors import LLMRankError
 from llmrank.experiment import Experiment
-from llmrank.folders import named_path
 from llmrank.hf import BUILDING
 from llmrank.models import shape
 from llmrank.options import described, options
@@ -16,7 +15,7 @@ from llmrank.repair import Repair
 from llmrank.sources import DEMO_NAME
 from llmrank.spelling import number, share, times
 from llmrank.summary import spread, times_spread
-from llmrank.whereabouts import is_here
+from llmrank.whereabouts import is_file, is_here
 from pages.shared import access, cached, jobs
 from pages.shared.words import plain
 
@@ -121,7 +120,7 @@ def _widths(e: Experiment) -> tuple[int, ...] | None:
         known = cached.shapes().peek(e.model)
         if known is not None:
             return known.widths
-        if named_path(e.model.name).is_file():
+        if is_file(e.model.name):
             return None  # the head of a .gguf takes seconds to read
         if not BUILDING.acquire(blocking=False):
             return None  # a model is being read; the page does not wait for its end

@@ -19,7 +19,6 @@ from llmrank.pruning import PruningPlan
 from llmrank.readings import arena as arena_readings
 from llmrank.spelling import share
 from llmrank.stages import Stages
-from llmrank.uploads import masked
 from pages.shared import access, cached, jobs, panels, selected
 
 KIND = "criteria"
@@ -30,7 +29,7 @@ MOST = 50
 def show(e: Experiment, spec: ArenaSpec) -> None:
     """Compare the criteria of an arena on the model in hand."""
     st.subheader("Do the criteria agree?", anchor=False)
-    asked = {masked(label(m.criterion)): m.criterion for m in spec.methods}
+    asked = {label(m.criterion): m.criterion for m in spec.methods}
     e = replace(e, model=e.model if e.model in spec.models else spec.models[0])
     access.check(e)
     known = _known(e, asked)

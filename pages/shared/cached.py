@@ -17,33 +17,34 @@ from llmrank.speeds import SpeedPoint
 from llmrank.stability import Parts
 from llmrank.stages import Stages
 from llmrank.store import Store
+from pages.shared.lasting import lasting
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def stages() -> Stages:
     """Models, statistics, scores and plans by their specs."""
     return Stages()
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def worker() -> Worker:
     """The one thread that does long work."""
     return Worker()
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def reports() -> Memo[Report]:
     """What was measured last, by experiment; each carries its time and machine."""
     return Memo(64)
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def speeds() -> Memo[SpeedPoint]:
     """What was timed, by model, benchmark, repair and widths: the shape cut."""
     return Memo(64)
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def shapes() -> Memo[ModelShape]:
     """What configurations say of the models on this machine."""
     return Memo(32)
@@ -55,31 +56,31 @@ def zero_share(model: ModelSpec) -> float:
     return readings.zero_share(ffns(stages().model(model).model))
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def races() -> Memo[Race]:
     """Zeros against cuts on the clock, by what was asked; each knows its machine."""
     return Memo(64)
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def parts() -> Memo[Parts]:
     """The calibration read in parts, by model, calibration and what is needed."""
     return Memo(2)
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def lab(kind: str) -> Memo[Any]:  # noqa: ARG001 the key
     """What the MLP lab has made, one memory for each kind of result."""
     return Memo(24)
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def entries() -> Memo[arena.Entry]:
     """What cells of arenas have measured, by their runs; enough for the two largest."""
     return Memo(2 * arena.MAX_CELLS)
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def store() -> Store:
     """The database of results; what it refuses at opening is not remembered."""
     return Store()
@@ -102,7 +103,7 @@ def opening() -> Store | None:
         return None  # Runs and Arena say what is wrong with it
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def unkept() -> Memo[str | None]:
     """Why a measurement could not be kept, by experiment."""
     return Memo(64)

@@ -15,6 +15,7 @@ from llmrank.payload import cut_crc, of_planes, pack
 from llmrank.pruning import PruningPlan
 from llmrank.settings import declared
 from pages.shared import assets, cached, state
+from pages.shared.lasting import lasting
 
 KEY = "explorer"
 NAMES = {
@@ -46,7 +47,7 @@ def module(name: str) -> str:
     return assets.module(f"explorer/{name}")
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def components() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Register the canvas and the carrier of its numbers, once."""
     html = assets.text("explorer/explorer.html")

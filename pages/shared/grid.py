@@ -14,6 +14,7 @@ from llmrank.experiment import Experiment
 from llmrank.jobs import Job
 from llmrank.spelling import counted, share
 from llmrank.store import MEASURES, Run, Store
+from llmrank.uploads import masked
 from pages.shared import access, cached, jobs, state
 from pages.shared.words import plain
 
@@ -177,7 +178,7 @@ def _called(in_hand: str | None) -> Callable[[str], str]:
 def _choose(of: Several, called: Callable[[str], str] = str) -> list[str]:
     """Draw a choice of several and remember it, also in the link."""
     stored = state.views().get(f"arena.{of.name}")
-    start = list(of.usual) if stored is None else _read(stored)
+    start = list(of.usual) if stored is None else masked(_read(stored))
     if not of.is_open:
         start = [name for name in start if name in of.known]
     chosen = st.multiselect(
@@ -191,7 +192,7 @@ def _choose(of: Several, called: Callable[[str], str] = str) -> list[str]:
         width=of.width,
     )
     _remember(of, chosen)
-    return list(dict.fromkeys(name.strip() for name in chosen))
+    return list(dict.fromkeys(masked(name.strip()) for name in chosen))
 
 
 def _put(of: Several, chosen: list[str]) -> None:

@@ -14,6 +14,7 @@ from llmrank.jobs import Job
 from llmrank.lesson import LessonSpec, Network, Race, RaceSpec
 from llmrank.options import options
 from pages.shared import assets, cached, jobs, panels, state
+from pages.shared.lasting import lasting
 from pages.shared.words import plain
 
 KEY = "lesson"
@@ -44,7 +45,7 @@ class Place:
         return lesson.network(self.numbers)
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def component() -> Callable[..., Any]:
     """Register the lesson, once; it wears the canvas' style."""
     css = assets.text("explorer/explorer.css") + assets.text("lesson/lesson.css")

@@ -17,7 +17,7 @@ from llmrank.jobs import Job
 from llmrank.settings import command_line
 from llmrank.spelling import counted, number, share
 from llmrank.store import Store
-from llmrank.summary import PAIRED, as_fast, times_spread
+from llmrank.summary import PAIRED, as_fast, times_spread, windows
 from llmrank.whereabouts import is_here
 from pages.shared import access, cached, jobs
 from pages.shared.words import plain
@@ -158,15 +158,6 @@ def other_settings(of: Experiment, in_hand: Experiment) -> None:
         st.code(command_line(of), language="bash", wrap_lines=True)
 
 
-def current_report(e: Experiment) -> Report | None:
-    """Return what is known of exactly this experiment: finished, or so far."""
-    seen = jobs.view("measure")
-    partial = None if seen is None else seen.partial
-    if isinstance(partial, Report) and partial.experiment == e and not seen.finished:
-        return partial
-    return cached.reports().peek(e)
-
-
 def numbers(found: Comparison, origin: dict[str, str]) -> None:
     """Show the four numbers of a comparison, dense → pruned, with their intervals."""
     dense, pruned = found.dense, found.pruned
@@ -198,8 +189,9 @@ def _perplexity(found: Comparison) -> None:
         None if ratio is None else times_spread(ratio),
         delta_color="off",
         delta_arrow="off",
-        help=f"{text.n_tokens:,} tokens of {plain(text.text_source)}; 95 % interval of "
-        "the ratio, paired by window of 512 tokens. Lower is better.",
+        help=f"{text.n_tokens:,} tokens of {plain(text.text_source)}, in "
+        f"{plain(windows(text))}; 95 % interval of the ratio, paired by window. Lower "
+        "is better.",
         width="content",
     )
 

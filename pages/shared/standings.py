@@ -11,7 +11,6 @@ from llmrank.experiment import Experiment
 from llmrank.options import Option
 from llmrank.readings import arena as readings
 from llmrank.spelling import counted, share
-from llmrank.uploads import masked
 from pages.shared import looks, panels, state, taken
 from pages.shared.words import plain
 
@@ -74,7 +73,7 @@ def _show_chart(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> Non
         charts.pareto_chart(
             points,
             titles=(AXES[across].title, AXES[up].title),
-            methods=masked([m.name for m in spec.methods]),
+            methods=[m.name for m in spec.methods],
             dense=arena.dense(placed, across, up),
             dark=panels.is_dark(),
         ),

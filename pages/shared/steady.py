@@ -6,7 +6,6 @@ import streamlit as st
 
 from llmrank import curve
 from llmrank.experiment import Experiment, MemoryEstimate, estimate
-from llmrank.folders import named_path
 from llmrank.health import Known, symptoms
 from llmrank.jobs import Job
 from llmrank.models import shape
@@ -17,6 +16,7 @@ from llmrank.stability import (
     shown_table,
     stability,
 )
+from llmrank.whereabouts import is_file
 from pages.shared import access, cached, jobs, panels
 from pages.shared.words import plain
 
@@ -72,7 +72,7 @@ def _key(e: Experiment) -> tuple[Hashable, ...]:
 
 def _memory(e: Experiment) -> tuple[MemoryEstimate | None, int]:
     """Return what a run needs, and how much of it is in memory already."""
-    if named_path(e.model.name).is_file():
+    if is_file(e.model.name):
         return None, 0  # the head of a .gguf takes seconds to read
     stages = cached.stages()
     needed = estimate(e, sizes=cached.shapes().get(e.model, lambda: shape(e.model)))

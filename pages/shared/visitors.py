@@ -10,6 +10,8 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from pages.shared.lasting import lasting
+
 GRACE_S = 130.0
 """How long a lost connection may come back: a look longer than Streamlit keeps its
 session (120 s), so that who comes back into it has not lost what is held for it."""
@@ -109,7 +111,7 @@ def on_end(visitor: str, callback: Callable[[], None]) -> None:
     visitors().on_end(visitor, callback)
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def visitors() -> Visitors:
     """Everybody who is here."""
     found = Visitors(_connected)

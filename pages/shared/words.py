@@ -2,6 +2,7 @@
 
 import re
 
+from llmrank.uploads import masked
 from llmrank.whereabouts import without_folders
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~$:&-])")
@@ -11,8 +12,9 @@ def plain(text: str, *, limit: int = 400) -> str:
     """Escape what markdown would interpret; long text loses its middle.
 
     A model's name or an error that quotes it could else load a picture from anywhere.
-    Of the server's own folders nothing is shown to a stranger.
+    Of the server's own folders nothing is shown to a stranger, and of another visitor's
+    text no name.
     """
-    text, half = without_folders(text), limit // 2
+    text, half = masked(without_folders(text)), limit // 2
     shown = text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
     return _MARKDOWN.sub(r"\\\1", " ".join(shown.split()))

@@ -10,7 +10,7 @@ import llmrank
 from browser.shots import settle, sideways
 from llmrank.allocation import allocation
 from llmrank.calibration import CalibrationSpec
-from llmrank.compressibility import effective_neurons, pq_index, suggested_sparsity
+from llmrank.compressibility import effective_neurons, pq_index
 from llmrank.criteria import LLMRank
 from llmrank.models import ModelSpec
 from llmrank.payload import cut_crc
@@ -307,5 +307,6 @@ def test_the_hints_of_how_even_the_scores_are_are_llmranks(page, served):
         found = ask(page, f"x.engine.spread({layer})")
         assert found["effective"] == pytest.approx(effective_neurons(scores[layer]))
         assert found["pq"] == pytest.approx(pq_index(scores[layer]))
-    hint = f"cut up to {share(suggested_sparsity(scores))}"
+    effective = sum(map(effective_neurons, scores)) / sum(map(len, scores))
+    hint = f"cut up to {share(1 - effective)}"
     expect(page.get_by_text(hint)).to_be_visible()

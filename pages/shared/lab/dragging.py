@@ -10,12 +10,13 @@ from llmrank.mlp.network import Network
 from pages.shared import assets, state
 from pages.shared.lab import results
 from pages.shared.lab.settings import PAGE, Lab
+from pages.shared.lasting import lasting
 from pages.shared.words import plain
 
 KEY = "lab_canvas"
 
 
-@st.cache_resource(show_spinner=False)
+@lasting
 def components() -> dict[str, Callable[..., Any]]:
     """Register both canvases and the carrier of their numbers, once."""
     css = assets.text("lab/lab.css")
