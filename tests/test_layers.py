@@ -16,8 +16,9 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "variables",
     "doors", "children", "owners", "durable", "folders", "whereabouts", "uploads",
-    "checkpoint", "downloader", "hub", "hf", "memo", "devices", "ffn", "embedded",
-    "ggufs", "sources", "precision", "models", "tokens", "corpora", "calibration",
+    "sizes", "checkpoint", "downloader", "hub", "hf", "memo", "devices", "ffn",
+    "embedded", "ggufs", "sources", "precision", "models", "tokens", "corpora",
+    "calibration",
     "gradients", "walk", "moments", "graph", "centrality", "planes", "compressibility",
     "criteria", "allocation", "pruning", "prefixes", "repair", "nearness",
     "sensitivity", "payload", "compatible", "export", "evaluation", "mlp", "tasks",
