@@ -16,8 +16,10 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 STEERING = (
     "transformers_weights", "attribute_map", "per_layer_config", "fusion_config",
+    "configuration_files",
 )  # fmt: skip
-"""Fields of a config.json that name other files as weights, or change classes."""
+"""Fields of a config.json that name other files as weights or as the configuration,
+or change classes."""
 
 OPENED = ("vocab", "merges", "init_inputs")
 OPENED_ENDS = ("_file", "_path", "_dir", "_spm", "_vocab")

@@ -252,14 +252,17 @@ def read_tokenizer(source: Source) -> Any:
     try:
         if source.gguf is not None:
             return ggufs.tokenizer(ggufs.read_header(source.path, source.name))
-        return transformers().AutoTokenizer.from_pretrained(
+        found = transformers().AutoTokenizer.from_pretrained(
             source.folder, trust_remote_code=False
         )
+        if not found.is_fast:
+            raise TypeError(f"{type(found).__name__} has no tokenizer.json")
     except Exception as error:
         raise LLMRankError(
             f"{source.name} holds no usable tokenizer ({type(error).__name__}); "
             "put tokenizer.json beside the weights"
         ) from error
+    return found
 
 
 def _damaged(source: Source, error: Exception) -> str:

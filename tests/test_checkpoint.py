@@ -470,6 +470,27 @@ def test_a_tokenizer_file_elsewhere_is_not_opened(folder):
     assert "holds no usable tokenizer" in refusal(folder)
 
 
+@pytest.mark.usefixtures("no_weights")
+def test_a_tokenizer_of_a_class_that_reads_files_its_own_way_is_refused(folder):
+    """Which of its tokens control cannot be told, and some start other programs."""
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text('{"<unk>": 0, "a</w>": 1}')
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    path = folder / "tokenizer_config.json"
+    path.write_text('{"tokenizer_class": "CTRLTokenizer"}')
+    assert "holds no usable tokenizer (TypeError); put tokenizer" in refusal(folder)
+
+
+def test_a_config_that_names_another_config_is_refused(folder):
+    """transformers reads that one then, which nobody has looked through."""
+    other = json.loads((folder / "config.json").read_text())
+    (folder / "config.4.0.0.json").write_text(
+        json.dumps(other | {"transformers_weights": "w.bin"})
+    )
+    change_config(folder, configuration_files=["config.4.0.0.json"])
+    assert "config.json sets configuration_files, which is never" in refusal(folder)
+
+
 # Sizes, before anything is built of them
 
 
