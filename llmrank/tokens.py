@@ -32,9 +32,11 @@ SHORTEST = 2
 
 _BRACKETED = re.compile(r"\s*(<[^<>]*\w[^<>]*>|\[[^\[\]]*\w[^\[\]]*\])\s*")
 _HTML = re.compile(
-    r"\s*</?(a|b|blockquote|body|br|caption|center|code|dd|div|dl|dt|em|font|h[1-6]|"
-    r"head|hr|html|i|img|li|ol|p|pre|s|small|span|strike|strong|sub|sup|table|tbody|td|"
-    r"tfoot|th|thead|title|tr|tt|u|ul)\s*/?>\s*",
+    r"\s*</?(a|article|aside|audio|b|blockquote|body|br|button|canvas|caption|center|"
+    r"code|dd|div|dl|dt|em|figcaption|figure|font|footer|form|h[1-6]|head|header|hr|"
+    r"html|i|iframe|img|input|label|li|link|main|meta|nav|ol|option|p|pre|s|script|"
+    r"section|select|small|span|strike|strong|style|sub|sup|svg|table|tbody|td|"
+    r"textarea|tfoot|th|thead|title|tr|tt|u|ul|video)\s*/?>\s*",
     re.IGNORECASE,
 )
 

@@ -10,6 +10,7 @@ from shutil import disk_usage
 from typing import Any
 
 from llmrank.checkpoint import check_inside
+from llmrank.durable import sweep
 from llmrank.errors import LLMRankError
 from llmrank.folders import cache_folder, keep_in, written_file
 from llmrank.progress import Progress, silent, track
@@ -75,7 +76,8 @@ def whole(path: Path, name: str, *, progress: Progress = silent) -> Path:
 
 
 def _forget(folder: Path, used: Path) -> None:
-    """Remove what was not used for long; who has it open reads on."""
+    """Remove what was not used for long or never finished; who has it open reads on."""
+    sweep(folder)
     for path in folder.glob("*.gguf"):
         with suppress(OSError):
             if path != used and time.time() - path.stat().st_mtime > KEPT_S:
