@@ -1,37 +1,38 @@
 """What lies in a model's folder, looked through before any of it is read."""
 
 import json
-from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from llmrank.errors import LLMRankError
-from llmrank.families import check_type, family_of
+from llmrank.families import check_type
+from llmrank.sizes import check_largest, pairs
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
-TOKENIZER = "tokenizer_config.json"
+TOKENIZER, SPECIAL = "tokenizer_config.json", "special_tokens_map.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 """The weights that transformers takes: the first, or what the second lists."""
 
 STEERING = (
     "transformers_weights", "attribute_map", "per_layer_config", "fusion_config",
+    "configuration_files",
 )  # fmt: skip
-"""Fields of a config.json that name other files as weights, or change classes."""
+"""Fields of a config.json that name other files as weights or as the configuration,
+or change classes."""
+
+OPENED = ("vocab", "merges", "init_inputs")
+OPENED_ENDS = ("_file", "_path", "_dir", "_spm", "_vocab")
+"""How keys of a tokenizer's settings are called whose strings transformers opens."""
+
+OVERRIDDEN = (
+    "tokenizer_file", "special_tokens_map_file", "added_tokens_file",
+    "chat_template_file", "tokenizer_config_file", "name_or_path", "_name_or_path",
+)  # fmt: skip
+"""What old versions noted in tokenizer_config.json, and transformers never follows."""
 
 MAX_JSON_BYTES = 2**25
 """No config and no index is as large: 32 MB of brackets take a GB to read."""
-
-LARGEST = {
-    "num_hidden_layers": 1000,
-    "hidden_size": 2**24,
-    "head_dim": 2**16,
-    "num_attention_heads": 2**16,
-    "num_key_value_heads": 2**16,
-    "vocab_size": 2**24,
-    "max_position_embeddings": 2**31,
-}
-"""What a config.json may say; beyond any model, and small enough to be refused fast."""
 
 _SUFFIX = ".safetensors"
 
@@ -79,6 +80,7 @@ def check_config(folder: Path, name: str) -> None:
     config = _read(folder, CONFIG, name)
     if "model_type" in config:
         check_type(config)
+    check_largest(config, name)
     own = [key for key in STEERING if config.get(key) is not None]
     if own:
         raise LLMRankError(
@@ -117,6 +119,8 @@ def check_weights(folder: Path, name: str) -> None:
     there = sorted(path.name for path in folder.iterdir())
     for file in (*there, *_named_elsewhere(folder, there, name)):
         check_inside(folder, file, name)
+    for file in sorted({TOKENIZER, SPECIAL} & set(there)):
+        _check_opened(folder, file, name)
     if INDEX in there:
         _check_parts(folder, name)
         return
@@ -131,46 +135,6 @@ def check_weights(folder: Path, name: str) -> None:
         raise LLMRankError(
             f"{name} holds neither {WEIGHTS} nor {INDEX}, which lists its parts; "
             "copy the index too, or give a single file that name"
-        )
-
-
-def check_sizes(config: Any, name: str) -> None:
-    """Refuse a model built of nothing, or of what only fills the memory.
-
-    Raises:
-        LLMRankError: naming the size.
-    """
-    for field, largest in (
-        LARGEST | {family_of(config.model_type).width: 2**24}
-    ).items():
-        size = getattr(config, field, None)
-        if size is not None and not (isinstance(size, int) and 1 <= size <= largest):
-            raise LLMRankError(
-                f"{name} describes a model whose {field} is {str(size)[:40]}; "
-                f"it must be a whole number from 1 to {largest:,}"
-            )
-
-
-def check_bytes(config: Any, widths: Sequence[int], n_bytes: int, name: str) -> None:
-    """Refuse a model of more parameters than its weights have bits.
-
-    transformers makes room for all of them before it finds that they are not there.
-
-    Raises:
-        LLMRankError: saying how many there should be.
-    """
-    n_layers, d_model = config.num_hidden_layers, config.hidden_size
-    heads = config.num_attention_heads * (
-        getattr(config, "head_dim", None) or d_model // config.num_attention_heads
-    )
-    d_ff = getattr(config, family_of(config.model_type).width) or 4 * d_model
-    rows = config.vocab_size + 2 * (sum(widths) or n_layers * d_ff) + n_layers * heads
-    if getattr(config, "rope_parameters", None) is None:  # every position has a row
-        rows += config.max_position_embeddings
-    if rows * d_model > 8 * n_bytes:
-        raise LLMRankError(
-            f"{name} describes at least {rows * d_model:,} parameters, and its weights "
-            f"have {n_bytes:,} bytes; it is damaged or incomplete, copy it again"
         )
 
 
@@ -198,6 +162,19 @@ def _named_elsewhere(folder: Path, there: list[str], name: str) -> list[str]:
         listed = _read(folder, TOKENIZER, name).get("fast_tokenizer_files")
         others += map(str, listed if isinstance(listed, list) else ())
     return others
+
+
+def _check_opened(folder: Path, file: str, name: str) -> None:
+    """A tokenizer's settings may name any file; transformers would open it."""
+    harmless = OVERRIDDEN if file == TOKENIZER else ()
+    for key, value in pairs(_read(folder, file, name)):
+        opened = key in OPENED or key.endswith(OPENED_ENDS)
+        named = isinstance(value, str) or (key == "init_inputs" and value)
+        if opened and named and key not in harmless:
+            raise LLMRankError(
+                f"{name}: {file} sets {key[:40]}, which may name any file and is never "
+                "followed; take it out, and put tokenizer.json beside the weights"
+            )
 
 
 def _check_parts(folder: Path, name: str) -> None:

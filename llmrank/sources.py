@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,14 @@ import torch
 from torch import nn
 
 from llmrank import ffn, ggufs, hub
-from llmrank.checkpoint import (
-    check_bytes,
-    check_config,
-    check_sizes,
-    check_weights,
-    read_json,
-)
+from llmrank.checkpoint import check_config, check_weights, read_json
 from llmrank.doors import is_open
 from llmrank.embedded import embedded_file, looks_whole, record, remove
 from llmrank.errors import CancelledError, LLMRankError
 from llmrank.folders import cache_folder, named_path, written_whole
 from llmrank.hf import building, reported, transformers
 from llmrank.progress import Progress, silent
+from llmrank.sizes import check_bytes, check_sizes
 from llmrank.whereabouts import check_there
 
 DEMO_NAME = "SmolLM2-135M-Instruct"
@@ -65,8 +60,7 @@ def locate(
                 f"{name[:120]} is not a .gguf file; give a folder with config.json and "
                 "*.safetensors, a .gguf file, a hub id, or demo"
             )
-        file = ggufs.whole(path, name, progress=progress)
-        return Source(file.parent, file.name, name)
+        return Source(path.parent, ggufs.parts_of(path, name)[0].name, name)
     if path is not None and path.is_dir():
         check_config(path, name)
         check_weights(path, name)
@@ -156,6 +150,10 @@ def read_weights(
     own_widths = recorded_widths(source)
     check_bytes(config, own_widths, _n_bytes(source), source.name)
     try:
+        if source.gguf is not None:
+            ggufs.check_tensors(ggufs.read_header(source.path, source.name), config)
+            file = ggufs.whole(source.path, source.name, progress=progress)
+            source = replace(source, folder=file.parent, gguf=file.name)
         with building(what, progress):
             return _read(source, config, own_widths, dtype)
     except (LLMRankError, CancelledError, torch.OutOfMemoryError, MemoryError):
@@ -168,7 +166,8 @@ def read_weights(
 
 def _n_bytes(source: Source) -> int:
     if source.gguf is not None:
-        return source.path.stat().st_size
+        parts = ggufs.parts_of(source.path, source.name)
+        return sum(part.stat().st_size for part in parts)
     return sum(file.stat().st_size for file in source.folder.rglob("*.safetensors"))
 
 
@@ -177,8 +176,6 @@ def _read(
 ) -> nn.Module:
     uneven = len(set(own_widths)) > 1
     auto = transformers().AutoModelForCausalLM
-    if source.gguf is not None:
-        ggufs.check_tensors(ggufs.read_header(source.path, source.name), config)
     in_folder = nullcontext({"pretrained_model_name_or_path": source.folder})
     with in_folder if source.gguf is None else ggufs.alone(source.path) as place:
         model, info = (
@@ -255,14 +252,17 @@ def read_tokenizer(source: Source) -> Any:
     try:
         if source.gguf is not None:
             return ggufs.tokenizer(ggufs.read_header(source.path, source.name))
-        return transformers().AutoTokenizer.from_pretrained(
+        found = transformers().AutoTokenizer.from_pretrained(
             source.folder, trust_remote_code=False
         )
+        if not found.is_fast:
+            raise TypeError(f"{type(found).__name__} has no tokenizer.json")
     except Exception as error:
         raise LLMRankError(
             f"{source.name} holds no usable tokenizer ({type(error).__name__}); "
             "put tokenizer.json beside the weights"
         ) from error
+    return found
 
 
 def _damaged(source: Source, error: Exception) -> str:

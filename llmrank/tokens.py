@@ -10,13 +10,38 @@ it. On Gemma 3 270M with 30 % removed that is no worse than to leave it out (per
 dropped neurons is another; by activation it is 30.5 both ways); without BOS in
 calibration it is 30.3 and 38.1 (and 29.4, less, by activation), and 6 to 34 % of each
 layer's dropped neurons are others.
+
+What a text quotes is text: an added token controls the model if it is marked as
+special, or if it stands in brackets (`<|im_end|>`, `<think>`, `[INST]`) and is no tag
+of HTML; such a one is written in pieces. Other added tokens (runs of blanks or of
+lines, words, `<table>`) are how the model writes text, and stay whole.
 """
+
+import copy
+import json
+import re
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from llmrank.errors import LLMRankError
 from llmrank.models import LanguageModel
 
 SHORTEST = 2
 """Of a window: one token to read, one to predict."""
+
+
+_BRACKETED = re.compile(r"\s*(<[^<>]*\w[^<>]*>|\[[^\[\]]*\w[^\[\]]*\])\s*")
+_HTML = re.compile(
+    r"\s*</?(a|article|aside|audio|b|blockquote|body|br|button|canvas|caption|center|"
+    r"code|dd|div|dl|dt|em|figcaption|figure|font|footer|form|h[1-6]|head|header|hr|"
+    r"html|i|iframe|img|input|label|li|link|main|meta|nav|ol|option|p|pre|s|script|"
+    r"section|select|small|span|strike|strong|style|sub|sup|svg|table|tbody|td|"
+    r"textarea|tfoot|th|thead|title|tr|tt|u|ul|video)\s*/?>\s*",
+    re.IGNORECASE,
+)
+
+_readers: WeakKeyDictionary[Any, tuple[int, Any]] = WeakKeyDictionary()
+"""By tokenizer: how many tokens it had, and what reads texts in its place."""
 
 
 def encoded(lm: LanguageModel, content: str) -> list[int]:
@@ -87,13 +112,47 @@ def facts(lm: LanguageModel, seq_len: int) -> dict[str, str]:
 
 
 def _ids(lm: LanguageModel, content: str, *, add_special_tokens: bool) -> list[int]:
-    found: list[int] = lm.tokenizer(
+    quoted = lm.spec.control_tokens == "text"
+    reader = _reader(lm.tokenizer) if quoted else lm.tokenizer
+    found: list[int] = reader(
         content,
         add_special_tokens=add_special_tokens,
-        split_special_tokens=lm.spec.control_tokens == "text",
+        split_special_tokens=quoted,
         verbose=False,
     )["input_ids"]
     return found
+
+
+def _reader(tokenizer: Any) -> Any:
+    """Return the tokenizer, or a twin to which all that controls is special.
+
+    Special tokens alone are read as text on demand, and which are marked so cannot be
+    changed in a tokenizer once they are added.
+    """
+    n_tokens, reader = _readers.get(tokenizer, (0, None))
+    if n_tokens != len(tokenizer):
+        reader = _twin(tokenizer)
+        # A tokenizer that stood for itself here would never be let go.
+        _readers[tokenizer] = (len(tokenizer), reader)
+    return tokenizer if reader is None else reader
+
+
+def _twin(tokenizer: Any) -> Any:
+    """Return a twin, or None where every token that controls is marked as special."""
+    added = tokenizer.added_tokens_decoder.values()
+    if not any(_controls(str(t)) and not t.special for t in added):
+        return None
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    for token in state["added_tokens"]:
+        token["special"] = token["special"] or _controls(token["content"])
+    twin = copy.copy(tokenizer)
+    twin._tokenizer = type(tokenizer.backend_tokenizer).from_str(json.dumps(state))
+    return twin
+
+
+def _controls(token: str) -> bool:
+    """Whether it is written as tokens are that control a model."""
+    return bool(_BRACKETED.fullmatch(token)) and not _HTML.fullmatch(token)
 
 
 def _embedded(lm: LanguageModel, ids: list[int]) -> list[int]:

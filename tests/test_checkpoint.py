@@ -15,10 +15,11 @@ from safetensors.torch import load_file, save_file
 from test_sources import DEEP, Mark, change_config, refusal
 
 from llmrank import downloader, ffn
-from llmrank.checkpoint import CONFIG, check_config, check_sizes, read_json
+from llmrank.checkpoint import CONFIG, check_config, read_json
 from llmrank.errors import LLMRankError
-from llmrank.families import check_type
+from llmrank.families import SUPPORTED, check_type
 from llmrank.models import ModelSpec, load, shape
+from llmrank.sizes import check_sizes
 
 PROMPT = torch.arange(1, 40)[None]
 INDEX = "model.safetensors.index.json"
@@ -404,3 +405,120 @@ def test_code_on_the_hub_is_not_asked_for(tiny, folder):
     change_config(folder, _attn_implementation="someone/kernel")
     loaded = load(ModelSpec(name=str(folder), device="cpu"))
     assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
+
+
+# A tokenizer that names files
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"vocab": "vocab.json", "merges": "merges.txt"},
+        {"vocab_file": "vocab.json"},
+        {"merges_file": "merges.txt"},
+        {"gguf_file": "model.gguf"},
+        {"spm_file": "x.model"},
+        {"source_spm": "x.model"},
+        {"sudachi_config_path": "x"},
+        {"sp_model_kwargs": {"model_file": "x.model"}},
+        {"init_inputs": ["vocab.json", "merges.txt"]},
+    ],
+)
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "special_tokens_map.json"])
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.usefixtures("no_weights")
+def test_a_tokenizer_that_names_files_is_refused(folder, file, fields, kept):
+    """transformers opens what it names, wherever that is."""
+    elsewhere = folder.parent / "secret"
+    elsewhere.mkdir()
+    named = json.loads(json.dumps(fields), object_hook=lambda d: placed(d, elsewhere))
+    path = folder / file
+    before = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(before | {"tokenizer_class": "GPT2Tokenizer"} | named))
+    if not kept:
+        (folder / "tokenizer.json").unlink()
+    said = refusal(folder)
+    assert said.startswith(f"{folder}: {file} sets ")
+    assert "which may name any file and is never followed; take it out" in said
+    assert "secret" not in said
+
+
+def placed(fields, elsewhere):
+    return {
+        key: str(elsewhere / value) if isinstance(value, str) else value
+        for key, value in fields.items()
+    }
+
+
+def test_what_old_versions_noted_of_a_tokenizer_is_let_through(tiny, folder):
+    """`special_tokens_map_file` names a stranger's cache in many published models."""
+    path = folder / "tokenizer_config.json"
+    noted = ("tokenizer_file", "special_tokens_map_file", "name_or_path")
+    fields = dict.fromkeys(noted, "/nobody/there") | {"vocab_file": None}
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    loaded = load(ModelSpec(name=str(folder), device="cpu"))
+    assert loaded.tokenizer("mill")["input_ids"] == tiny.tokenizer("mill")["input_ids"]
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_a_tokenizer_file_elsewhere_is_not_opened(folder):
+    """transformers puts the folder's own, or none, in the place of what is noted."""
+    path = folder / "tokenizer_config.json"
+    outside = (folder / "tokenizer.json").rename(folder.parent / "tokenizer.json")
+    fields = json.loads(path.read_text()) | {"tokenizer_file": str(outside)}
+    path.write_text(json.dumps(fields))
+    assert "holds no usable tokenizer" in refusal(folder)
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_a_tokenizer_of_a_class_that_reads_files_its_own_way_is_refused(folder):
+    """Which of its tokens control cannot be told, and some start other programs."""
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text('{"<unk>": 0, "a</w>": 1}')
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    path = folder / "tokenizer_config.json"
+    path.write_text('{"tokenizer_class": "CTRLTokenizer"}')
+    assert "holds no usable tokenizer (TypeError); put tokenizer" in refusal(folder)
+
+
+def test_a_config_that_names_another_config_is_refused(folder):
+    """transformers reads that one then, which nobody has looked through."""
+    other = json.loads((folder / "config.json").read_text())
+    (folder / "config.4.0.0.json").write_text(
+        json.dumps(other | {"transformers_weights": "w.bin"})
+    )
+    change_config(folder, configuration_files=["config.4.0.0.json"])
+    assert "config.json sets configuration_files, which is never" in refusal(folder)
+
+
+# Sizes, before anything is built of them
+
+
+@pytest.mark.parametrize("model_type", SUPPORTED)
+@pytest.mark.parametrize("n_layers", [10**6, 3 * 10**8, 1e9])
+def test_layers_without_end_are_refused_before_they_are_listed(
+    tmp_path, monkeypatch, model_type, n_layers
+):
+    """transformers lists their kinds: 10**8 took longer than two minutes."""
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", None)
+    sizes = {"model_type": model_type, "num_hidden_layers": n_layers}
+    (tmp_path / "config.json").write_text(json.dumps(sizes))
+    with pytest.raises(LLMRankError, match=r"num_hidden_layers is .* from 1 to 1,000"):
+        check_config(tmp_path, "model")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"num_labels": 10**9}, "num_labels is 1000000000"),
+        ({"n_layer": 10**9}, "n_layer is 1000000000"),
+        ({"inner": [{"num_hidden_layers": 10**9}]}, "num_hidden_layers is 1000000000"),
+        ({"layer_types": ["x"] * 20_000}, "layer_types has 20,000 entries"),
+        ({"a": {"layer_types": [[0] * 20_000]}}, "layer_types has 20,000 entries"),
+        ({"id2label": dict.fromkeys(range(20_000))}, "id2label has 20,000 entries"),
+    ],
+)
+def test_what_would_be_listed_is_refused_at_any_depth(folder, fields, said):
+    change_config(folder, **fields)
+    with pytest.raises(LLMRankError, match=said):
+        check_config(folder, "model")

@@ -1,7 +1,11 @@
 """GGUF files: every key of the header is computed or refused, every tensor is read."""
 
 import math
+import os
 import shutil
+import sys
+import time
+from dataclasses import replace
 
 import gguf
 import numpy as np
@@ -9,13 +13,15 @@ import pytest
 import torch
 from conftest import OWN_SIZES, save_folder, tiny_model
 from test_sources import gguf_order, refusal, write_gguf
+from tokenizers import Regex, pre_tokenizers
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from llmrank.errors import LLMRankError
+from llmrank import tokens
+from llmrank.errors import CancelledError, LLMRankError
 from llmrank.ggufs.header import READABLE
 from llmrank.ggufs.rotary import llama3_divisors
 from llmrank.models import ModelSpec, load, shape
-from llmrank.sources import Source, read_config
+from llmrank.sources import Source, read_config, read_tokenizer
 
 PROMPT = torch.randint(1, 257, (1, 300), generator=torch.Generator().manual_seed(0))
 ARCHITECTURES = {"gemma3_text": "gemma3"}
@@ -87,7 +93,7 @@ def vocabulary(lm):
     vocab = lm.tokenizer.get_vocab()
     symbols = sorted(vocab, key=vocab.get)
     symbols[symbols.index("ÿ")] = "th"  # readers want a merge; no UTF-8 has byte 255
-    fields = {"model": "gpt2", "tokens": symbols, "merges": ["t h"]}
+    fields = {"model": "gpt2", "pre": "gpt-2", "tokens": symbols, "merges": ["t h"]}
     fields |= {"eos_token_id": vocab["<eos>"], "bos_token_id": vocab["<eos>"]}
     return {f"tokenizer.ggml.{key}": value for key, value in fields.items()}
 
@@ -235,6 +241,26 @@ def test_a_key_that_is_not_computed_is_refused_by_name(
 def test_a_key_that_is_missing_is_not_guessed(tiny, tmp_path, key):
     path = write(tiny, tmp_path / "model.gguf", **{key: None})
     assert f"lacks the key llama.{key}; it is incomplete" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "size"),
+    [
+        ("block_count", "num_hidden_layers", 2**31),
+        ("embedding_length", "hidden_size", 2**31),
+        ("attention__key_length", "head_dim", 2**31),
+    ],
+)
+def test_sizes_without_end_are_refused_before_anything_is_built(
+    tmp_path, monkeypatch, key, field, size
+):
+    module = sys.modules["llmrank.ggufs.configuration"]
+    monkeypatch.setattr(module, "rotary", None)
+    monkeypatch.setattr(module, "_windowed", None)
+    keys = {"attention__sliding_window_pattern": 6, key: size}
+    keys |= {"attention__value_length": size} if "key_length" in key else {}
+    path = write(tiny_model("gemma3_text"), tmp_path / "model.gguf", **keys)
+    assert f"describes a model whose {field} is {size}; it must be" in refused(path)
 
 
 def test_a_norm_without_its_epsilon_is_refused(tiny, tmp_path):
@@ -402,6 +428,151 @@ def test_texts_begin_with_bos_as_the_header_says(tiny, tmp_path, keys, begins):
     assert (ids[0] == loaded.tokenizer.bos_token_id) == begins
 
 
+TEXTS = (
+    "It's 1234 mills in 2024.\n\n  12 wheels\t\tturn, WE'LL see",
+    "  don't -- x=10  ;\n\n\n7",
+)
+QWEN2 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+@pytest.mark.parametrize(
+    ("pre", "splits"),
+    [
+        ("gpt-2", [GPT2]),
+        ("starcoder", [r"\p{N}", GPT2]),
+        ("stablelm2", [QWEN2]),
+        ("qwen2", [QWEN2]),
+    ],
+)
+def test_texts_are_split_as_llama_cpp_does(tiny, tmp_path, pre, splits):
+    """The other road: the expressions of llama.cpp's `llm_tokenizer_bpe`, in turn."""
+    keys = {"tokenizer.ggml.pre": pre}
+    write(tiny, tmp_path / "model.gguf", everywhere=keys)
+    found = read_tokenizer(Source(tmp_path, "model.gguf")).backend_tokenizer
+    expected = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(split), "isolated") for split in splits]
+        + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    for text in TEXTS:
+        one, other = (
+            [piece for piece, _ in split.pre_tokenize_str(text)]
+            for split in (found.pre_tokenizer, expected)
+        )
+        assert one == other
+
+
+@pytest.mark.parametrize(("pre", "n"), [("llama-bpe", 2), ("tekken", 2), ("qwen2", 4)])
+def test_a_word_of_the_vocabulary_is_one_token_where_llama_cpp_takes_it(
+    tiny, tmp_path, pre, n
+):
+    """`mill` is in the vocabulary, and no merges lead to it; BOS stands before."""
+    symbols = vocabulary(tiny)["tokenizer.ggml.tokens"]
+    symbols[symbols.index("þ")] = "mill"
+    keys = {"tokenizer.ggml.pre": pre, "tokenizer.ggml.tokens": symbols}
+    loaded = opened(write(tiny, tmp_path / "model.gguf", everywhere=keys))
+    assert len(loaded.tokenizer("mill")["input_ids"]) == n
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("ggml.pre", pre) for pre in ("deepseek-llm", "no-such-pre", "default")),
+        ("ggml.model", "t5"),
+        ("ggml.add_space_prefix", True),
+        ("ggml.remove_extra_whitespaces", True),
+        ("ggml.precompiled_charsmap", [1, 2]),
+        ("ggml.normalizer.lowercase", True),
+        ("ggml.a_key_of_next_year", 1),
+        ("rwkv.world", "x"),
+    ],
+)
+def test_a_key_of_the_tokenizer_that_is_not_computed_is_refused(
+    tiny, tmp_path, key, value
+):
+    keys = {f"tokenizer.{key}": value}
+    said = refused(write(tiny, tmp_path / "model.gguf", everywhere=keys))
+    assert f"sets tokenizer.{key} to {value}, which changes how text becomes" in said
+
+
+@pytest.mark.parametrize("key", ["model", "pre"])
+def test_how_text_is_split_is_not_guessed(tiny, tmp_path, key):
+    keys = {f"tokenizer.ggml.{key}": None}
+    said = refused(write(tiny, tmp_path / "model.gguf", everywhere=keys))
+    assert f"lacks the key tokenizer.ggml.{key}, which says how text" in said
+
+
+def test_keys_that_change_no_token_are_let_through(plain, tiny, tmp_path):
+    keys = {
+        "tokenizer.ggml.add_space_prefix": False,
+        "tokenizer.ggml.add_eos_token": True,
+        "tokenizer.ggml.eot_token_id": 3,
+        "tokenizer.ggml.suppress_tokens": [1],
+        "tokenizer.ggml.remove_extra_whitespaces": False,
+        "tokenizer.chat_template": "{{ x }}",
+        "tokenizer.chat_template.tool": "{{ x }}",
+    }
+    one, other = (
+        opened(plain),
+        opened(write(tiny, tmp_path / "model.gguf", everywhere=keys)),
+    )
+    text = "It's a mill."
+    assert tokens.encoded(one, text) == tokens.encoded(other, text)
+
+
+def sentencepiece(lm, **more):
+    """A vocabulary as SentencePiece's are, of as many tokens as the model has."""
+    letters = ["<unk>", "<s>", "</s>", "▁", *"abcdefghijklmnopqrstuvwxyz", "▁a", "ab"]
+    symbols = letters + [f"<0x{n:02X}>" for n in range(256)]
+    symbols = symbols[: lm.config.vocab_size]
+    kinds = [2, 3, 3, *[1] * (len(letters) - 3), *[6] * 256][: len(symbols)]
+    fields = {"model": "llama", "pre": "default", "tokens": symbols, "merges": None}
+    fields |= {"scores": [-float(n) for n in range(len(symbols))], "token_type": kinds}
+    return {f"tokenizer.ggml.{k}": v for k, v in (fields | more).items()}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "pieces"),
+    [(False, ["ab"]), (True, ["▁a", "b"]), (None, ["▁a", "b"])],
+)
+def test_a_blank_stands_before_a_text_only_if_the_header_says_so(
+    tiny, tmp_path, prefix, pieces
+):
+    keys = sentencepiece(tiny, add_space_prefix=prefix)
+    loaded = opened(write(tiny, tmp_path / "model.gguf", everywhere=keys))
+    ids = tokens.encoded(loaded, "ab")
+    assert loaded.tokenizer.convert_ids_to_tokens(ids) == pieces
+    if prefix is False:
+        ids = tokens.encoded(loaded, " ab")
+        assert loaded.tokenizer.convert_ids_to_tokens(ids) == ["▁a", "b"]
+        assert loaded.tokenizer.decode(ids) == " ab"
+
+
+@pytest.mark.parametrize(
+    ("token", "kind"), [("<｜User｜>", 3), ("   ", 4), ("<think>", 4)]
+)
+def test_tokens_of_their_own_have_the_place_that_the_header_gives_them(
+    tiny, tmp_path, token, kind
+):
+    """transformers spells what byte-level letters cannot as bytes, and loses it."""
+    symbols = vocabulary(tiny)["tokenizer.ggml.tokens"]
+    place = symbols.index("þ")
+    symbols[place] = token
+    kinds = [kind if n == place else 1 for n in range(len(symbols))]
+    keys = {"tokenizer.ggml.tokens": symbols, "tokenizer.ggml.token_type": kinds}
+    if kind == 3:
+        keys["tokenizer.ggml.bos_token_id"] = place
+    loaded = opened(write(tiny, tmp_path / "model.gguf", everywhere=keys))
+    ids = loaded.tokenizer(f"a{token}b", add_special_tokens=False)["input_ids"]
+    assert (len(ids), ids[1]) == (3, place)
+    always = replace(loaded, spec=replace(loaded.spec, bos="always"))
+    if kind == 3:
+        assert tokens.opening(always) == (place,)
+
+
 def test_what_lies_beside_a_gguf_file_is_not_read(tiny, plain, tmp_path):
     """transformers would take another model's tokenizer first, and an adapter."""
     save_folder(tiny_model("gpt2", seed=5), tmp_path)
@@ -420,9 +591,12 @@ def test_what_lies_beside_a_gguf_file_is_not_read(tiny, plain, tmp_path):
 def parts(plain, tmp_path, monkeypatch):
     """The plain file in three parts, as llama-gguf-split writes it."""
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
-    reader = gguf.GGUFReader(plain)
+    return split(plain, tmp_path / "parts")
+
+
+def split(path, folder):
+    reader = gguf.GGUFReader(path)
     groups = np.array_split(np.array(reader.tensors, dtype=object), 3)
-    folder = tmp_path / "parts"
     folder.mkdir()
     for n, group in enumerate(groups):
         path = folder / f"model-{n + 1:05}-of-00003.gguf"
@@ -456,9 +630,60 @@ def test_a_file_in_parts_is_the_whole_model(tiny, parts, n):
     loaded = opened(path)
     assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
     (merged,) = (cache / "merged").iterdir()
-    before = merged.stat().st_mtime_ns
-    assert shape(ModelSpec(name=str(path))).widths == (24, 24)
-    assert merged.stat().st_mtime_ns == before
+    before = merged.stat().st_ino
+    opened(path)
+    assert merged.stat().st_ino == before
+
+
+def test_a_file_in_parts_is_described_without_copying_it(parts):
+    """In the page's own thread: the headers of the parts say all that is asked."""
+    spec = ModelSpec(name=str(parts / "model-00001-of-00003.gguf"))
+    assert shape(spec).widths == (24, 24)
+    assert not (parts.parent / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"expert_count": 8}, "llama.expert_count"),
+        ({"block_count": 1}, "does not have"),
+    ],
+)
+def test_parts_that_are_refused_are_not_copied(tiny, tmp_path, monkeypatch, keys, said):
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
+    folder = split(write(tiny, tmp_path / "whole.gguf", **keys), tmp_path / "parts")
+    assert said in refusal(folder / "model-00001-of-00003.gguf")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_parts_that_the_disk_cannot_hold_are_not_copied(parts, monkeypatch):
+    full = shutil._ntuple_diskusage(10**9, 10**9 - 100, 100)
+    monkeypatch.setattr("llmrank.ggufs.parts.disk_usage", lambda _: full)
+    said = refusal(parts / "model-00001-of-00003.gguf")
+    assert "put together before they are read, which takes" in said
+    assert "free some space, or set LLMRANK_CACHE" in said
+    assert list((parts.parent / "cache" / "merged").iterdir()) == []
+
+
+def test_putting_parts_together_can_be_stopped(parts):
+    def stop(what, *_):
+        if what == "Putting the parts together":
+            raise CancelledError
+
+    spec = ModelSpec(name=str(parts / "model-00001-of-00003.gguf"), device="cpu")
+    with pytest.raises(CancelledError):
+        load(spec, progress=stop)
+    assert list((parts.parent / "cache" / "merged").iterdir()) == []
+
+
+def test_wholes_that_nobody_used_for_an_hour_go(plain, parts):
+    merged = parts.parent / "cache" / "merged"
+    merged.mkdir(parents=True)
+    for name, age_s in (("old", 3700), ("recent", 3500)):
+        (merged / f"{name}.gguf").touch()
+        os.utime(merged / f"{name}.gguf", (time.time() - age_s,) * 2)
+    opened(plain)
+    assert [path.name for path in merged.iterdir()] == ["recent.gguf"]
 
 
 def test_a_missing_part_is_named(parts):

@@ -16,8 +16,9 @@ MAX_LINES = 300
 ORDER = (
     "errors", "progress", "spelling", "options", "registry", "families", "variables",
     "doors", "children", "owners", "durable", "folders", "whereabouts", "memo",
-    "uploads", "checkpoint", "downloader", "hub", "hf", "devices", "ffn", "embedded",
-    "ggufs", "sources", "precision", "models", "tokens", "corpora", "calibration",
+    "uploads", "sizes", "checkpoint", "downloader", "hub", "hf", "devices", "ffn",
+    "embedded", "ggufs", "sources", "precision", "models", "tokens", "corpora",
+    "calibration",
     "gradients", "walk", "moments", "graph", "centrality", "planes", "compressibility",
     "criteria", "allocation", "pruning", "prefixes", "repair", "nearness",
     "sensitivity", "payload", "compatible", "export", "evaluation", "mlp", "tasks",

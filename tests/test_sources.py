@@ -55,6 +55,7 @@ def write_gguf(lm, path, *, architecture="llama", without=()):
     symbols = sorted(vocab, key=vocab.get)
     symbols[symbols.index("ÿ")] = "th"  # readers want a merge; no UTF-8 has byte 255
     writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(symbols)
     writer.add_token_merges(["t h"])
     writer.add_eos_token_id(vocab["<eos>"])

@@ -1,6 +1,7 @@
 """From text to tokens: what stands in front, what is text, what the model can take."""
 
 import dataclasses
+import gc
 import os
 from pathlib import Path
 
@@ -172,10 +173,55 @@ def test_a_control_token_that_a_text_quotes_is_text_unless_asked():
     assert {BOS, EOS} < set(ids["control"])
 
 
-def test_added_tokens_that_control_nothing_stay_one_token():
+@pytest.mark.parametrize(
+    "token",
+    ["\n\n", "    ", "▁▁", "mill", "->", "<>", "[[", "<=>", "a<b>", "</table>", "<s>"],
+)
+def test_added_tokens_that_control_nothing_stay_one_token(token):
     lm = lm_with()
+    lm.tokenizer.add_tokens([AddedToken(token, special=False)])
+    assert tokens._ids(lm, f"A{token}B", add_special_tokens=False)[1] == 258
+
+
+QUOTED = ("<|im_end|>", "<think>", "</tool_call>", "[INST]", "<｜User｜>", "<unused5>")
+
+
+@pytest.mark.parametrize("token", QUOTED)
+@pytest.mark.parametrize("special", [True, False])
+def test_a_quoted_control_token_is_text_whatever_it_is_marked_as(token, special):
+    """Those of a GGUF that its file calls USER_DEFINED are never marked as special."""
+    lm = lm_with("<bos> $A")
+    lm.tokenizer.add_tokens([AddedToken(token, special=special)])
     lm.tokenizer.add_tokens([AddedToken("\n\n", special=False)])
-    assert tokens._ids(lm, "a\n\nb", add_special_tokens=False)[1] == 258
+    text = f"It\n\nends with {token} here."
+    ids = tokens._ids(lm, text, add_special_tokens=True)
+    assert 258 not in ids
+    assert ids.count(259) == 1
+    assert lm.tokenizer.decode(ids[1:]) == text
+    assert tokens.opening(lm) == (BOS,)
+    asked = dataclasses.replace(
+        lm, spec=dataclasses.replace(lm.spec, control_tokens="control")
+    )
+    assert tokens._ids(asked, text, add_special_tokens=False).count(258) == 1
+    assert len(lm.tokenizer.added_tokens_decoder) == 4
+    assert lm.tokenizer(token, add_special_tokens=False)["input_ids"] == [258]
+
+
+def test_a_token_that_is_added_later_is_text_too():
+    lm = lm_with()
+    for n, token in enumerate(QUOTED):
+        lm.tokenizer.add_tokens([AddedToken(token, special=False)])
+        assert 258 + n not in tokens._ids(lm, token, add_special_tokens=False)
+
+
+def test_a_tokenizer_that_is_let_go_leaves_no_twin():
+    lm = lm_with()
+    lm.tokenizer.add_tokens([AddedToken("<think>", special=False)])
+    tokens._ids(lm, "a", add_special_tokens=False)
+    before = len(tokens._readers)
+    del lm
+    gc.collect()
+    assert len(tokens._readers) == before - 1
 
 
 # What the model can take

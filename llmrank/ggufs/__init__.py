@@ -2,7 +2,7 @@
 
 from llmrank.ggufs.configuration import configuration
 from llmrank.ggufs.header import Header, check_tensors, read_header
-from llmrank.ggufs.parts import whole
+from llmrank.ggufs.parts import parts_of, whole
 from llmrank.ggufs.tokenizer import alone, tokenizer
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "alone",
     "check_tensors",
     "configuration",
+    "parts_of",
     "read_header",
     "tokenizer",
     "whole",

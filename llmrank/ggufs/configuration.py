@@ -7,7 +7,9 @@ from llmrank.errors import LLMRankError
 from llmrank.families import family_of
 from llmrank.ggufs.header import Header
 from llmrank.ggufs.rotary import rotary
+from llmrank.ggufs.tokenizer import check_tokenizer
 from llmrank.hf import transformers
+from llmrank.sizes import check_largest
 
 NEEDED = {
     "context_length": "max_position_embeddings",
@@ -61,10 +63,12 @@ def configuration(header: Header) -> Any:
     Raises:
         LLMRankError: naming the key.
     """
+    check_tokenizer(header)
     blank = transformers().AutoConfig.for_model(header.model_type)
     own = header.own
     asked = _sizes(header, own, blank) | _norms(header, own, blank)
     asked |= _attention(header, own, blank, asked)
+    check_largest(dict(asked.values()), header.name)
     names = [key for key, field in GIVEN.items() if key in own and _has(blank, field)]
     asked |= {key: (GIVEN[key], own.pop(key)) for key in names}
     fields = dict(asked.values())

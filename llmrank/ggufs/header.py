@@ -9,6 +9,7 @@ from torch import nn
 
 from llmrank.errors import LLMRankError
 from llmrank.families import check_type
+from llmrank.ggufs.parts import parts_of
 from llmrank.hf import building, transformers
 
 MODEL_TYPES = {
@@ -33,12 +34,17 @@ FACTORS = "rope_freqs.weight"
 
 @dataclass(frozen=True)
 class Header:
-    """The keys and the names of the tensors of a GGUF file."""
+    """The keys and the names of the tensors of a GGUF file, or of all its parts."""
 
-    path: Path
+    parts: tuple[Path, ...]
     name: str
     values: dict[str, Any]
     tensors: frozenset[str]
+
+    @property
+    def path(self) -> Path:
+        """The file that holds the keys."""
+        return self.parts[0]
 
     @property
     def architecture(self) -> str:
@@ -67,7 +73,7 @@ class Header:
 
 
 def read_header(path: Path, name: str) -> Header:
-    """Read the header of a GGUF file that holds a model of a readable type.
+    """Read the headers of a GGUF file, or of all its parts, of a readable type.
 
     Raises:
         LLMRankError: it holds no model, a part of one, or one of another type.
@@ -76,8 +82,11 @@ def read_header(path: Path, name: str) -> Header:
     transformers()
     from transformers.integrations.gguf.reader import read_gguf_metadata
 
-    values, tensors = read_gguf_metadata(str(path))
-    header = Header(path, name, values, frozenset(tensors))
+    parts = parts_of(path, name)
+    read = [read_gguf_metadata(str(part)) for part in parts]
+    values = read[0][0]
+    tensors = [tensor for _, names in read for tensor in names]
+    header = Header(parts, name, values, frozenset(tensors))
     kind = values.get("general.type", "model")
     if kind != "model":
         raise LLMRankError(
@@ -85,11 +94,18 @@ def read_header(path: Path, name: str) -> Header:
             "file of the whole model"
         )
     n_parts = values.get("split.count", 0)
-    if n_parts > 1:
+    if n_parts > 1 and len(parts) == 1:
         raise LLMRankError(
             f"{name} is part {values.get('split.no', 0) + 1} of {n_parts}, and is not "
             f"named as one (…-00001-of-{n_parts:05}.gguf); name all parts so, or merge "
             "them with `llama-gguf-split --merge FIRST WHOLE`"
+        )
+    claimed = values.get("split.tensors.count", len(tensors))
+    if not len(header.tensors) == len(tensors) == claimed:
+        raise LLMRankError(
+            f"{name} says that its parts hold {claimed} tensors, and they hold "
+            f"{len(header.tensors)}; the parts are not of one model, download them "
+            "again"
         )
     check_type({"model_type": header.model_type})
     if header.model_type not in READABLE:

@@ -45,7 +45,7 @@ def rotary(
         fields["hidden_size"] // max(1, fields["num_attention_heads"])
     )
     turned = own.pop("rope.dimension_count", head)
-    if "partial_rotary_factor" in scaled:
+    if "partial_rotary_factor" in scaled and turned <= head:
         scaled["partial_rotary_factor"] = turned / head
     elif turned != head:
         raise header.refusal("rope.dimension_count", turned)
@@ -87,8 +87,8 @@ def _of_factors(header: Header, base: float, turned: int) -> dict[str, Any]:
     """Recognise the scaling of Llama 3 by the divisors that it writes."""
     from gguf import GGUFReader
 
-    tensors = GGUFReader(header.path).tensors
-    (data,) = (t.data for t in tensors if t.name == FACTORS)
+    tensors = (t for part in header.parts for t in GGUFReader(part).tensors)
+    data = next(t.data for t in tensors if t.name == FACTORS)
     divisors = np.array(data, dtype=np.float64).ravel()
     if np.allclose(divisors, 1):
         return {}
