@@ -1,15 +1,15 @@
 """Overview: what happens if I prune this?"""
 
-from pages.shared.frame import frame
+from pages.shared.app.frame import frame
 
 e = frame("Overview", "What happens if I prune this?")
 
 import streamlit as st
 
-from llmrank.experiment import Experiment, Report
-from llmrank.jobs import JobView
-from llmrank.summary import verdict
-from pages.shared import cached, jobs, panels
+from llmrank.core.jobs import JobView
+from llmrank.experiments.experiment import Experiment, Report
+from llmrank.report.sentences.summary import verdict
+from pages.shared.app import jobs, panels, resources
 
 NEXT = {
     "pages/explore.py": "Explore: move θ, γ and the sparsity, and every neuron answers",
@@ -50,7 +50,7 @@ st.markdown(
     "one question about the same experiment."
 )
 with panels.panel():
-    report = cached.reports().peek(e)
+    report = resources.reports().peek(e)
     if jobs.active("measure"):
         jobs.live("measure", show_running)
     elif report is not None:

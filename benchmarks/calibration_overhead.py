@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import torch
 
-from llmrank import corpora, ffn
-from llmrank.calibration import BATCH_TOKENS, measure
-from llmrank.models import LanguageModel, load
+from llmrank.calibration.activations import BATCH_TOKENS, measure
+from llmrank.data import texts
+from llmrank.models import ffn
+from llmrank.models.language_model import LanguageModel, load
 
 
 def main() -> None:
@@ -21,8 +22,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     lm = load(options.model)
-    source = corpora.text(corpora.EMBEDDED, "calibration")
-    windows = corpora.sampled_windows(
+    source = texts.text(texts.EMBEDDED, "calibration")
+    windows = texts.sampled_windows(
         lm, source, n_samples=options.samples, seq_len=options.seq_len, seed=0
     )
     runs: dict[str, Callable[[], object]] = {

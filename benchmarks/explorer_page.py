@@ -3,11 +3,12 @@
 import streamlit as st
 import torch
 
-from llmrank.criteria import Scores
-from llmrank.payload import of_planes
-from llmrank.planes import Planes
-from llmrank.pruning import PruningSpec, plan
-from pages.shared import explorer, state
+from llmrank.methods.criteria import Scores
+from llmrank.methods.pruning import PruningSpec, plan
+from llmrank.methods.response_planes import Planes
+from llmrank.report.payload import of_planes
+from pages.shared.app import session
+from pages.shared.explore import canvas
 
 
 @st.cache_resource
@@ -28,12 +29,12 @@ def show() -> None:
     """Mount the canvas; answer a commit as the page Explore does."""
     asked = st.query_params
     planes, packed = made(int(asked["layers"]), int(asked["width"]))
-    scores = Scores(planes.scores(state.value("theta"), state.value("gamma")))
-    spec = PruningSpec(sparsity=state.value("sparsity"))
-    explorer.mount("random", plan(scores, spec), None)
-    explorer.send(packed, key="planes")
+    scores = Scores(planes.scores(session.value("theta"), session.value("gamma")))
+    spec = PruningSpec(sparsity=session.value("sparsity"))
+    canvas.mount("random", plan(scores, spec), None)
+    canvas.send(packed, key="planes")
 
 
 st.set_page_config(layout="wide")
-state.chosen()
+session.chosen()
 show()

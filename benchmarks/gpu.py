@@ -24,10 +24,10 @@ from benchmarks.gpu_models import (
     weight_bytes,
 )
 from benchmarks.gpu_times import card_limits, time_all
-from llmrank.devices import free_bytes, pick_device
-from llmrank.errors import LLMRankError
-from llmrank.hf import transformers
-from llmrank.timing import processor
+from llmrank.core.devices import free_bytes, pick_device
+from llmrank.core.errors import LLMRankError
+from llmrank.evaluation.latency import processor
+from llmrank.models.hf import transformers
 
 ROOM = 1.7
 """A model is timed beside a pruned one: so many times its weights must be free."""

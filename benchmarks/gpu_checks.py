@@ -9,18 +9,20 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu_models import Check, Run, built, converted, drawn_windows, forget
-from llmrank import centrality, ffn, gradients
-from llmrank.calibration import ActivationStats, measure
-from llmrank.criteria import CRITERIA, Criterion, Scores, criterion, score
-from llmrank.gradients import Gradients
-from llmrank.graph import graphs
-from llmrank.models import LanguageModel
-from llmrank.moments import moments
-from llmrank.planes import PROBES, planes
-from llmrank.prefixes import prefix, sort_neurons
-from llmrank.progress import silent
-from llmrank.pruning import PruningPlan, PruningSpec, plan, prune
-from llmrank.repair import REPAIRS, Basis, repair
+from llmrank.calibration import gradients
+from llmrank.calibration.activations import ActivationStats, measure
+from llmrank.calibration.gradients import Gradients
+from llmrank.calibration.second_moments import moments
+from llmrank.core.progress import silent
+from llmrank.methods import pagerank
+from llmrank.methods.criteria import CRITERIA, Criterion, Scores, criterion, score
+from llmrank.methods.graph import graphs
+from llmrank.methods.pruning import PruningPlan, PruningSpec, plan, prune
+from llmrank.methods.repair import REPAIRS, Basis, repair
+from llmrank.methods.response_planes import PROBES, planes
+from llmrank.methods.sorted_model import prefix, sort_neurons
+from llmrank.models import ffn
+from llmrank.models.language_model import LanguageModel
 
 CPU = torch.device("cpu")
 WINDOWS = (16, 64)
@@ -205,12 +207,12 @@ def all_planes(ours: Known, theirs: Known) -> Iterator[Check]:
     """
     drawn = [graphs(ffn.ffns(one.lm.model), one.stats) for one in (ours, theirs)]
     dtype = theirs.lm.spec.dtype
-    walks = {"isolated": centrality.isolated, "chained": centrality.chained}
+    walks = {"isolated": pagerank.isolated, "chained": pagerank.chained}
     for graph, walk in walks.items():
         a, b = (planes(g, graph=graph, site="neuron") for g in drawn)
         worst, allowed = 0.0, max(b.errors) + 1e-5
         for theta, gamma in PROBES:
-            step = partial(centrality.weighted_pagerank, theta=theta, gamma=gamma)
+            step = partial(pagerank.weighted_pagerank, theta=theta, gamma=gamma)
             exact = (s.cpu().double() for s in walk(drawn[1], step, "neuron"))
             pairs = zip(b.scores(theta, gamma), exact, strict=True)
             worst = max(worst, *(float((x - y).abs().sum()) for x, y in pairs))

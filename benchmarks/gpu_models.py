@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from llmrank import ffn
-from llmrank.hf import building, transformers
-from llmrank.models import LanguageModel, ModelSpec
+from llmrank.models import ffn
+from llmrank.models.hf import building, transformers
+from llmrank.models.language_model import LanguageModel, ModelSpec
 
 SEED = 0
 SHAPES: dict[str, dict[str, Any]] = {

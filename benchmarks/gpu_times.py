@@ -8,19 +8,21 @@ import torch
 
 from benchmarks.calibration_overhead import bare_pass
 from benchmarks.gpu_models import Run, Speed, Work, built, drawn_windows, forget
-from llmrank import benchmark, centrality, ffn
-from llmrank.calibration import ActivationStats, measure
-from llmrank.criteria import Scores, criterion, score
-from llmrank.decoding import BenchmarkSpec, elapsed_ms
-from llmrank.errors import LLMRankError
-from llmrank.graph import graphs
-from llmrank.models import LanguageModel
-from llmrank.moments import moments
-from llmrank.planes import planes
-from llmrank.prefixes import prefix, sort_neurons
-from llmrank.progress import silent
-from llmrank.pruning import PruningSpec, plan, prune
-from llmrank.repair import REPAIRS, Basis, repair
+from llmrank.calibration.activations import ActivationStats, measure
+from llmrank.calibration.second_moments import moments
+from llmrank.core.errors import LLMRankError
+from llmrank.core.progress import silent
+from llmrank.evaluation import speedup
+from llmrank.evaluation.decoding import BenchmarkSpec, elapsed_ms
+from llmrank.methods import pagerank
+from llmrank.methods.criteria import Scores, criterion, score
+from llmrank.methods.graph import graphs
+from llmrank.methods.pruning import PruningSpec, plan, prune
+from llmrank.methods.repair import REPAIRS, Basis, repair
+from llmrank.methods.response_planes import planes
+from llmrank.methods.sorted_model import prefix, sort_neurons
+from llmrank.models import ffn
+from llmrank.models.language_model import LanguageModel
 
 SPARSITIES = (0.2, 0.3, 0.5)
 ROUNDS = 5
@@ -107,8 +109,8 @@ def calibration(run: Run, lm: LanguageModel, windows: torch.Tensor) -> None:
 def scoring(run: Run, lm: LanguageModel, stats: ActivationStats) -> None:
     """Time scoring all neurons: from scratch, the planes, and from planes."""
     drawn = graphs(ffn.ffns(lm.model), stats)
-    step = partial(centrality.weighted_pagerank, theta=0.5, gamma=0.5)
-    walks = {"isolated": centrality.isolated, "chained": centrality.chained}
+    step = partial(pagerank.weighted_pagerank, theta=0.5, gamma=0.5)
+    walks = {"isolated": pagerank.isolated, "chained": pagerank.chained}
     for graph, walk in walks.items():
         made = partial(planes, drawn, graph=graph, site="neuron")
         known = made()
@@ -157,7 +159,7 @@ def speeds(run: Run, lm: LanguageModel, scores: Scores) -> None:
         pruned = prune(lm, plan(scores, PruningSpec(sparsity, multiple_of=8)))
         if run.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(run.device)
-        costs = benchmark.measure((lm, pruned), spec)
+        costs = speedup.measure((lm, pruned), spec)
         compared(run, lm, f"{sparsity:.0%}", costs)
         if run.device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(run.device) / 1e9
@@ -166,10 +168,10 @@ def speeds(run: Run, lm: LanguageModel, scores: Scores) -> None:
 
 
 def compared(
-    run: Run, lm: LanguageModel, removed: str, costs: tuple[benchmark.Cost, ...]
+    run: Run, lm: LanguageModel, removed: str, costs: tuple[speedup.Cost, ...]
 ) -> None:
     """Note both phases, and how short they could be by the card's own limits."""
-    found = benchmark.speedup(*costs)
+    found = speedup.speedup(*costs)
     for phase, ratio in (("prefill", found.prefill), ("decode", found.decode)):
         dense, pruned = (floor_ms(run, lm.spec.dtype, c, phase) for c in costs)
         times = [getattr(c.latency, phase).median for c in costs]
@@ -181,7 +183,7 @@ def compared(
         )  # fmt: skip
 
 
-def floor_ms(run: Run, dtype: str, cost: benchmark.Cost, phase: str) -> float:
+def floor_ms(run: Run, dtype: str, cost: speedup.Cost, phase: str) -> float:
     """Return the time of reading the weights or of the products, whichever is more."""
     sizes, n = cost.footprint, cost.latency.prompt_tokens
     macs = sizes.prefill_macs(n) if phase == "prefill" else sizes.macs_per_token

@@ -2,13 +2,13 @@
 
 import argparse
 
-from llmrank.benchmark import Ratio, measure, speedup
-from llmrank.calibration import CalibrationSpec
-from llmrank.criteria import LLMRank
-from llmrank.decoding import BenchmarkSpec
-from llmrank.models import ModelSpec
-from llmrank.pruning import PruningSpec
-from llmrank.stages import Stages, StageSpecs
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.speedup import Ratio, measure, speedup
+from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.methods.criteria import LLMRank
+from llmrank.methods.pruning import PruningSpec
+from llmrank.models.language_model import ModelSpec
 
 
 def main() -> None:

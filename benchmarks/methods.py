@@ -8,17 +8,17 @@ re-run by our own code in the same run.
 import argparse
 import time
 
-from llmrank import arena
-from llmrank.arena import method
-from llmrank.calibration import CalibrationSpec
-from llmrank.commands.screen import ProgressBar
-from llmrank.corpora import EMBEDDED
-from llmrank.evaluation import Estimate, EvaluationSpec, perplexity_ratio
-from llmrank.models import ModelSpec
-from llmrank.progress import silent
-from llmrank.pruning import PruningSpec
-from llmrank.spelling import number
-from llmrank.stages import Stages, StageSpecs
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.cli.terminal import ProgressBar
+from llmrank.core.formatting import number
+from llmrank.core.progress import silent
+from llmrank.data.texts import EMBEDDED
+from llmrank.evaluation.perplexity import Estimate, EvaluationSpec, perplexity_ratio
+from llmrank.experiments import arena
+from llmrank.experiments.arena import method
+from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.methods.pruning import PruningSpec
+from llmrank.models.language_model import ModelSpec
 
 METHODS = (
     "random",

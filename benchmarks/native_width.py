@@ -6,15 +6,15 @@ import dataclasses
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from llmrank.calibration import CalibrationSpec
-from llmrank.criteria import LLMRank
-from llmrank.decoding import BenchmarkSpec
-from llmrank.families import family_of
-from llmrank.footprint import footprint
-from llmrank.models import LanguageModel, ModelSpec
-from llmrank.pruning import PruningSpec
-from llmrank.stages import Stages, StageSpecs
-from llmrank.timing import latency
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.latency import latency
+from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.methods.criteria import LLMRank
+from llmrank.methods.pruning import PruningSpec
+from llmrank.models.families import family_of
+from llmrank.models.language_model import LanguageModel, ModelSpec
 
 
 def main() -> None:

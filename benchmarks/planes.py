@@ -10,14 +10,14 @@ from functools import partial
 import torch
 
 from benchmarks.scoring import from_scratch, seconds
-from llmrank import centrality
-from llmrank.calibration import CalibrationSpec, calibrate
-from llmrank.criteria import Scores
-from llmrank.ffn import ffns
-from llmrank.graph import FFNGraph, graphs
-from llmrank.models import load
-from llmrank.planes import Planes, planes
-from llmrank.pruning import plan
+from llmrank.calibration.activations import CalibrationSpec, calibrate
+from llmrank.methods import pagerank
+from llmrank.methods.criteria import Scores
+from llmrank.methods.graph import FFNGraph, graphs
+from llmrank.methods.pruning import plan
+from llmrank.methods.response_planes import Planes, planes
+from llmrank.models.ffn import ffns
+from llmrank.models.language_model import load
 
 GRID = [(theta / 8, gamma / 8) for theta in range(9) for gamma in range(9)]
 ROW = "{:<10}{:>10}{:>10}{:>12}{:>14}{:>8}{:>12}{:>14}"
@@ -70,8 +70,8 @@ def recursion(
     made: Planes, drawn: tuple[FFNGraph, ...], theta: float, gamma: float
 ) -> tuple[torch.Tensor, ...]:
     """Score by Eq. 7 itself, in float32, without planes."""
-    step = partial(centrality.weighted_pagerank, theta=theta, gamma=gamma)
-    walk = centrality.isolated if made.graph == "isolated" else centrality.chained
+    step = partial(pagerank.weighted_pagerank, theta=theta, gamma=gamma)
+    walk = pagerank.isolated if made.graph == "isolated" else pagerank.chained
     return walk(drawn, step, made.site)
 
 

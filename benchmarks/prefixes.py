@@ -8,14 +8,14 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from benchmarks.scoring import seconds
-from llmrank.calibration import CalibrationSpec
-from llmrank.criteria import LLMRank, Scores
-from llmrank.decoding import BenchmarkSpec
-from llmrank.models import LanguageModel, ModelSpec
-from llmrank.prefixes import SortedModel, prefix, sort_neurons
-from llmrank.pruning import PruningSpec, plan, prune
-from llmrank.stages import Stages
-from llmrank.timing import Timing, latency
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.latency import Timing, latency
+from llmrank.experiments.pipeline import Stages
+from llmrank.methods.criteria import LLMRank, Scores
+from llmrank.methods.pruning import PruningSpec, plan, prune
+from llmrank.methods.sorted_model import SortedModel, prefix, sort_neurons
+from llmrank.models.language_model import LanguageModel, ModelSpec
 
 SPARSITIES = [n / 20 for n in range(1, 20)]
 ROW = "{:<14}{:>14}{:>12}{:>12}{:>12}"

@@ -11,16 +11,16 @@ import torch
 
 from benchmarks.prefixes import ms
 from benchmarks.scoring import seconds
-from llmrank import ffn
-from llmrank.calibration import CalibrationSpec, drawn
-from llmrank.criteria import Wanda
-from llmrank.models import LanguageModel, ModelSpec
-from llmrank.moments import moments
-from llmrank.progress import silent
-from llmrank.pruning import PruningPlan, PruningSpec, plan, prune
-from llmrank.repair import Basis, Cutter, LeastSquares
-from llmrank.repair.least_squares import penalty
-from llmrank.stages import Stages
+from llmrank.calibration.activations import CalibrationSpec, drawn
+from llmrank.calibration.second_moments import moments
+from llmrank.core.progress import silent
+from llmrank.experiments.pipeline import Stages
+from llmrank.methods.criteria import Wanda
+from llmrank.methods.pruning import PruningPlan, PruningSpec, plan, prune
+from llmrank.methods.repair import Basis, Cutter, LeastSquares
+from llmrank.methods.repair.least_squares import penalty
+from llmrank.models import ffn
+from llmrank.models.language_model import LanguageModel, ModelSpec
 
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5)
 RIDGE = 1.0

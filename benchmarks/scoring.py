@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 import torch
 
-from llmrank.calibration import CalibrationSpec, calibrate
-from llmrank.centrality import distribution
-from llmrank.criteria import LLMRank
-from llmrank.ffn import ffns
-from llmrank.graph import FFNGraph, graphs
-from llmrank.models import load
+from llmrank.calibration.activations import CalibrationSpec, calibrate
+from llmrank.methods.criteria import LLMRank
+from llmrank.methods.graph import FFNGraph, graphs
+from llmrank.methods.pagerank import distribution
+from llmrank.models.ffn import ffns
+from llmrank.models.language_model import load
 
 
 def main() -> None:

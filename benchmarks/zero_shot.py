@@ -13,15 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from llmrank.arena import method
-from llmrank.calibration import CalibrationSpec
-from llmrank.commands.screen import ProgressBar
-from llmrank.corpora import EMBEDDED
-from llmrank.models import LanguageModel, ModelSpec
-from llmrank.progress import Progress, silent
-from llmrank.pruning import PruningSpec
-from llmrank.stages import Stages, StageSpecs
-from llmrank.tasks import TASKS, TaskResult, evaluate_task
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.cli.terminal import ProgressBar
+from llmrank.core.progress import Progress, silent
+from llmrank.data.tasks import TASKS
+from llmrank.data.texts import EMBEDDED
+from llmrank.evaluation.accuracy import TaskResult, evaluate_task
+from llmrank.experiments.arena import method
+from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.methods.pruning import PruningSpec
+from llmrank.models.language_model import LanguageModel, ModelSpec
 
 METHODS = (
     "llm-rank",

@@ -15,13 +15,13 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "errors": ("LLMRankError", "OptionError", "CancelledError"),
-    "models": ("LanguageModel", "ModelSpec", "load"),
-    "calibration": ("ActivationStats", "CalibrationSpec", "calibrate"),
-    "gradients": ("Gradients", "differentiate"),
-    "evaluation": ("EvaluationSpec",),
-    "decoding": ("BenchmarkSpec",),
-    "criteria": (
+    "core.errors": ("LLMRankError", "OptionError", "CancelledError"),
+    "models.language_model": ("LanguageModel", "ModelSpec", "load"),
+    "calibration.activations": ("ActivationStats", "CalibrationSpec", "calibrate"),
+    "calibration.gradients": ("Gradients", "differentiate"),
+    "evaluation.perplexity": ("EvaluationSpec",),
+    "evaluation.decoding": ("BenchmarkSpec",),
+    "methods.criteria": (
         "CRITERIA",
         "L1",
         "L2",
@@ -40,7 +40,7 @@ _HOMES = {
         "Wanda",
         "score",
     ),
-    "allocation": (
+    "methods.allocation": (
         "ALLOCATIONS",
         "Additive",
         "Allocation",
@@ -54,7 +54,7 @@ _HOMES = {
         "Standardised",
         "Uniform",
     ),
-    "repair": (
+    "methods.repair": (
         "REPAIRS",
         "Bias",
         "LeastSquares",
@@ -62,14 +62,14 @@ _HOMES = {
         "Repair",
         "SequentialLeastSquares",
     ),
-    "stages": ("StageSpecs", "Stages"),
-    "pruning": ("PruningPlan", "PruningSpec", "plan", "prune"),
-    "export": ("save",),
-    "comparison": ("Comparison", "Measures", "TaskSpec", "compare"),
-    "experiment": ("Experiment", "Report", "run"),
-    "summary": ("table",),
-    "store": ("Store",),
-    "arena": ("ArenaSpec", "Method"),
+    "experiments.pipeline": ("StageSpecs", "Stages"),
+    "methods.pruning": ("PruningPlan", "PruningSpec", "plan", "prune"),
+    "models.export": ("save",),
+    "evaluation.comparison": ("Comparison", "Measures", "TaskSpec", "compare"),
+    "experiments.experiment": ("Experiment", "Report", "run"),
+    "report.sentences.summary": ("table",),
+    "experiments.store": ("Store",),
+    "experiments.arena": ("ArenaSpec", "Method"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

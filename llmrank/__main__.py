@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from llmrank import commands
-from llmrank.commands.output import OutputLostError, guarded
-from llmrank.errors import LLMRankError
+from llmrank import cli
+from llmrank.cli.output import OutputLostError, guarded
+from llmrank.core.errors import LLMRankError
 
 AS_IS = ("model", "evaluation", "tasks")
 METHOD = ("criterion", "allocation", "repair")
@@ -73,13 +73,13 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="COMMAND", parser_class=CommandParser
     )
     for name, function in {
-        "run": commands.run_command,
-        "arena": commands.arena_command,
-        "mlp": commands.mlp_command,
-        "score": commands.score_command,
-        "evaluate": commands.evaluate_command,
-        "methods": commands.methods_command,
-        "prepare": commands.prepare_command,
+        "run": cli.run_command,
+        "arena": cli.arena_command,
+        "mlp": cli.mlp_command,
+        "score": cli.score_command,
+        "evaluate": cli.evaluate_command,
+        "methods": cli.methods_command,
+        "prepare": cli.prepare_command,
     }.items():
         summary = (function.__doc__ or "").strip()
         command = parsers.add_parser(
@@ -108,11 +108,11 @@ def _parser() -> argparse.ArgumentParser:
                 "most; solved for, then measured",
             )
         if name == "arena":
-            command.but_not = commands.GRID
-            commands.add_arena_options(command)
+            command.but_not = cli.GRID
+            cli.add_arena_options(command)
         if name == "mlp":
-            command.own_settings = commands.mlp_settings
-            commands.add_mlp_options(command)
+            command.own_settings = cli.mlp_settings
+            cli.add_mlp_options(command)
         if name == "score":
             command.add_argument("--out", metavar="FILE.safetensors", required=True)
     return parser
@@ -122,7 +122,7 @@ def _add_experiment_options(
     command: argparse.ArgumentParser, sections: Sequence[str], but_not: Sequence[str]
 ) -> None:
     """One option per setting; the specs themselves check the values."""
-    from llmrank.settings import declared
+    from llmrank.experiments.settings import declared
 
     known = declared(sections)
     _add_options(command, {n: o for n, o in known.items() if n not in but_not})

@@ -1,6 +1,6 @@
 """Arena: which method is best?"""
 
-from pages.shared.frame import frame
+from pages.shared.app.frame import frame
 
 e = frame("Arena", "Which method is best?")
 
@@ -8,12 +8,13 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from llmrank import arena
-from llmrank.arena import ArenaSpec
-from llmrank.jobs import JobView
-from llmrank.store import Run, Store
-from pages.shared import beside, cached, grid, jobs, panels, standings
-from pages.shared.words import plain
+from llmrank.core.jobs import JobView
+from llmrank.experiments import arena
+from llmrank.experiments.arena import ArenaSpec
+from llmrank.experiments.store import Run, Store
+from pages.shared.app import jobs, panels, resources
+from pages.shared.app.escape import plain
+from pages.shared.arena import criteria_agreement, results, spec_controls
 
 
 def show(spec: ArenaSpec, store: Store, runs: Mapping[int, Run]) -> None:
@@ -24,24 +25,24 @@ def show(spec: ArenaSpec, store: Store, runs: Mapping[int, Run]) -> None:
         if isinstance(published, tuple) and published[0] == spec:
             entries = published[1]
         else:
-            entries = arena.known(spec, store, runs, cached.entries())
-        standings.show(spec, entries, e)
+            entries = arena.known(spec, store, runs, resources.entries())
+        results.show(spec, entries, e)
 
-    if jobs.active(grid.KIND):
-        jobs.live(grid.KIND, draw)
+    if jobs.active(spec_controls.KIND):
+        jobs.live(spec_controls.KIND, draw)
         return
     draw()
 
 
 with panels.panel():
-    store = cached.store()
+    store = resources.store()
     if store.notice:
         st.warning(plain(store.notice))
-    spec = grid.asked(e, store)
+    spec = spec_controls.asked(e, store)
     runs = arena.known_runs(spec, store)
     with panels.panel():
-        grid.forecast(spec, store, runs)
+        spec_controls.forecast(spec, store, runs)
     with panels.panel():
         show(spec, store, runs)
     with panels.panel():
-        beside.show(e, spec)
+        criteria_agreement.show(e, spec)

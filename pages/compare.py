@@ -1,6 +1,6 @@
 """Compare: what did it cost, what did it gain?"""
 
-from pages.shared.frame import frame
+from pages.shared.app.frame import frame
 
 e = frame("Compare", "What did it cost, what did it gain?")
 
@@ -10,25 +10,26 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from llmrank import charts
-from llmrank import experiment as experiments
-from llmrank.comparison import Comparison
-from llmrank.experiment import Experiment, Report
-from llmrank.generation import Continuations, continuations
-from llmrank.jobs import Job, JobView
-from llmrank.readings import lines as tables
-from llmrank.readings import measurements as readings
-from llmrank.settings import export_name
-from llmrank.spelling import share
-from llmrank.summary import verdict
-from pages.shared import access, cached, jobs, panels, sweep, words
+from llmrank.core.formatting import share
+from llmrank.core.jobs import Job, JobView
+from llmrank.evaluation.comparison import Comparison
+from llmrank.evaluation.generation import Continuations, continuations
+from llmrank.experiments import experiment as experiments
+from llmrank.experiments.experiment import Experiment, Report
+from llmrank.experiments.settings import export_name
+from llmrank.report import charts
+from llmrank.report.sentences import measurements as readings
+from llmrank.report.sentences.summary import verdict
+from llmrank.report.tables import comparison as tables
+from pages.shared.app import access, escape, jobs, panels, resources
+from pages.shared.compare import curve
 
 PROMPT = "The Great Wall of China was built to"
 
 
 def show_measured() -> None:
     """Show dense beside pruned: live, finished, as far as it got, or not at all."""
-    report = cached.reports().peek(e)
+    report = resources.reports().peek(e)
     if jobs.active("measure"):
         jobs.live("measure", show_running)
     elif report is not None:
@@ -51,7 +52,7 @@ def show_measured() -> None:
 
 def show_running(seen: JobView) -> None:
     """Fill the table while it is measured."""
-    report, before = seen.partial, cached.reports().peek(e)
+    report, before = seen.partial, resources.reports().peek(e)
     if isinstance(report, Report) and report.experiment == e:
         show_report(report)
         return
@@ -87,7 +88,7 @@ def show_report(report: Report) -> None:
     show_lines(tables.lines(found))
     if found.dense.tasks:
         show_lines(tables.task_lines(found))
-    origins = "  \n".join(words.plain(o) for o in readings.origins(report))
+    origins = "  \n".join(escape.plain(o) for o in readings.origins(report))
     st.caption(origins, help=readings.GLOSSARY)
     if found.speedup is not None and found.speedup.reasons:
         st.markdown("**Why it is not as fast as arithmetic allows**")
@@ -116,7 +117,7 @@ def cell(shown: tables.Cell, value: str = "{}") -> str:
 
 def show_charts() -> None:
     """Draw every timing, and the tasks where some were asked."""
-    report = cached.reports().peek(e)
+    report = resources.reports().peek(e)
     if report is None or report.comparison.speedup is None:
         return
     found = report.comparison
@@ -191,7 +192,7 @@ def show_prompt() -> None:
 def start_prompt(prompt: str, new_tokens: int) -> None:
     """Continue the prompt in the worker; what is written streams in."""
     access.check(e)
-    stages, of = cached.stages(), e
+    stages, of = resources.stages(), e
 
     def work(job: Job) -> tuple[Experiment, Continuations]:
         experiments.check_room(of, stages)
@@ -236,6 +237,6 @@ with panels.panel():
 with panels.panel():
     show_prompt()
 with panels.panel():
-    sweep.show(e)
+    curve.show(e)
 with panels.panel():
     show_charts()

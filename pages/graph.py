@@ -1,6 +1,6 @@
 """Graph: what does the network of one layer look like?"""
 
-from pages.shared.frame import frame
+from pages.shared.app.frame import frame
 
 e = frame("Graph", "What does the network of one layer look like?")
 
@@ -12,12 +12,12 @@ import networkx as nx
 import streamlit as st
 from torch import Tensor
 
-from llmrank import network, readings
-from llmrank.ffn import FFN, ffns
-from llmrank.network import NetworkSpec
-from llmrank.pruning import PruningPlan
-from llmrank.sources import DEMO_NAME
-from pages.shared import access, cached, looks, panels
+from llmrank.methods.pruning import PruningPlan
+from llmrank.models.checkpoints import DEMO_NAME
+from llmrank.models.ffn import FFN, ffns
+from llmrank.report import network, sentences
+from llmrank.report.network import NetworkSpec
+from pages.shared.app import access, panels, resources, view_options
 
 HEIGHT = 560
 LABELS = {
@@ -37,9 +37,9 @@ def show(views: Sequence[FFN], scores: Sequence[Tensor], plan: PruningPlan) -> N
         left, right = st.columns([3, 1])
         with right:
             spec = choose(views, plan)
-        mass = cached.stages().stats(e.model, e.calibration).layers[spec.layer]
+        mass = resources.stages().stats(e.model, e.calibration).layers[spec.layer]
         graph = network.network(views, scores, plan.keep, spec, mass=mass.input_norm)
-        said.markdown(readings.of_network(graph, views))
+        said.markdown(sentences.of_network(graph, views))
         if spec.which == "boundary" and not plan.n_dropped:
             st.caption(
                 "Nothing is dropped, so there is no boundary: these are the lowest."
@@ -53,9 +53,9 @@ def choose(views: Sequence[FFN], plan: PruningPlan) -> NetworkSpec:
     """Draw the controls within what the model has."""
 
     def ask(name: str, high: int | None = None) -> Any:
-        o = looks.option_of(NetworkSpec, name)
-        o = o if high is None else looks.limited(o, min(high, o.high or high))
-        return looks.choose("graph", o, LABELS.get(name))
+        o = view_options.option_of(NetworkSpec, name)
+        o = o if high is None else view_options.limited(o, min(high, o.high or high))
+        return view_options.choose("graph", o, LABELS.get(name))
 
     n_layers = ask("n_layers", len(views))
     return NetworkSpec(
@@ -119,7 +119,7 @@ with panels.panel():
     access.check(e)
     if panels.has_scores(e):
         with st.spinner(f"Scoring by {e.criterion.name}"):
-            model = cached.stages().model(e.model)
-            scores = cached.stages().scores(*e.stage_specs[:3]).normalised
-            plan = cached.stages().plan(e.stage_specs)
+            model = resources.stages().model(e.model)
+            scores = resources.stages().scores(*e.stage_specs[:3]).normalised
+            plan = resources.stages().plan(e.stage_specs)
         show(ffns(model.model), scores, plan)

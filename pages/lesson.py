@@ -1,28 +1,29 @@
 """Lesson: how does it work, on a network that fits in one's head?"""
 
-from pages.shared.frame import classroom
+from pages.shared.app.frame import classroom
 
 classroom("Lesson", "How does it work, step by step?")
 
 import streamlit as st
 
-from pages.shared import jobs, lesson, panels
-from pages.shared.words import plain
+from pages.shared.app import jobs, panels
+from pages.shared.app.escape import plain
+from pages.shared.lesson import canvas
 
 
 @st.fragment
 def show() -> None:
     """Draw the lesson; a commit runs this again, and the page stays as it is."""
-    at, wrong = lesson.place()
+    at, wrong = canvas.place()
     for complaint in wrong:
         st.warning(plain(complaint))
-    lesson.mount(at)
-    if at.step == lesson.WHY_CUT:
+    canvas.mount(at)
+    if at.step == canvas.WHY_CUT:
         with panels.panel():
-            lesson.show_race(at)
+            canvas.show_race(at)
     if not at.presenter:
-        lesson.handout(at)
-    if lesson.turned():
+        canvas.handout(at)
+    if canvas.turned():
         st.rerun()
 
 

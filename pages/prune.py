@@ -1,6 +1,6 @@
 """Prune: what is left, and how do I take it with me?"""
 
-from pages.shared.frame import frame
+from pages.shared.app.frame import frame
 
 e = frame("Prune", "What is left, and how do I take it with me?")
 
@@ -9,21 +9,25 @@ from pathlib import Path
 
 import streamlit as st
 
-from llmrank import charts, doors, export
-from llmrank import experiment as experiments
-from llmrank.allocation import ByHand
-from llmrank.compatible import opened_by
-from llmrank.export import Saved
-from llmrank.folders import check_export_target, named_path
-from llmrank.footprint import Footprint, footprint, planned
-from llmrank.jobs import Job
-from llmrank.precision import OWN, PRECISIONS, written_in
-from llmrank.pruning import PruningPlan
-from llmrank.readings import pruned as readings
-from llmrank.settings import command_line, export_name, snippet
-from llmrank.uploads import masked
-from llmrank.whereabouts import without_folders
-from pages.shared import access, cached, goals, jobs, panels, widths
+from llmrank.core import permissions
+from llmrank.core.jobs import Job
+from llmrank.core.paths import check_export_target, named_path
+from llmrank.core.uploads import masked
+from llmrank.core.whereabouts import without_folders
+from llmrank.evaluation.footprint import Footprint, footprint, planned
+from llmrank.experiments import experiment as experiments
+from llmrank.experiments.settings import command_line, export_name, snippet
+from llmrank.methods.allocation import ByHand
+from llmrank.methods.pruning import PruningPlan
+from llmrank.models import export
+from llmrank.models.compatibility import opened_by
+from llmrank.models.export import Saved
+from llmrank.models.precision import OWN, PRECISIONS, written_in
+from llmrank.report import charts
+from llmrank.report.sentences import sizes as readings
+from pages.shared.app import access, jobs, panels, resources
+from pages.shared.prune import target as goals
+from pages.shared.prune import widths
 
 ORIGIN = "Counted from the shapes of the weights; nothing is timed for this."
 AS_IS, PADDED = "As it is", "Padded to one width"
@@ -104,7 +108,7 @@ def ask_form(pruned: Footprint | None) -> tuple[bool, str]:
                 key="export_form",
             )
         )
-    lm = cached.stages().model(e.model)
+    lm = resources.stages().model(e.model)
     padded = planned(lm, (max(pruned.widths),) * len(pruned.widths))
     kept = written_in(lm.stored, e.model.dtype, asked)
     written = pruned if form == AS_IS else padded
@@ -121,8 +125,8 @@ def start_export(name: str, *, padded: bool, precision: str) -> None:
     access.check(e)
     folder = named_path(name)
     check_export_target(Path(name))
-    stages, of = cached.stages(), e
-    with doors.asking(doors.Asker("nobody", stranger=True)):
+    stages, of = resources.stages(), e
+    with permissions.asking(permissions.Asker("nobody", stranger=True)):
         recipe = masked(of.to_json())  # whoever opens the folder reads it
 
     def work(job: Job) -> tuple[experiments.Experiment, Saved]:
@@ -215,8 +219,8 @@ plan: PruningPlan | None = None
 pruned: Footprint | None = None
 with panels.panel():
     if panels.has_scores(e):
-        plan = cached.stages().plan(e.stage_specs)
-        lm = cached.stages().model(e.model)
+        plan = resources.stages().plan(e.stage_specs)
+        lm = resources.stages().model(e.model)
         pruned = planned(lm, plan.widths)
         show_sizes(footprint(lm), pruned)
         rounding = readings.of_rounding(plan, e.pruning)

@@ -1,6 +1,6 @@
 """Runs: what did I measure before?"""
 
-from pages.shared.frame import frame
+from pages.shared.app.frame import frame
 
 e = frame("Runs", "What did I measure before?")
 
@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from llmrank.arena import Entry
-from llmrank.readings import runs as readings
-from llmrank.spelling import counted
-from llmrank.store import Run, Store
-from pages.shared import access, cached, choice, grid, panels, state, taken
-from pages.shared.words import plain
+from llmrank.core.formatting import counted
+from llmrank.experiments.arena import Entry
+from llmrank.experiments.store import Run, Store
+from llmrank.report.tables import runs as readings
+from pages.shared.app import access, open_run, panels, resources, row_selection, session
+from pages.shared.app.escape import plain
+from pages.shared.arena import spec_controls
 
 TABLE, ARENAS, DOOMED = "runs_table", "runs_arenas", "runs_doomed"
 FILTERS = {"model": "Models", "criterion": "Criteria", "state": "States"}
@@ -66,7 +67,7 @@ def filters(table: pd.DataFrame) -> pd.DataFrame:
 
 def choose(table: pd.DataFrame, runs: dict[str, Run]) -> list[Run]:
     """Show the table and return the runs whose rows are chosen."""
-    ids = choice.chosen(
+    ids = row_selection.chosen(
         table.drop(columns=["criterion", "run"]),
         table["run"].tolist(),
         key=TABLE,
@@ -112,14 +113,14 @@ def show_one(entry: Entry) -> None:
             st.error(plain(run.reason))
         if entry.found is not None and run.origin is not None:
             panels.numbers(entry.found, run.origin.environment)
-        taken.show_ways(run, entry.found, key="runs_open")
+        open_run.show_ways(run, entry.found, key="runs_open")
         if st.button(
             "Measure it again", key="runs_again",
             help="All of it, with today's texts and versions; this run stays",
         ):  # fmt: skip
-            state.adopt(run.experiment)
-            panels.start_measuring(state.current())
-        taken.show_recipe(run.experiment)
+            session.adopt(run.experiment)
+            panels.start_measuring(session.current())
+        open_run.show_recipe(run.experiment)
 
 
 def show_exports(ids: Sequence[str], table: pd.DataFrame, store: Store) -> None:
@@ -149,7 +150,7 @@ def show_delete(chosen: Sequence[Run], store: Store) -> None:
     doomed = st.session_state.pop(DOOMED, ())
     if doomed:
         store.delete(doomed)
-        choice.forget(TABLE)
+        row_selection.forget(TABLE)
         st.rerun()
     with st.popover(
         f"Delete {counted(len(chosen), 'run')}" if chosen else "Delete",
@@ -174,7 +175,7 @@ def show_arenas(store: Store) -> None:
         return
     st.subheader("Arenas", anchor=False)
     table = readings.arenas_table(arenas)
-    chosen = choice.chosen(
+    chosen = row_selection.chosen(
         table.drop(columns="id"),
         table["id"].tolist(),
         key=ARENAS,
@@ -185,7 +186,7 @@ def show_arenas(store: Store) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Open it in Arena", type="primary", key="open_arena"):
-            state.view(grid.SHOWN, chosen[0])
+            session.view(spec_controls.SHOWN, chosen[0])
             st.switch_page("pages/arena.py")
         show_delete_arena(chosen[0], store)
 
@@ -198,12 +199,12 @@ def show_delete_arena(arena_id: str, store: Store) -> None:
         st.markdown("The list of its cells is lost; what it measured stays as runs.")
         if st.button("Delete the arena", type="primary", key="arena_delete"):
             store.delete_arena(arena_id)
-            choice.forget(ARENAS)
+            row_selection.forget(ARENAS)
             st.rerun()
 
 
 with panels.panel():
-    store = cached.store()
+    store = resources.store()
     if store.notice:
         st.warning(plain(store.notice))
     with panels.panel():

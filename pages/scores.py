@@ -1,6 +1,6 @@
 """Scores: how are the scores distributed?"""
 
-from pages.shared.frame import frame
+from pages.shared.app.frame import frame
 
 e = frame("Scores", "How are the scores distributed?")
 
@@ -12,13 +12,15 @@ import pandas as pd
 import streamlit as st
 from torch import Tensor
 
-from llmrank import charts, readings
-from llmrank.agreement import Agreement, agreement, extremes
-from llmrank.criteria import CRITERIA, Criterion, LLMRank, criterion
-from llmrank.inspector import Neuron
-from llmrank.options import Option, described, options
-from llmrank.pruning import PruningPlan
-from pages.shared import access, beside, cached, looks, panels, selected
+from llmrank.analysis.agreement import Agreement, agreement, extremes
+from llmrank.analysis.neuron import Neuron
+from llmrank.core.specs import Option, described, options
+from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank, criterion
+from llmrank.methods.pruning import PruningPlan
+from llmrank.report import charts, sentences
+from pages.shared.app import access, panels, resources, view_options
+from pages.shared.arena import criteria_agreement
+from pages.shared.explore import selection
 
 AUTHORS = LLMRank(gamma=0.0, site="up")
 """The authors' code: activation at `up`'s output, and γ = 0 unless it is set."""
@@ -45,18 +47,18 @@ Scored = Sequence[Tensor]
 def show_all(scores: Scored, plan: PruningPlan, layers: pd.DataFrame) -> None:
     """Draw every neuron of the model, and what is dropped."""
     with st.container(horizontal=True):
-        order = looks.choose("scores", ORDER, "Neurons in order of")
-        value = looks.choose("scores", VALUE, "Colour")
-    reading = readings.of_heatmap(layers)
+        order = view_options.choose("scores", ORDER, "Neurons in order of")
+        value = view_options.choose("scores", VALUE, "Colour")
+    reading = sentences.of_heatmap(layers)
     if value == "percentile":
-        reading = readings.of_percentiles(layers)
+        reading = sentences.of_percentiles(layers)
     elif order == "index":
-        reading = readings.of_index(scores)
+        reading = sentences.of_index(scores)
     dark = panels.is_dark()
     panels.chart(
         charts.score_heatmap(scores, plan.keep, order=order, value=value, dark=dark),
         reading,
-        lambda: readings.neuron_table(scores, plan.keep),
+        lambda: sentences.neuron_table(scores, plan.keep),
         key="scores",
     )
 
@@ -64,8 +66,8 @@ def show_all(scores: Scored, plan: PruningPlan, layers: pd.DataFrame) -> None:
 @st.fragment
 def show_thresholds(scores: Scored, plan: PruningPlan, layers: pd.DataFrame) -> None:
     """Draw one layer's scores with the threshold in them, and those of all layers."""
-    of = looks.limited(LAYER, len(scores) - 1)
-    layer = looks.choose("scores", of, "Layer of the histogram")
+    of = view_options.limited(LAYER, len(scores) - 1)
+    layer = view_options.choose("scores", of, "Layer of the histogram")
     left, right = st.columns(2)
     with left:
         show_layer(layer, scores, plan, layers.iloc[layer])
@@ -79,8 +81,8 @@ def show_layer(layer: int, scores: Scored, plan: PruningPlan, row: pd.Series) ->
     dark = panels.is_dark()
     panels.chart(
         charts.score_distribution(scores[layer], threshold, layer=layer, dark=dark),
-        readings.of_distribution(row),
-        lambda: readings.neuron_table(scores, plan.keep).query("layer == @layer"),
+        sentences.of_distribution(row),
+        lambda: sentences.neuron_table(scores, plan.keep).query("layer == @layer"),
         key="scores-layer",
     )
 
@@ -90,7 +92,7 @@ def show_layers(scores: Scored, plan: PruningPlan, layers: pd.DataFrame) -> None
     thresholds = layers["threshold"].tolist() if plan.n_dropped else None
     panels.chart(
         charts.distributions(scores, thresholds, dark=panels.is_dark()),
-        readings.of_distributions(layers),
+        sentences.of_distributions(layers),
         lambda: layers,
         key="scores-layers",
     )
@@ -101,16 +103,16 @@ def show_extremes(scores: Scored) -> None:
     """List the highest and the lowest neurons of the model."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         n_neurons = sum(map(len, scores))
-        ends = looks.limited(ENDS, min(100, max(1, n_neurons // 2)))
-        n = looks.choose("scores", ends, "Neurons at each end")
+        ends = view_options.limited(ENDS, min(100, max(1, n_neurons // 2)))
+        n = view_options.choose("scores", ends, "Neurons at each end")
         table = extremes(scores, n)
         panels.csv(lambda: table, key="scores-extremes")
-    st.markdown(readings.of_extremes(table))
+    st.markdown(sentences.of_extremes(table))
     for column, end in zip(st.columns(2), ("highest", "lowest"), strict=True):
         column.markdown(f"**{end.capitalize()}**")
         rows = table[table["extreme"] == end]
         with column:
-            selected.choosable(
+            selection.choosable(
                 rows,
                 [Neuron(*at) for at in rows[["layer", "neuron"]].to_numpy().tolist()],
                 key=f"extremes_{end}",
@@ -126,7 +128,7 @@ def show_extremes(scores: Scored) -> None:
                     ),
                 },
             )
-    selected.show_way()
+    selection.show_way()
 
 
 @st.fragment
@@ -138,11 +140,11 @@ def show_other(scores: Scored, plan: PruningPlan) -> None:
             return
         known = e.model, e.calibration, other
         with st.spinner(f"Scoring by {other.name}"):
-            others = cached.stages().scores(*known).normalised
-            its_plan = cached.stages().plan(e.stage_specs._replace(criterion=other))
+            others = resources.stages().scores(*known).normalised
+            its_plan = resources.stages().plan(e.stage_specs._replace(criterion=other))
         found = agreement(scores, others, plan.keep, its_plan.keep)
-        names = readings.names(e.criterion, other)
-        beside.show_overlap(found, names, its_plan, key="overlap")
+        names = sentences.names(e.criterion, other)
+        criteria_agreement.show_overlap(found, names, its_plan, key="overlap")
         show_ranks(found, names, (scores, others), (plan, its_plan), layer)
 
 
@@ -152,18 +154,20 @@ def choose_other(n_layers: int) -> tuple[Criterion, int | None]:
     every = tuple(str(layer) for layer in range(n_layers))
     of = Option("ranks", str, "all", "Whose ranks are drawn", choices=("all", *every))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = looks.choose("scores", replace(OTHER, default=rival), "Compare with")
+        name = view_options.choose(
+            "scores", replace(OTHER, default=rival), "Compare with"
+        )
         st.button(
             "The paper's own setting",
-            on_click=looks.put,
+            on_click=view_options.put,
             args=("scores", {"other": AUTHORS.name, **described(AUTHORS)}),
             help="The authors' code measures activation at the output of up_proj and "
             "leaves γ at 0 unless it is set.",
         )
-        shown = looks.choose("scores", of, "Ranks in layer")
+        shown = view_options.choose("scores", of, "Ranks in layer")
     with st.container(horizontal=True):
         own = [o for o in options(CRITERIA[name]) if o.kind is not str or o.choices]
-        values = {o.name: looks.choose("scores", o) for o in own}
+        values = {o.name: view_options.choose("scores", o) for o in own}
     return criterion(name, **values), None if shown == "all" else int(shown)
 
 
@@ -180,8 +184,8 @@ def show_ranks(
     first, second = (s[drawn] for s in scores)
     panels.chart(
         charts.rank_scatter(first, second, keep, names=names, dark=panels.is_dark()),
-        readings.of_ranks(found, names, layer),
-        lambda: readings.pair_table(scores, (plans[0].keep, plans[1].keep)),
+        sentences.of_ranks(found, names, layer),
+        lambda: sentences.pair_table(scores, (plans[0].keep, plans[1].keep)),
         key="ranks",
     )
 
@@ -191,16 +195,16 @@ def show_formula() -> None:
     st.markdown(inspect.getdoc(type(e.criterion)))
     st.latex(e.criterion.formula)
     if isinstance(e.criterion, LLMRank):
-        st.markdown(readings.of_rho(e.criterion, cached.zero_share(e.model)))
+        st.markdown(sentences.of_rho(e.criterion, resources.zero_share(e.model)))
 
 
 with panels.panel():
     access.check(e)
     if panels.has_scores(e):
         with st.spinner(f"Scoring by {e.criterion.name}"):
-            scores = cached.stages().scores(*e.stage_specs[:3]).normalised
-            plan = cached.stages().plan(e.stage_specs)
-            layers = readings.layer_table(scores, plan.keep)
+            scores = resources.stages().scores(*e.stage_specs[:3]).normalised
+            plan = resources.stages().plan(e.stage_specs)
+            layers = sentences.layer_table(scores, plan.keep)
         show_all(scores, plan, layers)
         st.subheader("Where the threshold falls", anchor=False)
         show_thresholds(scores, plan, layers)

@@ -14,9 +14,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from llmrank import memory
-from llmrank.decoding import inference_bytes
-from llmrank.models import LanguageModel, ModelSpec
+from llmrank.evaluation import peak_memory
+from llmrank.evaluation.decoding import inference_bytes
+from llmrank.models.language_model import LanguageModel, ModelSpec
 
 TEXT = (
     "The river bends twice before the old mill, and in spring the water climbs the "
@@ -132,15 +132,15 @@ def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A database of the test's own, which the pages then write to."""
-    from pages.shared import cached
+    from pages.shared.app import resources
 
     file = tmp_path / "results.sqlite3"
     monkeypatch.setenv("LLMRANK_DB", str(file))
 
     def forget() -> None:
-        cached.store.cache_clear()
-        cached.opening.clear()
-        cached.reports.cache_clear()
+        resources.store.cache_clear()
+        resources.opening.clear()
+        resources.reports.cache_clear()
 
     forget()
     yield file
@@ -152,9 +152,9 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def estimated_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Estimate peak memory: a process that measures it takes seconds to import."""
     monkeypatch.setattr(
-        memory,
+        peak_memory,
         "_from_child",
-        lambda lm, spec, *_: memory.MemoryPeak(
+        lambda lm, spec, *_: peak_memory.MemoryPeak(
             0, inference_bytes(lm, spec), "estimate"
         ),
     )

@@ -120,11 +120,11 @@ class Net:
 
     def methods(self, methods: tuple[str, ...]) -> dict[str, Any]:
         """The kept neurons and the weights that each method leaves."""
-        from llmrank.arena import method
-        from llmrank.calibration import CalibrationSpec
-        from llmrank.models import ModelSpec
-        from llmrank.pruning import PruningSpec
-        from llmrank.stages import Stages, StageSpecs
+        from llmrank.calibration.activations import CalibrationSpec
+        from llmrank.experiments.arena import method
+        from llmrank.experiments.pipeline import Stages, StageSpecs
+        from llmrank.methods.pruning import PruningSpec
+        from llmrank.models.language_model import ModelSpec
 
         stages, found = Stages(), {}
         model = ModelSpec(name=self.model, device="cpu")
@@ -232,7 +232,7 @@ def varied(text: str, home: Path) -> str:
 
 def links() -> dict[str, str]:
     """Every setting of a link with its default."""
-    from llmrank.settings import declared
+    from llmrank.experiments.settings import declared
 
     return {name: repr(option.default) for name, option in declared().items()}
 

@@ -122,7 +122,7 @@ def moved(lm):
     """Return a language model whose weights and buffers lie on the second device."""
     import dataclasses
 
-    from llmrank.ffn import twin
+    from llmrank.models.ffn import twin
 
     model = twin(lm.model)
     for module in model.modules():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.stats import rankdata, spearmanr
 
-from llmrank.agreement import (
+from llmrank.analysis.agreement import (
     Overlap,
     agreement,
     average_ranks,

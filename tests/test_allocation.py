@@ -9,7 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmrank.allocation import (
+from llmrank.calibration.activations import ActivationStats, LayerStats
+from llmrank.core.errors import LLMRankError, OptionError
+from llmrank.core.registry import recipe
+from llmrank.experiments.arena import method
+from llmrank.methods.allocation import (
     ALLOCATIONS,
     Additive,
     BlockInfluence,
@@ -25,14 +29,10 @@ from llmrank.allocation import (
     Uniform,
     allocation,
 )
-from llmrank.allocation.base import in_proportion
-from llmrank.allocation.measured import cheapest
-from llmrank.arena import method
-from llmrank.calibration import ActivationStats, LayerStats
-from llmrank.criteria import Scores
-from llmrank.errors import LLMRankError, OptionError
-from llmrank.pruning import PruningSpec, plan
-from llmrank.registry import recipe
+from llmrank.methods.allocation.base import in_proportion
+from llmrank.methods.allocation.by_cost import cheapest
+from llmrank.methods.criteria import Scores
+from llmrank.methods.pruning import PruningSpec, plan
 
 SPARSITIES = st.floats(0, 0.95)
 WIDTHS = st.lists(st.integers(1, 60), min_size=1, max_size=5)

@@ -16,35 +16,40 @@ import pytest
 import torch
 from conftest import save_folder, tiny_model
 
-from llmrank.allocation import Global, Similarity, Uniform
-from llmrank.arena import (
+from llmrank.calibration.activations import CalibrationSpec, calibrate
+from llmrank.core.cache import Memo
+from llmrank.core.errors import CancelledError, LLMRankError
+from llmrank.core.formatting import interval
+from llmrank.core.paths import child_environment
+from llmrank.evaluation.comparison import TaskSpec
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.perplexity import EvaluationSpec, evaluate
+from llmrank.experiments.arena import (
     AXES,
     ArenaSpec,
     Entry,
     Method,
-    as_table,
-    asking,
-    brief,
     cells,
-    differing,
     entries,
     find,
     forecast,
-    grid,
     known,
-    latex,
     method,
+    methods_text,
     pareto,
-    printed,
     run,
-    shown,
     written,
 )
-from llmrank.arena.origins import origin
-from llmrank.arena.pareto import dominated
-from llmrank.calibration import CalibrationSpec, calibrate
-from llmrank.comparison import TaskSpec
-from llmrank.criteria import (
+from llmrank.experiments.arena import spec as grid
+from llmrank.experiments.arena.pareto import dominated
+from llmrank.experiments.arena.provenance import origin
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.settings import METHOD
+from llmrank.experiments.store import Cell, Store
+from llmrank.methods.allocation import Global, Similarity, Uniform
+from llmrank.methods.criteria import (
     CRITERIA,
     L1,
     Activation,
@@ -54,20 +59,17 @@ from llmrank.criteria import (
     criterion,
     score,
 )
-from llmrank.decoding import BenchmarkSpec
-from llmrank.errors import CancelledError, LLMRankError
-from llmrank.evaluation import EvaluationSpec, evaluate
-from llmrank.experiment import Experiment
-from llmrank.folders import child_environment
-from llmrank.footprint import footprint
-from llmrank.memo import Memo
-from llmrank.models import ModelSpec, load, weights_sample
-from llmrank.pruning import PruningSpec, plan, prune
-from llmrank.repair import Bias, LeastSquares, NoRepair
-from llmrank.settings import METHOD
-from llmrank.spelling import interval
-from llmrank.stages import Stages
-from llmrank.store import Cell, Store
+from llmrank.methods.pruning import PruningSpec, plan, prune
+from llmrank.methods.repair import Bias, LeastSquares, NoRepair
+from llmrank.models.language_model import ModelSpec, load, weights_sample
+from llmrank.report.tables.arena import (
+    as_table,
+    brief,
+    differing,
+    latex,
+    printed,
+    shown,
+)
 
 GPrune = CRITERIA["gprune"]
 BENCHMARK = BenchmarkSpec(prompt_tokens=8, new_tokens=2, repeats=2)
@@ -129,7 +131,7 @@ def refusal(call, *args, **kwargs):
 
 
 def asked_of(*, sparsities):
-    return asking.asked(Experiment(), ["l1"], sparsities, [0], ["text"])
+    return methods_text.asked(Experiment(), ["l1"], sparsities, [0], ["text"])
 
 
 def states(found):
@@ -321,7 +323,7 @@ def test_too_large_a_grid_is_refused_before_anything_of_it_is_built(build, monke
         raise AssertionError("something was built")
 
     monkeypatch.setattr(grid, "PruningSpec", built)
-    monkeypatch.setattr(asking, "method", built)
+    monkeypatch.setattr(methods_text, "method", built)
     said = refusal(build, sparsities=(0.5,) * 10**6)
     assert "1,000,000 cells (1 model × 1 method × 1,000,000 sparsities" in said
 
@@ -475,8 +477,8 @@ def test_a_cancelled_arena_loses_at_most_one_cell(spec, store):
 CHILD = """
 import json, os, sys
 from pathlib import Path
-from llmrank.arena import ArenaSpec, run
-from llmrank.store import Store
+from llmrank.experiments.arena import ArenaSpec, run
+from llmrank.experiments.store import Store
 spec = ArenaSpec.from_json(json.loads(sys.argv[2]))
 def progress(what, done, total):
     if what.startswith("Cell 3") and done > 0:

@@ -10,10 +10,10 @@ import sys
 import pytest
 from test_main import command
 
-from llmrank.arena import ArenaSpec, entries, find, method
-from llmrank.folders import child_environment
-from llmrank.spelling import number
-from llmrank.store import Store
+from llmrank.core.formatting import number
+from llmrank.core.paths import child_environment
+from llmrank.experiments.arena import ArenaSpec, entries, find, method
+from llmrank.experiments.store import Store
 
 METHODS = "wanda, wanda+least-squares ,llm-rank:theta=0.25"
 

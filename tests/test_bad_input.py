@@ -15,8 +15,8 @@ from conftest import save_folder, tiny_model
 from safetensors.torch import load_file, save_file
 from test_sources import write_gguf
 
-from llmrank import ffn
 from llmrank.__main__ import main
+from llmrank.models import ffn
 
 
 @pytest.fixture

@@ -9,14 +9,16 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from llmrank import ffn
-from llmrank.benchmark import Cost, Ratio, measure, speedup
-from llmrank.decoding import BenchmarkSpec
-from llmrank.errors import CancelledError, LLMRankError
-from llmrank.footprint import Footprint
-from llmrank.models import LanguageModel
-from llmrank.products import WIDTH_ROUNDS, OddWidth, odd_width, stream_gb_per_s
-from llmrank.timing import (
+from llmrank.core.errors import CancelledError, LLMRankError
+from llmrank.evaluation.bare_products import (
+    WIDTH_ROUNDS,
+    OddWidth,
+    odd_width,
+    stream_gb_per_s,
+)
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.footprint import Footprint
+from llmrank.evaluation.latency import (
     FFN_ROUNDS,
     FFNTime,
     Latency,
@@ -24,6 +26,9 @@ from llmrank.timing import (
     ffn_times,
     latency,
 )
+from llmrank.evaluation.speedup import Cost, Ratio, measure, speedup
+from llmrank.models import ffn
+from llmrank.models.language_model import LanguageModel
 
 SPEC = BenchmarkSpec(batch=2, prompt_tokens=8, new_tokens=6, repeats=3)
 WARM_UP = 1 + 4

@@ -6,13 +6,19 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from llmrank import calibration, ffn
-from llmrank.calibration import BATCH_TOKENS, CalibrationSpec, calibrate, measure
-from llmrank.criteria import CRITERIA, score
-from llmrank.errors import CancelledError, LLMRankError, OptionError
-from llmrank.gradients import differentiate
-from llmrank.models import LanguageModel
-from llmrank.pruning import PruningSpec, plan
+from llmrank.calibration import activations
+from llmrank.calibration.activations import (
+    BATCH_TOKENS,
+    CalibrationSpec,
+    calibrate,
+    measure,
+)
+from llmrank.calibration.gradients import differentiate
+from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.methods.criteria import CRITERIA, score
+from llmrank.methods.pruning import PruningSpec, plan
+from llmrank.models import ffn
+from llmrank.models.language_model import LanguageModel
 
 NAMES = (
     "input_norm", "up_norm", "neuron_norm", "neuron_mean", "neuron_abs_mean",
@@ -235,6 +241,6 @@ def test_the_default_batch_holds_the_declared_tokens(tiny, windows, monkeypatch)
     told = []
     measure(tiny, windows, progress=lambda *step: told.append(step))
     assert told[-1] == ("Calibrating", 1, 1)
-    monkeypatch.setattr(calibration, "BATCH_TOKENS", 80)
+    monkeypatch.setattr(activations, "BATCH_TOKENS", 80)
     measure(tiny, windows, progress=lambda *step: told.append(step))
     assert told[-1] == ("Calibrating", 4, 4)

@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmrank import centrality
-from llmrank.calibration import LayerStats
-from llmrank.centrality import modified_pagerank, weighted_pagerank
-from llmrank.ffn import FFN
-from llmrank.graph import FFNGraph
+from llmrank.calibration.activations import LayerStats
+from llmrank.methods import pagerank
+from llmrank.methods.graph import FFNGraph
+from llmrank.methods.pagerank import modified_pagerank, weighted_pagerank
+from llmrank.models.ffn import FFN
 
 DATA = Path(__file__).parent / "data"
 SHARES = st.floats(0, 1)
@@ -50,7 +50,7 @@ def test_chains_agree_with_the_authors_code(blocks, case):
     step = modified_pagerank
     if case["variant"] == "weighted":
         step = partial(weighted_pagerank, theta=case["theta"], gamma=case["gamma"])
-    walk = centrality.isolated if case["graph"] == "isolated" else centrality.chained
+    walk = pagerank.isolated if case["graph"] == "isolated" else pagerank.chained
     scores = walk(graphs, step, case["site"])
     for ours, theirs in zip(scores, case["scores"], strict=True):
         expected = torch.tensor(theirs, dtype=torch.float64)

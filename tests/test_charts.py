@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from llmrank import charts
-from llmrank.allocation import Sensitivity
-from llmrank.benchmark import Ratio
-from llmrank.charts.theme import DARK, LIGHT, plain
+from llmrank.evaluation.speedup import Ratio
+from llmrank.methods.allocation import Sensitivity
+from llmrank.report import charts
+from llmrank.report.charts.theme import DARK, LIGHT, plain
 
 NASTY = "<script>alert(1)</script> & שלום"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt; &amp; שלום"

@@ -14,12 +14,12 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from test_sources import DEEP, Mark, change_config, refusal
 
-from llmrank import downloader, ffn
-from llmrank.checkpoint import CONFIG, check_config, read_json
-from llmrank.errors import LLMRankError
-from llmrank.families import SUPPORTED, check_type
-from llmrank.models import ModelSpec, load, shape
-from llmrank.sizes import check_sizes
+from llmrank.core.errors import LLMRankError
+from llmrank.models import downloader, ffn
+from llmrank.models.checkpoint_files import CONFIG, check_config, read_json
+from llmrank.models.families import SUPPORTED, check_type
+from llmrank.models.language_model import ModelSpec, load, shape
+from llmrank.models.sizes import check_sizes
 
 PROMPT = torch.arange(1, 40)[None]
 INDEX = "model.safetensors.index.json"

@@ -10,16 +10,16 @@ import pytest
 from test_hub import gone
 
 import llmrank
-from llmrank import memory
-from llmrank.decoding import BenchmarkSpec
-from llmrank.folders import child_environment
+from llmrank.core.paths import child_environment
+from llmrank.evaluation import peak_memory
+from llmrank.evaluation.decoding import BenchmarkSpec
 
 PACKAGE = Path(llmrank.__file__).parent
 
 CHILD = """
 import sys, time
 from pathlib import Path
-from llmrank.children import end_with_parent
+from llmrank.core.child_process import end_with_parent
 
 end_with_parent(last=Path(sys.argv[1]).touch)
 print("begun", flush=True)
@@ -49,7 +49,7 @@ def test_a_child_ends_with_a_parent_that_was_killed(tmp_path):
 
 
 def test_a_child_that_is_done_ends_by_itself():
-    code = "from llmrank.children import end_with_parent; end_with_parent()"
+    code = "from llmrank.core.child_process import end_with_parent; end_with_parent()"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, env=child_environment()
     ) as child:
@@ -68,7 +68,7 @@ def started_modules():
 
 def test_every_process_of_ours_ends_with_its_parent():
     started = set(started_modules())
-    assert started >= {"llmrank.downloader", "llmrank.memory"}
+    assert started >= {"llmrank.models.downloader", "llmrank.evaluation.peak_memory"}
     for name in started:
         source = PACKAGE / f"{name.removeprefix('llmrank.')}.py"
         assert "end_with_parent(" in source.read_text("utf-8"), name
@@ -81,14 +81,14 @@ def test_nothing_else_starts_processes():
         for path in PACKAGE.rglob("*.py")
         if any(word in path.read_text("utf-8") for word in starting)
     }
-    assert found == {"hub", "memory"}
+    assert found == {"hub", "peak_memory"}
 
 
 @pytest.mark.slow  # it imports torch
 def test_the_process_that_measures_memory_ends_with_its_parent(tiny):
-    request = memory._request(tiny, BenchmarkSpec(prompt_tokens=8, new_tokens=500))
+    request = peak_memory._request(tiny, BenchmarkSpec(prompt_tokens=8, new_tokens=500))
     with subprocess.Popen(
-        [sys.executable, "-m", "llmrank.memory"],
+        [sys.executable, "-m", "llmrank.evaluation.peak_memory"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

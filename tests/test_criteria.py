@@ -12,9 +12,13 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from llmrank import centrality, criteria, ffn, gradients, graph
-from llmrank.calibration import ActivationStats, LayerStats, measure
-from llmrank.criteria import (
+from llmrank.calibration import gradients
+from llmrank.calibration.activations import ActivationStats, LayerStats, measure
+from llmrank.core.errors import LLMRankError, OptionError
+from llmrank.core.registry import recipe
+from llmrank.core.specs import options
+from llmrank.methods import criteria, graph, pagerank
+from llmrank.methods.criteria import (
     CRITERIA,
     L1,
     L2,
@@ -33,11 +37,9 @@ from llmrank.criteria import (
     criterion,
     score,
 )
-from llmrank.errors import LLMRankError, OptionError
-from llmrank.ffn import FFN
-from llmrank.models import LanguageModel
-from llmrank.options import options
-from llmrank.registry import recipe
+from llmrank.models import ffn
+from llmrank.models.ffn import FFN
+from llmrank.models.language_model import LanguageModel
 
 FAMILIES = ("llama", "gpt2")
 WINDOWS = torch.randint(0, 257, (4, 32), generator=torch.Generator().manual_seed(9))
@@ -626,7 +628,7 @@ def test_a_reversed_chain_is_a_chain_from_the_last_layer_back(measured):
     mass = stats.layers[1].output_norm
     for place in (1, 0):
         view, layer = ffn.ffns(lm.model)[place], stats.layers[place]
-        step = partial(centrality.weighted_pagerank, theta=0.7, gamma=0.9)
+        step = partial(pagerank.weighted_pagerank, theta=0.7, gamma=0.9)
         neurons = step(view.down.T, mass, layer.neuron_norm)
         torch.testing.assert_close(found.layers[place].float(), neurons)
         mass = step(view.up.T, neurons, layer.input_norm)

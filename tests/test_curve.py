@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from llmrank.calibration import CalibrationSpec
-from llmrank.criteria import CRITERIA, L2, Activation, GPrune, LLMRank, Random
-from llmrank.curve import (
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.core.errors import CancelledError
+from llmrank.evaluation.perplexity import EvaluationSpec, TextEvaluation, evaluate
+from llmrank.experiments.curve import (
     PAPER,
     Point,
     as_table,
@@ -23,12 +24,11 @@ from llmrank.curve import (
     standing,
     usual_rivals,
 )
-from llmrank.errors import CancelledError
-from llmrank.evaluation import EvaluationSpec, TextEvaluation, evaluate
-from llmrank.experiment import Experiment
-from llmrank.models import ModelSpec
-from llmrank.pruning import PruningSpec
-from llmrank.stages import Stages, StageSpecs
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.methods.criteria import CRITERIA, L2, Activation, GPrune, LLMRank, Random
+from llmrank.methods.pruning import PruningSpec
+from llmrank.models.language_model import ModelSpec
 
 SPARSITIES = (0.2, 0.6)
 RIVALS = (LLMRank(), Random(seed=3))

@@ -7,8 +7,10 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from llmrank import ffn
-from llmrank.decoding import (
+from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.core.progress import silent
+from llmrank.core.specs import options
+from llmrank.evaluation.decoding import (
     BenchmarkSpec,
     alone,
     inference_bytes,
@@ -17,13 +19,11 @@ from llmrank.decoding import (
     random_prompt,
     timed_steps,
 )
-from llmrank.errors import CancelledError, LLMRankError, OptionError
-from llmrank.families import SUPPORTED
-from llmrank.footprint import footprint
-from llmrank.models import LanguageModel
-from llmrank.options import options
-from llmrank.progress import silent
-from llmrank.timing import latency
+from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.latency import latency
+from llmrank.models import ffn
+from llmrank.models.families import SUPPORTED
+from llmrank.models.language_model import LanguageModel
 
 SPEC = BenchmarkSpec(batch=2, prompt_tokens=9, new_tokens=5, repeats=2)
 

@@ -10,13 +10,18 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import llmrank
-from llmrank.allocation import Global
-from llmrank.calibration import CalibrationSpec
-from llmrank.criteria import LLMRank, Random
-from llmrank.evaluation import EvaluationSpec, evaluate, perplexity_ratio, t_interval
-from llmrank.footprint import footprint
-from llmrank.models import ModelSpec, shape
-from llmrank.pruning import PruningSpec
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.perplexity import (
+    EvaluationSpec,
+    evaluate,
+    perplexity_ratio,
+    t_interval,
+)
+from llmrank.methods.allocation import Global
+from llmrank.methods.criteria import LLMRank, Random
+from llmrank.methods.pruning import PruningSpec
+from llmrank.models.language_model import ModelSpec, shape
 
 pytestmark = pytest.mark.slow
 

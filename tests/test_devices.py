@@ -7,26 +7,27 @@ import pretend
 import pytest
 import torch
 
-from llmrank import devices, gradients, nearness
-from llmrank import moments as second_moments
-from llmrank.calibration import ActivationStats, combined, measure
-from llmrank.criteria import CRITERIA, criterion, score
-from llmrank.decoding import BenchmarkSpec
-from llmrank.devices import free_bytes, with_doubles
-from llmrank.evaluation import EvaluationSpec, evaluate
-from llmrank.ffn import ffns
-from llmrank.generation import continuation
-from llmrank.gradients import Gradients
-from llmrank.graph import graphs
-from llmrank.inspector import Neuron, activations, edges, paths, promoted
-from llmrank.moments import moments
-from llmrank.planes import planes
-from llmrank.prefixes import prefix, sort_neurons
-from llmrank.progress import silent
-from llmrank.pruning import PruningSpec, plan, prune
-from llmrank.repair import REPAIRS, Basis, repair
-from llmrank.tasks.likelihood import log_likelihoods
-from llmrank.timing import latency
+from llmrank.analysis.neuron import Neuron, activations, edges, paths, promoted
+from llmrank.calibration import divergence as nearness
+from llmrank.calibration import gradients, second_moments
+from llmrank.calibration.activations import ActivationStats, combined, measure
+from llmrank.calibration.gradients import Gradients
+from llmrank.calibration.second_moments import moments
+from llmrank.core import devices
+from llmrank.core.devices import free_bytes, with_doubles
+from llmrank.core.progress import silent
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.generation import continuation
+from llmrank.evaluation.latency import latency
+from llmrank.evaluation.likelihood import log_likelihoods
+from llmrank.evaluation.perplexity import EvaluationSpec, evaluate
+from llmrank.methods.criteria import CRITERIA, criterion, score
+from llmrank.methods.graph import graphs
+from llmrank.methods.pruning import PruningSpec, plan, prune
+from llmrank.methods.repair import REPAIRS, Basis, repair
+from llmrank.methods.response_planes import planes
+from llmrank.methods.sorted_model import prefix, sort_neurons
+from llmrank.models.ffn import ffns
 
 DRAWN = torch.Generator().manual_seed(0)
 WINDOWS = torch.randint(257, (9, 32), generator=DRAWN)

@@ -7,15 +7,18 @@ from pathlib import Path
 import pytest
 from huggingface_hub.constants import HF_HUB_CACHE
 
-from llmrank import corpora, doors, export, hub, mlp, sources, whereabouts
-from llmrank.arena import ArenaSpec, Method
-from llmrank.criteria import criterion
-from llmrank.doors import Asker, allowed_roots, asking, check_path
-from llmrank.errors import LLMRankError
-from llmrank.folders import named_path
-from llmrank.stages import Stages
-from llmrank.store import Store
-from llmrank.variables import is_on, variable
+from llmrank import mlp
+from llmrank.core import permissions, whereabouts
+from llmrank.core.errors import LLMRankError
+from llmrank.core.paths import named_path
+from llmrank.core.permissions import Asker, allowed_roots, asking, check_path
+from llmrank.core.variables import is_on, variable
+from llmrank.data import texts
+from llmrank.experiments.arena import ArenaSpec, Method
+from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.store import Store
+from llmrank.methods.criteria import criterion
+from llmrank.models import checkpoints, export, hub
 
 STRANGER = Asker("somebody", stranger=True)
 
@@ -56,7 +59,7 @@ def test_a_switch_that_is_off_is_off(monkeypatch, told):
 def test_a_switch_that_is_on_is_on(monkeypatch, told):
     monkeypatch.setenv("LLMRANK_HUB", told)
     with asking(STRANGER):
-        doors.check_hub()
+        permissions.check_hub()
 
 
 def test_a_stranger_is_told_no_folder_that_the_server_keeps_things_in(
@@ -90,12 +93,12 @@ def test_an_empty_variable_is_not_set(monkeypatch):
 def test_who_shares_a_server_says_so_or_its_address_does(
     monkeypatch, told, address, shared
 ):
-    from pages.shared import access
+    from pages.shared.app import access
 
     monkeypatch.setenv("LLMRANK_SHARED", told)
     monkeypatch.setattr(access.st, "get_option", {"server.address": address}.get)
     assert access.is_shared() is shared
-    assert doors.asker() == Asker(stranger=shared)  # no page runs in this thread
+    assert permissions.asker() == Asker(stranger=shared)  # no page runs in this thread
 
 
 def test_the_server_answers_to_this_machines_names_and_tells_no_traceback():
@@ -127,10 +130,10 @@ def test_what_lies_outside_is_answered_the_same_whatever_is_there(inside, way):
     for check in (
         check_path,
         whereabouts.check_there,
-        lambda n: sources.locate(n, "main"),
+        lambda n: checkpoints.locate(n, "main"),
     ):
         said = refusal(check, name)
-        assert said == f"{name[:120]!r} {doors.OUTSIDE}"
+        assert said == f"{name[:120]!r} {permissions.OUTSIDE}"
         assert str(inside.parent / "out" / "config.json") not in said.replace(name, "")
     assert not whereabouts.is_here(name)
 
@@ -140,7 +143,7 @@ def test_the_hub_is_refused_where_it_is_asked_whatever_lies_under_that_name(
 ):
     monkeypatch.delenv("LLMRANK_HUB", raising=False)
     monkeypatch.chdir(inside.parent)
-    said = {refusal(sources.locate, name, "main") for name in ("out", "owner/name")}
+    said = {refusal(checkpoints.locate, name, "main") for name in ("out", "owner/name")}
     assert len(said) == 1
     assert "fetches nothing from the hub" in said.pop()
     assert "from the hub" in refusal(mlp.examples, mlp.DataSpec("mnist"))
@@ -154,7 +157,7 @@ def test_the_hub_is_refused_where_it_is_asked_whatever_lies_under_that_name(
 def test_a_path_is_asked_for_at_the_door_before_it_is_looked_at(name):
     """Else what the system says of it tells which folders and users there are."""
     said = refusal(named_path, name)
-    assert said == f"{name[:120]!r} {doors.OUTSIDE}"
+    assert said == f"{name[:120]!r} {permissions.OUTSIDE}"
 
 
 @pytest.mark.usefixtures("inside")
@@ -163,14 +166,14 @@ def test_what_the_server_keeps_may_lie_outside_the_folders_of_strangers(
 ):
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
     assert Store(tmp_path / "kept" / "results.sqlite3").runs() == ()
-    assert corpora.keep(b"a text", "mine.txt").startswith("upload:")
+    assert texts.keep(b"a text", "mine.txt").startswith("upload:")
     assert not whereabouts.is_file("demo")
 
 
 def test_a_home_is_told_as_it_was_typed(inside, monkeypatch):
     monkeypatch.setenv("HOME", str(inside))
     (inside / "notes.txt").write_text("notes")
-    said = refusal(sources.locate, "~/notes.txt", "main")
+    said = refusal(checkpoints.locate, "~/notes.txt", "main")
     assert said.startswith("~/notes.txt is not a .gguf file")
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
     told = whereabouts.without_folders(f"written to {inside}/exports/new")
@@ -188,8 +191,8 @@ def test_a_folder_whose_root_is_a_link_is_taken(tmp_path, monkeypatch):
 
 def test_an_export_is_checked_where_it_is_written(inside, tiny):
     for target in (inside.parent / "elsewhere", inside / "link" / "elsewhere"):
-        assert doors.OUTSIDE in refusal(export.save, tiny, target)
-    assert doors.OUTSIDE in refusal(export.zipped, inside)
+        assert permissions.OUTSIDE in refusal(export.save, tiny, target)
+    assert permissions.OUTSIDE in refusal(export.zipped, inside)
     assert not (inside.parent / "elsewhere").exists()
 
 
@@ -202,18 +205,20 @@ def test_a_stranger_reads_no_file_of_the_server(inside, there):
     if there:
         path.write_text("a,label\n1,x\n")
     asked = {
-        refusal(corpora.text, str(path), "calibration"),
+        refusal(texts.text, str(path), "calibration"),
         refusal(mlp.examples, mlp.DataSpec(str(path))),
         refusal(mlp.load_network, str(path)),
     }
     assert len(asked) == 1
     assert "this server is shared and reads no files of its own" in asked.pop()
-    assert corpora.state_of(str(path)) is None
+    assert texts.state_of(str(path)) is None
 
 
 def test_a_second_text_within_a_method_opens_no_file(tiny, tiny_text, monkeypatch):
     """It was typed nowhere: an arena's method and a link name it in a parameter."""
-    monkeypatch.setattr("llmrank.stages.evidence.load", lambda *_, **__: tiny)
+    monkeypatch.setattr(
+        "llmrank.experiments.pipeline.evidence.load", lambda *_, **__: tiny
+    )
     by = criterion("gprune", second_text=str(tiny_text))
     spec = ArenaSpec(methods=(Method(by),), sparsities=(0.5,), measures=("text",))
     of = spec.base.calibration
@@ -225,10 +230,12 @@ def test_a_second_text_within_a_method_opens_no_file(tiny, tiny_text, monkeypatc
 
 def test_what_another_has_read_is_not_served_from_memory(tiny, tiny_text, monkeypatch):
     """Checked before the memory of results, not only where the file is opened."""
-    from llmrank.calibration import CalibrationSpec
-    from llmrank.criteria import LLMRank
+    from llmrank.calibration.activations import CalibrationSpec
+    from llmrank.methods.criteria import LLMRank
 
-    monkeypatch.setattr("llmrank.stages.evidence.load", lambda *_, **__: tiny)
+    monkeypatch.setattr(
+        "llmrank.experiments.pipeline.evidence.load", lambda *_, **__: tiny
+    )
     stages, of = Stages(), CalibrationSpec(str(tiny_text), samples=2, seq_len=32)
     stages.scores(tiny.spec, of, LLMRank())
     with asking(STRANGER):
@@ -241,7 +248,7 @@ def test_what_another_has_read_is_not_served_from_memory(tiny, tiny_text, monkey
 
 def test_work_asks_for_whom_it_was_handed_over_by():
     with asking(STRANGER):
-        work = doors.carried(doors.asker)
-    assert doors.asker() == Asker()
+        work = permissions.carried(permissions.asker)
+    assert permissions.asker() == Asker()
     assert work() == STRANGER
-    assert doors.asker() == Asker()
+    assert permissions.asker() == Asker()

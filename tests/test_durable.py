@@ -9,17 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from llmrank import durable
-from llmrank.durable import begin, make_folder, sweep
-from llmrank.errors import LLMRankError
-from llmrank.folders import (
-    keep_in,
-    searches_folder,
-    written_file,
-    written_whole,
-)
-from llmrank.owners import this_process
-from llmrank.store import Store
+from llmrank.core import durable
+from llmrank.core.durable import begin, make_folder, sweep
+from llmrank.core.errors import LLMRankError
+from llmrank.core.paths import keep_in, searches_folder, written_file, written_whole
+from llmrank.core.process import this_process
+from llmrank.experiments.store import Store
 
 ROOT = Path(__file__).parents[1]
 DAY = 25 * 3600
@@ -27,7 +22,7 @@ DAY = 25 * 3600
 WRITER = """
 import sys, time
 from pathlib import Path
-from llmrank.folders import written_file, written_whole
+from llmrank.core.paths import written_file, written_whole
 
 with written_whole(Path(sys.argv[1]) / "model") as folder:
     (folder / "weights").write_bytes(b"x" * 1000)

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from llmrank import ffn
-from llmrank.errors import CancelledError, LLMRankError, OptionError
-from llmrank.evaluation import (
+from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.evaluation.perplexity import (
     WINDOW,
     Estimate,
     EvaluationSpec,
@@ -23,7 +22,8 @@ from llmrank.evaluation import (
     t_interval,
     top1_retention,
 )
-from llmrank.models import LanguageModel
+from llmrank.models import ffn
+from llmrank.models.language_model import LanguageModel
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,16 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from llmrank import comparison, curve, evaluation
-from llmrank.calibration import BATCH_TOKENS, CalibrationSpec
-from llmrank.comparison import TaskSpec
-from llmrank.criteria import L1, GPrune, LLMRank, Random, Taylor, Wanda
-from llmrank.decoding import BenchmarkSpec
-from llmrank.devices import free_bytes
-from llmrank.errors import CancelledError, LLMRankError, OptionError
-from llmrank.evaluation import EvaluationSpec
-from llmrank.experiment import (
+from llmrank.calibration.activations import BATCH_TOKENS, CalibrationSpec
+from llmrank.calibration.gradients import needed_bytes
+from llmrank.core.devices import free_bytes
+from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.evaluation import comparison, perplexity
+from llmrank.evaluation.comparison import TaskSpec
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.perplexity import EvaluationSpec
+from llmrank.experiments import curve
+from llmrank.experiments.experiment import (
     Experiment,
     check_names,
     check_room,
@@ -25,10 +26,10 @@ from llmrank.experiment import (
     run,
     texts_state,
 )
-from llmrank.gradients import needed_bytes
-from llmrank.models import ModelSpec
-from llmrank.pruning import PruningSpec
-from llmrank.stages import Stages
+from llmrank.experiments.pipeline import Stages
+from llmrank.methods.criteria import L1, GPrune, LLMRank, Random, Taylor, Wanda
+from llmrank.methods.pruning import PruningSpec
+from llmrank.models.language_model import ModelSpec
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +268,7 @@ def test_a_run_reports_what_the_stages_measure(small):
     )
     found = report.comparison
     lm = stages.pruned(small.stage_specs)
-    again = evaluation.evaluate(lm, small.evaluation)
+    again = perplexity.evaluate(lm, small.evaluation)
     assert torch.equal(found.pruned.text.nll, again.nll)
     assert found.dense.text is stages.dense_text(small.model, small.evaluation)
     assert found.pruned.footprint.widths == (12, 12)

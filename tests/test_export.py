@@ -19,13 +19,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import llmrank
-from llmrank import export, ffn, precision
-from llmrank.calibration import CalibrationSpec, calibrate
-from llmrank.criteria import LLMRank, score
-from llmrank.errors import LLMRankError
-from llmrank.export import free_folder, padded, save, write_scores, zipped
-from llmrank.models import LanguageModel, ModelSpec
-from llmrank.pruning import PruningPlan, prune
+from llmrank.calibration.activations import CalibrationSpec, calibrate
+from llmrank.core.errors import LLMRankError
+from llmrank.methods.criteria import LLMRank, score
+from llmrank.methods.pruning import PruningPlan, prune
+from llmrank.models import export, ffn, precision
+from llmrank.models.export import free_folder, padded, save, write_scores, zipped
+from llmrank.models.language_model import LanguageModel, ModelSpec
 
 PROMPT = torch.arange(1, 40)[None]
 FAMILIES = ("llama", "gpt2", "opt", "gpt_neox", "gemma2")

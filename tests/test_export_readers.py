@@ -17,14 +17,15 @@ from conftest import byte_tokenizer, tiny_model
 from tokenizers import processors
 
 import llmrank
-from llmrank import compatible, corpora, precision
-from llmrank.calibration import CalibrationSpec
-from llmrank.criteria import L2
-from llmrank.experiment import Experiment
-from llmrank.export import SAMPLE, save
-from llmrank.families import SUPPORTED
-from llmrank.models import LanguageModel
-from llmrank.stages import Stages
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.data import texts
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import Stages
+from llmrank.methods.criteria import L2
+from llmrank.models import compatibility, precision
+from llmrank.models.export import SAMPLE, save
+from llmrank.models.families import SUPPORTED
+from llmrank.models.language_model import LanguageModel
 
 pytestmark = pytest.mark.slow  # two processes and a real checkpoint
 
@@ -119,7 +120,7 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def book():
-    text = corpora.text(Experiment().evaluation.eval_text, "evaluation")
+    text = texts.text(Experiment().evaluation.eval_text, "evaluation")
     return text.content[:20_000]
 
 
@@ -152,12 +153,12 @@ def logits_of(exported, name):
 
 def opened(exported):
     """The names of the exports that are said to open."""
-    _, older = compatible.CHECKED
+    _, older = compatibility.CHECKED
     return {name for name, (_, s) in exported.items() if f"and {older}" in s.opened}
 
 
 def test_the_checked_versions_are_those_of_the_environments(read):
-    newer, older = compatible.CHECKED
+    newer, older = compatibility.CHECKED
     assert transformers.__version__ == newer
     assert read["version"] == older
     for name, version in {"": newer, "-transformers4": older}.items():
@@ -167,13 +168,13 @@ def test_the_checked_versions_are_those_of_the_environments(read):
 
 def test_the_types_that_are_said_to_be_newer_are(read):
     unknown = set(SUPPORTED) - set(read["types"])
-    assert unknown == set(compatible.NEWER_TYPES) & set(SUPPORTED)
+    assert unknown == set(compatibility.NEWER_TYPES) & set(SUPPORTED)
 
 
 def test_what_is_said_to_open_opens_and_nothing_else(exported, read):
     errors = {n: f["error"] for n, f in read["found"].items() if "error" in f}
     assert set(read["found"]) - set(errors) == opened(exported), errors
-    newer = set(compatible.NEWER_TYPES) & set(SUPPORTED)
+    newer = set(compatibility.NEWER_TYPES) & set(SUPPORTED)
     assert set(errors) == newer | set(supported(REFUSED))
 
 
@@ -197,7 +198,7 @@ def test_what_the_older_leaves_out_is_said(exported):
     }
     assert softcapped == {"gemma2", "vaultgemma"}
     for name, (_, saved) in exported.items():
-        assert (compatible.EAGER in saved.opened) is (name in softcapped)
+        assert (compatibility.EAGER in saved.opened) is (name in softcapped)
 
 
 def test_every_tokenizer_reads_the_same_there(exported, read):

@@ -7,8 +7,8 @@ import torch
 from conftest import tiny_model
 from transformers import PretrainedConfig
 
-from llmrank import ffn
-from llmrank.families import SUPPORTED
+from llmrank.models import ffn
+from llmrank.models.families import SUPPORTED
 
 PROMPT = torch.arange(1, 40)[None]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from llmrank import folders
-from llmrank.errors import LLMRankError
-from llmrank.folders import (
+from llmrank.core import paths
+from llmrank.core.errors import LLMRankError
+from llmrank.core.paths import (
     check_export_target,
     check_file_target,
     named_path,
@@ -32,18 +32,18 @@ def refusal(check, path):
 
 def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
-    assert folders.cache_folder() == tmp_path
+    assert paths.cache_folder() == tmp_path
     monkeypatch.setenv("LLMRANK_CACHE", "")
-    assert folders.cache_folder() == Path.home() / ".cache" / "llmrank"
+    assert paths.cache_folder() == Path.home() / ".cache" / "llmrank"
     monkeypatch.delenv("LLMRANK_CACHE")
-    assert folders.cache_folder() == Path.home() / ".cache" / "llmrank"
+    assert paths.cache_folder() == Path.home() / ".cache" / "llmrank"
 
 
 @pytest.mark.parametrize("told", ["", " "])
 def test_an_empty_variable_names_no_database(monkeypatch, told):
     monkeypatch.setenv("LLMRANK_DB", told)
     home = Path.home() / ".local" / "share" / "llmrank"
-    assert folders.results_file() == home / "results.sqlite3"
+    assert paths.results_file() == home / "results.sqlite3"
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,10 @@ def test_what_is_written_is_as_open_as_the_umask_says(tmp_path, umask):
     with written_file(tmp_path / "scores") as path:
         closed(path)
     modes = {n: (tmp_path / n).stat().st_mode & 0o777 for n in contents(tmp_path)}
-    folders, files = 0o777 & ~umask, 0o666 & ~umask
+    paths, files = 0o777 & ~umask, 0o666 & ~umask
     assert modes == {
-        "model": folders,
-        "model/inner": folders,
+        "model": paths,
+        "model/inner": paths,
         "model/inner/more": files,
         "model/weights": files,
         "scores": files,
@@ -277,8 +277,8 @@ def test_a_block_that_writes_no_file_is_told(tmp_path):
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from llmrank.errors import LLMRankError
-from llmrank.folders import written_file, written_whole
+from llmrank.core.errors import LLMRankError
+from llmrank.core.paths import written_file, written_whole
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 for write in (written_whole, written_file):

@@ -5,10 +5,10 @@ import torch
 from conftest import tiny_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from llmrank import ffn
-from llmrank.families import SUPPORTED
-from llmrank.footprint import footprint, planned
-from llmrank.models import LanguageModel, load
+from llmrank.evaluation.footprint import footprint, planned
+from llmrank.models import ffn
+from llmrank.models.families import SUPPORTED
+from llmrank.models.language_model import LanguageModel, load
 
 ATEN = torch.ops.aten
 

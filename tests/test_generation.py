@@ -4,9 +4,9 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from llmrank.errors import CancelledError, LLMRankError
-from llmrank.generation import Continuations, continuation, continuations
-from llmrank.pruning import PruningPlan, prune
+from llmrank.core.errors import CancelledError, LLMRankError
+from llmrank.evaluation.generation import Continuations, continuation, continuations
+from llmrank.methods.pruning import PruningPlan, prune
 
 PROMPT = "The river bends"
 

@@ -16,12 +16,12 @@ from test_sources import gguf_order, refusal, write_gguf
 from tokenizers import Regex, pre_tokenizers
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from llmrank import tokens
-from llmrank.errors import CancelledError, LLMRankError
-from llmrank.ggufs.header import READABLE
-from llmrank.ggufs.rotary import llama3_divisors
-from llmrank.models import ModelSpec, load, shape
-from llmrank.sources import Source, read_config, read_tokenizer
+from llmrank.core.errors import CancelledError, LLMRankError
+from llmrank.data import tokens
+from llmrank.models.checkpoints import Source, read_config, read_tokenizer
+from llmrank.models.gguf.header import READABLE
+from llmrank.models.gguf.rotary import llama3_divisors
+from llmrank.models.language_model import ModelSpec, load, shape
 
 PROMPT = torch.randint(1, 257, (1, 300), generator=torch.Generator().manual_seed(0))
 ARCHITECTURES = {"gemma3_text": "gemma3"}
@@ -254,7 +254,7 @@ def test_a_key_that_is_missing_is_not_guessed(tiny, tmp_path, key):
 def test_sizes_without_end_are_refused_before_anything_is_built(
     tmp_path, monkeypatch, key, field, size
 ):
-    module = sys.modules["llmrank.ggufs.configuration"]
+    module = sys.modules["llmrank.models.gguf.configuration"]
     monkeypatch.setattr(module, "rotary", None)
     monkeypatch.setattr(module, "_windowed", None)
     keys = {"attention__sliding_window_pattern": 6, key: size}
@@ -658,7 +658,7 @@ def test_parts_that_are_refused_are_not_copied(tiny, tmp_path, monkeypatch, keys
 
 def test_parts_that_the_disk_cannot_hold_are_not_copied(parts, monkeypatch):
     full = shutil._ntuple_diskusage(10**9, 10**9 - 100, 100)
-    monkeypatch.setattr("llmrank.ggufs.parts.disk_usage", lambda _: full)
+    monkeypatch.setattr("llmrank.models.gguf.parts.disk_usage", lambda _: full)
     said = refusal(parts / "model-00001-of-00003.gguf")
     assert "put together before they are read, which takes" in said
     assert "free some space, or set LLMRANK_CACHE" in said

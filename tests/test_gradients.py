@@ -7,11 +7,16 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from llmrank import ffn
-from llmrank.calibration import CalibrationSpec, drawn
-from llmrank.errors import CancelledError, LLMRankError
-from llmrank.gradients import differentiate, gradient_bytes, measure, needed_bytes
-from llmrank.models import LanguageModel
+from llmrank.calibration.activations import CalibrationSpec, drawn
+from llmrank.calibration.gradients import (
+    differentiate,
+    gradient_bytes,
+    measure,
+    needed_bytes,
+)
+from llmrank.core.errors import CancelledError, LLMRankError
+from llmrank.models import ffn
+from llmrank.models.language_model import LanguageModel
 
 FAMILIES = ("llama", "gpt2", "opt", "gpt_neox", "gemma2")
 WINDOWS = torch.randint(0, 257, (3, 20), generator=torch.Generator().manual_seed(7))
@@ -201,7 +206,7 @@ def test_of_the_demo_model_the_estimate_bounds_the_memory_taken():
 
     code = (
         "import json, torch\n"
-        "from llmrank import gradients, load, ModelSpec\n"
+        "from llmrank.calibration import gradients\nfrom llmrank import load, ModelSpec\n"
         "def kb(name):\n"
         "    lines = open('/proc/self/status').read().splitlines()\n"
         "    return int(next(l.split()[1] for l in lines if l.startswith(name)))\n"

@@ -5,24 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from llmrank.agreement import Agreement, Overlap
-from llmrank.allocation import Global
-from llmrank.benchmark import Ratio, Speedup
-from llmrank.calibration import CalibrationSpec, calibrate
-from llmrank.criteria import (
-    L1,
-    Activation,
-    LLMRank,
-    Random,
-    Scores,
-    Wanda,
-    score,
-)
-from llmrank.curve import Point, curve
-from llmrank.decoding import BenchmarkSpec
-from llmrank.evaluation import EvaluationSpec, TextEvaluation
-from llmrank.experiment import Experiment, MemoryEstimate, estimate, run
-from llmrank.health import (
+from llmrank.analysis.agreement import Agreement, Overlap
+from llmrank.analysis.diagnostics import (
     FEW,
     FLAT,
     MEMORY_ROOM,
@@ -36,10 +20,26 @@ from llmrank.health import (
     unstable_scores,
     worse_than_baselines,
 )
-from llmrank.models import ModelSpec
-from llmrank.pruning import PruningPlan, PruningSpec, plan
-from llmrank.stability import Match, stability
-from llmrank.stages import Stages, StageSpecs
+from llmrank.analysis.stability import Match, stability
+from llmrank.calibration.activations import CalibrationSpec, calibrate
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.perplexity import EvaluationSpec, TextEvaluation
+from llmrank.evaluation.speedup import Ratio, Speedup
+from llmrank.experiments.curve import Point, curve
+from llmrank.experiments.experiment import Experiment, MemoryEstimate, estimate, run
+from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.methods.allocation import Global
+from llmrank.methods.criteria import (
+    L1,
+    Activation,
+    LLMRank,
+    Random,
+    Scores,
+    Wanda,
+    score,
+)
+from llmrank.methods.pruning import PruningPlan, PruningSpec, plan
+from llmrank.models.language_model import ModelSpec
 
 OURS = LLMRank()
 

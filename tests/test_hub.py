@@ -15,10 +15,10 @@ import pytest
 import torch
 from conftest import save_folder, tiny_model
 
-from llmrank.downloader import FILES
-from llmrank.errors import CancelledError, LLMRankError
-from llmrank.folders import child_environment
-from llmrank.models import ModelSpec, load, shape
+from llmrank.core.errors import CancelledError, LLMRankError
+from llmrank.core.paths import child_environment
+from llmrank.models.downloader import FILES
+from llmrank.models.language_model import ModelSpec, load, shape
 
 pytestmark = pytest.mark.slow
 
@@ -177,7 +177,7 @@ def test_a_download_can_be_stopped_and_leaves_nothing_half_written(served, tmp_p
 
 FETCHER = """
 import sys
-from llmrank.hub import fetch
+from llmrank.models.hub import fetch
 fetch(sys.argv[1], "main", progress=lambda *report: print(*report, flush=True))
 """
 

@@ -11,29 +11,29 @@ from conftest import TEXT, tiny_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from llmrank import ffn
-from llmrank.allocation import Global, Uniform
-from llmrank.calibration import CalibrationSpec, calibrate, measure
-from llmrank.corpora import sampled_windows, text
-from llmrank.criteria import Scores
-from llmrank.errors import CancelledError, LLMRankError, OptionError
-from llmrank.evaluation import EvaluationSpec, evaluate, t_interval
-from llmrank.families import SUPPORTED
-from llmrank.inspector import (
+from llmrank.analysis.neuron import (
     Neuron,
     activations,
     contexts,
     edges,
     effect,
     firing,
-    lens,
+    logit_lens,
     promoted,
     ranks,
     token_strings,
 )
-from llmrank.inspector.removal import switch
-from llmrank.models import ModelSpec, load
-from llmrank.pruning import PruningPlan, PruningSpec, plan, prune
+from llmrank.analysis.neuron.ablation import switch
+from llmrank.calibration.activations import CalibrationSpec, calibrate, measure
+from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.data.texts import sampled_windows, text
+from llmrank.evaluation.perplexity import EvaluationSpec, evaluate, t_interval
+from llmrank.methods.allocation import Global, Uniform
+from llmrank.methods.criteria import Scores
+from llmrank.methods.pruning import PruningPlan, PruningSpec, plan, prune
+from llmrank.models import ffn
+from llmrank.models.families import SUPPORTED
+from llmrank.models.language_model import ModelSpec, load
 
 FAMILIES = ["llama", "gpt2"]
 MODELS = {family: tiny_model(family) for family in FAMILIES}
@@ -528,7 +528,7 @@ def test_the_logits_move_as_promised_in_every_family(model_type):
     the difference is a multiple of the normalised x, so d is taken orthogonal to x.
     """
     lm = tiny_model(model_type)
-    norm = lens._final_norm(lm.model)
+    norm = logit_lens._final_norm(lm.model)
     generator = torch.Generator().manual_seed(2)
     for p in norm.parameters():
         p.copy_(torch.rand(p.shape, generator=generator) + 0.5)
@@ -539,14 +539,16 @@ def test_the_logits_move_as_promised_in_every_family(model_type):
     step = 1e-2
     moved = (norm(x + step * d) - norm(x - step * d)) / (2 * step)
     expected = moved * x.square().mean().sqrt()
-    torch.testing.assert_close(lens.through(norm, d), expected, rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(
+        logit_lens.through(norm, d), expected, rtol=1e-2, atol=1e-3
+    )
 
 
 def test_a_norm_in_half_precision_is_asked_in_its_own(tiny):
     norm = copy.deepcopy(tiny.model.model.norm).bfloat16()
     norm.weight.copy_(torch.linspace(-2, 2, N_RESIDUAL))
     d = torch.arange(16.0)
-    torch.testing.assert_close(lens.through(norm, d), norm.weight.float() * d)
+    torch.testing.assert_close(logit_lens.through(norm, d), norm.weight.float() * d)
 
 
 def test_a_model_without_a_final_norm_says_so():

@@ -8,10 +8,7 @@ from conftest import tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmrank import ffn
-from llmrank.centrality import weighted_pagerank
-from llmrank.errors import OptionError
-from llmrank.inspector import (
+from llmrank.analysis.neuron import (
     Neuron,
     Range,
     View,
@@ -19,8 +16,11 @@ from llmrank.inspector import (
     in_range,
     paths,
     selection,
-    strongest,
+    strongest_paths,
 )
+from llmrank.core.errors import OptionError
+from llmrank.methods.pagerank import weighted_pagerank
+from llmrank.models import ffn
 
 WIDTHS = (24, 31, 9, 18)
 D_MODEL = 12
@@ -49,7 +49,7 @@ def layers_of(widths=WIDTHS, seed=0, *, spread=1.0):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(strongest, "BLOCK", 4)
+    monkeypatch.setattr(strongest_paths, "BLOCK", 4)
 
 
 def flows(layers):
@@ -119,7 +119,7 @@ def test_the_strongest_paths_are_those_of_the_pageranks_own_steps(
 def test_leaving_out_short_pairs_leaves_out_no_strong_path(seed, n, spread):
     layers = layers_of((17, 23), seed, spread=spread)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(strongest, "BLOCK", 3)
+        patch.setattr(strongest_paths, "BLOCK", 3)
         found = paths(layers, {0: torch.arange(17)}, n)
     assert_strongest(found, layers, None, None, n)
 
@@ -127,13 +127,13 @@ def test_leaving_out_short_pairs_leaves_out_no_strong_path(seed, n, spread):
 @pytest.mark.usefixtures("small_blocks")
 def test_short_pairs_are_really_left_out(monkeypatch):
     layers, offered = layers_of((64, 64), spread=3.0), []
-    offer = strongest._Best.offer
+    offer = strongest_paths._Best.offer
 
     def counted(self, layer, sources, targets, flow):
         offered.append(flow.numel())
         offer(self, layer, sources, targets, flow)
 
-    monkeypatch.setattr(strongest._Best, "offer", counted)
+    monkeypatch.setattr(strongest_paths._Best, "offer", counted)
     paths(layers, {0: torch.arange(64)}, 10)
     assert sum(offered) < 64 * 64 / 2
     assert max(offered) <= 16

@@ -9,9 +9,9 @@ import weakref
 import pytest
 import torch
 
-from llmrank import bounds, jobs
-from llmrank.errors import CancelledError, LLMRankError, OptionError
-from llmrank.progress import track
+from llmrank.core import job_limits, jobs
+from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.core.progress import track
 
 PATIENCE_S = 20.0
 """How long a wait may take before the test fails; nothing waits that long."""
@@ -227,7 +227,7 @@ def test_owners_take_turns_and_positions_foretell_it(first_owner, names, expecte
 def test_ten_jobs_of_one_visitor_do_not_starve_anothers_one():
     worker, log = jobs.Worker(), []
     gate, _ = held(worker, "greedy")
-    for i in range(bounds.MAX_QUEUED):
+    for i in range(job_limits.MAX_QUEUED):
         worker.submit("greedy", str(i), lambda _, i=i: log.append(i))
     modest = worker.submit("modest", "one", lambda _: log.append("modest"))
     assert worker.snapshot(modest.id).position == 1
@@ -254,7 +254,7 @@ def test_a_stream_of_newcomers_does_not_starve_one_who_waits():
 def test_too_many_waiting_jobs_of_one_owner_are_refused():
     worker = jobs.Worker()
     gate, _ = held(worker, "ann")
-    mine = [worker.submit("ann", "t", gate) for _ in range(bounds.MAX_QUEUED)]
+    mine = [worker.submit("ann", "t", gate) for _ in range(job_limits.MAX_QUEUED)]
     with pytest.raises(LLMRankError, match="8 of your jobs are waiting"):
         worker.submit("ann", "one too many", gate)
     worker.submit("bob", "others may", gate)
@@ -374,7 +374,7 @@ def test_nothing_is_held_where_no_job_is_made(monkeypatch):
     gate, _ = held(worker)
     first = worker.submit("ann", "t", lambda _: 1, key="k", hold=hold)
     assert worker.submit("ann", "t", lambda _: 1, key="k", hold=other) is first
-    monkeypatch.setattr(bounds, "MAX_QUEUED", 1)
+    monkeypatch.setattr(job_limits, "MAX_QUEUED", 1)
     with pytest.raises(LLMRankError, match="of your jobs are waiting"):
         worker.submit("ann", "t", lambda _: 1, hold=other)
     assert other.taken == 0
@@ -643,16 +643,18 @@ def test_an_owners_last_finished_jobs_are_kept_and_no_others_are_pushed_out():
     for _ in range(6):
         mine = [worker.submit("ann", "t", raising(LLMRankError("no"))) for _ in "12345"]
         finished(worker, mine[-1])
-    done = [worker.submit("ann", "t", lambda _: 1) for _ in range(bounds.MAX_QUEUED)]
+    done = [
+        worker.submit("ann", "t", lambda _: 1) for _ in range(job_limits.MAX_QUEUED)
+    ]
     finished(worker, done[-1])
     assert worker.snapshot(of_bob.id).result == "his"
     n_kept = sum(job._view.owner == "ann" for job in worker._jobs.values())
-    assert n_kept == bounds.MAX_FINISHED
+    assert n_kept == job_limits.MAX_FINISHED
     assert all(known(worker, done))
 
 
 def test_of_too_many_owners_the_newest_of_each_go_last(monkeypatch):
-    monkeypatch.setattr(bounds, "MAX_FINISHED_IN_ALL", 4)
+    monkeypatch.setattr(job_limits, "MAX_FINISHED_IN_ALL", 4)
     worker, done = jobs.Worker(), []
     for owner in ("ann", "bob", "ann", "ann", "cid", "ann"):
         done.append(worker.submit(owner, "t", lambda _: 1))
@@ -661,7 +663,7 @@ def test_of_too_many_owners_the_newest_of_each_go_last(monkeypatch):
 
 
 def test_too_many_waiting_jobs_of_all_owners_are_refused(monkeypatch):
-    monkeypatch.setattr(bounds, "MAX_QUEUED_IN_ALL", 3)
+    monkeypatch.setattr(job_limits, "MAX_QUEUED_IN_ALL", 3)
     worker = jobs.Worker()
     gate, _ = held(worker)
     waiting = [worker.submit(f"o{i}", "t", gate, key="k") for i in range(3)]
@@ -736,7 +738,7 @@ def test_results_of_who_has_gone_are_forgotten_after_a_while():
     worker.watch(held_on.id, "bob")
     worker.leave("ann")
     assert known(worker, [left, held_on]) == [True, True]
-    clock.now += bounds.UNWATCHED_S
+    clock.now += job_limits.UNWATCHED_S
     worker.leave("somebody")  # wakes the thread, as time would
     deadline = time.monotonic() + PATIENCE_S
     while known(worker, [left])[0]:
@@ -746,16 +748,16 @@ def test_results_of_who_has_gone_are_forgotten_after_a_while():
 
 
 def test_the_idle_worker_wakes_when_a_result_is_due():
-    ended = [bounds.Ended("a", "ann", None), bounds.Ended("b", "bob", 50.0)]
-    assert bounds.wait_s(ended[:1], 60.0) is None
-    assert bounds.wait_s(ended, 60.0) == bounds.UNWATCHED_S - 10
+    ended = [job_limits.Ended("a", "ann", None), job_limits.Ended("b", "bob", 50.0)]
+    assert job_limits.wait_s(ended[:1], 60.0) is None
+    assert job_limits.wait_s(ended, 60.0) == job_limits.UNWATCHED_S - 10
 
 
 def test_a_running_job_outlives_any_number_of_finished_ones():
     worker = jobs.Worker()
     gate, running = held(worker)
     first_queued = worker.submit("ann", "stays", gate)
-    for i in range(2 * bounds.MAX_FINISHED_IN_ALL):
+    for i in range(2 * job_limits.MAX_FINISHED_IN_ALL):
         worker.cancel(worker.submit(f"o{i}", "t", gate).id, f"o{i}")
     assert worker.snapshot(running.id).state == "running"
     assert worker.snapshot(first_queued.id).position == 1

@@ -120,12 +120,15 @@ def test_no_module_is_two_ideas(path):
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("from llmrank.models import load", ["models"]),
+        ("from llmrank.models.language_model import load", ["models"]),
         ("from llmrank import ffn, models", ["ffn", "models"]),
-        ("import llmrank.models", ["models"]),
+        ("import llmrank.models.language_model", ["models"]),
         ("from llmrank import load", ["models"]),  # through the package's own table
-        ("def f():\n    from llmrank.models import load", ["models"]),
-        ("import importlib; importlib.import_module('llmrank.models')", ["models"]),
+        ("def f():\n    from llmrank.models.language_model import load", ["models"]),
+        (
+            "import importlib; importlib.import_module('llmrank.models.language_model')",
+            ["models"],
+        ),
         ("import torch", []),
     ],
 )

@@ -23,9 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmrank import lesson
-from llmrank.errors import CancelledError, LLMRankError
+from llmrank.core.errors import CancelledError, LLMRankError
+from llmrank.evaluation.latency import Timing
 from llmrank.lesson import LessonSpec, RaceSpec
-from llmrank.timing import Timing
 
 SHARES = st.floats(0, 1)
 N_WEIGHTS = 30

@@ -18,15 +18,15 @@ from transformers import AutoModelForCausalLM
 
 import llmrank
 from llmrank.__main__ import main
-from llmrank.commands.screen import ProgressBar, finite
-from llmrank.criteria import CRITERIA
-from llmrank.evaluation import EvaluationSpec, evaluate
-from llmrank.experiment import Experiment
-from llmrank.models import ModelSpec
-from llmrank.options import options
-from llmrank.settings import METHOD
-from llmrank.spelling import number, times
-from llmrank.stages import Stages
+from llmrank.cli.terminal import ProgressBar, finite
+from llmrank.core.formatting import number, times
+from llmrank.core.specs import options
+from llmrank.evaluation.perplexity import EvaluationSpec, evaluate
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.settings import METHOD
+from llmrank.methods.criteria import CRITERIA
+from llmrank.models.language_model import ModelSpec
 
 ROOT = Path(__file__).parents[1]
 

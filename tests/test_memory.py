@@ -12,12 +12,13 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from llmrank import ffn, memory
-from llmrank.decoding import BenchmarkSpec, inference_bytes
-from llmrank.errors import CancelledError, LLMRankError
-from llmrank.footprint import footprint
-from llmrank.memory import MemoryPeak, peak_memory
-from llmrank.models import load
+from llmrank.core.errors import CancelledError, LLMRankError
+from llmrank.evaluation import peak_memory as memory
+from llmrank.evaluation.decoding import BenchmarkSpec, inference_bytes
+from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.peak_memory import MemoryPeak, peak_memory
+from llmrank.models import ffn
+from llmrank.models.language_model import load
 
 SPEC = BenchmarkSpec(prompt_tokens=8, new_tokens=2)
 
@@ -50,7 +51,7 @@ def test_child_gets_shapes_and_lengths_on_stdin(tiny, python, tmp_path):
     peak = peak_memory(tiny, SPEC)
     assert peak == MemoryPeak(5, 12, "child process")
     assert peak.used_bytes == 7
-    assert (tmp_path / "args").read_text() == "-m llmrank.memory\n"
+    assert (tmp_path / "args").read_text() == "-m llmrank.evaluation.peak_memory\n"
     request = json.loads((tmp_path / "request").read_text())
     assert request["widths"] == [24, 24]
     assert request["dtype"] == "float32"

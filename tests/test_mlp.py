@@ -14,13 +14,14 @@ import torch
 from torch.nn import functional
 
 from llmrank import mlp
-from llmrank.criteria import CRITERIA
-from llmrank.errors import CancelledError, LLMRankError, OptionError
-from llmrank.mlp import reading, recovery, robustness
+from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.methods.criteria import CRITERIA
+from llmrank.mlp import retraining, robustness
 from llmrank.mlp.criteria import SHARED
 from llmrank.mlp.examples import split
+from llmrank.mlp.experiment import BASELINES, PAPERS_GAIN, Point, as_table, record
 from llmrank.mlp.network import initial, prefix, signals
-from llmrank.mlp.retention import BASELINES, PAPERS_GAIN, Point, as_table, record
+from llmrank.report.sentences import mlp as reading
 
 SMALL = mlp.MLPSpec(widths="8,6", epochs=3, batch=32)
 
@@ -470,7 +471,7 @@ def test_three_ways_back_start_where_they_say(digits, trained):
     assert {n.widths for n in found.networks.values()} == {plan.widths}
     assert len(seen) == 6
     assert "of 359 test examples right, one training each" in reading.of_recovery(found)
-    assert recovery.REWIND in found.at_start
+    assert retraining.REWIND in found.at_start
 
 
 def test_from_scratch_sees_the_examples_in_the_order_of_the_others(digits, trained):
@@ -496,9 +497,9 @@ def test_from_scratch_sees_the_examples_in_the_order_of_the_others(digits, train
 )
 def test_a_way_back_that_wins_by_chance_does_not_win(ends, said):
     """Of 359 examples 0.5 points are two: 1.96 √(2 · 0.99 · 0.01 / 359) is 1.5."""
-    ways = (recovery.FINE_TUNE, recovery.REWIND, recovery.SCRATCH)
+    ways = (retraining.FINE_TUNE, retraining.REWIND, retraining.SCRATCH)
     curves = {n: (mlp.Epoch(0.1, 1.0, e),) for n, e in zip(ways, ends, strict=True)}
-    found = recovery.Recovery(0.99, {}, curves, {}, 359)
+    found = retraining.Recovery(0.99, {}, curves, {}, 359)
     assert said in reading.of_recovery(found)
 
 
@@ -672,11 +673,11 @@ def test_unknown_data_and_criteria_are_refused():
 def test_a_payload_is_its_header_and_its_sections_padded(digits, trained):
     import json
 
-    from llmrank.mlp import payload
+    from llmrank.report import mlp_payload
 
     scores = mlp.score(trained.network, digits, mlp.MLPRank())
     found = mlp.sweep(trained.network, scores, digits.test_x, (0.0, 0.5))
-    packed = payload.of_sweeps("s", {"mlp-rank": found, "other": found})
+    packed = mlp_payload.of_sweeps("s", {"mlp-rank": found, "other": found})
     assert packed[:4] == b"LLAB"
     size = int.from_bytes(packed[4:8], "little")
     header = json.loads(packed[8 : 8 + size])
@@ -688,11 +689,11 @@ def test_a_payload_is_its_header_and_its_sections_padded(digits, trained):
     assert len(body) == 1436
     expected = torch.cat([found.predictions, found.predictions]).numpy()
     assert body.reshape(4, 359).tolist() == expected.tolist()
-    network = payload.of_network(
+    network = mlp_payload.of_network(
         "n", trained.network, mlp.likes(trained.network, digits.test_x), scores
     )
     assert len(network) % 4 == 0
-    assert len(payload.of_images("i", digits)) > 359 * 64
+    assert len(mlp_payload.of_images("i", digits)) > 359 * 64
 
 
 # Charts
@@ -701,7 +702,7 @@ def test_a_payload_is_its_header_and_its_sections_padded(digits, trained):
 def test_the_charts_hold_what_was_measured():
     import pandas as pd
 
-    from llmrank import charts
+    from llmrank.report import charts
 
     table = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0]})
     (curve,) = charts.learning_curve(table, ("loss",), "mean loss").data

@@ -12,8 +12,8 @@ from PIL import Image
 from test_hub import COMMIT, Handler, Server
 
 from llmrank import mlp
-from llmrank.errors import CancelledError, LLMRankError
-from llmrank.mlp import hubsets
+from llmrank.core.errors import CancelledError, LLMRankError
+from llmrank.mlp import hub_datasets
 
 REPO = "uoft-cs/cifar10"
 
@@ -111,7 +111,7 @@ def test_a_set_the_hub_does_not_have_or_a_hub_that_is_not_there_is_told(monkeypa
 
 
 def test_files_that_are_not_what_is_expected_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(hubsets.hub, "fetch_data", lambda *_, **__: tmp_path)
+    monkeypatch.setattr(hub_datasets.hub, "fetch_data", lambda *_, **__: tmp_path)
     with pytest.raises(LLMRankError, match="came without train files"):
         mlp.examples(mlp.DataSpec("cifar-10"))
     small = np.zeros((4, 8, 8, 3), dtype=np.uint8)
@@ -136,7 +136,7 @@ def test_files_that_are_not_what_is_expected_are_told(tmp_path, monkeypatch):
     ],
 )
 def test_odd_columns_of_a_set_are_one_sentence(tmp_path, monkeypatch, pictures, labels):
-    monkeypatch.setattr(hubsets.hub, "fetch_data", lambda *_, **__: tmp_path)
+    monkeypatch.setattr(hub_datasets.hub, "fetch_data", lambda *_, **__: tmp_path)
     good = png(np.zeros((32, 32, 3), dtype=np.uint8))
     cells = [good] * len(labels)
     if pictures == "large":
@@ -152,7 +152,7 @@ def test_odd_columns_of_a_set_are_one_sentence(tmp_path, monkeypatch, pictures, 
 
 
 def test_a_damaged_parquet_file_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(hubsets.hub, "fetch_data", lambda *_, **__: tmp_path)
+    monkeypatch.setattr(hub_datasets.hub, "fetch_data", lambda *_, **__: tmp_path)
     (tmp_path / "train-0.parquet").write_bytes(b"PAR1 not really PAR1")
     with pytest.raises(LLMRankError, match="train files are not what is expected"):
         mlp.examples(mlp.DataSpec("cifar-10"))

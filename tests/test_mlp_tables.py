@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from llmrank import mlp
-from llmrank.errors import LLMRankError
+from llmrank.core.errors import LLMRankError
 from llmrank.mlp import arrays, tables
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_breaks_readers_is_one_sentence(name):
 
 LIMITED = """
 import resource, time, hostile
-from llmrank.errors import LLMRankError
+from llmrank.core.errors import LLMRankError
 from llmrank.mlp import tables
 for name, made in hostile.LARGE.items():
     content, start = made(), time.monotonic()

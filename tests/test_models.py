@@ -14,14 +14,14 @@ from transformers import PreTrainedModel
 from transformers.utils.logging import tqdm
 
 import llmrank
-from llmrank import ffn
-from llmrank.devices import pick_device
-from llmrank.errors import CancelledError, LLMRankError, OptionError
-from llmrank.families import SUPPORTED
-from llmrank.footprint import footprint
-from llmrank.hf import building, reported, transformers
-from llmrank.models import ModelSpec, load, shape
-from llmrank.pruning import PruningPlan
+from llmrank.core.devices import pick_device
+from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.evaluation.footprint import footprint
+from llmrank.methods.pruning import PruningPlan
+from llmrank.models import ffn
+from llmrank.models.families import SUPPORTED
+from llmrank.models.hf import building, reported, transformers
+from llmrank.models.language_model import ModelSpec, load, shape
 
 PROMPT = torch.arange(1, 40)[None]
 
@@ -119,8 +119,8 @@ import json, resource, struct, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from safetensors.torch import load_file
-from llmrank.errors import LLMRankError
-from llmrank.models import ModelSpec, load
+from llmrank.core.errors import LLMRankError
+from llmrank.models.language_model import ModelSpec, load
 
 folder, wide = Path(sys.argv[1]), 8_000_000
 spec = ModelSpec(name=str(folder), device="cpu", dtype=sys.argv[2])

@@ -13,10 +13,10 @@ import torch
 from conftest import tiny_model
 from pyvis.network import Network
 
-from llmrank import ffn
-from llmrank.errors import OptionError
-from llmrank.ffn import FFN
-from llmrank.network import NetworkSpec, as_table, graphml, html, network
+from llmrank.core.errors import OptionError
+from llmrank.models import ffn
+from llmrank.models.ffn import FFN
+from llmrank.report.network import NetworkSpec, as_table, graphml, html, network
 
 ALL = {"n_neurons": 24, "n_residual": 16, "n_edges": 1000}
 NASTY = '</script><script>alert(1)</script> <img src="//x/y" onerror=a()> href שלום'

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmrank.calibration import CalibrationSpec
-from llmrank.criteria import LLMRank
-from llmrank.errors import LLMRankError, OptionError
-from llmrank.evaluation import EvaluationSpec
-from llmrank.options import Option, described, option, options, spec
-from llmrank.pruning import PruningSpec
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.core.errors import LLMRankError, OptionError
+from llmrank.core.specs import Option, described, option, options, spec
+from llmrank.evaluation.perplexity import EvaluationSpec
+from llmrank.methods.criteria import LLMRank
+from llmrank.methods.pruning import PruningSpec
 
 
 @spec

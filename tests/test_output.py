@@ -8,24 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from llmrank.commands.screen import each_of, give
-from llmrank.errors import LLMRankError
-from llmrank.folders import child_environment
+from llmrank.cli.terminal import each_of, give
+from llmrank.core.errors import LLMRankError
+from llmrank.core.paths import child_environment
 
 FULL = Path("/dev/full")
 on_linux = pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full")
 
 PRINTING = """
 import sys
-from llmrank import __main__, commands
-from llmrank.commands.screen import ProgressBar, give
+from llmrank import __main__, cli as cli
+from llmrank.cli.terminal import ProgressBar, give
 
 def measured(options):
     ProgressBar()("Measuring γ ...", 0, 1)
     give({"θ": "× 2", "name": "\\U0001f600 \\udcff"}, sys.argv[1], "θ × 2 " * 5000)
     print("and on it went", file=open(sys.argv[2], "w"))
 
-__main__.commands.methods_command = measured
+__main__.cli.methods_command = measured
 sys.exit(__main__.main(["methods"]))
 """
 

@@ -7,14 +7,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visitor import copy_results, finish, open_page, said
 
-from llmrank import arena, settings
-from llmrank.arena import Method
-from llmrank.criteria import LLMRank, Wanda
-from llmrank.errors import LLMRankError
-from llmrank.repair import LeastSquares
-from llmrank.stages import Stages
-from llmrank.store import Store
-from pages.shared import cached
+from llmrank.core.errors import LLMRankError
+from llmrank.experiments import arena, settings
+from llmrank.experiments.arena import Method
+from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.store import Store
+from llmrank.methods.criteria import LLMRank, Wanda
+from llmrank.methods.repair import LeastSquares
+from pages.shared.app import resources
 
 pytestmark = [
     pytest.mark.slow,
@@ -74,7 +74,7 @@ def cells_shown(at: AppTest):
 
 
 def test_before_it_starts_the_page_says_how_many_cells_and_that_time_is_unknown(opened):
-    cached.stages.cache_clear()
+    resources.stages.cache_clear()
     at = opened()
     assert not at.exception
     assert "6 of 6 cells to measure" in captions(at)
@@ -168,7 +168,7 @@ def test_a_failed_cell_says_why_and_the_rest_is_there(opened, asked, monkeypatch
 
     of_wanda = Wanda.layers
     monkeypatch.setattr(Wanda, "layers", refuse)
-    cached.stages.cache_clear()
+    resources.stages.cache_clear()
     at = run_it(opened())
     assert sorted(set(cells_shown(at)["state"])) == ["done", "failed"]
     kept = arena.entries(arena.find(choice(asked), Store()), Store())
@@ -223,7 +223,7 @@ def test_filters_and_brief_columns(opened):
 
 
 def test_criteria_are_compared_after_one_button(opened, asked):
-    cached.stages.cache_clear()
+    resources.stages.cache_clear()
     at = opened()
     at.button(key="criteria").click().run()
     at = finish(at, "criteria", state="done")
@@ -231,7 +231,7 @@ def test_criteria_are_compared_after_one_button(opened, asked):
     assert any("rank most alike" in m.value for m in at.main.markdown)
     table = at.dataframe[-1].value
     e = settings.experiment(asked)
-    known = cached.stages()
+    known = resources.stages()
     first, second = (
         known.scores(e.model, e.calibration, c).normalised for c in (Wanda(), LLMRank())
     )
@@ -260,7 +260,7 @@ def test_a_database_that_cannot_be_is_one_sentence(opened, database, monkeypatch
 
 def test_a_locked_database_is_one_sentence(opened, database, monkeypatch):
     at = opened()
-    monkeypatch.setattr(cached, "store", lambda: Store(wait_s=0.2))
+    monkeypatch.setattr(resources, "store", lambda: Store(wait_s=0.2))
     with sqlite3.connect(database) as other:
         other.execute("BEGIN IMMEDIATE")
         at.run()

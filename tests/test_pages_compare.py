@@ -9,20 +9,20 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visitor import finish, open_page
 
-from llmrank import settings
-from llmrank.benchmark import Ratio, Speedup
-from llmrank.comparison import Comparison, Side
-from llmrank.criteria import LLMRank, Wanda
-from llmrank.curve import PAPER, curve, standing
-from llmrank.evaluation import evaluate
-from llmrank.experiment import Report
-from llmrank.footprint import footprint
-from llmrank.generation import continuation
-from llmrank.memory import MemoryPeak
-from llmrank.stages import Stages
-from llmrank.summary import number, windows
-from llmrank.timing import Latency, Timing
-from pages.shared import cached
+from llmrank.evaluation.comparison import Comparison, Side
+from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.generation import continuation
+from llmrank.evaluation.latency import Latency, Timing
+from llmrank.evaluation.peak_memory import MemoryPeak
+from llmrank.evaluation.perplexity import evaluate
+from llmrank.evaluation.speedup import Ratio, Speedup
+from llmrank.experiments import settings
+from llmrank.experiments.curve import PAPER, curve, standing
+from llmrank.experiments.experiment import Report
+from llmrank.experiments.pipeline import Stages
+from llmrank.methods.criteria import LLMRank, Wanda
+from llmrank.report.sentences.summary import number, windows
+from pages.shared.app import resources
 
 PREFILL = Ratio(1.16, 1.05, 1.28, ideal=1.5, attainable=1.3, n_rounds=2)
 DECODE = Ratio(1.1, 0.95, 1.27, ideal=1.5, attainable=1.3, n_rounds=2)
@@ -84,9 +84,9 @@ def report(asked):
 @pytest.fixture
 def measured(report):
     """These settings have been measured before, by anybody."""
-    cached.reports().put(report.experiment, report)
+    resources.reports().put(report.experiment, report)
     yield report
-    cached.reports.cache_clear()
+    resources.reports.cache_clear()
 
 
 @pytest.fixture
@@ -100,15 +100,15 @@ def job():
             while not done.wait(0.02):
                 job.progress("Measuring", 1, 2)
 
-        mine = cached.worker().submit("somebody", "Measuring", work, key=(kind,))
+        mine = resources.worker().submit("somebody", "Measuring", work, key=(kind,))
         started.append(mine.id)
-        until(lambda: cached.worker().snapshot(mine.id).partial is partial)
+        until(lambda: resources.worker().snapshot(mine.id).partial is partial)
         return mine.id
 
     yield start
     done.set()
     for job_id in started:
-        until(lambda job_id=job_id: cached.worker().snapshot(job_id).finished)
+        until(lambda job_id=job_id: resources.worker().snapshot(job_id).finished)
 
 
 def until(true) -> None:
@@ -273,8 +273,8 @@ def test_what_was_measured_stays_while_anything_is_measured(opened, job):
 
 def test_a_stopped_measurement_keeps_what_it_found(opened, report, job):
     job_id = job(report)
-    cached.worker().cancel(job_id, "somebody")
-    until(lambda: cached.worker().snapshot(job_id).finished)
+    resources.worker().cancel(job_id, "somebody")
+    until(lambda: resources.worker().snapshot(job_id).finished)
     at = opened(jobs=f"measure.{job_id}")
     assert not at.exception
     assert "was stopped after" in texts(at.info)
@@ -291,7 +291,7 @@ def test_one_click_measures_everything(opened):
     at.button(key="measure_Measure dense and pruned").click().run()
     at = finish(at, "measure")
     assert not at.exception
-    seen = cached.worker().snapshot(at.session_state["jobs"]["measure"])
+    seen = resources.worker().snapshot(at.session_state["jobs"]["measure"])
     assert seen.state == "done", seen.error
     found = seen.result.comparison
     assert (

@@ -11,11 +11,14 @@ from conftest import TEXT
 from streamlit.testing.v1 import AppTest
 from visitor import close, finish, open_page, read, said
 
-from llmrank import corpora, doors, memo, mlp, uploads
-from llmrank.errors import LLMRankError
-from llmrank.readings import runs as readings
-from llmrank.store import Store
-from pages.shared import cached, visitors
+from llmrank import mlp
+from llmrank.core import cache as memo
+from llmrank.core import permissions, uploads
+from llmrank.core.errors import LLMRankError
+from llmrank.data import texts as corpora
+from llmrank.experiments.store import Store
+from llmrank.report.tables import runs as readings
+from pages.shared.app import resources, visitors
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,7 +36,7 @@ def cache(tmp_path, monkeypatch, tiny_folder):
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
     roots = f"{tiny_folder}{os.pathsep}{tmp_path / 'allowed'}"
     monkeypatch.setenv("LLMRANK_MODEL_DIRS", roots)
-    monkeypatch.setattr("pages.shared.access.is_shared", lambda: True)
+    monkeypatch.setattr("pages.shared.app.access.is_shared", lambda: True)
     return tmp_path / "cache" / "uploads"
 
 
@@ -81,15 +84,15 @@ def link(at: AppTest, name: str) -> str:
     return value if isinstance(value, str) else value[0]
 
 
-def of(at: AppTest) -> doors.Asker:
-    return doors.Asker(at.session_state["holder"], stranger=True)
+def of(at: AppTest) -> permissions.Asker:
+    return permissions.Asker(at.session_state["holder"], stranger=True)
 
 
 def test_an_upload_is_its_visitors_alone(visit):
     mine = give(visit())
     assert link(mine, "eval_text") == SOURCE
     assert any("Using diary.txt" in c.value for c in mine.sidebar.caption)
-    with doors.asking(of(mine)):
+    with permissions.asking(of(mine)):
         assert corpora.text(SOURCE, "evaluation").content == SECRET
     other = visit("pages/explore.py", calibration_text=SOURCE, criterion="gprune",
                   second_text=SOURCE)  # fmt: skip
@@ -97,7 +100,10 @@ def test_an_upload_is_its_visitors_alone(visit):
     warned = "\n".join(w.value for w in other.warning).replace("\\", "")
     assert warned.count("this upload is another visitor's, or went") == 2
     assert SHA not in everything(other)
-    with doors.asking(of(other)), pytest.raises(LLMRankError, match="another visitor"):
+    with (
+        permissions.asking(of(other)),
+        pytest.raises(LLMRankError, match="another visitor"),
+    ):
         corpora.text(SOURCE, "evaluation")
     assert corpora.state_of(SOURCE) is None
 
@@ -108,7 +114,7 @@ def test_who_gives_the_same_text_has_it_of_its_own(visit, cache):
     assert len(list(cache.rglob(SHA))) == 2
     close(mine)
     assert len(list(cache.rglob(SHA))) == 1
-    with doors.asking(of(other)):
+    with permissions.asking(of(other)):
         assert corpora.text(SOURCE, "evaluation").content == SECRET
 
 
@@ -117,7 +123,7 @@ def test_what_was_measured_on_it_names_no_hash_to_others(visit):
     mine.button(key="measure_Prune it and measure").click().run()
     mine = finish(mine, "measure", state="done")
     assert not mine.exception
-    with doors.asking(of(mine)):
+    with permissions.asking(of(mine)):
         assert SHA in json.dumps(Store().runs()[0].cell.recipe)
     other = visit("pages/runs.py")
     other.session_state["runs_table"] = {"selection": {"rows": [0], "columns": []}}
@@ -125,7 +131,7 @@ def test_what_was_measured_on_it_names_no_hash_to_others(visit):
     assert not other.exception
     assert uploads.ANOTHERS in everything(other)
     assert SHA not in everything(other)
-    with doors.asking(of(other)):
+    with permissions.asking(of(other)):
         runs = Store().runs()
         found = Store().comparisons([r.id for r in runs])
         entries = [readings.Entry(r, found[r.id]) for r in runs]
@@ -184,7 +190,7 @@ def test_an_export_asks_the_door_with_what_was_typed(visit, name):
     field.set_value(name)
     at.button(key="export").click().run()
     (told,) = (e.value.replace("\\", "") for e in at.error)
-    assert told == " ".join(f"{name[:120]!r} {doors.OUTSIDE}".split())
+    assert told == " ".join(f"{name[:120]!r} {permissions.OUTSIDE}".split())
 
 
 def test_an_uploaded_second_text_competes_in_an_arena(visit):
@@ -249,7 +255,7 @@ def test_anothers_arena_is_shown_without_its_text(visit):
     mine = finish(mine, "arena", state="done")
     assert not mine.exception
     assert "another visitor" not in everything(mine)
-    with doors.asking(of(mine)):
+    with permissions.asking(of(mine)):
         (found,) = Store().arenas()
         assert SHA in json.dumps(found.description)
     other = visit("pages/arena.py", view=f"arena.id.{found.id}")
@@ -261,7 +267,7 @@ def test_anothers_arena_is_shown_without_its_text(visit):
 def test_uploads_go_when_the_last_tab_of_their_browser_has_gone(
     visit, cache, monkeypatch
 ):
-    monkeypatch.setattr("pages.shared.jobs.owner", lambda: "one browser")
+    monkeypatch.setattr("pages.shared.app.jobs.owner", lambda: "one browser")
     tabs = [give(visit()), visit("pages/prune.py")]
     for at in tabs:
         assert list(cache.rglob(SHA))
@@ -280,7 +286,7 @@ def busy():
         entered.set()
         assert free.wait(60)
 
-    cached.worker().submit("somebody else", "busy", work)
+    resources.worker().submit("somebody else", "busy", work)
     assert entered.wait(60)
     yield free
     free.set()
@@ -299,7 +305,7 @@ def test_a_job_that_others_watch_has_the_upload_until_it_has_ended(visit, cache,
     other = visit(jobs=f"measure.{job_id}")
     assert not other.exception
     close(mine)
-    assert cached.worker().snapshot(job_id).state == "queued"
+    assert resources.worker().snapshot(job_id).state == "queued"
     assert list(cache.rglob(SHA))
     busy.set()
     finish(other, "measure", state="done")
@@ -313,7 +319,7 @@ def test_a_job_that_nobody_watches_any_more_lets_its_upload_go(visit, cache, bus
     mine = give(visit())
     job_id = measuring(mine)
     close(mine)
-    assert cached.worker().snapshot(job_id).state == "cancelled"
+    assert resources.worker().snapshot(job_id).state == "cancelled"
     assert not files(cache)
     assert not busy.is_set()
 
@@ -358,7 +364,7 @@ def test_a_table_opens_by_no_hash():
     assert not other.exception
     assert "mine.csv" not in everything(other)
     assert "48 to train" not in said(other)
-    assert cached.lab("data")
+    assert resources.lab("data")
 
 
 def test_networks_and_tables_go_from_memory_with_the_last_who_gave_them(cache):

@@ -12,11 +12,12 @@ from streamlit.testing.v1 import AppTest
 from test_payload import unpacked
 from visitor import finish, open_page, read, said
 
-from llmrank import settings
-from llmrank.errors import CancelledError
-from llmrank.payload import cut_crc
-from llmrank.stages import Stages
-from pages.shared import cached, explorer
+from llmrank.core.errors import CancelledError
+from llmrank.experiments import settings
+from llmrank.experiments.pipeline import Stages
+from llmrank.report.payload import cut_crc
+from pages.shared.app import resources
+from pages.shared.explore import canvas as explorer
 
 pytestmark = [  # some seconds each, together a minute
     pytest.mark.slow,
@@ -93,7 +94,7 @@ def test_widths_found_for_one_sparsity_are_not_sent_for_others(
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
     at = opened(sparsity="0.37", allocation="search", evaluations="8")
     specs = experiment(at).stage_specs
-    found = cached.stages().searched(specs).widths
+    found = resources.stages().searched(specs).widths
     table = canvas(at.run())["table"]
     here = table["sparsities"].index(0.37)
     assert tuple(table["kept"][here]) == found
@@ -360,7 +361,7 @@ def test_what_makes_a_setting_doubtful_is_said(opened):
 
 def test_memory_that_runs_out_is_said_before_it_does(opened, monkeypatch):
     assert not opened().error
-    monkeypatch.setattr("llmrank.experiment.free_bytes", lambda _: 1000)
+    monkeypatch.setattr("llmrank.experiments.experiment.free_bytes", lambda _: 1000)
     at = opened()
     assert not at.exception
     assert any("GB" in e.value and "memory" in e.value for e in at.error)
@@ -375,7 +376,7 @@ def test_modules_carry_what_they_import():
 
 def test_a_model_with_uneven_layers_is_drawn(tmp_path, tiny_text):
     import llmrank
-    from llmrank.pruning import PruningPlan
+    from llmrank.methods.pruning import PruningPlan
 
     keep = (torch.arange(24), torch.arange(7))
     llmrank.save(

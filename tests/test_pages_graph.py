@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 from visitor import open_page, read, said
 
 import llmrank
-from llmrank.ffn import ffns, projections
-from llmrank.pruning import PruningPlan
+from llmrank.methods.pruning import PruningPlan
+from llmrank.models.ffn import ffns, projections
 
 pytestmark = pytest.mark.slow  # some seconds each, together a minute
 

@@ -5,9 +5,9 @@ import threading
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from llmrank import bounds
-from pages.shared import cached, visitors
-from pages.shared.visitors import GRACE_S, Visitors
+from llmrank.core import job_limits
+from pages.shared.app import resources, visitors
+from pages.shared.app.visitors import GRACE_S, Visitors
 
 WORKS = threading.Event()
 
@@ -16,7 +16,7 @@ def page():
     import streamlit as st
     import test_pages_jobs
 
-    from pages.shared import jobs, visitors
+    from pages.shared.app import jobs, visitors
 
     visitors.visitor_id()
     if st.button("Start", key="start"):
@@ -44,9 +44,9 @@ def now(monkeypatch):
     WORKS.clear()
     yield moment
     WORKS.set()
-    for job_id in list(cached.worker()._jobs):
+    for job_id in list(resources.worker()._jobs):
         ended(job_id)
-    cached.worker.cache_clear()
+    resources.worker.cache_clear()
 
 
 def opened(link: str = "") -> AppTest:
@@ -58,7 +58,7 @@ def opened(link: str = "") -> AppTest:
 
 def ended(job_id):
     for _ in range(2000):
-        seen = cached.worker().snapshot(job_id)
+        seen = resources.worker().snapshot(job_id)
         if seen is None or seen.finished:
             return seen
         threading.Event().wait(0.005)
@@ -87,7 +87,7 @@ def test_a_job_goes_on_for_another_who_watches_its_link(now):
     other = opened(f"probe.{job_id}")
     now[0] = GRACE_S + 1
     visitors.visitors().look()
-    assert not cached.worker().snapshot(job_id).stopping
+    assert not resources.worker().snapshot(job_id).stopping
     other.run()
     assert [b.label for b in other.button if b.key.startswith("stop_")] == ["Stop"]
     WORKS.set()
@@ -106,7 +106,7 @@ def test_a_job_named_as_another_kind_is_neither_shown_nor_kept_alive(now):
 
 @pytest.mark.usefixtures("now")
 def test_too_many_jobs_of_all_visitors_are_one_sentence(monkeypatch):
-    monkeypatch.setattr(bounds, "MAX_QUEUED_IN_ALL", 1)
+    monkeypatch.setattr(job_limits, "MAX_QUEUED_IN_ALL", 1)
     at, _ = started()
     at.button(key="another").click().run()
     late = opened()

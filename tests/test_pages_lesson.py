@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 from visitor import finish, open_page
 
 from llmrank import lesson
-from pages.shared.lesson import DEFAULT, Place
+from pages.shared.lesson.canvas import DEFAULT, Place
 
 pytestmark = pytest.mark.slow  # together ten seconds
 

@@ -4,8 +4,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visitor import finish, open_page, said
 
-from llmrank.experiment import Report
-from pages.shared import cached
+from llmrank.experiments.experiment import Report
+from pages.shared.app import resources
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_one_click_leads_to_the_verdict(overview):
     at.main.button[0].click().run()
     at = finish(at, "measure")
     assert not at.exception
-    view = cached.worker().snapshot(at.session_state["jobs"]["measure"])
+    view = resources.worker().snapshot(at.session_state["jobs"]["measure"])
     assert view.state == "done", view.error
     assert isinstance(view.result, Report)
     dense, pruned = view.result.comparison.dense, view.result.comparison.pruned

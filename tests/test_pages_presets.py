@@ -3,7 +3,7 @@
 import pytest
 from visitor import open_page
 
-from llmrank.settings import PRESETS, applicable, experiment
+from llmrank.experiments.settings import PRESETS, applicable, experiment
 
 pytestmark = pytest.mark.slow  # some seconds
 

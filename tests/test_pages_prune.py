@@ -13,11 +13,11 @@ from transformers import AutoModelForCausalLM
 from visitor import finish, open_page, read
 
 import llmrank
-from llmrank import ffn
-from llmrank.experiment import Experiment
-from llmrank.footprint import footprint
-from llmrank.models import ModelSpec
-from llmrank.stages import Stages
+from llmrank.evaluation.footprint import footprint
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import Stages
+from llmrank.models import ffn
+from llmrank.models.language_model import ModelSpec
 
 pytestmark = [  # some seconds each, together a minute
     pytest.mark.slow,
@@ -221,7 +221,7 @@ def test_a_bad_folder_gets_one_sentence_and_loses_nothing(opened, tmp_path):
 def test_a_shared_server_writes_to_its_own_folders_only(
     opened, tmp_path, tiny_folder, monkeypatch
 ):
-    monkeypatch.setattr("pages.shared.access.is_shared", lambda: True)
+    monkeypatch.setattr("pages.shared.app.access.is_shared", lambda: True)
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
     allowed = [str(tiny_folder), str(tmp_path / "allowed")]
     monkeypatch.setenv("LLMRANK_MODEL_DIRS", ":".join(allowed))
@@ -237,7 +237,7 @@ def test_a_shared_server_writes_to_its_own_folders_only(
 
 
 def test_a_shared_server_reads_no_texts_but_uploads(opened, monkeypatch):
-    monkeypatch.setattr("pages.shared.access.is_shared", lambda: True)
+    monkeypatch.setattr("pages.shared.app.access.is_shared", lambda: True)
     monkeypatch.setenv("LLMRANK_MODEL_DIRS", "/")
     at = opened()
     said = [w.value.replace("\\", "") for w in at.warning]

@@ -7,14 +7,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visitor import copy_results, finish, open_page, said
 
-from llmrank import arena, settings
-from llmrank.arena import Entry
-from llmrank.readings import runs as readings
-from llmrank.spelling import number
-from llmrank.stages import Stages
-from llmrank.store import Store
-from llmrank.summary import times_spread
-from pages.shared import cached
+from llmrank.core.formatting import number
+from llmrank.experiments import arena, settings
+from llmrank.experiments.arena import Entry
+from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.store import Store
+from llmrank.report.sentences.summary import times_spread
+from llmrank.report.tables import runs as readings
+from pages.shared.app import resources
 
 pytestmark = [
     pytest.mark.slow,
@@ -107,7 +107,7 @@ def test_the_first_measurement_of_a_new_database_is_known_at_once(asked):
     assert unknown in [c.value for c in at.main.caption]
     e = settings.experiment(asked)
     spec = arena.asked(e, ("llm-rank",), (0.5,), (0,), ("text", "latency"))
-    arena.run(spec, Store(), stages=cached.stages())
+    arena.run(spec, Store(), stages=resources.stages())
     at.run()
     assert any(c.value.startswith("measured before") for c in at.main.caption)
 

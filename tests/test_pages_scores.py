@@ -9,11 +9,11 @@ from streamlit.testing.v1 import AppTest
 from visitor import open_page, read, said
 
 import llmrank
-from llmrank.agreement import agreement
-from llmrank.criteria import Activation, LLMRank
-from llmrank.pruning import PruningPlan
-from llmrank.stages import StageSpecs
-from pages.shared import cached
+from llmrank.analysis.agreement import agreement
+from llmrank.experiments.pipeline import StageSpecs
+from llmrank.methods.criteria import Activation, LLMRank
+from llmrank.methods.pruning import PruningPlan
+from pages.shared.app import resources
 
 pytestmark = pytest.mark.slow  # some seconds each, together a minute
 
@@ -66,8 +66,8 @@ def scored(at: AppTest, criterion=None):
     )
     by = criterion or LLMRank()
     pruning = llmrank.PruningSpec(sparsity=e.get("sparsity", 0.3))
-    scores = cached.stages().scores(model, calibration, by).normalised
-    return scores, cached.stages().plan(StageSpecs(model, calibration, by, pruning))
+    scores = resources.stages().scores(model, calibration, by).normalised
+    return scores, resources.stages().plan(StageSpecs(model, calibration, by, pruning))
 
 
 def figures(at: AppTest) -> list[dict]:

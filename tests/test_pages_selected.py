@@ -6,9 +6,9 @@ from test_pages_explore import canvas, components, experiment
 from test_pages_explore import opened as opened
 from test_payload import unpacked
 
-from llmrank import ffn
-from llmrank.inspector import paths
-from llmrank.stages import Stages
+from llmrank.analysis.neuron import paths
+from llmrank.experiments.pipeline import Stages
+from llmrank.models import ffn
 
 pytestmark = [  # some seconds each
     pytest.mark.slow,

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmrank import planes
-from llmrank.payload import cut_crc, of_planes, pack
-from llmrank.pruning import PruningPlan
+from llmrank.methods import response_planes
+from llmrank.methods.pruning import PruningPlan
+from llmrank.report.payload import cut_crc, of_planes, pack
 
 LAYERS = [torch.tensor([0.5, 0.25]), torch.tensor([1.0, 2.0, 3.0])]
 
@@ -49,7 +49,7 @@ def test_planes_of_different_widths_are_refused():
 
 
 def test_response_planes_say_what_their_weights_are_made_of():
-    made = planes.Planes(
+    made = response_planes.Planes(
         "isolated", "neuron", (torch.arange(6.0).reshape(3, 2),), (0.25,)
     )
     header, values = unpacked(of_planes("x", made))

@@ -15,22 +15,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_centrality import as_graph
 
-from llmrank.allocation import allocation
-from llmrank.calibration import (
+from llmrank.calibration.activations import (
     ActivationStats,
     CalibrationSpec,
     LayerStats,
     calibrate,
     measure,
 )
-from llmrank.centrality import Graph, chained, weighted_pagerank
-from llmrank.criteria import LLMRank, Scores, score
-from llmrank.ffn import FFN, ffns
-from llmrank.graph import FFNGraph, graphs
-from llmrank.models import ModelSpec, load
-from llmrank.planes import EXPONENTS, NODES, PROBES, planes
-from llmrank.pruning import PruningSpec, plan
-from llmrank.stages import Stages
+from llmrank.experiments.pipeline import Stages
+from llmrank.methods.allocation import allocation
+from llmrank.methods.criteria import LLMRank, Scores, score
+from llmrank.methods.graph import FFNGraph, graphs
+from llmrank.methods.pagerank import Graph, chained, weighted_pagerank
+from llmrank.methods.pruning import PruningSpec, plan
+from llmrank.methods.response_planes import EXPONENTS, NODES, PROBES, planes
+from llmrank.models.ffn import FFN, ffns
+from llmrank.models.language_model import ModelSpec, load
 
 DATA = Path(__file__).parent / "data"
 WINDOWS = torch.randint(0, 257, (4, 32), generator=torch.Generator().manual_seed(9))

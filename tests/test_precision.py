@@ -5,11 +5,17 @@ import torch
 from conftest import save_folder, tiny_model
 
 import llmrank
-from llmrank import ffn
-from llmrank.errors import LLMRankError, OptionError
-from llmrank.models import ModelSpec
-from llmrank.precision import PRECISIONS, cast, computed_in, stored_in, written_in
-from llmrank.pruning import PruningPlan, prune
+from llmrank.core.errors import LLMRankError, OptionError
+from llmrank.methods.pruning import PruningPlan, prune
+from llmrank.models import ffn
+from llmrank.models.language_model import ModelSpec
+from llmrank.models.precision import (
+    PRECISIONS,
+    cast,
+    computed_in,
+    stored_in,
+    written_in,
+)
 
 PROMPT = torch.arange(1, 40)[None]
 

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import llmrank
-from llmrank import ffn
-from llmrank.allocation import Global, Uniform, allocation
-from llmrank.criteria import Scores
-from llmrank.families import SUPPORTED
-from llmrank.footprint import footprint
-from llmrank.prefixes import prefix, sort_neurons
-from llmrank.pruning import PruningPlan, PruningSpec, descending, plan, prune
+from llmrank.evaluation.footprint import footprint
+from llmrank.methods.allocation import Global, Uniform, allocation
+from llmrank.methods.criteria import Scores
+from llmrank.methods.pruning import PruningPlan, PruningSpec, descending, plan, prune
+from llmrank.methods.sorted_model import prefix, sort_neurons
+from llmrank.models import ffn
+from llmrank.models.families import SUPPORTED
 
 PROMPT = torch.arange(1, 40)[None]
 # few different values, so that ties are common

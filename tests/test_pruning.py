@@ -9,11 +9,11 @@ from conftest import tiny_model
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from llmrank import ffn
-from llmrank.allocation import Global, Uniform
-from llmrank.criteria import Scores
-from llmrank.errors import OptionError
-from llmrank.pruning import PruningPlan, PruningSpec, descending, plan, prune
+from llmrank.core.errors import OptionError
+from llmrank.methods.allocation import Global, Uniform
+from llmrank.methods.criteria import Scores
+from llmrank.methods.pruning import PruningPlan, PruningSpec, descending, plan, prune
+from llmrank.models import ffn
 
 PROMPT = torch.arange(1, 40)[None]
 SPARSITIES = st.floats(0, 1, exclude_max=True)

@@ -6,15 +6,15 @@ import pandas as pd
 import pytest
 import torch
 
-from llmrank.arena import Entry, Placed
-from llmrank.comparison import Comparison, Side
-from llmrank.criteria import L1, L2, LLMRank, Random, Wanda
-from llmrank.evaluation import Estimate, TextEvaluation
-from llmrank.experiment import Experiment
-from llmrank.footprint import Footprint
-from llmrank.pruning import PruningSpec
-from llmrank.readings.arena import of_correlations, of_pareto
-from llmrank.store import Cell, Run
+from llmrank.evaluation.comparison import Comparison, Side
+from llmrank.evaluation.footprint import Footprint
+from llmrank.evaluation.perplexity import Estimate, TextEvaluation
+from llmrank.experiments.arena import Entry, Placed
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.store import Cell, Run
+from llmrank.methods.criteria import L1, L2, LLMRank, Random, Wanda
+from llmrank.methods.pruning import PruningSpec
+from llmrank.report.sentences.arena import of_correlations, of_pareto
 
 NOISE = torch.linspace(-0.5, 0.5, 8)
 

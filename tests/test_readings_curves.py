@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from llmrank.criteria import L1, L2, LLMRank, Random
-from llmrank.curve import Point
-from llmrank.evaluation import TextEvaluation
-from llmrank.readings.curves import of_cost, of_curve, of_points
+from llmrank.evaluation.perplexity import TextEvaluation
+from llmrank.experiments.curve import Point
+from llmrank.methods.criteria import L1, L2, LLMRank, Random
+from llmrank.report.sentences.curves import of_cost, of_curve, of_points
 
 
 def point(criterion, nll, correct=(0.5, 0.5, 0.5), sparsity=0.3):

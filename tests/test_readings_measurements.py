@@ -5,19 +5,19 @@ import dataclasses
 import pytest
 import torch
 
-from llmrank import ffn
-from llmrank.benchmark import Ratio, Speedup
-from llmrank.comparison import Comparison, Side, TaskSpec
-from llmrank.evaluation import TextEvaluation
-from llmrank.experiment import Experiment, Report
-from llmrank.footprint import footprint
-from llmrank.memory import MemoryPeak
-from llmrank.models import LanguageModel
-from llmrank.readings import lines
-from llmrank.readings import measurements as readings
-from llmrank.readings.lines import Cell
-from llmrank.tasks import TaskResult
-from llmrank.timing import Latency, Timing
+from llmrank.evaluation.accuracy import TaskResult
+from llmrank.evaluation.comparison import Comparison, Side, TaskSpec
+from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.latency import Latency, Timing
+from llmrank.evaluation.peak_memory import MemoryPeak
+from llmrank.evaluation.perplexity import TextEvaluation
+from llmrank.evaluation.speedup import Ratio, Speedup
+from llmrank.experiments.experiment import Experiment, Report
+from llmrank.models import ffn
+from llmrank.models.language_model import LanguageModel
+from llmrank.report.sentences import measurements as readings
+from llmrank.report.tables import comparison
+from llmrank.report.tables.comparison import Cell
 
 
 def text(nll, correct):
@@ -90,12 +90,16 @@ def found(sizes):
 
 
 def by_name(found):
-    return {x.name: x for x in (*lines.lines(found), *lines.task_lines(found))}
+    return {
+        x.name: x for x in (*comparison.lines(found), *comparison.task_lines(found))
+    }
 
 
 def test_the_blank_table_is_the_one_that_fills(nothing):
-    assert [b.name for b in lines.BLANK] == [x.name for x in lines.lines(nothing)]
-    assert all(line.dense == Cell("…") for line in lines.BLANK)
+    assert [b.name for b in comparison.BLANK] == [
+        x.name for x in comparison.lines(nothing)
+    ]
+    assert all(line.dense == Cell("…") for line in comparison.BLANK)
 
 
 def test_sizes_are_there_before_anything_is_measured(nothing, sizes):
@@ -103,8 +107,8 @@ def test_sizes_are_there_before_anything_is_measured(nothing, sizes):
     assert shown["FFN neurons"].dense == Cell("48")
     assert shown["FFN neurons"].change == Cell("−50 %")
     assert shown["Parameters"].pruned == Cell(f"{sizes[1].n_params:,}")
-    assert shown["Perplexity"] == lines.Line("Perplexity")
-    assert shown["Peak memory"] == lines.Line("Peak memory")
+    assert shown["Perplexity"] == comparison.Line("Perplexity")
+    assert shown["Peak memory"] == comparison.Line("Peak memory")
 
 
 def test_perplexity_stands_beside_its_paired_ratio(found):

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from llmrank.allocation import Global, Uniform
-from llmrank.criteria import Scores
-from llmrank.footprint import footprint, planned
-from llmrank.pruning import PruningPlan, PruningSpec, plan
-from llmrank.readings import pruned as readings
+from llmrank.evaluation.footprint import footprint, planned
+from llmrank.methods.allocation import Global, Uniform
+from llmrank.methods.criteria import Scores
+from llmrank.methods.pruning import PruningPlan, PruningSpec, plan
+from llmrank.report.sentences import sizes as readings
 
 
 def kept(*widths, dense=24):

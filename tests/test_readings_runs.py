@@ -2,11 +2,11 @@
 
 import pytest
 
-from llmrank.arena import ArenaSpec, Entry
-from llmrank.errors import OptionError
-from llmrank.experiment import Experiment
-from llmrank.readings.runs import filtered, runs_table, side_by_side
-from llmrank.store import Cell, Run
+from llmrank.core.errors import OptionError
+from llmrank.experiments.arena import ArenaSpec, Entry
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.store import Cell, Run
+from llmrank.report.tables.runs import filtered, runs_table, side_by_side
 
 RECIPE = Experiment().to_json()
 

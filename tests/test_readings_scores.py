@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
-from llmrank import readings
-from llmrank.agreement import agreement, extremes
-from llmrank.allocation import Global
-from llmrank.criteria import Activation, LLMRank, Scores, Wanda
-from llmrank.ffn import ffns
-from llmrank.network import NetworkSpec, network
-from llmrank.pruning import PruningSpec, plan
+from llmrank.analysis.agreement import agreement, extremes
+from llmrank.methods.allocation import Global
+from llmrank.methods.criteria import Activation, LLMRank, Scores, Wanda
+from llmrank.methods.pruning import PruningSpec, plan
+from llmrank.models.ffn import ffns
+from llmrank.report import sentences
+from llmrank.report.network import NetworkSpec, network
 
 
 def random_scores(*widths, seed=0):
@@ -30,7 +30,7 @@ def cut():
 
 def test_every_neuron_is_listed_with_its_score_and_whether_it_is_kept(cut):
     scores, keep = cut
-    table = readings.neuron_table(scores, keep)
+    table = sentences.neuron_table(scores, keep)
     assert len(table) == 78
     for layer, rows in table.groupby("layer"):
         assert rows["score"].tolist() == pytest.approx(scores[layer].tolist())
@@ -42,7 +42,7 @@ def test_every_neuron_is_listed_with_its_score_and_whether_it_is_kept(cut):
 
 
 def test_layers_are_described_as_pandas_describes_their_neurons(cut):
-    table, neurons = readings.layer_table(*cut), readings.neuron_table(*cut)
+    table, neurons = sentences.layer_table(*cut), sentences.neuron_table(*cut)
     percentile = neurons["score"].rank() - 0.5
     for layer, rows in neurons.groupby("layer"):
         row, score = table.iloc[layer], rows["score"]
@@ -64,7 +64,7 @@ def test_layers_are_described_as_pandas_describes_their_neurons(cut):
 
 def test_where_nothing_is_dropped_there_is_no_threshold():
     scores = random_scores(12, 5).normalised
-    table = readings.layer_table(scores, [torch.arange(12), torch.arange(5)])
+    table = sentences.layer_table(scores, [torch.arange(12), torch.arange(5)])
     columns = ["threshold", "n_dropped", "n_close", "n_tied", "dropped_score"]
     assert (table[columns] == 0).all(axis=None)
 
@@ -72,14 +72,14 @@ def test_where_nothing_is_dropped_there_is_no_threshold():
 @pytest.mark.parametrize("width", [1, 7, 10, 24, 1536])
 def test_equal_scores_give_the_highest_tenth_a_tenth(width):
     scores = [torch.full((width,), 1 / width)]
-    table = readings.layer_table(scores, [torch.arange(width)])
+    table = sentences.layer_table(scores, [torch.arange(width)])
     assert table["top_tenth"].item() == pytest.approx(0.1)
 
 
 def test_highest_tenth_by_hand():
     """Of 15 neurons the highest tenth is one and a half: 6/20 + 4/20 / 2."""
     scores = [torch.tensor([6.0, 4.0] + [10 / 13] * 13) / 20]
-    table = readings.layer_table(scores, [torch.arange(15)])
+    table = sentences.layer_table(scores, [torch.arange(15)])
     assert table["top_tenth"].item() == pytest.approx(0.4)
 
 
@@ -91,7 +91,7 @@ def by_layer(**columns):
 
 
 def test_heatmap_names_the_most_peaked_and_the_flattest_layer():
-    said = readings.of_heatmap(by_layer(top_tenth=[0.2, 0.423, 0.14]))
+    said = sentences.of_heatmap(by_layer(top_tenth=[0.2, 0.423, 0.14]))
     assert said.startswith("Layer 1 is the most peaked, ")
     assert "42.3 % of its score; layer 2 is the flattest, with 14 %" in said
 
@@ -100,13 +100,13 @@ def test_heatmap_names_the_most_peaked_and_the_flattest_layer():
     ("top_tenth", "start"), [([0.3], "The highest"), ([0.1, 0.1], "Each layer's")]
 )
 def test_heatmap_of_layers_that_are_alike_names_none(top_tenth, start):
-    said = readings.of_heatmap(by_layer(top_tenth=top_tenth))
+    said = sentences.of_heatmap(by_layer(top_tenth=top_tenth))
     assert said.startswith(start)
     assert "Layer 0" not in said
 
 
 def test_percentiles_name_the_layers_of_the_highest_and_lowest_middle():
-    said = readings.of_percentiles(by_layer(median_percentile=[0.5, 0.0277, 0.61]))
+    said = sentences.of_percentiles(by_layer(median_percentile=[0.5, 0.0277, 0.61]))
     assert said == (
         "The middle neuron of layer 2 scores higher than 61 % of all neurons, that of "
         "layer 1 higher than 2.77 %."
@@ -114,13 +114,13 @@ def test_percentiles_name_the_layers_of_the_highest_and_lowest_middle():
 
 
 def test_percentiles_of_one_layer_say_how_peaked_it_is():
-    said = readings.of_percentiles(by_layer(median_percentile=[0.5], top_tenth=[0.25]))
+    said = sentences.of_percentiles(by_layer(median_percentile=[0.5], top_tenth=[0.25]))
     assert "25 %" in said
 
 
 def test_distribution_says_what_is_cut_and_how_close_it_is():
     row = by_layer(dropped_score=[0.12345], n_close=[4]).iloc[0]
-    assert readings.of_distribution(row) == (
+    assert sentences.of_distribution(row) == (
         "Layer 0: the 3 of 10 neurons left of the line are dropped, and 12.3 % of the "
         "layer's score with them; scores within 5 % of the threshold, where the choice "
         "is close: 4."
@@ -129,8 +129,8 @@ def test_distribution_says_what_is_cut_and_how_close_it_is():
 
 def test_ties_at_the_threshold_are_said_and_true():
     scores = [torch.full((4,), 0.25)]
-    table = readings.layer_table(scores, [torch.tensor([0, 1])])
-    said = readings.of_distribution(table.iloc[0])
+    table = sentences.layer_table(scores, [torch.tensor([0, 1])])
+    said = sentences.of_distribution(table.iloc[0])
     assert "left of the line" not in said
     assert "2 of 4 neurons are dropped, and 50 % of the layer's score" in said
     assert "2 of these score exactly the threshold" in said
@@ -138,19 +138,19 @@ def test_ties_at_the_threshold_are_said_and_true():
 
 def test_without_a_cut_the_distribution_says_where_the_middle_is():
     scores = [torch.tensor([0.1, 0.2, 0.7])]
-    table = readings.layer_table(scores, [torch.arange(3)])
-    said = readings.of_distribution(table.iloc[0])
+    table = sentences.layer_table(scores, [torch.arange(3)])
+    said = sentences.of_distribution(table.iloc[0])
     assert said.endswith("half of its 3 neurons score at most 0.600 times the mean.")
 
 
 def test_distributions_name_who_loses_least_and_most():
-    said = readings.of_distributions(by_layer(dropped_score=[0.2, 0.051, 0.14]))
+    said = sentences.of_distributions(by_layer(dropped_score=[0.2, 0.051, 0.14]))
     assert "layer 1 loses the least, 5.1 % of its score" in said
     assert "layer 0 the most, 20 %" in said
 
 
 def test_distributions_without_a_cut_say_so():
-    said = readings.of_distributions(by_layer(n_dropped=[0, 0], top_tenth=[0.2, 0.3]))
+    said = sentences.of_distributions(by_layer(n_dropped=[0, 0], top_tenth=[0.2, 0.3]))
     assert said.startswith("Nothing is dropped")
     assert "Layer 1 is the most peaked" in said
 
@@ -158,19 +158,19 @@ def test_distributions_without_a_cut_say_so():
 def test_extremes_name_both_ends_and_count_their_layers():
     scores = random_scores(40, 31, 7).normalised
     shown = extremes(scores, 5)
-    said = readings.of_extremes(shown)
+    said = sentences.of_extremes(shown)
     times = [float(s.max() * len(s)) for s in scores]
     layer = int(np.argmax(times))
     assert said.startswith(f"L{layer}·{int(scores[layer].argmax())} scores highest, ")
     n = shown[shown["extreme"] == "lowest"]["layer"].nunique()
     assert said.endswith(f"the 5 lowest in {n} layer{'s' * (n > 1)}.")
-    assert f"L{layer}·" in readings.of_index(scores)
+    assert f"L{layer}·" in sentences.of_index(scores)
 
 
 def test_extremes_of_equal_scores_name_nobody():
     layers = [torch.full((9,), 1 / 9), torch.full((20,), 1 / 20)]
     shown = extremes(layers, 3)
-    assert readings.of_extremes(shown) == "All neurons score the mean of their layer."
+    assert sentences.of_extremes(shown) == "All neurons score the mean of their layer."
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_overlap_says_what_sets_say(two):
         len(set(x.tolist()) & set(y.tolist()))
         for x, y in zip(a.drop, b.drop, strict=True)
     ]
-    said = readings.of_overlap(found, ("one", "other"), b.sparsity)
+    said = sentences.of_overlap(found, ("one", "other"), b.sparsity)
     assert said.startswith(
         f"Of the {a.n_dropped} neurons that one drops, other drops "
         f"{100 * sum(both) / a.n_dropped:.3g} % too "
@@ -203,7 +203,7 @@ def test_overlap_says_what_sets_say(two):
 def test_overlap_with_itself_is_everything_everywhere(two):
     (scores, _), (by, _), _ = two
     found = agreement(scores, scores, by.keep, by.keep)
-    said = readings.of_overlap(found, ("one", "the same"), by.sparsity)
+    said = sentences.of_overlap(found, ("one", "the same"), by.sparsity)
     assert "drops 100 % too" in said
     assert said.endswith("in every layer alike.")
 
@@ -212,7 +212,7 @@ def test_overlap_where_nothing_is_dropped_says_so(two):
     (scores, _), (by, _), _ = two
     every = tuple(torch.arange(n) for n in by.dense_widths)
     found = agreement(scores, scores, every, by.keep)
-    assert "drops nothing" in readings.of_overlap(found, ("one", "other"), 0.0)
+    assert "drops nothing" in sentences.of_overlap(found, ("one", "other"), 0.0)
 
 
 def test_ranks_count_what_only_one_drops(two):
@@ -221,21 +221,21 @@ def test_ranks_count_what_only_one_drops(two):
         len(set(x.tolist()) - set(y.tolist()))
         for x, y in zip(a.drop, b.drop, strict=True)
     )
-    said = readings.of_ranks(found, ("one", "other"), None)
+    said = sentences.of_ranks(found, ("one", "other"), None)
     assert f"one alone drops {alone} neurons" in said
     assert f"is {found.total_spearman:.3f}" in said
-    assert "in layer 2 is" in readings.of_ranks(found, ("one", "other"), 2)
+    assert "in layer 2 is" in sentences.of_ranks(found, ("one", "other"), 2)
 
 
 def test_ranks_of_equal_scores_have_no_correlation():
     same, keep = [torch.full((4,), 0.25)], [torch.arange(3)]
     found = agreement(same, same, keep, keep)
-    assert "not defined" in readings.of_ranks(found, ("one", "other"), 0)
+    assert "not defined" in sentences.of_ranks(found, ("one", "other"), 0)
 
 
 def test_the_agreement_table_adds_up_and_knows_chance(two):
     _, (_, b), found = two
-    table = readings.agreement_table(found, b)
+    table = sentences.agreement_table(found, b)
     assert table["dropped_by_both"].sum() == found.total.n_both
     assert table["share"].tolist() == pytest.approx(
         (table["dropped_by_both"] / table["dropped_by_first"]).tolist()
@@ -247,9 +247,9 @@ def test_the_agreement_table_adds_up_and_knows_chance(two):
 def test_the_pair_table_holds_both_tables(two):
     scores, plans, _ = two
     keep = plans[0].keep, plans[1].keep
-    table = readings.pair_table(scores, keep)
+    table = sentences.pair_table(scores, keep)
     for number, which in enumerate(("first", "second")):
-        alone = readings.neuron_table(scores[number], keep[number])
+        alone = sentences.neuron_table(scores[number], keep[number])
         for column in ("score", "rank", "kept"):
             assert table[f"{column}_{which}"].tolist() == alone[column].tolist()
 
@@ -269,26 +269,26 @@ def test_the_pair_table_holds_both_tables(two):
     ],
 )
 def test_two_criteria_are_told_apart_by_their_names(first, second, expected):
-    assert readings.names(first, second) == expected
+    assert sentences.names(first, second) == expected
 
 
 def test_rho_is_said_with_what_holds_for_the_weights():
-    assert "ρ = 0.5 rank" in readings.of_rho(LLMRank(), 0.0)
-    assert "holds exactly" in readings.of_rho(LLMRank(), 0.0)
-    assert "0.03 % of the incoming weights" in readings.of_rho(LLMRank(), 0.0003)
-    assert "∞" in readings.of_rho(LLMRank(gamma=1.0), 0.0)
-    assert "tie" in readings.of_rho(LLMRank(theta=0.0, gamma=1.0), 0.0)
-    assert "ρ alone does not" in readings.of_rho(LLMRank(graph="chained"), 0.0)
-    assert "neither" in readings.of_rho(LLMRank(variant="modified"), 0.0)
+    assert "ρ = 0.5 rank" in sentences.of_rho(LLMRank(), 0.0)
+    assert "holds exactly" in sentences.of_rho(LLMRank(), 0.0)
+    assert "0.03 % of the incoming weights" in sentences.of_rho(LLMRank(), 0.0003)
+    assert "∞" in sentences.of_rho(LLMRank(gamma=1.0), 0.0)
+    assert "tie" in sentences.of_rho(LLMRank(theta=0.0, gamma=1.0), 0.0)
+    assert "ρ alone does not" in sentences.of_rho(LLMRank(graph="chained"), 0.0)
+    assert "neither" in sentences.of_rho(LLMRank(variant="modified"), 0.0)
 
 
 def test_zero_weights_are_counted(tiny):
     views = ffns(tiny.model)
-    assert readings.zero_share(views) == 0
+    assert sentences.zero_share(views) == 0
     up = views[0].up.clone()
     up[0, :6] = 0
     first = type(views[0])(**(vars(views[0]) | {"up": up}))
-    share = readings.zero_share([first, views[1]])
+    share = sentences.zero_share([first, views[1]])
     assert share == pytest.approx(6 / (2 * 24 * 16))
 
 
@@ -296,7 +296,7 @@ def test_a_network_is_said_in_the_models_own_numbers(tiny):
     views = ffns(tiny.model)
     scores = random_scores(24, 24).normalised
     graph = network(views, scores, None, NetworkSpec(layer=1, n_edges=50))
-    said = readings.of_network(graph, views)
+    said = sentences.of_network(graph, views)
     assert said.startswith(
         "Layer 1 joins 24 neurons and 16 residual dimensions by 768 edges; drawn are "
         "the strongest 50 among the nodes shown, the heaviest of them "
@@ -311,8 +311,8 @@ def test_a_chain_without_edges_is_said_too(tiny):
     graph = network(
         views, random_scores(24, 24).normalised, None, NetworkSpec(n_layers=2)
     )
-    assert readings.of_network(graph, views).startswith(
+    assert sentences.of_network(graph, views).startswith(
         "Layers 0 to 1 join 48 neurons and 16 residual dimensions by 1,536 edges"
     )
     graph.remove_edges_from(list(graph.edges))
-    assert readings.of_network(graph, views).endswith("all 0 among the nodes shown.")
+    assert sentences.of_network(graph, views).endswith("all 0 among the nodes shown.")

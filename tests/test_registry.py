@@ -2,8 +2,8 @@
 
 import pytest
 
-from llmrank.errors import OptionError
-from llmrank.registry import Registry
+from llmrank.core.errors import OptionError
+from llmrank.core.registry import Registry
 
 
 @pytest.fixture

@@ -8,17 +8,16 @@ import torch
 from conftest import tiny_model
 from transformers import AutoModelForCausalLM
 
-from llmrank import ffn
-from llmrank.calibration import CalibrationSpec, calibrate, drawn
-from llmrank.criteria import Wanda, score
-from llmrank.errors import LLMRankError
-from llmrank.export import save
-from llmrank.moments import moments
-from llmrank.nearness import divergence, read
-from llmrank.progress import silent
-from llmrank.pruning import PruningSpec, plan, prune
-from llmrank.registry import recipe
-from llmrank.repair import (
+from llmrank.calibration.activations import CalibrationSpec, calibrate, drawn
+from llmrank.calibration.divergence import divergence, read
+from llmrank.calibration.residual_stream import entering, through
+from llmrank.calibration.second_moments import moments
+from llmrank.core.errors import LLMRankError
+from llmrank.core.progress import silent
+from llmrank.core.registry import recipe
+from llmrank.methods.criteria import Wanda, score
+from llmrank.methods.pruning import PruningSpec, plan, prune
+from llmrank.methods.repair import (
     REPAIRS,
     Basis,
     Bias,
@@ -28,7 +27,8 @@ from llmrank.repair import (
     factor,
     repair,
 )
-from llmrank.walk import entering, through
+from llmrank.models import ffn
+from llmrank.models.export import save
 
 SPARSITIES = (0.25, 0.5, 0.75)
 
@@ -240,7 +240,7 @@ def test_a_layer_at_a_time_measures_the_same(basis):
 def test_without_room_for_the_factors_the_text_is_read_again(llama, monkeypatch):
     made = planned(llama)
     held = LeastSquares().cutter(llama)(made, silent)
-    from llmrank.repair import least_squares
+    from llmrank.methods.repair import least_squares
 
     monkeypatch.setattr(least_squares, "has_room", lambda _: False)
     again = LeastSquares().cutter(llama)(made, silent)
@@ -248,7 +248,7 @@ def test_without_room_for_the_factors_the_text_is_read_again(llama, monkeypatch)
 
 
 def test_memory_for_no_layer_is_refused(llama, monkeypatch):
-    from llmrank import moments as module
+    from llmrank.calibration import second_moments as module
 
     monkeypatch.setattr(module, "SHARE_OF_MEMORY", 1e-12)
     with pytest.raises(LLMRankError, match="or choose repair none"):

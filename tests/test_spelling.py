@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 import llmrank
-from llmrank.spelling import choice, counted, duration, interval, number, share, times
+from llmrank.core.formatting import (
+    choice,
+    counted,
+    duration,
+    interval,
+    number,
+    share,
+    times,
+)
 
 ROOT = Path(llmrank.__file__).parents[1]
 

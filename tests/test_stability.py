@@ -7,10 +7,9 @@ import torch
 from conftest import TEXT, tiny_model
 
 import llmrank
-from llmrank import ffn
-from llmrank.agreement import Agreement, Overlap
-from llmrank.allocation import Global
-from llmrank.calibration import (
+from llmrank.analysis.agreement import Agreement, Overlap
+from llmrank.analysis.stability import ENOUGH, Match, nested_parts, stability
+from llmrank.calibration.activations import (
     CalibrationSpec,
     LayerStats,
     calibrate,
@@ -18,7 +17,11 @@ from llmrank.calibration import (
     combined,
     drawn,
 )
-from llmrank.criteria import (
+from llmrank.calibration.gradients import differentiate, differentiate_parts, measure
+from llmrank.core.errors import CancelledError, LLMRankError
+from llmrank.experiments.pipeline import StageSpecs
+from llmrank.methods.allocation import Global
+from llmrank.methods.criteria import (
     CRITERIA,
     L1,
     Gblm,
@@ -29,19 +32,10 @@ from llmrank.criteria import (
     Wanda,
     score,
 )
-from llmrank.errors import CancelledError, LLMRankError
-from llmrank.gradients import differentiate, differentiate_parts, measure
-from llmrank.models import LanguageModel, ModelSpec
-from llmrank.pruning import PruningSpec, plan
-from llmrank.stability import (
-    ENOUGH,
-    Match,
-    as_table,
-    nested_parts,
-    shown_table,
-    stability,
-)
-from llmrank.stages import StageSpecs
+from llmrank.methods.pruning import PruningSpec, plan
+from llmrank.models import ffn
+from llmrank.models.language_model import LanguageModel, ModelSpec
+from llmrank.report.tables.stability import as_table, shown_table
 
 STATS = [
     f.name

@@ -7,16 +7,16 @@ import pytest
 import torch
 
 import llmrank
-from llmrank.allocation import Global
-from llmrank.calibration import CalibrationSpec
-from llmrank.criteria import Activation, Gblm, GPrune, LLMRank, Taylor
-from llmrank.errors import CancelledError, LLMRankError
-from llmrank.evaluation import EvaluationSpec, evaluate
-from llmrank.footprint import footprint
-from llmrank.memo import Memo
-from llmrank.models import ModelSpec
-from llmrank.pruning import PruningSpec
-from llmrank.stages import Stages, StageSpecs
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.core.cache import Memo
+from llmrank.core.errors import CancelledError, LLMRankError
+from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.perplexity import EvaluationSpec, evaluate
+from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.methods.allocation import Global
+from llmrank.methods.criteria import Activation, Gblm, GPrune, LLMRank, Taylor
+from llmrank.methods.pruning import PruningSpec
+from llmrank.models.language_model import ModelSpec
 
 PROMPT = torch.arange(1, 40)[None]
 WAIT_S = 30

@@ -19,21 +19,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from llmrank.benchmark import Ratio, Speedup
-from llmrank.comparison import Comparison, Side
-from llmrank.criteria import Random, Wanda
-from llmrank.errors import LLMRankError, OptionError
-from llmrank.evaluation import TextEvaluation, perplexity_ratio
-from llmrank.experiment import Experiment, Report
-from llmrank.folders import child_environment, results_file
-from llmrank.footprint import Footprint
-from llmrank.memory import MemoryPeak
-from llmrank.owners import this_process
-from llmrank.pruning import PruningSpec
-from llmrank.store import Cell, Origin, Store, fingerprint, measured, schema
-from llmrank.store.codec import plain, rebuilt
-from llmrank.tasks import TaskResult
-from llmrank.timing import Latency, Timing
+from llmrank.core.errors import LLMRankError, OptionError
+from llmrank.core.paths import child_environment, results_file
+from llmrank.core.process import this_process
+from llmrank.evaluation.accuracy import TaskResult
+from llmrank.evaluation.comparison import Comparison, Side
+from llmrank.evaluation.footprint import Footprint
+from llmrank.evaluation.latency import Latency, Timing
+from llmrank.evaluation.peak_memory import MemoryPeak
+from llmrank.evaluation.perplexity import TextEvaluation, perplexity_ratio
+from llmrank.evaluation.speedup import Ratio, Speedup
+from llmrank.experiments.experiment import Experiment, Report
+from llmrank.experiments.store import Cell, Origin, Store, fingerprint, measured, schema
+from llmrank.experiments.store.serialisation import plain, rebuilt
+from llmrank.methods.criteria import Random, Wanda
+from llmrank.methods.pruning import PruningSpec
 
 ORIGIN = Origin("c" * 64, "e" * 64, {"torch": "2.13.0", "measured_at": "2026-01-01"})
 
@@ -437,7 +437,7 @@ def test_a_deleted_arena_takes_no_runs(store):
 CHILD = """
 import sys, time
 from pathlib import Path
-from llmrank.store import Store, Origin
+from llmrank.experiments.store import Store, Origin
 store = Store(Path(sys.argv[1]))
 assert store.claim(sys.argv[2], Origin("c", "e", {}))
 print("running", flush=True)
@@ -509,7 +509,7 @@ def test_threads_write_side_by_side(store):
 OPENER = """
 import sys
 from pathlib import Path
-from llmrank.store import Store, Cell
+from llmrank.experiments.store import Store, Cell
 sys.stdin.readline()
 store = Store(Path(sys.argv[1]))
 recipe = {"model": {"name": "m"}, "pruning": {"sparsity": 0.5}}

@@ -6,14 +6,14 @@ import pytest
 import torch
 from test_readings_measurements import latency, text
 
-from llmrank import ffn
-from llmrank.benchmark import Ratio, Speedup
-from llmrank.comparison import Comparison, Side
-from llmrank.footprint import footprint
-from llmrank.memory import MemoryPeak
-from llmrank.models import LanguageModel
-from llmrank.readings import lines
-from llmrank.summary import PAIRED, table, verdict
+from llmrank.evaluation.comparison import Comparison, Side
+from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.peak_memory import MemoryPeak
+from llmrank.evaluation.speedup import Ratio, Speedup
+from llmrank.models import ffn
+from llmrank.models.language_model import LanguageModel
+from llmrank.report.sentences.summary import PAIRED, table, verdict
+from llmrank.report.tables import comparison
 
 
 def ratio(low, measured, high):
@@ -104,7 +104,7 @@ def test_the_table_says_which_ratio_it_prints_and_from_where_memory_counts(found
 def test_the_table_and_the_page_have_the_same_peak_memory(found):
     (row,) = [x for x in table(found).splitlines() if x.startswith("peak memory")]
     assert row.split()[-2:] == ["556", "460"]
-    line = next(x for x in lines.lines(found) if x.name == "Peak memory")
+    line = next(x for x in comparison.lines(found) if x.name == "Peak memory")
     assert (line.dense.value, line.pruned.value) == ("556 MB", "460 MB")
 
 

@@ -4,17 +4,17 @@ import dataclasses
 
 import pytest
 
-from llmrank.allocation import Search
-from llmrank.calibration import CalibrationSpec
-from llmrank.criteria import Wanda
-from llmrank.decoding import BenchmarkSpec
-from llmrank.errors import OptionError
-from llmrank.evaluation import EvaluationSpec, perplexity_ratio
-from llmrank.experiment import Experiment
-from llmrank.footprint import footprint
-from llmrank.models import ModelSpec
-from llmrank.stages import Stages
-from llmrank.targets import Answer, Measured, Target, meet, parsed
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.core.errors import OptionError
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.perplexity import EvaluationSpec, perplexity_ratio
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.targets import Answer, Measured, Target, meet, parsed
+from llmrank.methods.allocation import Search
+from llmrank.methods.criteria import Wanda
+from llmrank.models.language_model import ModelSpec
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_a_speed_is_measured_and_carries_its_interval(of, stages):
 
 def test_the_bracket_closes_on_a_known_curve(of, monkeypatch):
     """A stand-in for the measurement: the ratio is 1 + s², so 1.16 is at 40 %."""
-    from llmrank import targets
+    from llmrank.experiments import targets
 
     def curve(e, stages, progress):  # noqa: ARG001
         s = e.pruning.sparsity

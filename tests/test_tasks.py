@@ -14,23 +14,15 @@ from scipy import stats
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
-from llmrank import corpora
-from llmrank.corpora import read_embedded, split_of
-from llmrank.errors import LLMRankError, OptionError
-from llmrank.families import SUPPORTED
-from llmrank.models import load
-from llmrank.tasks import (
-    TASKS,
-    Item,
-    TaskResult,
-    accuracy,
-    asked,
-    estimated_tokens,
-    evaluate_task,
-    log_likelihoods,
-    retention,
-)
-from llmrank.tasks.likelihood import _rows, parted
+from llmrank.core.errors import LLMRankError, OptionError
+from llmrank.data import texts
+from llmrank.data.tasks import TASKS, Item, asked, estimated_tokens
+from llmrank.data.texts import read_embedded, split_of
+from llmrank.evaluation import accuracy
+from llmrank.evaluation.accuracy import TaskResult, evaluate_task, retention
+from llmrank.evaluation.likelihood import _rows, log_likelihoods, parted
+from llmrank.models.families import SUPPORTED
+from llmrank.models.language_model import load
 
 DATA = Path(__file__).parent / "data" / "lm_eval_harness.json"
 HARNESS = json.loads(DATA.read_text("utf-8"))["tasks"]
@@ -405,7 +397,7 @@ def test_boolq_asks_only_about_passages_kept_for_questions():
     every = read_embedded("boolq/none/validation")
     kept = [i for i, r in enumerate(every) if split_of(r["passage"]) == "questions"]
     assert rows.tolist() == kept
-    read = {p for p in corpora.passages() if split_of(p) != "questions"}
+    read = {p for p in texts.passages() if split_of(p) != "questions"}
     assert not read & {item.contexts[0].rsplit("\nQuestion: ", 1)[0] for item in items}
 
 

@@ -12,17 +12,18 @@ from conftest import TEXT, tiny_model
 from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 
-from llmrank import corpora, tokens
-from llmrank.calibration import CalibrationSpec, calibrate, drawn, measure
-from llmrank.errors import LLMRankError
-from llmrank.evaluation import EvaluationSpec, evaluate, perplexity_ratio
-from llmrank.experiment import Experiment, environment
-from llmrank.generation import continuation
-from llmrank.gradients import differentiate
-from llmrank.inspector import Neuron, firing
-from llmrank.models import LanguageModel, ModelSpec, load
-from llmrank.store.records import Origin, fingerprint
-from llmrank.tasks import evaluate_task, log_likelihoods
+from llmrank.analysis.neuron import Neuron, firing
+from llmrank.calibration.activations import CalibrationSpec, calibrate, drawn, measure
+from llmrank.calibration.gradients import differentiate
+from llmrank.core.errors import LLMRankError
+from llmrank.data import texts, tokens
+from llmrank.evaluation.accuracy import evaluate_task
+from llmrank.evaluation.generation import continuation
+from llmrank.evaluation.likelihood import log_likelihoods
+from llmrank.evaluation.perplexity import EvaluationSpec, evaluate, perplexity_ratio
+from llmrank.experiments.experiment import Experiment, environment
+from llmrank.experiments.store.records import Origin, fingerprint
+from llmrank.models.language_model import LanguageModel, ModelSpec, load
 
 EOS, BOS = 256, 257
 
@@ -87,9 +88,9 @@ def test_bos_that_the_tokenizer_has_not_is_one_sentence():
 
 def test_each_window_begins_with_it_and_holds_the_same_text():
     bare, begun = lm_with(), lm_with("<bos> $A <eos>")
-    text = corpora.Text("here", TEXT[:300], "x")
-    plain = corpora.all_windows(bare, text, seq_len=32, at_least=1)
-    windows = corpora.all_windows(begun, text, seq_len=32, at_least=1)
+    text = texts.Text("here", TEXT[:300], "x")
+    plain = texts.all_windows(bare, text, seq_len=32, at_least=1)
+    windows = texts.all_windows(begun, text, seq_len=32, at_least=1)
     assert windows[:, 0].tolist() == [BOS] * 9
     assert torch.equal(windows[:, 1:], plain)
 

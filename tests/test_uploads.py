@@ -10,25 +10,27 @@ from pathlib import Path
 import pytest
 import torch
 
-from llmrank import corpora, durable, mlp, uploads
-from llmrank.arena import ArenaSpec, Method, method, written
-from llmrank.calibration import CalibrationSpec
-from llmrank.comparison import Comparison, Side
-from llmrank.criteria import criterion
-from llmrank.curve import label
-from llmrank.doors import Asker, asking
-from llmrank.errors import LLMRankError
-from llmrank.evaluation import EvaluationSpec, TextEvaluation
-from llmrank.experiment import Experiment
-from llmrank.footprint import Footprint
-from llmrank.memo import Memo
+from llmrank import mlp
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.core import durable, uploads
+from llmrank.core.cache import Memo
+from llmrank.core.errors import LLMRankError
+from llmrank.core.permissions import Asker, asking
+from llmrank.core.process import this_process
+from llmrank.data import texts
+from llmrank.evaluation.comparison import Comparison, Side
+from llmrank.evaluation.footprint import Footprint
+from llmrank.evaluation.perplexity import EvaluationSpec, TextEvaluation
+from llmrank.experiments.arena import ArenaSpec, Method, method, written
+from llmrank.experiments.curve import label
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.settings import command_line, snippet
+from llmrank.experiments.store import Cell, Origin, Store
+from llmrank.experiments.store.row_mapping import as_run
+from llmrank.methods.criteria import criterion
 from llmrank.mlp import tables
-from llmrank.owners import this_process
-from llmrank.settings import command_line, snippet
-from llmrank.stages import Stages
-from llmrank.store import Cell, Origin, Store
-from llmrank.store.rows import as_run
-from pages.shared.words import plain
+from pages.shared.app.escape import plain
 
 A, B = Asker("a", stranger=True), Asker("b", stranger=True)
 TABLE = "\n".join(["x,label", *(f"{i},{'ab'[i % 2]}" for i in range(40))]).encode()
@@ -94,9 +96,9 @@ def test_a_damaged_upload_is_not_read_and_is_written_again(folder, damaged):
     files(folder)[0].write_bytes(damaged)
     with asking(A):
         with pytest.raises(LLMRankError, match="damaged on the disk; upload the file"):
-            corpora.text(source, "evaluation")
+            texts.text(source, "evaluation")
         assert kept(b"a secret") == source
-        assert corpora.text(source, "evaluation").content == "a secret"
+        assert texts.text(source, "evaluation").content == "a secret"
 
 
 def test_a_disk_that_refuses_tells_no_path(tmp_path, monkeypatch):
@@ -219,7 +221,7 @@ def test_what_was_made_of_an_upload_that_made_room_is_forgotten(monkeypatch):
 
 SERVER = """
 import sys
-from llmrank import uploads
+from llmrank.core import uploads
 uploads.keep(b"of another server", "theirs.txt")
 print("kept", flush=True)
 sys.stdin.read()
@@ -356,7 +358,7 @@ def test_runs_on_two_foreign_texts_are_two_experiments(tmp_path):
         for source in e.texts:
             assert source.startswith(uploads.ANOTHERS)
             with asking(B), pytest.raises(LLMRankError, match="another visitor's"):
-                corpora.check(source)
+                texts.check(source)
 
 
 def test_what_hides_a_text_cannot_be_tried_on_a_guess(monkeypatch):

@@ -8,9 +8,9 @@ import streamlit as st
 from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from visitor import open_page
 
-from pages.shared import cached, visitors
-from pages.shared.lasting import lasting
-from pages.shared.visitors import GRACE_S, LOOK_S, Visitors
+from pages.shared.app import resources, visitors
+from pages.shared.app.lasting import lasting
+from pages.shared.app.visitors import GRACE_S, LOOK_S, Visitors
 
 
 @pytest.fixture
@@ -90,13 +90,13 @@ KEPT = ("stages", "worker", "reports", "speeds", "shapes", "races", "parts", "en
 
 def test_no_visitor_can_make_the_server_forget_what_all_share():
     """Streamlit's page may send a message that clears its memory for everybody."""
-    before = {name: getattr(cached, name)() for name in KEPT}
-    hall, lab = visitors.visitors(), cached.lab("data")
+    before = {name: getattr(resources, name)() for name in KEPT}
+    hall, lab = visitors.visitors(), resources.lab("data")
     st.cache_resource.clear()
-    assert {name: getattr(cached, name)() for name in KEPT} == before
+    assert {name: getattr(resources, name)() for name in KEPT} == before
     assert visitors.visitors() is hall
-    assert cached.lab("data") is lab
-    assert cached.lab("network") is not lab
+    assert resources.lab("data") is lab
+    assert resources.lab("network") is not lab
 
 
 def test_what_lasts_is_made_once_however_many_ask_at_a_time():

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from llmrank.jobs import JobView
-from pages.shared import jobs
-from pages.shared.words import plain
+from llmrank.core.jobs import JobView
+from pages.shared.app import jobs
+from pages.shared.app.escape import plain
 
 
 @pytest.mark.parametrize(

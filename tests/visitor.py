@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import cached, visitors
+from pages.shared.app import resources, visitors
 
 APP = Path(__file__).parents[1] / "app.py"
 
@@ -27,7 +27,7 @@ def finish(at: AppTest, kind: str, *, state: str | None = None) -> AppTest:
     """Wait for the page's job of a kind, then run the page as its fragment would."""
     job_id = at.session_state["jobs"][kind]
     for _ in range(600):
-        seen = cached.worker().snapshot(job_id)
+        seen = resources.worker().snapshot(job_id)
         if seen.finished:
             assert state in (seen.state, None), seen.error
             return at.run()

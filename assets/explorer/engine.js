@@ -1,5 +1,5 @@
 // Scores, ranks and dropped neurons of every layer from the response planes.
-// The same numbers as llmrank.planes and llmrank.pruning: float32 planes, arithmetic in
+// The same numbers as llmrank.methods.response_planes and llmrank.methods.pruning: float32 planes, arithmetic in
 // doubles, each operation rounded by itself, of equal scores the lower index first.
 
 // One weight per plane, w^i d^j r^k with w = γθ, d = γ(1 − θ), r = 1 − γ; the sum of

@@ -7,7 +7,7 @@ import { inView } from "./layout.js";
 import { take } from "./shelf.js";
 import { GUTTER, neuronColour } from "./strips.js";
 
-const MAX_NODES = 300; // as in llmrank.inspector.views
+const MAX_NODES = 300; // as in llmrank.analysis.neuron.selection
 const MOVING = 300; // edges while anything moves
 const RESTING = 2000;
 const ROOM = 34; // pixels from layer to layer in which an edge can be followed

@@ -1,6 +1,5 @@
 """A lesson on a network small enough to hold in one's head: every step as numbers."""
 
-from llmrank.lesson.handout import handout
 from llmrank.lesson.network import (
     EXAMPLES,
     LAYERS,
@@ -20,7 +19,7 @@ from llmrank.lesson.network import (
     scores,
     sharpened,
 )
-from llmrank.lesson.structured import (
+from llmrank.lesson.race import (
     VERSIONS,
     Race,
     RaceSpec,
@@ -32,7 +31,8 @@ from llmrank.lesson.structured import (
     reading,
     versions,
 )
-from llmrank.lesson.surfer import exact, referee, transitions
+from llmrank.lesson.random_walk import exact, referee, transitions
+from llmrank.report.lesson.handout import handout
 
 __all__ = [
     "EXAMPLES",

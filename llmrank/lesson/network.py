@@ -13,16 +13,16 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from llmrank.centrality import (
+from llmrank.core.errors import OptionError
+from llmrank.core.specs import option, spec
+from llmrank.methods.criteria import Scores
+from llmrank.methods.pagerank import (
     distribution,
     edge_terms,
     weighted_pagerank,
     weighted_sum,
 )
-from llmrank.criteria import Scores
-from llmrank.errors import OptionError
-from llmrank.options import option, spec
-from llmrank.pruning import PruningPlan, PruningSpec, plan
+from llmrank.methods.pruning import PruningPlan, PruningSpec, plan
 
 SIZES = (3, 4, 3, 2)
 LAYERS = ("input", "hidden A", "hidden B", "output")

@@ -1,24 +1,17 @@
 """MLP-Rank on small networks: the whole method at a size one can see."""
 
 from llmrank.mlp.criteria import AUTHORS, MLP_CRITERIA, MLPRank, criterion, score
+from llmrank.mlp.datasets import EMBEDDED, TITLES, DataSpec, check_open, examples
 from llmrank.mlp.examples import Examples, Shape
+from llmrank.mlp.experiment import Gain, Point, RetentionSpec, gains, retention, summary
 from llmrank.mlp.files import as_bytes, load_network, network_of, save_network
 from llmrank.mlp.graphs import ffns, graphs
-from llmrank.mlp.hubsets import HUB_SETS
+from llmrank.mlp.hub_datasets import HUB_SETS
 from llmrank.mlp.network import Network, accuracy, cut, logits, predictions
-from llmrank.mlp.neurons import Likes, likes
+from llmrank.mlp.preferred_inputs import Likes, likes
 from llmrank.mlp.pruning import Sweep, planned, prune, sweep
-from llmrank.mlp.recovery import Recovery, recover
-from llmrank.mlp.retention import (
-    Gain,
-    Point,
-    RetentionSpec,
-    gains,
-    retention,
-    summary,
-)
+from llmrank.mlp.retraining import Recovery, recover
 from llmrank.mlp.robustness import Shaken, brittleness, corrupt, shake
-from llmrank.mlp.sources import EMBEDDED, TITLES, DataSpec, check_open, examples
 from llmrank.mlp.training import Epoch, MLPSpec, Trained, train
 
 __all__ = [

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from llmrank.errors import LLMRankError
+from llmrank.core.errors import LLMRankError
 from llmrank.mlp.examples import MAX_FEATURES, MAX_ROWS, MAX_VALUES, too_large
 from llmrank.mlp.rows import LABELS
 

@@ -7,14 +7,14 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from llmrank import centrality
-from llmrank.criteria import CRITERIA, Criterion, LLMRank, Scores, score_graphs
-from llmrank.graph import FFNGraph, Site
+from llmrank.core.registry import Registry
+from llmrank.core.specs import option, spec
+from llmrank.methods import pagerank
+from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank, Scores, score_graphs
+from llmrank.methods.graph import FFNGraph, Site
 from llmrank.mlp.examples import Examples
 from llmrank.mlp.graphs import graphs
 from llmrank.mlp.network import Network
-from llmrank.options import option, spec
-from llmrank.registry import Registry
 
 MLP_CRITERIA: Registry[type[Criterion]] = Registry("criterion of MLPs")
 criterion = MLP_CRITERIA.build
@@ -62,12 +62,12 @@ class MLPRank(Criterion):
 
     def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Score along the chosen graph."""
-        step: centrality.Step = centrality.modified_pagerank
+        step: pagerank.Step = pagerank.modified_pagerank
         if self.variant == "weighted":
             step = partial(
-                centrality.weighted_pagerank, theta=self.theta, gamma=self.gamma
+                pagerank.weighted_pagerank, theta=self.theta, gamma=self.gamma
             )
-        walk = centrality.layered if self.graph == "chained" else centrality.isolated
+        walk = pagerank.layered if self.graph == "chained" else pagerank.isolated
         return walk(graphs, step, self.site)
 
     @property

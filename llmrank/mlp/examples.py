@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from llmrank.errors import LLMRankError
+from llmrank.core.errors import LLMRankError
 
 TEST_SHARE = 0.2
 """Of each class, where the data come without a test set of their own."""

@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from llmrank.doors import check_own_file
-from llmrank.errors import LLMRankError
-from llmrank.folders import named_path, written_file
+from llmrank.core.errors import LLMRankError
+from llmrank.core.paths import named_path, written_file
+from llmrank.core.permissions import check_own_file
 from llmrank.mlp.network import ActivationName, Network
 
 MAX_WEIGHTS = 50_000_000

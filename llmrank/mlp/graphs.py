@@ -7,12 +7,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from llmrank.calibration import LayerStats
-from llmrank.errors import LLMRankError
-from llmrank.ffn import FFN
-from llmrank.gradients import LayerGradients, MemberGradients
-from llmrank.graph import FFNGraph
+from llmrank.calibration.activations import LayerStats
+from llmrank.calibration.gradients import LayerGradients, MemberGradients
+from llmrank.core.errors import LLMRankError
+from llmrank.methods.graph import FFNGraph
 from llmrank.mlp.network import Network, Signals, signals
+from llmrank.models.ffn import FFN
 
 MAX_CALIBRATION = 4096
 """Training examples the signals are measured on, at most: the first ones."""

@@ -6,7 +6,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llmrank.errors import LLMRankError
+from llmrank.core.errors import LLMRankError
 from llmrank.mlp.examples import MAX_CLASSES
 from llmrank.mlp.rows import Rows
 

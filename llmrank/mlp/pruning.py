@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from llmrank.allocation import Allocation, Uniform
-from llmrank.criteria import Scores
+from llmrank.methods.allocation import Allocation, Uniform
+from llmrank.methods.criteria import Scores
+from llmrank.methods.pruning import PruningPlan, PruningSpec, descending, plan
 from llmrank.mlp.network import Network, cut, predictions, prefix
-from llmrank.pruning import PruningPlan, PruningSpec, descending, plan
 
 DRAGGED = tuple(percent / 100 for percent in range(100))
 """The sparsities one can drag to: 0 to 99 %."""

@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from llmrank.evaluation import t_interval
+from llmrank.core.progress import Progress, silent
+from llmrank.evaluation.perplexity import t_interval
 from llmrank.mlp.examples import Examples, Shape
 from llmrank.mlp.network import Network, predictions
-from llmrank.progress import Progress, silent
 
 STRENGTHS: dict[str, tuple[float, ...]] = {
     "noise": (0.1, 0.2, 0.3, 0.4),

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from llmrank.errors import LLMRankError
+from llmrank.core.errors import LLMRankError
 from llmrank.mlp.dialects import DELIMITERS, Dialect, dialect, is_headless
 from llmrank.mlp.examples import (
     MAX_CLASSES,

@@ -10,18 +10,12 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llmrank import doors, uploads
-from llmrank.errors import LLMRankError
-from llmrank.folders import named_path
+from llmrank.core import permissions, uploads
+from llmrank.core.errors import LLMRankError
+from llmrank.core.formatting import counted
+from llmrank.core.paths import named_path
 from llmrank.mlp import arrays, columns, labels, rows
-from llmrank.mlp.examples import (
-    Examples,
-    Shape,
-    check,
-    split,
-    too_large,
-)
-from llmrank.spelling import counted
+from llmrank.mlp.examples import Examples, Shape, check, split, too_large
 
 SUFFIXES = (".csv", ".tsv", ".npz")
 MAX_BYTES = 200_000_000
@@ -48,7 +42,7 @@ def of_source(source: str, *, seed: int) -> Examples:
     """
     if uploads.is_upload(source):
         return of_content(uploads.content(source), _named(source), seed=seed)
-    doors.check_own_file(source)
+    permissions.check_own_file(source)
     path = named_path(source)
     if path.exists() and not path.is_file():  # a pipe or a device may never end
         raise LLMRankError(f"{source[:80]!r} is no file; name a .csv or .npz file")

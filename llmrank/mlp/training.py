@@ -9,7 +9,9 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn import functional
 
-from llmrank.errors import LLMRankError, OptionError
+from llmrank.core.errors import LLMRankError, OptionError
+from llmrank.core.progress import Progress, silent
+from llmrank.core.specs import option, spec
 from llmrank.mlp.examples import Examples
 from llmrank.mlp.network import (
     ActivationName,
@@ -19,8 +21,6 @@ from llmrank.mlp.network import (
     logits,
     signals,
 )
-from llmrank.options import option, spec
-from llmrank.progress import Progress, silent
 
 MAX_DEPTH = 12
 MAX_WIDTH = 2048

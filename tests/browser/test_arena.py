@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from browser.conftest import ROOT, require_chromium, serve
 from browser.shots import settle, sideways
-from llmrank.store import Store
+from llmrank.experiments.store import Store
 
 METHODS = ("wanda", "llm-rank", "random")
 SPARSITIES = (0.3, 0.5)

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from llmrank.allocation import allocation
-from llmrank.criteria import Scores
-from llmrank.payload import cut_crc, of_planes, pack
-from llmrank.planes import EXPONENTS, Planes
-from llmrank.pruning import PruningSpec, plan
-from pages.shared.explorer import module
+from llmrank.methods.allocation import allocation
+from llmrank.methods.criteria import Scores
+from llmrank.methods.pruning import PruningSpec, plan
+from llmrank.methods.response_planes import EXPONENTS, Planes
+from llmrank.report.payload import cut_crc, of_planes, pack
+from pages.shared.explore.canvas import module
 
 CUT = """async ([url, shape, cases]) => {
     const { Engine } = await import(url);

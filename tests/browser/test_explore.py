@@ -8,14 +8,14 @@ from playwright.sync_api import Page, expect
 
 import llmrank
 from browser.shots import settle, sideways
-from llmrank.allocation import allocation
-from llmrank.calibration import CalibrationSpec
-from llmrank.compressibility import effective_neurons, pq_index
-from llmrank.criteria import LLMRank
-from llmrank.models import ModelSpec
-from llmrank.payload import cut_crc
-from llmrank.pruning import PruningSpec
-from llmrank.spelling import share
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.core.formatting import share
+from llmrank.methods.allocation import allocation
+from llmrank.methods.allocation.concentration import effective_neurons, pq_index
+from llmrank.methods.criteria import LLMRank
+from llmrank.methods.pruning import PruningSpec
+from llmrank.models.language_model import ModelSpec
+from llmrank.report.payload import cut_crc
 
 SMALL = "samples=2&seq_len=64"
 JOB_MS = 300_000

@@ -15,7 +15,7 @@ import sys
 sys.path.insert(0, {root!r})
 import streamlit as st
 from pages.shared import jobs
-from pages.shared.uploads import uploader
+from pages.shared.app.uploads import uploader
 
 def fail(*_):
     open("/a/folder/of/the/server")

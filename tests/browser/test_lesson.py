@@ -11,7 +11,7 @@ from test_lesson import N_WEIGHTS, random_numbers
 from browser.shots import settle, sideways
 from llmrank import lesson
 from llmrank.lesson import LessonSpec
-from pages.shared import assets
+from pages.shared.app import assets
 
 ALL = """async ([url, cases, sizes, examples]) => {
     const net = await import(url);

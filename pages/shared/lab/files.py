@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from llmrank import mlp, uploads
-from pages.shared import cached, state
-from pages.shared.uploads import uploader
+from llmrank import mlp
+from llmrank.core import uploads
+from pages.shared.app import resources, session
+from pages.shared.app.uploads import uploader
 
 
 def chosen(page: str) -> str | None:
@@ -16,8 +17,8 @@ def chosen(page: str) -> str | None:
         "or what this page saves. Pickles are never loaded.", keep=_keep,
     )  # fmt: skip
     if brought is not None:
-        state.view(name, brought)
-    source = state.views().get(name)
+        session.view(name, brought)
+    source = session.views().get(name)
     if source and not uploads.is_open(source):
         st.caption(
             "The link's network was loaded from a file; load it again to see it."
@@ -37,7 +38,7 @@ def network(source: str) -> mlp.Network:
     def read() -> mlp.Network:
         return mlp.network_of(uploads.content(source), "the loaded network")
 
-    return cached.lab("loaded").get(source, read)
+    return resources.lab("loaded").get(source, read)
 
 
 def _keep(content: bytes, shown: str) -> str:

@@ -3,15 +3,16 @@
 import pandas as pd
 import streamlit as st
 
-from llmrank import charts, mlp
-from llmrank.jobs import Job, JobView
-from llmrank.mlp.payload import MAX_IMAGES
-from llmrank.spelling import number, share
-from pages.shared import cached, jobs, panels
-from pages.shared.lab import results
-from pages.shared.lab.settings import Lab
-from pages.shared.uploads import named
-from pages.shared.words import plain
+from llmrank import mlp
+from llmrank.core.formatting import number, share
+from llmrank.core.jobs import Job, JobView
+from llmrank.report import charts
+from llmrank.report.mlp_payload import MAX_IMAGES
+from pages.shared.app import jobs, panels, resources
+from pages.shared.app.escape import plain
+from pages.shared.app.uploads import named
+from pages.shared.lab import trained
+from pages.shared.lab.sidebar import Lab
 
 KIND = "mlp"
 COLUMNS = {
@@ -23,12 +24,12 @@ COLUMNS = {
 
 def show(lab: Lab) -> mlp.Trained | None:
     """Show what there is of the network; offer to train it."""
-    found = results.trained(lab)
+    found = trained.trained(lab)
     running = is_running()
     with st.container(border=True):
         st.markdown(_about(lab, found))
-        if results.has_data(lab) and results.data(lab).about:
-            st.caption(plain(results.data(lab).about))
+        if trained.has_data(lab) and trained.data(lab).about:
+            st.caption(plain(trained.data(lab).about))
         if found is None and not running:
             if st.button("Train it", type="primary", key="lab_train"):
                 start(lab)
@@ -49,11 +50,11 @@ def is_running() -> bool:
 
 def start(lab: Lab) -> None:
     """Fetch the data where they are not here, and train."""
-    known = cached.lab("network")
+    known = resources.lab("network")
     mlp.check_open(lab.data)
 
     def work(job: Job) -> None:
-        examples = results.data(lab, job.progress)
+        examples = trained.data(lab, job.progress)
         made = mlp.train(
             lab.training, examples, progress=job.progress, publish=job.publish
         )
@@ -123,9 +124,9 @@ def _table(epochs: tuple[mlp.Epoch, ...]) -> pd.DataFrame:
 def _about(lab: Lab, found: mlp.Trained | None) -> str:
     """Say in a line what is worked on."""
     title = mlp.TITLES.get(lab.data.data, "own data")
-    if not results.has_data(lab):
+    if not trained.has_data(lab):
         return f"**{title}** · not fetched yet; training fetches it from the hub"
-    data = results.data(lab)
+    data = trained.data(lab)
     if lab.data.data not in mlp.TITLES:
         title = plain(named(lab.data.data), limit=40)
     said = [

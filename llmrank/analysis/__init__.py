@@ -1,0 +1,1 @@
+"""What scores and neurons say: one neuron, two criteria, stability, warnings."""

@@ -1,0 +1,286 @@
+"""Warnings before somebody trusts a pruned model: what is wrong, and what to do."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from jaxtyping import Float
+from torch import Tensor
+
+from llmrank.analysis.stability import Stability
+from llmrank.core.formatting import share, times
+from llmrank.evaluation.perplexity import perplexity_ratio
+from llmrank.evaluation.speedup import Phase, Ratio, Speedup
+from llmrank.experiments.curve import Point, label
+from llmrank.experiments.experiment import MemoryEstimate, Report
+from llmrank.methods.criteria import L1, Criterion, LLMRank, Random, Scores
+from llmrank.methods.pruning import PruningPlan
+from llmrank.report.sentences.summary import as_fast, times_spread
+
+Level = Literal["error", "warning", "info"]
+"""error: do not go on like this; warning: look at it; info: know it."""
+
+BASELINES = (Random, L1)
+"""What any criterion has to beat: chance, and the weights alone."""
+
+MEMORY_ROOM = 0.2
+"""The share of free memory to leave: estimates know neither the KV cache, nor the
+allocator's waste, nor the process of its own that measures peak memory."""
+
+FLAT = 1e-5
+"""Scores that differ by less, relative to the highest, are equal: they are float32
+sums over some thousand inputs, whose rounding alone makes up to 1e-6."""
+
+FEW = 0.05
+"""A layer that keeps less than a twentieth of its neurons does little but pass on."""
+
+FEW_OF_MEAN = 0.5
+"""Only layers below half of the mean share kept are news: at a sparsity of 96 % few
+neurons everywhere is what was asked for."""
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """Something that makes a result or the next step doubtful."""
+
+    level: Level
+    sentence: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of an experiment so far; None and empty are not known (yet).
+
+    `held_bytes` is the part of the memory estimate that is in memory already.
+    """
+
+    criterion: Criterion
+    sparsity: float
+    scores: Scores | None = None
+    plan: PruningPlan | None = None
+    points: tuple[Point, ...] = ()
+    speedup: Speedup | None = None
+    stability: Stability | None = None
+    memory: MemoryEstimate | None = None
+    held_bytes: int = 0
+
+
+def symptoms(known: Known) -> tuple[Symptom, ...]:
+    """Return every warning that what is known gives, the worst first."""
+    found = [
+        *worse_than_baselines(known.points, known.criterion, known.sparsity),
+        *degenerate_scores(known.criterion, known.scores),
+    ]
+    if known.plan is not None:
+        found += starved_layers(known.plan)
+    if known.speedup is not None:
+        found += no_speedup(known.speedup)
+    if known.stability is not None:
+        found += unstable_scores(known.stability)
+    if known.memory is not None:
+        found += memory_short(known.memory, held_bytes=known.held_bytes)
+    return tuple(sorted(found, key=lambda s: get_args(Level).index(s.level)))
+
+
+def worse_than_baselines(
+    points: Sequence[Point], in_hand: Criterion, sparsity: float
+) -> tuple[Symptom, ...]:
+    """Warn where chance or the L1 norm lose less, on the same windows.
+
+    Args:
+        points: of one model, text and allocation, as `curve` measures them; `as_point`
+            makes one of a report.
+        in_hand: the criterion that is asked about.
+        sparsity: only points at exactly this one are compared.
+    """
+    here = [p for p in points if p.sparsity == sparsity]
+    own = [p for p in here if p.criterion == in_hand]
+    others = [
+        p for p in here if isinstance(p.criterion, BASELINES) and p.criterion != in_hand
+    ]
+    pairs = [(p, other) for p in own[:1] for other in others if _paired(p, other)]
+    return tuple(s for pair in pairs for s in _worse(*pair))
+
+
+def as_point(report: Report) -> Point | None:
+    """Return a report's measurement as a point of a curve; None before it is whole."""
+    e, found = report.experiment, report.comparison
+    if found.perplexity_ratio is None:
+        return None
+    assert found.dense.text is not None
+    assert found.pruned.text is not None
+    return Point(
+        criterion=e.criterion,
+        sparsity=e.pruning.sparsity,
+        n_params=found.pruned.footprint.n_params,
+        dense=found.dense.text,
+        pruned=found.pruned.text,
+    )
+
+
+def no_speedup(found: Speedup) -> tuple[Symptom, ...]:
+    """Warn where a phase did not get faster though fewer MACs are done, and say why."""
+    phases: dict[Phase, Ratio] = {"prefill": found.prefill, "decode": found.decode}
+    return tuple(
+        _not_faster(phase, ratio, found.reasons)
+        for phase, ratio in phases.items()
+        if ratio.ideal > 1 and ratio.outcome != "faster"
+    )
+
+
+def unstable_scores(found: Stability) -> tuple[Symptom, ...]:
+    """Warn where more calibration text would still change what is dropped."""
+    if found.enough is not False:
+        return ()
+    n = found.calibration.samples
+    remedy = f"Read more calibration text: samples {2 * n:,} instead of {n:,}."
+    return (Symptom("warning", found.sentence, remedy),)
+
+
+def memory_short(
+    estimate: MemoryEstimate, *, held_bytes: int = 0
+) -> tuple[Symptom, ...]:
+    """Warn where a run would not fit into the free memory, or only just.
+
+    Args:
+        estimate: what the run needs and what is free.
+        held_bytes: what of it is in memory already, and so not in what is free.
+    """
+    if estimate.available_bytes is None:
+        return ()
+    wanted = estimate.total_bytes - held_bytes
+    held = f" ({held_bytes / 1e9:.2f} GB of it are loaded)" if held_bytes else ""
+    remedy = "Choose a smaller dtype or a smaller model, or close other programs."
+    if wanted > estimate.available_bytes:
+        said = f"{estimate.sentence}{held}: too little."
+        return (Symptom("error", said, remedy),)
+    if wanted > (1 - MEMORY_ROOM) * estimate.available_bytes:
+        said = f"{estimate.sentence}{held}: less than {share(MEMORY_ROOM)} to spare."
+        return (Symptom("warning", said, remedy),)
+    return ()
+
+
+def degenerate_scores(
+    criterion: Criterion, scores: Scores | None = None
+) -> tuple[Symptom, ...]:
+    """Warn where scores tell no neurons apart, or are activation under another name.
+
+    Args:
+        criterion: its parameters can tell without any score.
+        scores: where they are known, layers whose scores are all equal.
+    """
+    if isinstance(criterion, LLMRank) and criterion.variant == "weighted":
+        if criterion.rho is None:
+            return (_only_edges_counted(),)
+        by_name = _activation_alone(criterion)
+    else:
+        by_name = ()
+    return (*_flat(() if scores is None else scores.layers), *by_name)
+
+
+def starved_layers(plan: PruningPlan) -> tuple[Symptom, ...]:
+    """Warn where one threshold over all layers leaves a layer with very few neurons."""
+    kept = [w / d for w, d in zip(plan.widths, plan.dense_widths, strict=True)]
+    few = min(FEW, FEW_OF_MEAN * (1 - plan.sparsity))
+    starved = [layer for layer, s in enumerate(kept) if s < few]
+    if not starved:
+        return ()
+    worst = min(starved, key=kept.__getitem__)
+    width, dense = plan.widths[worst], plan.dense_widths[worst]
+    n_more = len(starved) - 1
+    more = f", and {n_more} more less than {share(few)}" if n_more else ""
+    said = (
+        f"Layer {worst} keeps only {width:,} of {dense:,} neurons "
+        f"({share(kept[worst])}){more}, where the model keeps "
+        f"{share(1 - plan.sparsity)}."
+    )
+    remedy = "Use allocation uniform, which keeps as many in each, or remove less."
+    return (Symptom("warning", said, remedy),)
+
+
+def _paired(a: Point, b: Point) -> bool:
+    mine, other = a.pruned, b.pruned
+    return (mine.text_sha256, len(mine.nll)) == (other.text_sha256, len(other.nll))
+
+
+def _worse(point: Point, baseline: Point) -> Iterator[Symptom]:
+    ratio = perplexity_ratio(baseline.pruned, point.pruned)
+    ours, theirs = label(point.criterion), label(baseline.criterion)
+    where = f"At {share(point.sparsity)} removed {ours}"
+    worse = (
+        f"{times_spread(ratio)} its perplexity on the same {ratio.n_windows:,} windows"
+    )
+    if ratio.low > 1:
+        yield Symptom(
+            "error",
+            f"{where} is worse than {theirs}: {worse}.",
+            "Choose another criterion or other parameters, or remove less.",
+        )
+    elif ratio.value > 1:
+        yield Symptom(
+            "warning",
+            f"{where} looks worse than {theirs}, which is not settled: {worse}.",
+            "Measure on more text (eval_tokens) before you trust this setting.",
+        )
+
+
+def _not_faster(phase: Phase, ratio: Ratio, reasons: Iterable[str]) -> Symptom:
+    what = "Reading the prompt" if phase == "prefill" else "Writing a token"
+    other = "Decode" if phase == "prefill" else "Prefill"
+    why = " ".join(r for r in reasons if not r.startswith(other))
+    slower = ratio.outcome == "slower"
+    verdict = "got slower" if slower else "did not get measurably faster"
+    return Symptom(
+        "error" if slower else "warning",
+        f"{what} {verdict}: {as_fast(ratio)} as dense, {times(ratio.ideal)} by "
+        f"arithmetic. {why}",
+        "Measure again with more repeats on a quiet machine; if it stays, remove more, "
+        "or use a larger batch, where arithmetic counts for more.",
+    )
+
+
+def _only_edges_counted() -> Symptom:
+    return Symptom(
+        "error",
+        "With θ = 0 and γ = 1 only edges are counted: neurons with equally many edges "
+        "tie, and their index decides what is dropped.",
+        "Raise θ above 0, or lower γ below 1.",
+    )
+
+
+def _activation_alone(criterion: LLMRank) -> tuple[Symptom, ...]:
+    if criterion.rho != 0:
+        return ()
+    same = f"the ranking is that of activation (site {criterion.site})"
+    if criterion.gamma == 0:
+        said = f"With γ = 0 the graph has no say: {same}."
+        return (Symptom("info", said, "Raise γ above 0 to let the graph count."),)
+    said = (
+        f"With θ = 0 every edge counts alike, whatever its weight: {same}, but for "
+        "weights that are exactly zero."
+    )
+    return (Symptom("info", said, "Raise θ above 0 to let the weights count."),)
+
+
+def _flat(layers: Sequence[Float[Tensor, " _"]]) -> tuple[Symptom, ...]:
+    flat = [i for i, s in enumerate(layers) if _all_equal(s)]
+    if not flat:
+        return ()
+    everywhere = len(flat) == len(layers)
+    which = "every layer" if everywhere else f"{len(flat)} of {len(layers)} layers"
+    first = "" if everywhere else f" (first: layer {flat[0]})"
+    return (
+        Symptom(
+            "error" if everywhere else "warning",
+            f"In {which}{first} all scores are equal, and the index decides what is "
+            "dropped.",
+            "Choose another criterion or other parameters, or another calibration "
+            "text if its activations are all zero.",
+        ),
+    )
+
+
+def _all_equal(scores: Float[Tensor, " _"]) -> bool:
+    highest, lowest = float(scores.max()), float(scores.min())
+    return len(scores) > 1 and highest - lowest <= FLAT * highest

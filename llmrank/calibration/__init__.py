@@ -1,0 +1,1 @@
+"""What is read inside the dense model: activations, moments, gradients."""

@@ -1,0 +1,29 @@
+"""The loss's gradients on calibration text, reduced to numbers per neuron."""
+
+from llmrank.calibration.gradients.collect import (
+    differentiate,
+    differentiate_parts,
+    measure,
+)
+from llmrank.calibration.gradients.memory import (
+    check_memory,
+    gradient_bytes,
+    needed_bytes,
+)
+from llmrank.calibration.gradients.results import (
+    Gradients,
+    LayerGradients,
+    MemberGradients,
+)
+
+__all__ = [
+    "Gradients",
+    "LayerGradients",
+    "MemberGradients",
+    "check_memory",
+    "differentiate",
+    "differentiate_parts",
+    "gradient_bytes",
+    "measure",
+    "needed_bytes",
+]

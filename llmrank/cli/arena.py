@@ -1,0 +1,213 @@
+"""The command that lets methods compete: a line for every cell, then the tables."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from llmrank.cli.experiment_options import wanted_experiment
+from llmrank.cli.terminal import ProgressBar, check_new_file, each_of, write
+from llmrank.core.errors import LLMRankError, OptionError
+from llmrank.core.paths import named_path
+
+GRID = ("model", "sparsity", "seed")
+"""The settings that the grid's own options replace."""
+
+WIDTH = 22
+"""Of a column of figures with their intervals."""
+
+FIGURES = {
+    "text": ("perplexity", "perplexity_ratio"),
+    "tasks": ("accuracy",),
+    "latency": ("decode_speedup",),
+    "memory": ("peak_mb",),
+}
+"""What is printed of each measure; the files have the rest."""
+
+
+def add_arena_options(command: argparse.ArgumentParser) -> None:
+    """Declare the grid and the files."""
+    for name, metavar, help in (
+        ("models", "A,B", "Models, separated by commas (default demo)"),
+        (
+            "methods",
+            "A,B+C",
+            "Methods, separated by commas: criterion, allocation and repair joined by "
+            "+, parameters after a colon, as in l1,llm-rank:theta=0.25+least-squares",
+        ),
+        ("sparsities", "X,Y", "Shares of the FFN neurons removed (default 0.3)"),
+        ("seeds", "N,M", "Each sets every seed there is (default 0)"),
+        (
+            "measures",
+            "A,B",
+            "Of text, tasks, latency and memory (default text,latency, and tasks where "
+            "--tasks names some)",
+        ),
+        ("db", "FILE", "The database of results; run again, it resumes"),
+        ("csv", "FILE|-", "Write every figure there"),
+        ("latex", "FILE|-", "Write a table for a paper there"),
+    ):
+        required = name == "methods"
+        command.add_argument(f"--{name}", metavar=metavar, help=help, required=required)
+
+
+def arena_command(options: argparse.Namespace) -> None:
+    """Let methods compete on the same models, texts and clock; run again to resume."""
+    from llmrank.experiments import arena
+    from llmrank.experiments.pipeline import Stages
+    from llmrank.experiments.store import Store
+
+    spec = _spec(options)
+    for target in (options.csv, options.latex):
+        check_new_file(target)
+    store = Store(named_path(options.db) if options.db else None)
+    if store.notice:
+        print(store.notice, file=sys.stderr)
+    stages, bar = Stages(), ProgressBar()
+    board = _Lines(spec, bar, lambda: arena.forecast(spec, stages, store))
+    try:
+        found = arena.run(
+            spec, store, stages=stages, progress=bar, publish=board.publish
+        )
+    finally:
+        bar.clear()
+        print(f"kept in {store.path}; the same command goes on", file=sys.stderr)
+    _finish(found, spec, options)
+
+
+def _spec(options: argparse.Namespace) -> Any:
+    """Return the grid that the options describe."""
+    from llmrank.experiments.arena import ArenaSpec, check_size, method
+
+    base = wanted_experiment(options)
+    usual = "text,latency,tasks" if base.tasks.names else "text,latency"
+    model = base.model
+    models, methods = _words(options.models or "demo"), _words(options.methods)
+    sparsities, seeds = (
+        _words(options.sparsities or "0.3"),
+        _words(options.seeds or "0"),
+    )
+    check_size(len(models), len(methods), len(sparsities), len(seeds))
+    return ArenaSpec(
+        models=tuple(replace(model, name=name) for name in models),
+        methods=tuple(method(words) for words in methods),
+        sparsities=_numbers("sparsities", float, sparsities),
+        seeds=_numbers("seeds", int, seeds),
+        measures=cast("Any", tuple(_words(options.measures or usual))),
+        base=base,
+    )
+
+
+class _Lines:
+    """The table on stdout, a line whenever a cell is over."""
+
+    def __init__(
+        self, spec: Any, bar: ProgressBar, forecast: Callable[[], Any]
+    ) -> None:
+        self._bar, self._forecast = bar, forecast
+        self._shown: set[str] = set()
+        self._is_timed = False
+        measured = [n for m in spec.measures for n in FIGURES[m]]
+        axes = [("model", len(spec.models)), ("seed", len(spec.seeds))]
+        self._columns = ["method", *(n for n, count in axes if count > 1), "sparsity"]
+        self._columns += ["parameters", *measured]
+        self._widths = {"sparsity": 10, "seed": 8}
+        self._widths["method"] = max(len(m.name) for m in spec.methods) + 2
+        self._widths["model"] = max(len(m.name) for m in spec.models) + 2
+        self._print([_heading(name) for name in self._columns])
+
+    def publish(self, found: Sequence[Any]) -> None:
+        """Print the cells that are over since the last time."""
+        news = [e for e in found if _is_over(e) and e.run.id not in self._shown]
+        if not news:
+            return
+        self._bar.clear()
+        for entry in news:
+            self._shown.add(entry.run.id)
+            self._line(entry)
+        self._say_when()
+
+    def _say_when(self) -> None:
+        """Say once how long it will take: as soon as a text was read here."""
+        if self._is_timed:
+            return
+        forecast = self._forecast()
+        if forecast.seconds is not None or forecast.n_missing == 0:
+            self._is_timed = True
+            print(forecast.sentence, file=sys.stderr)
+
+    def _line(self, entry: Any) -> None:
+        from llmrank.report.tables.arena import as_table, printed
+
+        row = printed(as_table([entry])).iloc[0]
+        if entry.run.state == "failed":
+            known = [str(row[c]) for c in self._columns[: self._n_names]]
+            self._print([*known, f"failed: {entry.run.reason}"])
+        else:
+            self._print([str(row[c]) for c in self._columns])
+
+    @property
+    def _n_names(self) -> int:
+        return self._columns.index("sparsity") + 1
+
+    def _print(self, cells: Sequence[str]) -> None:
+        widths = [self._widths.get(column, WIDTH) for column in self._columns]
+        padded = (f"{c:<{w - 2}}  " for c, w in zip(cells, widths, strict=False))
+        print("".join(padded).rstrip(), flush=True)
+
+
+def _heading(column: str) -> str:
+    from llmrank.experiments.arena import AXES
+
+    return AXES[column].title if column in AXES else column
+
+
+def _is_over(entry: Any) -> bool:
+    return entry.found is not None or entry.run.state == "failed"
+
+
+def _finish(found: Sequence[Any], spec: Any, options: argparse.Namespace) -> None:
+    """Say who is ahead and write the files.
+
+    Raises:
+        LLMRankError: no cell could be measured.
+    """
+    from llmrank.report.tables.arena import as_table, latex
+
+    if not any(e.found for e in found):
+        why = next((e.run.reason for e in found if e.run.reason), "nothing was done")
+        raise LLMRankError(f"no cell could be measured; the first says: {why}")
+    table = as_table(found)
+    each_of(
+        lambda: print(_ahead(found, spec)),
+        lambda: write(options.csv, lambda: table.to_csv(index=False)),
+        lambda: write(options.latex, lambda: latex(table)),
+    )
+
+
+def _ahead(found: Sequence[Any], spec: Any) -> str:
+    """Name the cells that no other dominates."""
+    from llmrank.experiments.arena import AXES, pareto, title
+
+    y = next(
+        (n for m in ("text", "tasks") for n in FIGURES[m] if m in spec.measures), ""
+    )
+    x = "decode_speedup" if "latency" in spec.measures else "parameters"
+    y = y or "weights_mb"
+    ahead = [p.entry for p in pareto(found, x, y) if not p.dominated]
+    names = "; ".join(title(e.experiment) for e in ahead)
+    return f"\nNot dominated in {AXES[y].title} and {AXES[x].title}: {names}."
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(name: str, kind: type, words: Sequence[str]) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(word) for word in words)
+    except ValueError:
+        raise OptionError(
+            f"{name} must be numbers separated by commas, got {','.join(words)[:80]!r}"
+        ) from None

@@ -1,0 +1,32 @@
+"""Commands without an experiment: what methods there are, and setting up."""
+
+import argparse
+
+from llmrank.cli.terminal import ProgressBar
+
+
+def methods_command(options: argparse.Namespace) -> None:  # noqa: ARG001
+    """List the criteria, allocations and repairs with their parameters."""
+    from llmrank.core.specs import options as declared
+    from llmrank.experiments.settings import METHOD
+
+    for part, registry in METHOD.items():
+        print(f"{part}, one of:")
+        for name in registry:
+            cls = registry[name]
+            doc = (cls.__doc__ or "").strip()
+            print(f"  {name}: {doc.splitlines()[0]}")
+            for o in declared(cls):
+                flag = o.name.replace("_", "-")
+                print(f"      --{flag} (default {o.default!r}) {o.help}")
+
+
+def prepare_command(options: argparse.Namespace) -> None:  # noqa: ARG001
+    """Convert the embedded model once, or again where its copy is damaged."""
+    from llmrank.models.checkpoints import demo_folder
+    from llmrank.models.embedded import is_whole
+
+    bar = ProgressBar()
+    folder = demo_folder(check=is_whole, progress=bar)
+    bar.clear()
+    print(f"the embedded model is ready in {folder}")

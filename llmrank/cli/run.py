@@ -1,0 +1,126 @@
+"""Commands on one experiment: run it, score its neurons, measure its model."""
+
+import argparse
+import sys
+from dataclasses import replace
+from typing import Any
+
+from llmrank.cli.experiment_options import wanted_experiment
+from llmrank.cli.terminal import ProgressBar, announce, check_new_file, each_of, give
+from llmrank.core.errors import LLMRankError
+from llmrank.core.paths import check_export_target, check_file_target, named_path
+
+
+def run_command(options: argparse.Namespace) -> None:
+    """Do the whole job and print what it measured."""
+    from llmrank.experiments import experiment, targets
+    from llmrank.experiments.pipeline import Stages
+    from llmrank.models import precision
+    from llmrank.report.sentences.summary import table
+
+    wanted = wanted_experiment(options)
+    if options.export:
+        check_export_target(named_path(options.export))
+    precision.check(options.export_dtype)
+    check_new_file(options.json)
+    target = None if options.target is None else targets.parsed(options.target)
+    announce(experiment.estimate(wanted))
+    stages, bar = Stages(), ProgressBar()
+    if target is not None:
+        wanted = _solved(wanted, target, stages, bar)
+    report = experiment.run(wanted, stages=stages, progress=bar)
+    bar.clear()
+    text = table(report.comparison) + _shortened(report.environment.get("seq_len"))
+    each_of(
+        lambda: give(report.to_json(), options.json, text),
+        lambda: _export(wanted, stages, options, bar),
+    )
+
+
+def _shortened(seq_len: str | None) -> str:
+    if seq_len is None:
+        return ""
+    return f"\nCalibration: windows of {seq_len} tokens, all that the model takes."
+
+
+def _export(
+    wanted: Any, stages: Any, options: argparse.Namespace, bar: ProgressBar
+) -> None:
+    from llmrank.models import export
+
+    if options.export:
+        saved = export.save(
+            stages.pruned(wanted.stage_specs),
+            options.export,
+            dtype=options.export_dtype,
+            recipe=wanted.to_json(),
+            progress=bar,
+        )
+        bar.clear()
+        print(saved.summary, file=sys.stderr)
+
+
+def _solved(wanted: Any, target: Any, stages: Any, bar: ProgressBar) -> Any:
+    """Return the experiment at the sparsity that meets a target, and say how well."""
+    from llmrank.experiments.targets import meet
+
+    answer = meet(wanted, target, stages=stages, progress=bar)
+    bar.clear()
+    if answer.best is None:
+        raise LLMRankError(answer.sentence)
+    print(answer.sentence, file=sys.stderr)
+    pruning = replace(wanted.pruning, sparsity=answer.best.sparsity)
+    return replace(wanted, pruning=pruning)
+
+
+def score_command(options: argparse.Namespace) -> None:
+    """Score every neuron and write scores and statistics as safetensors."""
+    from llmrank.experiments.experiment import estimate
+    from llmrank.experiments.pipeline import Stages
+    from llmrank.models.export import write_scores
+
+    wanted = wanted_experiment(options)
+    out = named_path(options.out)
+    check_file_target(out)
+    if out.exists():
+        raise LLMRankError(f"{out} exists already and is not overwritten")
+    announce(replace(estimate(wanted), pruned_bytes=0))
+    stages, bar = Stages(), ProgressBar()
+    specs = wanted.stage_specs[:3]
+    scores = stages.scores(*specs, progress=bar)
+    bar.clear()
+    stats = stages.stats(*specs[:2])
+    write_scores(out, scores, stats, wanted.to_json())
+    n_neurons = sum(len(s) for s in scores.layers)
+    print(
+        f"{n_neurons:,} neurons in {len(scores.layers)} layers, statistics of "
+        f"{stats.n_tokens:,} tokens: {out}"
+    )
+
+
+def evaluate_command(options: argparse.Namespace) -> None:
+    """Measure one model as it is: perplexity, top-1, tasks."""
+    from llmrank.evaluation.accuracy import evaluate_task
+    from llmrank.evaluation.comparison import Side
+    from llmrank.evaluation.footprint import footprint
+    from llmrank.evaluation.perplexity import evaluate
+    from llmrank.experiments.experiment import estimate
+    from llmrank.models.language_model import load
+    from llmrank.report.sentences.summary import side_lines
+
+    wanted = wanted_experiment(options)
+    check_new_file(options.json)
+    names, bar = wanted.tasks.names, ProgressBar()
+    announce(replace(estimate(wanted), pruned_bytes=0))
+    lm = load(wanted.model, progress=bar)
+    text = evaluate(lm, wanted.evaluation, progress=bar)
+    spec = wanted.tasks
+    results = tuple(
+        evaluate_task(lm, n, n_items=spec.items, seed=spec.items_seed, progress=bar)
+        for n in names
+    )
+    bar.clear()
+    side = Side(footprint(lm), text, results)
+    plain = wanted.to_json()
+    kept = {name: plain[name] for name in ("model", "evaluation", "tasks")}
+    give({**kept, **side.to_json()}, options.json, "\n".join(side_lines(side)))

@@ -1,0 +1,1 @@
+"""What knows no model: errors, progress, declared fields, files, rights, jobs."""

@@ -1,0 +1,293 @@
+"""One worker thread for all visitors: long work in turns, with progress and cancel."""
+
+import logging
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import Literal
+
+from llmrank.core.errors import CancelledError, LLMRankError, explained
+from llmrank.core.job_limits import Ended, check_room, forgotten, wait_s
+from llmrank.core.pace import Pace
+
+ABANDONED = "everybody who watched it had gone"
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job at one moment.
+
+    `elapsed_s` counts from the start of the work. `remaining_s` is of the current stage
+    alone (when queued: of the running job's), and None while too little was seen.
+    `position` is the place in the queue (1 starts next), None when not queued.
+    `stopping` says that a running job was cancelled and has not yet noticed. `error` is
+    why it failed, or why it was stopped where its owner did not do it. `key` says which
+    work it is.
+    """
+
+    id: str
+    owner: str = field(repr=False)
+    title: str
+    key: Hashable = field(default=None, repr=False)
+    state: JobState = "queued"
+    what: str = ""
+    done: int = 0
+    total: int = 0
+    elapsed_s: float = 0.0
+    remaining_s: float | None = None
+    position: int | None = None
+    stopping: bool = False
+    partial: object = None
+    result: object = None
+    error: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing about the job will change any more."""
+        return self.state in ("done", "failed", "cancelled")
+
+
+@dataclass(eq=False)
+class Job:
+    """A submitted piece of work, and what that work uses to report."""
+
+    _view: JobView
+    _work: "Callable[[Job], object]"
+    _worker: "Worker"
+    _pace: Pace = field(default_factory=Pace)
+    _started_s: float = 0.0
+    _watchers: set[str] = field(default_factory=set)
+    _left_s: float | None = None
+    _let_go: Callable[[], None] = lambda: None
+
+    @property
+    def id(self) -> str:
+        """What the worker knows it by; random, for links."""
+        return self._view.id
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Report to whoever watches.
+
+        Raises:
+            CancelledError: the owner has cancelled the job.
+        """
+        with self._worker._changed:
+            now = self._worker._clock()
+            self._pace = self._pace.after(what, done, total, now)
+            self._change(what=what, done=done, total=total)
+            if self._view.stopping:
+                raise CancelledError(f"{self._view.title} was cancelled")
+
+    def publish(self, partial: object) -> None:
+        """Show what is known so far; it must not be changed afterwards."""
+        with self._worker._changed:
+            self._change(partial=partial)
+
+    def _change(self, **changes: object) -> None:
+        self._view = replace(self._view, **changes)  # type: ignore[arg-type]
+
+    def _view_at(self, now: float) -> JobView:
+        if self._view.state != "running":
+            return self._view
+        return replace(
+            self._view,
+            elapsed_s=now - self._started_s,
+            remaining_s=self._pace.remaining_s(now),
+        )
+
+
+class Worker:
+    """One daemon thread that does the jobs of all owners, one at a time.
+
+    Owners take turns: after a job of one, each other owner who waits gets one job. What
+    a job returns or publishes is handed out as it is and must not be changed.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._jobs: dict[str, Job] = {}  # the finished in the order of their ends
+        # Each owner's unfinished jobs, the owners in the order of their turns. The
+        # running job stays in front: who comes meanwhile is before its owner's next.
+        self._turns: dict[str, deque[Job]] = {}
+        threading.Thread(target=self._serve, name="llmrank-jobs", daemon=True).start()
+
+    def submit(
+        self,
+        owner: str,
+        title: str,
+        work: Callable[[Job], object],
+        *,
+        key: Hashable = None,
+        hold: Callable[[], Callable[[], None]] = lambda: lambda: None,
+    ) -> Job:
+        """Queue a piece of work.
+
+        Args:
+            owner: who may cancel it, and whose turn it takes.
+            title: what the visitor reads.
+            work: called in the worker's thread; what it returns is the result.
+            key: says which work this is. While this owner's job of the same key waits
+                or runs, that job is returned. Owners never share a job: one could not
+                cancel it without stopping the other's.
+            hold: takes what the work reads when it is queued, and returns what lets go
+                of it: called once, however the job ends.
+
+        Raises:
+            LLMRankError: the owner, or all together, have too many jobs waiting.
+        """
+        with self._changed:
+            mine = self._turns.get(owner, deque())
+            for job in mine if key is not None else ():
+                if job._view.key == key and not job._view.stopping:
+                    return job
+            check_room(_n_queued(mine), sum(map(_n_queued, self._turns.values())))
+            view = JobView(secrets.token_urlsafe(16), owner, title, key)
+            job = Job(view, work, self, _let_go=hold())
+            mine.append(job)
+            self._turns[owner] = mine
+            self._jobs[job.id] = job
+            self._changed.notify()
+            return job
+
+    def snapshot(self, job_id: str) -> JobView | None:
+        """Return how the job stands now, or None when it is not known (any more)."""
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None:
+                return None
+            view = job._view_at(self._clock())
+            if view.state != "queued":
+                return view
+            running = next(iter(self._turns.values()))[0]
+            ahead = running._view_at(self._clock()).remaining_s
+            return replace(view, position=self._position(job), remaining_s=ahead)
+
+    def cancel(self, job_id: str, owner: str) -> bool:
+        """Cancel a queued job at once, a running one at its next report.
+
+        Returns:
+            False when there is nothing to cancel: an unknown or finished job, or one
+            of another owner.
+        """
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None or job._view.owner != owner or job._view.finished:
+                return False
+            self._stop(job, None)
+            return True
+
+    def watch(self, job_id: str, watcher: str) -> None:
+        """Note that somebody waits for a job or looks at its result, until `leave`."""
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is not None:
+                job._watchers.add(watcher)
+                job._left_s = None
+
+    def leave(self, watcher: str) -> None:
+        """Note that somebody has gone; a job that nobody else watches is cancelled.
+
+        Its result, where it has one, is kept for `UNWATCHED_S`. A job that nobody ever
+        watched goes on.
+        """
+        with self._changed:
+            for job in [j for j in self._jobs.values() if watcher in j._watchers]:
+                job._watchers.discard(watcher)
+                if not job._watchers:
+                    job._left_s = self._clock()
+                    if not job._view.finished:
+                        self._stop(job, ABANDONED)
+            self._changed.notify()  # the worker's thread minds what is to be forgotten
+
+    def _serve(self) -> None:
+        while True:
+            job = self._take()
+            outcome = _outcome(job)
+            with self._changed:
+                self._finish(job, **outcome)
+            del job, outcome  # an idle worker holds nothing of the last job
+
+    def _take(self) -> Job:
+        with self._changed:
+            while not self._turns:
+                self._changed.wait(self._forget())
+            job = next(iter(self._turns.values()))[0]
+            job._started_s = self._clock()
+            job._change(state="running")
+            return job
+
+    def _finish(self, job: Job, **outcome: object) -> None:
+        self._leave(job)
+        job._view = job._view_at(self._clock())
+        job._change(**outcome, remaining_s=None, stopping=False)
+        job._work = _nothing
+        job._let_go()
+        self._jobs[job.id] = self._jobs.pop(job.id)
+        self._forget()
+
+    def _stop(self, job: Job, reason: str | None) -> None:
+        job._change(error=reason)
+        if job._view.state == "running":
+            job._change(stopping=True)
+        else:
+            self._finish(job, state="cancelled")
+
+    def _forget(self) -> float | None:
+        """Let finished jobs go; return when the next is due, in seconds, if one is."""
+        now = self._clock()
+        for job_id in forgotten(self._ended(), now):
+            del self._jobs[job_id]
+        return wait_s(self._ended(), now)
+
+    def _ended(self) -> list[Ended]:
+        return [
+            Ended(job.id, job._view.owner, job._left_s)
+            for job in self._jobs.values()
+            if job._view.finished
+        ]
+
+    def _leave(self, job: Job) -> None:
+        """Take a job off the turns; when it ran, its owner becomes the last in line."""
+        owner = job._view.owner
+        rest = self._turns[owner]
+        rest.remove(job)
+        if job._view.state == "running" or not rest:
+            del self._turns[owner]
+        if rest:
+            self._turns[owner] = rest
+
+    def _position(self, job: Job) -> int:
+        turns = zip_longest(*self._turns.values())
+        jobs = (other for turn in turns for other in turn if other is not None)
+        queued = (other for other in jobs if other._view.state == "queued")
+        return next(i for i, other in enumerate(queued, start=1) if other is job)
+
+
+def _n_queued(jobs: deque[Job]) -> int:
+    return sum(job._view.state == "queued" for job in jobs)
+
+
+def _nothing(job: Job) -> None:
+    """Stand in for work that is over, so that what it held is let go."""
+
+
+def _outcome(job: Job) -> dict[str, object]:
+    """Do the work; whatever way it ends becomes a state, and the thread lives on."""
+    try:
+        return {"state": "done", "result": job._work(job), "error": None}
+    except CancelledError:
+        return {"state": "cancelled"}
+    except LLMRankError as error:
+        return {"state": "failed", "error": str(error)}
+    except BaseException as error:  # sys.exit and st.stop too would end the thread
+        _log.exception("a job failed: %r", job._view.title)
+        return {"state": "failed", "error": explained(error)}

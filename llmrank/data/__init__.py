@@ -1,0 +1,1 @@
+"""Texts and questions that models read, and the tokens that they become."""

@@ -1,0 +1,1 @@
+"""What a measurement is: perplexity, accuracy, time and memory, dense beside pruned."""

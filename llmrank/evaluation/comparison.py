@@ -1,0 +1,276 @@
+"""Dense and pruned, measured side by side on the same text, tasks and prompts."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+
+from llmrank.core.devices import free_bytes
+from llmrank.core.progress import Progress, silent
+from llmrank.core.specs import option, spec
+from llmrank.data.tasks import TASKS
+from llmrank.evaluation.accuracy import Retention, TaskResult, evaluate_task, retention
+from llmrank.evaluation.decoding import BenchmarkSpec, alone, inference_bytes
+from llmrank.evaluation.footprint import Footprint, footprint
+from llmrank.evaluation.latency import Latency, Timing
+from llmrank.evaluation.peak_memory import MemoryPeak, peak_memory
+from llmrank.evaluation.perplexity import (
+    Estimate,
+    EvaluationSpec,
+    TextEvaluation,
+    evaluate,
+    perplexity_ratio,
+    top1_retention,
+)
+from llmrank.evaluation.speedup import Speedup, measure, speedup
+from llmrank.models.language_model import LanguageModel
+
+
+@spec
+class TaskSpec:
+    """Which zero-shot tasks are asked, and how many items of each."""
+
+    tasks: str = option(default="", help="Names separated by commas, or all, or none")
+    items: int = option(
+        default=100, low=2, high=20000, help="Items asked per task, drawn by the seed"
+    )
+    items_seed: int = option(default=0, low=0, high=2**31, help="Which items are drawn")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The task names, each known.
+
+        Raises:
+            OptionError: a name that is not registered.
+        """
+        if self.tasks.strip() == "all":
+            return tuple(TASKS)
+        names = [n.strip() for n in self.tasks.split(",")]
+        asked = tuple(dict.fromkeys(n for n in names if n and n != "none"))
+        for name in asked:
+            TASKS[name]
+        return asked
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured of both models."""
+
+    evaluation: EvaluationSpec = EvaluationSpec()
+    tasks: TaskSpec = TaskSpec()
+    benchmark: BenchmarkSpec = BenchmarkSpec()
+
+
+@dataclass(frozen=True)
+class Side:
+    """What was measured of one model, dense or pruned; None is not measured (yet)."""
+
+    footprint: Footprint
+    text: TextEvaluation | None = None
+    tasks: tuple[TaskResult, ...] = ()
+    latency: Latency | None = None
+    memory: MemoryPeak | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the measurements as the command line prints them."""
+        f = self.footprint
+        plain: dict[str, Any] = {
+            "n_params": f.n_params,
+            "n_ffn_neurons": f.n_ffn_neurons,
+            "widths": list(f.widths),
+            "weight_bytes": f.weight_bytes,
+            "macs_per_token": f.macs_per_token,
+            "tasks": {t.name: _task_json(t) for t in self.tasks},
+        }
+        if self.text is not None:
+            read = self.text
+            counted = {
+                "n_tokens": read.n_tokens,
+                "seq_len": read.seq_len,
+                "bos": read.bos,
+            }
+            plain["perplexity"] = dataclasses.asdict(read.perplexity) | counted
+            plain["top1"] = dataclasses.asdict(read.top1) | counted
+        if self.latency is not None:
+            plain["prefill_ms"] = _timing_json(self.latency.prefill)
+            plain["decode_ms"] = _timing_json(self.latency.decode)
+        if self.memory is not None:
+            plain["peak_memory"] = dataclasses.asdict(self.memory)
+        return plain
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Dense and pruned side by side, and how much faster pruned is."""
+
+    dense: Side
+    pruned: Side
+    speedup: Speedup | None = None
+
+    @property
+    def perplexity_ratio(self) -> Estimate | None:
+        """Pruned / dense perplexity, paired by window, once both are complete."""
+        pair = self._texts()
+        return None if pair is None else perplexity_ratio(*pair)
+
+    @property
+    def top1_retention(self) -> Estimate | None:
+        """Pruned / dense top-1 accuracy, paired by window, once both are complete."""
+        pair = self._texts()
+        return None if pair is None else top1_retention(*pair)
+
+    @property
+    def task_retention(self) -> dict[str, Retention]:
+        """Pruned / dense accuracy of each task asked of both."""
+        pruned = {t.name: t for t in self.pruned.tasks}
+        return {
+            t.name: retention(t, pruned[t.name])
+            for t in self.dense.tasks
+            if t.name in pruned
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return both sides and their ratios as plain values."""
+        plain: dict[str, Any] = {
+            "dense": self.dense.to_json(),
+            "pruned": self.pruned.to_json(),
+        }
+        ratios = {
+            "perplexity_ratio": self.perplexity_ratio,
+            "top1_retention": self.top1_retention,
+            "speedup": self.speedup,
+            **{f"{t}_retention": r for t, r in self.task_retention.items()},
+        }
+        paired = {k: dataclasses.asdict(v) for k, v in ratios.items() if v is not None}
+        return plain | {"ratios": paired}
+
+    def _texts(self) -> tuple[TextEvaluation, TextEvaluation] | None:
+        dense, pruned = self.dense.text, self.pruned.text
+        if dense is None or pruned is None or dense.windows != pruned.windows:
+            return None  # not there yet, or the file changed in between
+        return dense, pruned
+
+
+def compare(
+    dense: LanguageModel,
+    pruned: LanguageModel,
+    measures: Measures = Measures(),
+    *,
+    texts: Mapping[str, TextEvaluation] | None = None,
+    progress: Progress = silent,
+    publish: Callable[[Comparison], None] = lambda _: None,
+) -> Comparison:
+    """Measure two models on the same text, tasks and prompts.
+
+    Args:
+        dense: the model before the cut.
+        pruned: the model after it.
+        measures: text, tasks and benchmark.
+        texts: what is known already of either side's text.
+        progress: called per window, item and timed step.
+        publish: given the comparison so far, whenever it grows.
+
+    Raises:
+        LLMRankError: a text, a task or the memory does not suffice.
+    """
+    names = measures.tasks.names
+    board = _Board(dense, pruned, publish)
+    for side in get_args(SideName):
+        board.text(side, measures.evaluation, (texts or {}).get(side), progress)
+    for name in names:
+        board.task(name, measures.tasks, progress)
+    board.speed(measures.benchmark, progress)
+    return board.comparison
+
+
+class _Board:
+    """The comparison while it fills; each step shows what it added."""
+
+    def __init__(
+        self,
+        dense: LanguageModel,
+        pruned: LanguageModel,
+        publish: Callable[[Comparison], None],
+    ) -> None:
+        self._models: dict[SideName, LanguageModel] = {"dense": dense, "pruned": pruned}
+        self._publish = publish
+        self.comparison = Comparison(Side(footprint(dense)), Side(footprint(pruned)))
+        publish(self.comparison)
+
+    def text(
+        self,
+        side: "SideName",
+        spec: EvaluationSpec,
+        known: TextEvaluation | None,
+        progress: Progress,
+    ) -> None:
+        def show(text: TextEvaluation) -> None:
+            self._show(side, text=text)
+
+        if known is not None:
+            show(known)
+        else:
+            evaluate(self._models[side], spec, progress=progress, publish=show)
+
+    def task(self, name: str, spec: TaskSpec, progress: Progress) -> None:
+        for side, lm in self._models.items():
+            result = evaluate_task(
+                lm, name, n_items=spec.items, seed=spec.items_seed, progress=progress
+            )
+            self._show(side, tasks=(*self._side(side).tasks, result))
+
+    def speed(self, spec: BenchmarkSpec, progress: Progress) -> None:
+        costs = measure(tuple(self._models.values()), spec, progress=progress)
+        for side, cost in zip(self._models, costs, strict=True):
+            self._show(side, latency=cost.latency)
+        faster = speedup(*costs)
+        self.comparison = dataclasses.replace(self.comparison, speedup=faster)
+        self._publish(self.comparison)
+        self._memory(spec, progress)
+
+    def _memory(self, spec: BenchmarkSpec, progress: Progress) -> None:
+        """Measure both at once where both fit easily: each has its own process."""
+        models = self._models.values()
+        needed = sum(inference_bytes(lm, spec) for lm in models)
+        apart = self._models["dense"].device.type != "cuda"
+        at_once = apart and 2 * needed < (free_bytes(torch.device("cpu")) or 0)
+        with alone(progress), ThreadPoolExecutor(2 if at_once else 1) as pool:
+            peaks = [
+                pool.submit(peak_memory, lm, spec, progress=progress) for lm in models
+            ]
+            for side, peak in zip(self._models, peaks, strict=True):
+                self._show(side, memory=peak.result())
+
+    def _side(self, side: "SideName") -> Side:
+        return self.comparison.dense if side == "dense" else self.comparison.pruned
+
+    def _show(self, side: "SideName", **measured: Any) -> None:
+        new: dict[str, Any] = {side: dataclasses.replace(self._side(side), **measured)}
+        self.comparison = dataclasses.replace(self.comparison, **new)
+        self._publish(self.comparison)
+
+
+SideName = Literal["dense", "pruned"]
+
+
+def _task_json(task: TaskResult) -> dict[str, Any]:
+    return {
+        "acc": task.acc,
+        "acc_norm": task.acc_norm,
+        "stderr": task.stderr,
+        "stderr_norm": task.stderr_norm,
+        "n_items": task.n_items,
+        "n_left_out": task.n_left_out,
+        "chance": task.chance_level,
+    }
+
+
+def _timing_json(timing: Timing) -> dict[str, Any]:
+    return {
+        "median": timing.median,
+        "p90": timing.p90,
+        "samples": list(timing.samples_ms),
+    }

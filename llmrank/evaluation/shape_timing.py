@@ -1,0 +1,130 @@
+"""How much faster each pruned shape is: points over the share of neurons removed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import get_args
+
+import pandas as pd
+
+from llmrank.core.progress import Progress, silent
+from llmrank.evaluation import speedup as benchmark
+from llmrank.evaluation.comparison import Comparison, Side
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.latency import Latency
+from llmrank.evaluation.speedup import Phase, Ratio, Speedup
+from llmrank.models.language_model import LanguageModel
+
+PHASES: tuple[str, ...] = get_args(Phase)
+
+
+@dataclass(frozen=True)
+class SpeedPoint:
+    """One shape timed against the dense one in the same rounds.
+
+    Time depends on how many neurons each layer keeps, not on which: every criterion
+    that leaves these widths shares the point.
+    """
+
+    removed: float
+    widths: tuple[int, ...]
+    speedup: Speedup
+    dense: Latency
+    pruned: Latency
+
+
+def time_pair(
+    dense: LanguageModel,
+    pruned: LanguageModel,
+    spec: BenchmarkSpec = BenchmarkSpec(),
+    *,
+    progress: Progress = silent,
+) -> SpeedPoint:
+    """Time a pruned model against its dense one, in turns.
+
+    Raises:
+        LLMRankError: the run does not fit into memory or the model's positions.
+        CancelledError: from `progress`.
+    """
+    before, after = benchmark.measure((dense, pruned), spec, progress=progress)
+    found = of_comparison(
+        Comparison(
+            Side(before.footprint, latency=before.latency),
+            Side(after.footprint, latency=after.latency),
+            benchmark.speedup(before, after),
+        )
+    )
+    assert found is not None
+    return found
+
+
+def of_comparison(found: Comparison) -> SpeedPoint | None:
+    """Return the point that a comparison has timed, or None."""
+    before, after = found.dense, found.pruned
+    if found.speedup is None or before.latency is None or after.latency is None:
+        return None
+    return SpeedPoint(
+        removed=1 - after.footprint.n_ffn_neurons / before.footprint.n_ffn_neurons,
+        widths=after.footprint.widths,
+        speedup=found.speedup,
+        dense=before.latency,
+        pruned=after.latency,
+    )
+
+
+def nearest(
+    points: Sequence[SpeedPoint], removed: float, widths: tuple[int, ...]
+) -> SpeedPoint:
+    """Return the point of these widths, or the one closest in what was removed."""
+    return min(points, key=lambda p: (p.widths != widths, abs(p.removed - removed)))
+
+
+def chart_table(points: Sequence[SpeedPoint]) -> pd.DataFrame:
+    """Return the two measured lines and what the arithmetic alone would allow.
+
+    Columns criterion (the line's name), sparsity, value (times as fast as dense), low
+    and high (95 % interval; NaN for the ideal lines). Every line starts at dense.
+    """
+    rows = [(name, 0.0, 1.0, 1.0, 1.0) for name in PHASES]
+    rows += [(_ideal(name), 0.0, 1.0, nan, nan) for name in PHASES]
+    for point in points:
+        for name in PHASES:
+            ratio = phase(point, name)
+            ends = (ratio.measured, ratio.low, ratio.high)
+            rows.append((name, point.removed, *ends))
+            rows.append((_ideal(name), point.removed, ratio.ideal, nan, nan))
+    columns = ["criterion", "sparsity", "value", "low", "high"]
+    order = {name: i for i, name in enumerate((*PHASES, *map(_ideal, PHASES)))}
+    rows.sort(key=lambda row: order[row[0]])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def as_table(points: Sequence[SpeedPoint]) -> pd.DataFrame:
+    """Return one row per point and phase, times and ratios, for a CSV."""
+    return pd.DataFrame(
+        [
+            {
+                "removed": point.removed,
+                "phase": name,
+                "dense_ms": getattr(point.dense, name).median,
+                "pruned_ms": getattr(point.pruned, name).median,
+                "times_as_fast": phase(point, name).measured,
+                "low": phase(point, name).low,
+                "high": phase(point, name).high,
+                "ideal": phase(point, name).ideal,
+                "rounds": phase(point, name).n_rounds,
+            }
+            for point in sorted(points, key=lambda p: p.removed)
+            for name in PHASES
+        ]
+    )
+
+
+def phase(point: SpeedPoint, name: str) -> Ratio:
+    """Return the ratio of one phase."""
+    ratio: Ratio = getattr(point.speedup, name)
+    return ratio
+
+
+def _ideal(name: str) -> str:
+    return f"{name}, by its arithmetic"

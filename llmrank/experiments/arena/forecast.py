@@ -1,0 +1,192 @@
+"""How long an arena will take, from what was measured here; the rest is not guessed."""
+
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass
+
+from llmrank.calibration.activations import CalibrationSpec
+from llmrank.core.formatting import counted, duration
+from llmrank.data.tasks import estimated_tokens
+from llmrank.evaluation.decoding import BenchmarkSpec
+from llmrank.evaluation.latency import FFN_ROUNDS, Latency
+from llmrank.experiments.arena.spec import ArenaSpec, cells
+from llmrank.experiments.arena.stored import known_runs
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import TRIAL_TOKENS, Stages, StageSpecs
+from llmrank.experiments.store import Run, Store
+from llmrank.methods.allocation import Additive, Search, Uniform
+from llmrank.methods.width_search import FINALISTS, OFFSPRING, SHARES
+from llmrank.models import ffn
+from llmrank.models.language_model import ModelSpec
+
+BACKWARD = 3
+"""A pass forwards and backwards takes about as long as so many forwards."""
+
+EARLIER = 20
+"""How many earlier runs of a model are searched for a timing."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The time of what is missing; `seconds` counts all but `not_counted`.
+
+    None where not even the reading of a text was measured here. `n_failed` cells of
+    those missing were tried and failed.
+    """
+
+    seconds: float | None
+    n_cells: int
+    n_missing: int
+    n_failed: int = 0
+    not_counted: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The forecast in words."""
+        if self.n_missing == 0:
+            return f"All {counted(self.n_cells, 'cell')} are measured."
+        todo = f"{self.n_missing:,} of {counted(self.n_cells, 'cell')} to measure"
+        if self.n_failed:
+            todo += f" ({self.n_failed:,} failed; another run tries again)"
+        if self.seconds is None:
+            return f"{todo}; how long that takes is known once a text was read here."
+        without = f", not counted: {', '.join(self.not_counted)}"
+        rest = without if self.not_counted else ""
+        return f"{todo}: {duration(self.seconds)}{rest}."
+
+
+def forecast(
+    spec: ArenaSpec,
+    stages: Stages,
+    store: Store,
+    runs: Mapping[int, Run] | None = None,
+) -> Forecast:
+    """Estimate the time of the cells that are not measured, here or elsewhere.
+
+    `runs` is what `known_runs` says, where that was asked already.
+    """
+    grid = cells(spec)
+    runs = known_runs(spec, store) if runs is None else runs
+    done = {place for place, run in runs.items() if run.state == "done"}
+    missing = [e for place, e in enumerate(grid) if place not in done]
+    n_failed = sum(run.state == "failed" for run in runs.values())
+    per_model = [_seconds(spec, m, missing, stages, store) for m in spec.models]
+    known = [seconds for seconds, _ in per_model if seconds is not None]
+    complete = len(known) == len(per_model)
+    not_counted = dict.fromkeys(n for _, names in per_model for n in names)
+    return Forecast(
+        seconds=sum(known) if complete else None,
+        n_cells=len(grid),
+        n_missing=len(missing),
+        n_failed=n_failed,
+        not_counted=(*not_counted, "scoring, cutting and solving"),
+    )
+
+
+def _seconds(
+    spec: ArenaSpec,
+    model: ModelSpec,
+    missing: list[Experiment],
+    stages: Stages,
+    store: Store,
+) -> tuple[float | None, tuple[str, ...]]:
+    """Return the time of one model's cells, and what is left out of it."""
+    own = [e for e in missing if e.model == model]
+    pace = stages.tokens_per_s(model)
+    if not own or pace is None:
+        return (None if own else 0.0), ()
+    seconds, left_out = _tokens(spec, own, stages) / pace, []
+    if "latency" in spec.measures:
+        timing_s = _timing_s(own[0], store)
+        if timing_s is None:
+            left_out.append("latency, which was not measured here yet")
+        seconds += len({_shape(e) for e in own}) * (timing_s or 0.0)
+    if "memory" in spec.measures:
+        left_out.append("peak memory")
+    return seconds, tuple(left_out)
+
+
+def _tokens(spec: ArenaSpec, own: list[Experiment], stages: Stages) -> int:
+    """Count what is read: calibration, the text and the tasks, dense and pruned."""
+    calibrations = {e.calibration for e in own if not stages.has_stats(*_stats(e))}
+    n = sum(_n_calibration(c) for c in calibrations)
+    n += _beside(own, stages)
+    if "text" in spec.measures:
+        evaluation = own[0].evaluation
+        dense = stages.known_dense_text(own[0].model, evaluation)
+        n += (len(own) + (dense is None)) * evaluation.eval_tokens
+    for tasks in {e.tasks for e in own if "tasks" in spec.measures}:
+        n_asked = 1 + sum(e.tasks == tasks for e in own)
+        each = estimated_tokens(tasks.names, n_items=tasks.items, seed=tasks.items_seed)
+        n += n_asked * each
+    return n
+
+
+def _beside(own: list[Experiment], stages: Stages) -> int:
+    """Count what criteria, repairs and allocations read beside the statistics."""
+    cuts = {e.stage_specs for e in own}
+    n = sum(by.repair.reads * _n_calibration(by.calibration) for by in cuts)
+    solved = {by.calibration for by in cuts if by.repair.solves}
+    sloped = {by.calibration for by in cuts if "gradients" in by.criterion.needs}
+    n += sum(map(_n_calibration, solved))
+    n += BACKWARD * sum(map(_n_calibration, sloped))
+    return n + sum(_on_trial(by, stages) for by in _first_of_each(cuts, stages))
+
+
+def _first_of_each(cuts: set[StageSpecs], stages: Stages) -> Collection[StageSpecs]:
+    """Leave one of those that share what their layers cost, and every search."""
+    found: dict[Hashable, StageSpecs] = {}
+    for by in cuts:
+        if "sensitivity" in by.allocation.needs:
+            measured = by._replace(allocation=Additive())
+            found[(*by[:3], by.repair.on_trial)] = measured
+        if isinstance(by.allocation, Search):
+            found[by] = by
+    return [by for by in found.values() if not stages.has_widths(by)]
+
+
+def _on_trial(by: StageSpecs, stages: Stages) -> int:
+    """Count the tokens on which widths are tried."""
+    if isinstance(by.allocation, Search):
+        # all on a quarter, the best of each generation on the whole
+        return round((1 / 4 + FINALISTS / OFFSPRING) * TRIAL_TOKENS) * (
+            by.allocation.evaluations
+        )
+    n_layers = len(ffn.blocks(stages.model(by.model).model))
+    # of each run only the blocks from the cut on, half of them on average
+    return len(SHARES) * n_layers * TRIAL_TOKENS // 2
+
+
+def _n_calibration(of: CalibrationSpec) -> int:
+    return of.samples * of.seq_len
+
+
+def _stats(of: Experiment) -> tuple[ModelSpec, CalibrationSpec]:
+    return of.model, of.calibration
+
+
+def _shape(of: Experiment) -> Hashable:
+    """Return what is equal where two cells share a timing, as far as is known before.
+
+    With the same share in each layer, the widths do not depend on the scores.
+    """
+    is_uniform = of.allocation == Uniform()
+    return (of.pruning, of.benchmark, of.repair) if is_uniform else of
+
+
+def _timing_s(of: Experiment, store: Store) -> float | None:
+    """Return how long one timing takes, from the latest one of the model."""
+    runs = store.runs(
+        columns={"model": [of.model.name]}, states=("done",), limit=EARLIER
+    )
+    timed = [r.id for r in runs if "latency" in r.cell.measures]
+    for found in store.comparisons(timed).values():
+        if found.dense.latency is not None:
+            return _pair_s(of.benchmark, found.dense.latency)
+    return None
+
+
+def _pair_s(spec: BenchmarkSpec, known: Latency) -> float:
+    """Two models, a warm-up and the FFN's rounds beside the rounds that count."""
+    prefill_ms = known.prefill.median * spec.prompt_tokens / known.prompt_tokens
+    round_ms = prefill_ms + known.decode.median * spec.new_tokens
+    return 2 * (1 + spec.repeats + FFN_ROUNDS) * round_ms * spec.batch / 1000

@@ -1,0 +1,266 @@
+"""The grid's cells one after the other, each kept the moment it is whole."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from llmrank.core.errors import CancelledError, LLMRankError, explained
+from llmrank.core.formatting import share
+from llmrank.core.progress import Progress, silent
+from llmrank.data.texts import state_of
+from llmrank.evaluation.comparison import Comparison
+from llmrank.evaluation.perplexity import Estimate
+from llmrank.experiments.arena.axes import AXES
+from llmrank.experiments.arena.cell import Shared, measure
+from llmrank.experiments.arena.provenance import of_criterion, origin
+from llmrank.experiments.arena.spec import ArenaSpec, Method, cells
+from llmrank.experiments.experiment import Experiment, check_names, check_room
+from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.store import Cell, Measure, Origin, Run, Store
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell of an arena as it stands: its run, and all it measured once it is done."""
+
+    run: Run
+    found: Comparison | None = None
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """Its recipe.
+
+        Raises:
+            OptionError: this version has not all that it names.
+        """
+        return self.run.experiment
+
+    @cached_property
+    def method(self) -> Method:
+        """What competes."""
+        return Method.of(self.experiment)
+
+    @cached_property
+    def figures(self) -> Mapping[str, Estimate]:
+        """What it is judged by: the axes on which it has a figure."""
+        found = self.found
+        every = {} if found is None else {n: AXES[n].pruned(found) for n in AXES}
+        return {name: value for name, value in every.items() if value is not None}
+
+
+def title(of: Experiment) -> str:
+    """Name a cell: its method and how much it removes."""
+    return f"{Method.of(of).name} at {share(of.pruning.sparsity)}"
+
+
+def find(spec: ArenaSpec, store: Store) -> str | None:
+    """Return the id of the arena with exactly this description, or None."""
+    plain = spec.to_json()
+    same = (arena.id for arena in store.arenas() if arena.description == plain)
+    return next(same, None)
+
+
+def entries(arena_id: str, store: Store) -> tuple[Entry, ...]:
+    """Return the cells of an arena as they stand, whoever measures them."""
+    runs = store.runs(arena=arena_id)
+    found = store.comparisons([run.id for run in runs])
+    return tuple(Entry(run, found.get(run.id)) for run in runs)
+
+
+def run(
+    spec: ArenaSpec,
+    store: Store,
+    *,
+    stages: Stages | None = None,
+    progress: Progress = silent,
+    publish: Callable[[tuple[Entry, ...]], None] = lambda _: None,
+) -> tuple[Entry, ...]:
+    """Measure every cell that is not measured yet; keep each the moment it is whole.
+
+    To resume an arena, run it again: what was done from the same recipe, texts,
+    weights and versions, in this arena or elsewhere, is taken from the store. A cell
+    that fails is kept with its reason, and the rest goes on. What another process
+    works on is left to it.
+
+    Args:
+        spec: the grid.
+        store: where results are kept.
+        stages: shared results.
+        progress: called by every stage; it may raise `CancelledError`.
+        publish: given all cells as they stand, whenever one has changed.
+
+    Raises:
+        LLMRankError: the store refuses; at most one cell is lost.
+        CancelledError: from `progress`; at most one cell is lost.
+    """
+    store.requeue_abandoned()
+    grid = cells(spec)
+    asked = [_asked(e, spec.measures) for e in grid]
+    arena_id = find(spec, store) or store.add_arena(spec.to_json(), asked)
+    board = _Board(arena_id, grid, asked, store, publish)
+    known = stages or Stages()
+    for model in spec.models:
+        places = [i for i, e in enumerate(grid) if e.model == model]
+        _Heat(board, places, known, progress).run()
+    store.finish_arena(arena_id)
+    return board.entries
+
+
+class _Board:
+    """The cells of an arena in the store, and how they stand."""
+
+    def __init__(
+        self,
+        arena_id: str,
+        grid: Sequence[Experiment],
+        asked: Sequence[Cell],
+        store: Store,
+        publish: Callable[[tuple[Entry, ...]], None],
+    ) -> None:
+        self.arena_id, self.grid, self.asked = arena_id, grid, asked
+        self.store, self._publish = store, publish
+        self._entries: dict[int, Entry] = {}
+        for place, run in store.places(arena_id).items():
+            self._entries[place] = Entry(run)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The cells in their order."""
+        return tuple(self._entries[place] for place in sorted(self._entries))
+
+    def take_known(self, place: int, origin: Origin) -> Comparison | None:
+        """Fill a place with what was measured already, if it was."""
+        done = self.store.done(self.asked[place], origin)
+        found = None if done is None else self.store.comparison(done.id)
+        if done is None or found is None:
+            return None
+        there = self.store.at(self.arena_id, place)
+        if there is None or there.id != done.id:
+            self.store.put(self.arena_id, place, done.id)
+        self.show(place, found)
+        return found
+
+    def claim(self, place: int, origin: Origin) -> str | None:
+        """Take the run in a place, a new one where that is over; None if it is taken.
+
+        What is done was measured on other texts or with other versions, or it would
+        have been known.
+        """
+        run, asked = self.store.at(self.arena_id, place), self.asked[place]
+        if run is None or run.state == "done" or run.cell != asked:
+            run_id = self.store.put(self.arena_id, place, asked)
+        else:
+            run_id = run.id
+        taken = self.store.claim(run_id, origin)
+        self.show(place)
+        return run_id if taken else None
+
+    def refuse(self, place: int, reason: str) -> None:
+        """Say why a cell cannot even begin; what it measured before stays."""
+        run = self.store.at(self.arena_id, place)
+        if run is not None and run.state in ("queued", "failed", "cancelled"):
+            self.store.fail(run.id, reason)
+        self.show(place)
+
+    def show(self, place: int, found: Comparison | None = None) -> None:
+        """Publish how a place stands now; it is empty when its run was deleted."""
+        run = self.store.at(self.arena_id, place)
+        if run is None:
+            self._entries.pop(place, None)
+        else:
+            self._entries[place] = Entry(run, found)
+        self._publish(self.entries)
+
+
+class _Heat:
+    """All cells of one model."""
+
+    def __init__(
+        self, board: _Board, places: list[int], stages: Stages, progress: Progress
+    ) -> None:
+        self._board, self._places = board, places
+        self._stages, self._progress = stages, progress
+        self._shared, self._first = Shared(), board.grid[places[0]]
+        self._read: dict[str, object] = {}
+        self._has_changed(self._first)
+
+    def run(self) -> None:
+        """Take what is known, then measure the rest."""
+        try:
+            check_names(self._first)
+            check_room(self._first, self._stages)
+            dense = self._stages.model(self._first.model, progress=self._progress)
+            self._origin = origin(self._first, dense)
+        except LLMRankError as error:
+            for place in self._places:
+                self._board.refuse(place, str(error))
+            return
+        for place in [p for p in self._places if not self._is_known(p)]:
+            self._step(place)
+
+    def _is_known(self, place: int) -> bool:
+        of = self._board.grid[place]
+        found = self._board.take_known(place, self._origin_of(of))
+        if found is not None:
+            self._shared.learn(of, found)
+        return found is not None
+
+    def _step(self, place: int) -> None:
+        """Measure one cell and keep it, whatever way it ends."""
+        of, store = self._board.grid[place], self._board.store
+        if self._is_known(place):  # another process was faster
+            return
+        run_id = self._board.claim(place, self._origin_of(of))
+        if run_id is None:
+            return
+        found = None
+        try:
+            found = self._measured(place)
+        except LLMRankError as error:
+            store.fail(run_id, str(error))
+        except (CancelledError, KeyboardInterrupt, SystemExit):
+            store.cancel(run_id)
+            self._board.show(place)
+            raise
+        except Exception as error:  # a fault in one method must not end the others
+            _log.exception("a cell failed: %r", self._title(place))
+            store.fail(run_id, explained(error))
+        else:
+            store.finish(run_id, found)
+            self._shared.learn(of, found)
+        self._board.show(place, found)
+
+    def _measured(self, place: int) -> Comparison:
+        of, what = self._board.grid[place], self._title(place)
+
+        def report(stage: str, done: int, total: int) -> None:
+            self._progress(f"{what}: {stage}", done, total)
+
+        measures = self._board.asked[place].measures
+        self._has_changed(of)  # its criterion may read a text that no other does
+        found = measure(of, measures, self._shared, self._stages, progress=report)
+        if self._has_changed(of):
+            raise LLMRankError(
+                "a text was changed while it was read; run the arena again, which "
+                "measures all cells on the new one"
+            )
+        return found
+
+    def _has_changed(self, of: Experiment) -> bool:
+        """Whether a text is another file than when a cell first asked for it."""
+        now = {source: state_of(source) for source in of.texts}
+        return any(self._read.setdefault(s, found) != found for s, found in now.items())
+
+    def _origin_of(self, of: Experiment) -> Origin:
+        return of_criterion(self._origin, of.criterion)
+
+    def _title(self, place: int) -> str:
+        of, n_cells = self._board.grid[place], len(self._board.grid)
+        return f"Cell {place + 1} of {n_cells}, {title(of)}"
+
+
+def _asked(of: Experiment, measures: tuple[Measure, ...]) -> Cell:
+    return Cell(of.to_json(), of.calibration.seed, measures)

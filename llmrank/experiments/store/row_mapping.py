@@ -1,0 +1,192 @@
+"""Between rows of the tables and what the database hands out."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Delete, Integer, Select, cast, delete, func, select
+
+from llmrank.core.process import Owner, this_process
+from llmrank.core.uploads import masked
+from llmrank.evaluation.comparison import Comparison, Side
+from llmrank.evaluation.perplexity import Estimate
+from llmrank.experiments.store.records import Arena, Cell, Origin, Run, fingerprint
+from llmrank.experiments.store.schema import arenas, cells, runs
+from llmrank.experiments.store.serialisation import plain, rebuilt
+
+Row = Mapping[Any, Any]
+"""A row by the names of its columns."""
+
+NOBODY = {"owner_host": None, "owner_pid": None, "owner_started": None}
+"""The columns of a run that no process works on."""
+
+
+def now() -> str:
+    """Return the time as it is stored: UTC, sorted as text."""
+    return datetime.now(UTC).isoformat("T", "microseconds")
+
+
+def born() -> dict[str, Any]:
+    """Return the first columns of a new run or arena: its id, and when it was made."""
+    return {"id": secrets.token_hex(8), "created": now()}
+
+
+def of_cell(cell: Cell) -> dict[str, Any]:
+    """Return the columns of what was asked for."""
+    recipe = cell.recipe
+    parts = {p: recipe.get(p, {}) for p in ("criterion", "allocation", "repair")}
+    return {
+        "recipe": recipe,
+        "measures": list(cell.measures),
+        "seed": cell.seed,
+        "model": recipe["model"]["name"],
+        "sparsity": recipe["pruning"]["sparsity"],
+        **{part: values.get("name", "") for part, values in parts.items()},
+    }
+
+
+def of_origin(recipe: dict[str, Any], origin: Origin) -> dict[str, Any]:
+    """Return the columns of where a run's numbers come from."""
+    return {
+        "calibration_sha256": origin.calibration_sha256,
+        "evaluation_sha256": origin.evaluation_sha256,
+        "environment": origin.environment,
+        "fingerprint": fingerprint(recipe, origin),
+    }
+
+
+def of_owner() -> dict[str, Any]:
+    """Return the columns of a run that this process works on."""
+    me = this_process()
+    return {
+        "owner_host": me.host,
+        "owner_pid": me.pid,
+        "owner_started": me.started,
+    }
+
+
+def of_comparison(found: Comparison) -> dict[str, Any]:
+    """Return the columns of a run that is done: its figures, and every sample."""
+    text, ratio = found.pruned.text, found.perplexity_ratio
+    values: dict[str, Any] = {
+        "state": "done",
+        "reason": "",
+        "finished": now(),
+        "n_params": found.pruned.footprint.n_params,
+        "perplexity": None if text is None else text.perplexity.value,
+        "comparison": plain(found),
+        **NOBODY,
+    }
+    if ratio is not None:
+        values |= {
+            "ratio": ratio.value,
+            "ratio_low": ratio.low,
+            "ratio_high": ratio.high,
+            "ratio_windows": ratio.n_windows,
+        }
+    return values
+
+
+def owner_lives(row: Row) -> bool:
+    """Whether the process that works on a run is there still."""
+    host, pid, started = (row[name] for name in NOBODY)
+    return Owner(host or "", pid or 0, started or 0.0).is_alive
+
+
+def as_run(row: Row, arena_ids: tuple[str, ...]) -> Run:
+    """Return a row of the runs as a run; another visitor's texts are not named."""
+    recipe = masked(row["recipe"])
+    return Run(
+        id=row["id"],
+        state=row["state"],
+        reason=masked(row["reason"]),
+        cell=Cell(recipe, row["seed"], tuple(row["measures"])),
+        origin=_origin(row),
+        created=row["created"],
+        started=row["started"],
+        finished=row["finished"],
+        arenas=arena_ids,
+        n_params=row["n_params"],
+        perplexity=row["perplexity"],
+        ratio=_ratio(row),
+    )
+
+
+def as_comparison(row: Row) -> Comparison:
+    """Return what a run measured, without the hash of a text left unnamed.
+
+    Raises:
+        LLMRankError: another version has written it, which this one cannot read.
+    """
+    found = rebuilt(Comparison, row["comparison"])
+    said = _unnamed(row, "evaluation")
+    if said is None:
+        return found
+    dense, pruned = (_hidden(side, said) for side in (found.dense, found.pruned))
+    return replace(found, dense=dense, pruned=pruned)
+
+
+def as_arena(row: Row) -> Arena:
+    """Return a row of `all_arenas` as an arena; another's texts are not named."""
+    return Arena(
+        id=row["id"],
+        description=masked(row["description"]),
+        created=row["created"],
+        finished=row["finished"],
+        n_runs=row["n_runs"],
+        n_done=row["n_done"] or 0,
+        n_failed=row["n_failed"] or 0,
+    )
+
+
+def all_arenas() -> Select[Any]:
+    """Ask for every arena with the number of its runs by state."""
+    counts = [
+        func.count(runs.c.id).label("n_runs"),
+        func.sum(cast(runs.c.state == "done", Integer)).label("n_done"),
+        func.sum(cast(runs.c.state == "failed", Integer)).label("n_failed"),
+    ]
+    joined = arenas.outerjoin(cells, cells.c.arena_id == arenas.c.id).outerjoin(runs)
+    return select(*arenas.c, *counts).select_from(joined).group_by(arenas.c.id)
+
+
+def delete_idle(run_ids: Sequence[str | None]) -> Delete:
+    """Ask to delete those of these runs that were never begun and are in no arena."""
+    idle = (runs.c.id.in_(run_ids), runs.c.fingerprint.is_(None))
+    return delete(runs).where(*idle, runs.c.id.not_in(select(cells.c.run_id)))
+
+
+def _origin(row: Row) -> Origin | None:
+    """Return where a run's numbers come from, without hashes of texts left unnamed."""
+    where = row["environment"]
+    if where is None:
+        return None
+    second = _unnamed(row, "criterion")
+    if second is not None and "second_text" in where:
+        where = where | {"second_text": second}
+    return Origin(
+        _unnamed(row, "calibration") or row["calibration_sha256"],
+        _unnamed(row, "evaluation") or row["evaluation_sha256"],
+        where,
+    )
+
+
+def _unnamed(row: Row, part: str) -> str | None:
+    """Return what is said instead of the text of a part, if who asks is not told it."""
+    named = row["recipe"].get(part, {})
+    return next((s for v in named.values() if (s := masked(v)) != v), None)
+
+
+def _hidden(side: Side, said: str) -> Side:
+    text = side.text
+    return replace(side, text=None if text is None else replace(text, text_sha256=said))
+
+
+def _ratio(row: Row) -> Estimate | None:
+    if row["ratio"] is None:
+        return None
+    return Estimate(
+        row["ratio"], row["ratio_low"], row["ratio_high"], row["ratio_windows"]
+    )

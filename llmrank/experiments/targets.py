@@ -1,0 +1,250 @@
+"""A goal instead of a sparsity: solved for, measured, and by how much it missed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import ceil, nan
+from typing import Literal, get_args
+
+from llmrank.core.errors import OptionError
+from llmrank.core.formatting import number, share, times
+from llmrank.core.progress import Progress, silent
+from llmrank.evaluation import shape_timing
+from llmrank.evaluation.footprint import footprint, planned
+from llmrank.evaluation.perplexity import Estimate, perplexity_ratio
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import Stages
+from llmrank.methods.allocation import Search, Uniform
+
+Kind = Literal["size", "speed", "perplexity"]
+
+HIGHEST = 0.95
+"""The sparsity beyond which nothing is tried."""
+
+CLOSE = 0.01
+"""Two sparsities this near are not told apart by measurements."""
+
+MAX_MEASURED = 8
+
+_EASIER: dict[Kind, str] = {
+    "size": "allow more megabytes",
+    "speed": "ask for less speed",
+    "perplexity": "allow a higher perplexity",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the pruned model must be.
+
+    `size`: at most so many megabytes of weights; `speed`: decodes at least so many
+    times as fast as dense; `perplexity`: at most so many times the dense one.
+    """
+
+    kind: Kind
+    value: float
+
+    def __post_init__(self) -> None:
+        """Refuse what no pruned model could be asked to be."""
+        least = 0.0 if self.kind == "size" else 1.0
+        if not least < self.value < float("inf"):
+            raise OptionError(
+                f"a target for {self.kind} must be above {least:g}, got {self.value:g}"
+            )
+
+    def met_by(self, value: float) -> bool:
+        """Whether a measured value is as good as asked, or better."""
+        return value >= self.value if self.kind == "speed" else value <= self.value
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether removing more brings one closer to it."""
+        return self.kind != "perplexity"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one sparsity was found to give, with its 95 % interval where it has one."""
+
+    sparsity: float
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The sparsity that meets a target, and everything that was measured for it."""
+
+    target: Target
+    steps: tuple[Measured, ...]
+
+    @property
+    def best(self) -> Measured | None:
+        """The least sparsity that meets it, or the largest for perplexity; or None."""
+        meet = [s for s in self.steps if self.target.met_by(s.value)]
+        if not meet:
+            return None
+        pick = min if self.target.wants_more else max
+        return pick(meet, key=lambda s: s.sparsity)
+
+    @property
+    def sentence(self) -> str:
+        """What was found, and by how much it misses what was asked."""
+        best, shown = self.best, _shown(self.target.kind)
+        if best is None:
+            pick = max if self.target.wants_more else min
+            last = pick(self.steps, key=lambda s: s.sparsity)
+            return (
+                f"Not to be had: {shown(self.target.value)} was asked, and "
+                f"{share(last.sparsity)} removed gives {shown(last.value)}; "
+                f"{_EASIER[self.target.kind]}, or choose another method."
+            )
+        off = abs(best.value / self.target.value - 1)
+        ends = ""
+        if best.low < best.high:
+            ends = f" (95 %: {number(best.low)} to {number(best.high)})"
+        return (
+            f"{share(best.sparsity)} removed: measured {shown(best.value)}{ends}, "
+            f"{share(off)} better than the {shown(self.target.value)} asked."
+        )
+
+
+def meet(
+    of: Experiment,
+    target: Target,
+    *,
+    stages: Stages | None = None,
+    progress: Progress = silent,
+    publish: Callable[[Answer], None] = lambda _: None,
+) -> Answer:
+    """Find the sparsity that meets a target, by measuring at a few.
+
+    The method, the texts and the benchmark are the experiment's; its sparsity is not
+    used. Sizes are counted, to a tenth of a per cent; speed and perplexity are measured
+    between two sparsities that enclose the target, until these are a per cent apart.
+
+    Raises:
+        LLMRankError: whatever a stage refuses.
+    """
+    known = stages or Stages()
+    if target.kind == "size":
+        return _fitting(of, target, known, progress)
+    measure = _speed if target.kind == "speed" else _perplexity
+    steps: tuple[Measured, ...] = ()
+    low, high = Measured(0.0, 1.0, 1.0, 1.0), None
+    for _ in range(MAX_MEASURED):
+        sparsity = _next(target, low, high)
+        found = measure(_at(of, sparsity), known, progress)
+        steps = (*steps, found)
+        publish(Answer(target, steps))
+        if target.met_by(found.value) == target.wants_more:
+            high = found
+        else:
+            low = found
+        if high is None and low.sparsity >= HIGHEST:
+            break
+        if high is not None and high.sparsity - low.sparsity <= CLOSE:
+            break
+    return Answer(target, steps)
+
+
+def _next(target: Target, low: Measured, high: Measured | None) -> float:
+    """Guess on the straight line between the two that enclose the target."""
+    if high is None:
+        return HIGHEST if low.sparsity >= 0.5 else max(0.3, 2 * low.sparsity)
+    span = high.value - low.value
+    at = 0.5 if span == 0 else (target.value - low.value) / span
+    at = min(0.9, max(0.1, at))
+    guess = low.sparsity + at * (high.sparsity - low.sparsity)
+    return round(guess, 3)
+
+
+def _at(of: Experiment, sparsity: float) -> Experiment:
+    return replace(of, pruning=replace(of.pruning, sparsity=sparsity))
+
+
+def _fitting(
+    of: Experiment, target: Target, stages: Stages, progress: Progress
+) -> Answer:
+    """Bisect the counted size; then cut, and count the model that came out.
+
+    Widths that are searched take minutes for every sparsity: others of the same total
+    are counted in their place, and what rounding them adds is made up for.
+    """
+    dense, quick = stages.model(of.model, progress=progress), of
+    if isinstance(of.allocation, Search):
+        quick = replace(of, allocation=Uniform())
+
+    def size(thousandths: int) -> float:
+        specs = _at(quick, thousandths / 1000).stage_specs
+        widths = stages.plan(specs, progress=progress).widths
+        return planned(dense, widths).weight_bytes / 1e6
+
+    low, high = 0, round(1000 * HIGHEST)
+    per_thousandth = (size(low) - size(high)) / high
+    if size(high) > target.value:
+        low = high
+    while low < high:
+        middle = (low + high) // 2
+        if size(middle) <= target.value:
+            high = middle
+        else:
+            low = middle + 1
+    found = _counted(of, high, stages, progress)
+    while not target.met_by(found.value) and high < round(1000 * HIGHEST):
+        more = ceil((found.value - target.value) / per_thousandth)
+        high = min(high + max(1, more), round(1000 * HIGHEST))
+        found = _counted(of, high, stages, progress)
+    return Answer(target, (found,))
+
+
+def _counted(
+    of: Experiment, thousandths: int, stages: Stages, progress: Progress
+) -> Measured:
+    specs = _at(of, thousandths / 1000).stage_specs
+    value = footprint(stages.pruned(specs, progress=progress)).weight_bytes / 1e6
+    return Measured(thousandths / 1000, value, value, value)
+
+
+def _speed(of: Experiment, stages: Stages, progress: Progress) -> Measured:
+    dense = stages.model(of.model, progress=progress)
+    pruned = stages.pruned(of.stage_specs, progress=progress)
+    ratio = shape_timing.time_pair(dense, pruned, of.benchmark, progress=progress)
+    decode = ratio.speedup.decode
+    return Measured(of.pruning.sparsity, decode.measured, decode.low, decode.high)
+
+
+def _perplexity(of: Experiment, stages: Stages, progress: Progress) -> Measured:
+    dense = stages.dense_text(of.model, of.evaluation, progress=progress)
+    _, text = stages.pruned_text(of.stage_specs, of.evaluation, progress=progress)
+    found: Estimate = perplexity_ratio(dense, text)
+    return Measured(of.pruning.sparsity, found.value, found.low, found.high)
+
+
+def _shown(kind: Kind) -> Callable[[float], str]:
+    """Return how a value of the kind is written, with its unit."""
+    said = {
+        "size": lambda v: f"{number(v)} MB of weights",
+        "speed": lambda v: f"decoding {times(v)} as fast as dense",
+        "perplexity": lambda v: f"{times(v)} the dense perplexity",
+    }
+    return said[kind]
+
+
+def parsed(text: str) -> Target:
+    """Read a target as the command line gives it, `size=400` or `speed=1.2`.
+
+    Raises:
+        OptionError: it is not of this form.
+    """
+    kind, _, value = text.partition("=")
+    if kind in get_args(Kind):
+        try:
+            number = float(value)
+        except ValueError:
+            number = nan
+        return Target(kind, number)  # type: ignore[arg-type]
+    raise OptionError(
+        "a target is size=MEGABYTES, speed=TIMES or perplexity=TIMES, "
+        f"got {text[:80]!r}"
+    )

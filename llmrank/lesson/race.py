@@ -1,0 +1,232 @@
+"""Why structured: zeros at random places, in rows, and rows gone, on the clock."""
+
+import itertools
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pandas as pd
+import plotly.graph_objects as go
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from llmrank.core.formatting import counted, number, share, times
+from llmrank.core.progress import Progress, silent
+from llmrank.core.specs import option, spec
+from llmrank.evaluation.decoding import alone, elapsed_ms
+from llmrank.evaluation.latency import Timing, processor
+from llmrank.report.charts.theme import Palette, figure, palette
+
+VERSIONS = ("all weights", "zeros at random places", "zeros in rows", "rows cut")
+WARM_UP = 2
+WIDEST = 1.8
+"""Times the slowest median: how far the chart's axis goes."""
+
+
+@spec
+class RaceSpec:
+    """A two-layer block, how much of it is pruned, and how often it is timed."""
+
+    d_model: int = option(default=512, low=1, high=8192, help="Inputs and outputs")
+    d_ff: int = option(default=2048, low=2, high=32768, help="Hidden neurons")
+    rows: int = option(default=128, low=1, high=8192, help="Examples at once")
+    sparsity: float = option(default=0.5, low=0, below=1, help="Share that is pruned")
+    rounds: int = option(default=50, low=3, high=1000, help="Timed runs of each")
+    seed: int = option(default=0, low=0, help="Seed of weights, examples and places")
+
+
+@dataclass(frozen=True)
+class Race:
+    """The times of every version in ms, one per round, and on what they were taken."""
+
+    spec: RaceSpec
+    timings: dict[str, Timing]
+    nonzero: dict[str, int]
+    device: str
+    processor: str
+    n_threads: int
+    torch_version: str
+    measured_at: str
+
+    def ratio(self, name: str) -> tuple[float, float, float]:
+        """Return how many times as fast as all weights: median, and the middle half.
+
+        Of the rounds' own ratios: a drift of the machine meets both of a round.
+        """
+        pairs = zip(
+            self.timings[VERSIONS[0]].samples_ms,
+            self.timings[name].samples_ms,
+            strict=True,
+        )
+        found = [dense / own for dense, own in pairs]
+        low, _, high = statistics.quantiles(found, n=4, method="inclusive")
+        return statistics.median(found), low, high
+
+
+Block = tuple[Float32[Tensor, "d_ff d_model"], Float32[Tensor, "d_model d_ff"]]
+
+
+def versions(of: RaceSpec, device: torch.device) -> dict[str, Block]:
+    """Make the four pairs of matrices; the pruned ones lose the same share."""
+    g = torch.Generator().manual_seed(of.seed)
+    up = torch.randn(of.d_ff, of.d_model, generator=g)
+    down = torch.randn(of.d_model, of.d_ff, generator=g)
+    n_gone = int(of.sparsity * of.d_ff + 0.5)
+    gone, kept = torch.randperm(of.d_ff, generator=g).tensor_split([n_gone])
+    kept = kept.sort().values
+    scattered = tuple(_scattered(w, of.sparsity, g) for w in (up, down))
+    in_rows = (
+        up.index_fill(0, gone, 0),
+        down.index_fill(1, gone, 0),
+    )
+    smaller = (up[kept], down[:, kept].contiguous())
+    every = ((up, down), scattered, in_rows, smaller)
+    return {
+        name: (block[0].to(device), block[1].to(device))
+        for name, block in zip(VERSIONS, every, strict=True)
+    }
+
+
+@torch.inference_mode()
+def race(
+    of: RaceSpec = RaceSpec(),
+    *,
+    device: torch.device | None = None,
+    progress: Progress = silent,
+) -> Race:
+    """Time the four versions in turns, each round in another order.
+
+    Raises:
+        CancelledError: from `progress`, between two runs.
+    """
+    device = device or torch.device("cpu")
+    blocks = versions(of, device)
+    g = torch.Generator().manual_seed(of.seed + 1)
+    x = torch.randn(of.rows, of.d_model, generator=g).to(device)
+    calls = {name: _call(block, x) for name, block in blocks.items()}
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    total, done = len(calls) * (WARM_UP + of.rounds), itertools.count(1)
+    with alone(progress):
+        for n in range(WARM_UP + of.rounds):
+            for name in _turned(n):
+                found[name].append(elapsed_ms(calls[name], device))
+                progress("Timing the four versions", next(done), total)
+    timings = {
+        name: Timing(tuple(ms[WARM_UP:]), of.rounds) for name, ms in found.items()
+    }
+    return Race(
+        spec=of,
+        timings=timings,
+        nonzero={n: sum(int(w.count_nonzero()) for w in b) for n, b in blocks.items()},
+        device=str(device),
+        processor=processor(device),
+        n_threads=torch.get_num_threads(),
+        torch_version=torch.__version__,
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def reading(of: Race) -> str:
+    """Say which version was faster, from what was measured."""
+    ratios = {name: of.ratio(name) for name in VERSIONS[1:]}
+    said = [
+        f"{name} {times(middle)} as fast [{number(low)}, {number(high)}]"
+        for name, (middle, low, high) in ratios.items()
+    ]
+    return (
+        f"With {share(of.spec.sparsity)} gone, against all weights: {'; '.join(said)} "
+        "(median of the rounds' ratios; in brackets their middle half)."
+    )
+
+
+def fastest(of: Race) -> str:
+    """Name the fastest of the three, or `same` where none is 5 % ahead.
+
+    By their rounds' own ratios to all weights, which a drift of the machine spares.
+    """
+    ids = ("scattered", "rows", "cut")
+    gains = {i: of.ratio(n)[0] for i, n in zip(ids, VERSIONS[1:], strict=True)}
+    first, second, *_ = sorted(gains, key=lambda i: -gains[i])
+    return first if gains[first] > 1.05 * gains[second] else "same"
+
+
+def race_chart(of: Race, *, dark: bool) -> go.Figure:
+    """Draw the median time of each version, every round beside it as a dot."""
+    colours = palette(dark)
+    widest = WIDEST * max(t.median for t in of.timings.values())
+    every = [ms for t in of.timings.values() for ms in t.samples_ms]
+    n_beyond = sum(ms > widest for ms in every)
+    beyond = f"; {counted(n_beyond, 'run')} took longer than shown" if n_beyond else ""
+    fig = figure(dark=dark, height=230, x=f"time of one run (ms){beyond}", y="")
+    names = list(reversed(VERSIONS))
+    medians = [of.timings[n].median for n in names]
+    fig.add_bar(
+        x=medians,
+        y=names,
+        orientation="h",
+        marker_color=[_colour(n, colours) for n in names],
+        text=[f"{number(m)} ms" for m in medians],
+        textposition="inside",
+        insidetextanchor="start",
+        hovertemplate="%{y}: median %{x:.3g} ms<extra></extra>",
+    )
+    for name in names:
+        samples = of.timings[name].samples_ms
+        fig.add_scatter(
+            x=samples, y=[name] * len(samples), mode="markers",
+            marker={"color": colours.text, "size": 5, "opacity": 0.5},
+            hovertemplate="one round: %{x:.3g} ms<extra></extra>",
+        )  # fmt: skip
+    fig.update_layout(showlegend=False, bargap=0.3)
+    fig.update_xaxes(range=[0, widest])
+    return fig
+
+
+def origin(of: Race) -> str:
+    """Say what was timed, and on which machine."""
+    s = of.spec
+    return (
+        f"{s.rows:,} examples through {s.d_model:,} → {s.d_ff:,} → {s.d_model:,} "
+        f"with ReLU, float32, {counted(s.rounds, 'round')} in turns after {WARM_UP} "
+        f"to warm up; {of.processor} ({of.device}), "
+        f"{counted(of.n_threads, 'thread')}, torch {of.torch_version}, "
+        f"{of.measured_at}."
+    )
+
+
+def as_table(of: Race) -> pd.DataFrame:
+    """Return one row per version: times in ms, their spread, and the ratio."""
+    rows = []
+    for name, timing in of.timings.items():
+        low, _, high = statistics.quantiles(timing.samples_ms, n=4, method="inclusive")
+        spread = (timing.median, low, high)
+        rows.append([name, of.nonzero[name], *spread, *of.ratio(name)])
+    columns = [
+        "version", "weights not zero", "median ms", "lower quarter ms",
+        "upper quarter ms", "times as fast", "from", "to",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _colour(name: str, colours: Palette) -> str:
+    return colours.accent if name == VERSIONS[-1] else colours.neutral
+
+
+def _scattered(weights: Tensor, sparsity: float, g: torch.Generator) -> Tensor:
+    n = int(sparsity * weights.numel() + 0.5)
+    places = torch.randperm(weights.numel(), generator=g)[:n]
+    return weights.flatten().index_fill(0, places, 0).reshape(weights.shape)
+
+
+def _call(block: Block, x: Tensor) -> Callable[[], Tensor]:
+    up, down = block
+    linear = nn.functional.linear
+    return lambda: linear(linear(x, up).relu(), down)
+
+
+def _turned(n: int) -> tuple[str, ...]:
+    """Begin each round with another version."""
+    start = n % len(VERSIONS)
+    return VERSIONS[start:] + VERSIONS[:start]

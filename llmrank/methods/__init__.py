@@ -1,0 +1,1 @@
+"""What a method is: criteria, allocations, repairs, their graph and the cut."""

@@ -1,0 +1,130 @@
+"""Criteria that are norms of activations, of weights, or of both."""
+
+from collections.abc import Iterable
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from llmrank.core.specs import option, spec
+from llmrank.methods.criteria.base import CRITERIA, SITE_HELP, Criterion, Need, norm_of
+from llmrank.methods.graph import FFNGraph, Site
+
+Weights = Literal["up", "all"]
+WEIGHTS_HELP = (
+    "up: the neuron's row of `up`; all: with its row of `gate` and its column of `down`"
+)
+
+
+@CRITERIA.add("activation")
+@spec
+class Activation(Criterion):
+    """The L2 norm of a neuron's activation over the calibration tokens.
+
+    Source: baseline of arXiv 2410.13299; equal in ranking to llm-rank with γ = 0.
+    """
+
+    name: ClassVar[str] = "activation"
+    site: Site = option(default="neuron", help=SITE_HELP)
+
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+        """Return the measured norms."""
+        return tuple(g.prior(self.site) for g in graphs)
+
+    @property
+    def formula(self) -> str:
+        """The norm over the calibration tokens."""
+        return f"s_j = {norm_of(self.site)}"
+
+
+@CRITERIA.add("wanda")
+@spec
+class Wanda(Criterion):
+    """Activation norm times the norm of the neuron's outgoing weights.
+
+    `‖x_j‖₂ · ‖down_j‖`: Wanda's |weight|·‖input‖ taken per neuron.
+
+    Source: Sun et al. 2024, arXiv 2306.11695, Eq. 1. With the L1 norm it is that
+    metric summed over the neuron's column; the L2 norm, our default, is what the
+    neuron adds to the output in all.
+    """
+
+    name: ClassVar[str] = "wanda"
+    column_norm: Literal["l2", "l1"] = option(
+        default="l2",
+        help="The norm of the neuron's outgoing weights; l1 adds Wanda's metric up",
+    )
+
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+        """Multiply the two norms."""
+        order = 2 if self.column_norm == "l2" else 1
+        return tuple(
+            g.stats.neuron_norm.to(g.out_edges.device)
+            * torch.linalg.vector_norm(g.out_edges.float(), order, dim=0)
+            for g in graphs
+        )
+
+    @property
+    def formula(self) -> str:
+        """The product of the two norms."""
+        order = self.column_norm.removeprefix("l")
+        weights = rf"\lVert \text{{down}}_{{:,j}} \rVert_{order}"
+        return rf"s_j = {norm_of('neuron')} \cdot {weights}"
+
+
+@CRITERIA.add("l1")
+@spec
+class L1(Criterion):
+    """The L1 norm of a neuron's weights.
+
+    Source: baseline of arXiv 2410.13299 (the incoming weights). It looks at no data.
+    """
+
+    name: ClassVar[str] = "l1"
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    weights: Weights = option(default="up", help=WEIGHTS_HELP)
+
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+        """Sum absolute weights per neuron."""
+        return tuple(_norm(g, self.weights, 1) for g in graphs)
+
+    @property
+    def formula(self) -> str:
+        """The norm of a row, or of all of a neuron's weights."""
+        return _norm_formula(self.weights, 1)
+
+
+@CRITERIA.add("l2")
+@spec
+class L2(Criterion):
+    """The L2 norm of a neuron's weights.
+
+    Source: baseline of arXiv 2410.13299 (the incoming weights). It looks at no data.
+    """
+
+    name: ClassVar[str] = "l2"
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    weights: Weights = option(default="up", help=WEIGHTS_HELP)
+
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+        """Take the norm per neuron."""
+        return tuple(_norm(g, self.weights, 2) for g in graphs)
+
+    @property
+    def formula(self) -> str:
+        """The norm of a row, or of all of a neuron's weights."""
+        return _norm_formula(self.weights, 2)
+
+
+def _norm(g: FFNGraph, weights: Weights, order: int) -> Tensor:
+    rows = g.ffn.rows if weights == "all" else (g.ffn.up,)
+    norms = [torch.linalg.vector_norm(r.float(), order, dim=1) for r in rows]
+    return torch.linalg.vector_norm(torch.stack(norms), order, dim=0)
+
+
+def _norm_formula(weights: Weights, order: int) -> str:
+    up = r"\text{up}_{j,:}"
+    if weights == "all":
+        up = rf"(\text{{gate}}_{{j,:}},\, {up},\, \text{{down}}_{{:,j}})"
+    return rf"s_j = \lVert {up} \rVert_{order}"

@@ -1,0 +1,1 @@
+"""What a model is: its families, where it comes from, how it is read and written."""

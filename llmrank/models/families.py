@@ -1,0 +1,102 @@
+"""Where each model family keeps its FFN layers: one table entry per family."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llmrank.core.errors import LLMRankError
+
+
+@dataclass(frozen=True)
+class Family:
+    """Where the FFN of one family of models is found.
+
+    `blocks` leads from the model to its list of blocks, `ffn` from a block to the
+    module that holds the projections (empty: the block itself). `gate` is None for an
+    FFN without a gate. `width` is the config field that holds d_ff. `norm` leads to
+    the norm before the output head (some models of a family have none there).
+    """
+
+    model_types: tuple[str, ...]
+    blocks: str
+    ffn: str
+    gate: str | None
+    up: str
+    down: str
+    width: str
+    norm: str
+
+
+FAMILIES = (
+    Family(
+        model_types=(
+            "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text",
+            "olmo", "olmo2", "olmo3", "smollm3", "stablelm", "granite", "cohere",
+            "cohere2", "exaone4", "seed_oss", "ernie4_5", "hunyuan_v1_dense", "helium",
+            "ministral", "ministral3", "cwm", "vaultgemma",
+        ),
+        blocks="model.layers", ffn="mlp",
+        gate="gate_proj", up="up_proj", down="down_proj", width="intermediate_size",
+        norm="model.norm",
+    ),
+    Family(
+        model_types=("gpt2",), blocks="transformer.h", ffn="mlp",
+        gate=None, up="c_fc", down="c_proj", width="n_inner",
+        norm="transformer.ln_f",
+    ),
+    Family(
+        model_types=("gpt_neox",), blocks="gpt_neox.layers", ffn="mlp",
+        gate=None, up="dense_h_to_4h", down="dense_4h_to_h", width="intermediate_size",
+        norm="gpt_neox.final_layer_norm",
+    ),
+    Family(
+        model_types=("opt",), blocks="model.decoder.layers", ffn="",
+        gate=None, up="fc1", down="fc2", width="ffn_dim",
+        norm="model.decoder.final_layer_norm",
+    ),
+    Family(
+        model_types=("phi",), blocks="model.layers", ffn="mlp",
+        gate=None, up="fc1", down="fc2", width="intermediate_size",
+        norm="model.final_layernorm",
+    ),
+    Family(
+        model_types=("starcoder2",), blocks="model.layers", ffn="mlp",
+        gate=None, up="c_fc", down="c_proj", width="intermediate_size",
+        norm="model.norm",
+    ),
+)  # fmt: skip
+
+SUPPORTED = tuple(t for family in FAMILIES for t in family.model_types)
+
+
+def family_of(model_type: str) -> Family:
+    """Return the entry of a model type.
+
+    Raises:
+        LLMRankError: when no family lists the type; it names the supported ones.
+    """
+    for family in FAMILIES:
+        if model_type in family.model_types:
+            return family
+    raise LLMRankError(
+        f"models of type {model_type[:80]!r} are not supported; "
+        f"supported types: {', '.join(SUPPORTED)}"
+    )
+
+
+def check_type(config: Mapping[str, Any]) -> None:
+    """Refuse a configuration whose type no family lists.
+
+    Raises:
+        LLMRankError: as `family_of`; of a model of text and images it names the part
+            that can be read.
+    """
+    own, text = str(config["model_type"]), config.get("text_config")
+    inner = text.get("model_type") if isinstance(text, Mapping) else None
+    if own not in SUPPORTED and inner in SUPPORTED:
+        raise LLMRankError(
+            f"this is a model of more than text (type {own[:80]!r}), of which only the "
+            f"text model (type {inner!r}) can be read; save that one alone with "
+            "transformers, and give its folder"
+        )
+    family_of(own)

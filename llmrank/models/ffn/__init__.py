@@ -1,0 +1,39 @@
+"""The FFN layers of a model: found, viewed with one orientation, and cut."""
+
+from llmrank.models.ffn.layers import (
+    FFN,
+    Projections,
+    blocks,
+    ffns,
+    projections,
+    twin,
+    widths,
+)
+from llmrank.models.ffn.surgery import (
+    can_have_bias,
+    cut,
+    padded,
+    prefix,
+    reordered,
+    resize,
+    shifted,
+    with_down,
+)
+
+__all__ = [
+    "FFN",
+    "Projections",
+    "blocks",
+    "can_have_bias",
+    "cut",
+    "ffns",
+    "padded",
+    "prefix",
+    "projections",
+    "reordered",
+    "resize",
+    "shifted",
+    "twin",
+    "widths",
+    "with_down",
+]

@@ -1,0 +1,1 @@
+"""What only draws or writes: charts, sentences, tables, the browser's data."""

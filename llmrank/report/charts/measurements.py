@@ -1,0 +1,221 @@
+"""What pruning costs and gains: dense left and neutral, pruned right and accented."""
+
+from collections.abc import Sequence
+from statistics import median
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from llmrank.evaluation.speedup import Ratio
+from llmrank.report.charts.theme import (
+    DASHES,
+    SYMBOLS,
+    Palette,
+    figure,
+    layer_ticks,
+    palette,
+    plain,
+    segments,
+)
+from llmrank.report.sentences.summary import as_fast
+
+WIDE_RANGE = 10
+"""Highest over lowest value from which the axis is logarithmic."""
+
+
+def widths_chart(
+    before: Sequence[int], after: Sequence[int], *, dark: bool = False
+) -> go.Figure:
+    """Draw the neurons of each layer before (hatched outline) and after (filled)."""
+    colours = palette(dark)
+    fig = figure(dark=dark, height=300, x="layer", y="neurons (d_ff)")
+    hatched: dict[str, object] = {
+        "color": "rgba(0,0,0,0)",
+        "line": {"color": colours.neutral, "width": 1},
+        "pattern": {"shape": "/", "size": 6, "fgcolor": colours.neutral},
+    }
+    fig.add_trace(_widths("dense", before, hatched))
+    fig.add_trace(_widths("pruned", after, {"color": colours.accent}))
+    fig.update_layout(barmode="overlay")
+    fig.update_xaxes(layer_ticks(len(before)))
+    return fig
+
+
+def tradeoff(
+    points: pd.DataFrame, *, metric: str = "perplexity", dark: bool = False
+) -> go.Figure:
+    """Draw a metric over sparsity, one curve per criterion, with its intervals.
+
+    Values that pass 1 and span more than a decade get a log axis.
+
+    Args:
+        points: columns criterion, sparsity (in [0, 1)), value, low and high (the ends
+            of the interval, or NaN). The dense line is the first value at sparsity 0.
+        metric: the title of the axis, with its unit.
+        dark: draw for the dark theme.
+    """
+    colours = palette(dark)
+    known = points.dropna(subset=["sparsity", "value"])
+    fig = figure(
+        dark=dark, height=420, x="sparsity (share of FFN neurons)", y=plain(metric)
+    )
+    dense = known.loc[known["sparsity"] == 0, "value"]
+    if len(dense):
+        end = float(known["sparsity"].max())
+        fig.add_trace(_dense_line(float(dense.iloc[0]), end, colours))
+    for place, (criterion, rows) in enumerate(known.groupby("criterion", sort=False)):
+        fig.add_trace(_curve(plain(str(criterion)), rows, place, colours))
+    fig.update_xaxes(tickformat=".0%")
+    if _is_wide(known["value"]):
+        fig.update_yaxes(type="log")
+    return fig
+
+
+def latency_chart(
+    dense_samples: Sequence[float],
+    pruned_samples: Sequence[float],
+    unit: str,
+    ratio: Ratio | None = None,
+    *,
+    dark: bool = False,
+) -> go.Figure:
+    """Draw every timing, dense left and pruned right; the title says the speed-up.
+
+    Args:
+        dense_samples: at least one.
+        pruned_samples: at least one.
+        unit: what one sample is, such as "decode, ms per token".
+        ratio: the speed-up of these timings; None leaves the title out.
+        dark: draw for the dark theme.
+    """
+    colours = palette(dark)
+    fig = figure(dark=dark, height=320, x="", y=plain(unit))
+    fig.add_trace(_timings("dense", dense_samples, colours.neutral))
+    fig.add_trace(_timings("pruned", pruned_samples, colours.accent))
+    text = "" if ratio is None else f"{as_fast(ratio)} as dense, paired by round"
+    fig.update_layout(showlegend=False, title={"text": text})
+    fig.update_yaxes(rangemode="tozero")
+    return fig
+
+
+def task_chart(results: pd.DataFrame, *, dark: bool = False) -> go.Figure:
+    """Draw accuracy by task, dense beside pruned, and what guessing would give.
+
+    Args:
+        results: columns task, side (dense or pruned), acc, stderr and chance, the
+            last two NaN where unknown.
+        dark: draw for the dark theme.
+    """
+    colours = palette(dark)
+    tasks = list(dict.fromkeys(results["task"]))
+    fig = figure(dark=dark, height=360, x="", y="accuracy ± standard error")
+    for side, colour in (("dense", colours.neutral), ("pruned", colours.accent)):
+        rows = results[results["side"] == side]
+        if len(rows):
+            fig.add_trace(_task_bars(side, rows, tasks, colour, colours))
+    fig.add_trace(_chance(results, tasks, colours))
+    names = [plain(str(task)) for task in tasks]
+    fig.update_xaxes(tickvals=list(range(len(tasks))), ticktext=names, showgrid=False)
+    fig.update_yaxes(range=[0, 1], tickformat=".0%")
+    fig.update_layout(barmode="group")
+    return fig
+
+
+def _widths(side: str, widths: Sequence[int], marker: dict[str, object]) -> go.Bar:
+    return go.Bar(
+        x=list(range(len(widths))),
+        y=list(widths),
+        name=f"{side}: {sum(widths):,}",
+        marker=marker,
+        hovertemplate=f"layer %{{x}}: %{{y:,}} neurons {side}<extra></extra>",
+    )
+
+
+def _dense_line(value: float, end: float, colours: Palette) -> go.Scatter:
+    return go.Scatter(
+        x=[0, end],
+        y=[value, value],
+        mode="lines",
+        line={"color": colours.neutral, "width": 2, "dash": "dash"},
+        name=f"dense: {value:.3g}",
+        hoverinfo="name",
+    )
+
+
+def _curve(name: str, rows: pd.DataFrame, place: int, colours: Palette) -> go.Scatter:
+    """Colour, marker and dash differ from curve to curve: colour is never alone."""
+    rows = rows.sort_values("sparsity")
+    above, below = rows["high"] - rows["value"], rows["value"] - rows["low"]
+    colour = colours.series[place % len(colours.series)]
+    return go.Scatter(
+        x=rows["sparsity"].tolist(),
+        y=rows["value"].tolist(),
+        error_y={
+            "array": above.fillna(0).tolist(),
+            "arrayminus": below.fillna(0).tolist(),
+            "thickness": 1.5,
+        },
+        mode="lines+markers",
+        line={"color": colour, "dash": DASHES[place % len(DASHES)]},
+        marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 8},
+        name=name,
+        customdata=[
+            [_interval(low, high)] for low, high in rows[["low", "high"]].values
+        ],
+        hovertemplate="%{x:.0%}: %{y:.3g}%{customdata[0]}",
+    )
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if pd.isna(low) or pd.isna(high) else f" [{low:.3g}, {high:.3g}]"
+
+
+def _is_wide(values: pd.Series) -> bool:
+    """Accuracies stay on a linear axis, however low they fall."""
+    if not len(values) or values.min() <= 0 or values.max() <= 1:
+        return False
+    return bool(values.max() > WIDE_RANGE * values.min())
+
+
+def _timings(side: str, samples: Sequence[float], colour: str) -> go.Box:
+    return go.Box(
+        y=list(samples),
+        name=f"{side} (median {median(samples):.3g})",
+        boxpoints="all",
+        jitter=0.4,
+        pointpos=0,
+        marker={"color": colour, "size": 5, "opacity": 0.7},
+        line={"width": 1.5},
+        hovertemplate="%{y:.3g}<extra></extra>",
+    )
+
+
+def _task_bars(
+    side: str, rows: pd.DataFrame, tasks: list[str], colour: str, colours: Palette
+) -> go.Bar:
+    spread = rows["stderr"].fillna(0).tolist()
+    return go.Bar(
+        x=[tasks.index(task) for task in rows["task"]],
+        y=rows["acc"].tolist(),
+        error_y={"array": spread, "color": colours.text, "thickness": 1.2},
+        name=side,
+        marker={"color": colour},
+        customdata=[[plain(str(task))] for task in rows["task"]],
+        hovertemplate=(
+            f"%{{customdata[0]}}, {side}: %{{y:.1%}} ± %{{error_y.array:.1%}}"
+            "<extra></extra>"
+        ),
+    )
+
+
+def _chance(results: pd.DataFrame, tasks: list[str], colours: Palette) -> go.Scatter:
+    """One dashed line across the bars of each task."""
+    known = results.dropna(subset=["chance"]).drop_duplicates("task")
+    places = [tasks.index(task) for task in known["task"]]
+    return go.Scatter(
+        **segments(places, known["chance"].tolist()),
+        mode="lines",
+        name="guessing",
+        line={"color": colours.text, "width": 2, "dash": "dot"},
+        hovertemplate="guessing: %{y:.1%}<extra></extra>",
+    )

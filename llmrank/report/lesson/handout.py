@@ -1,0 +1,187 @@
+"""The lesson on paper: one HTML file with the student's own network and numbers."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from torch import Tensor
+
+from llmrank.core.errors import LLMRankError
+from llmrank.lesson.network import (
+    EXAMPLES,
+    LAYERS,
+    NODES,
+    LessonSpec,
+    Network,
+    activations,
+    answers,
+    cut,
+    cut_plan,
+    edge_shares,
+    priors,
+    scores,
+    sharpened,
+)
+from llmrank.lesson.race import Race, as_table, origin, reading
+from llmrank.lesson.random_walk import exact, referee
+from llmrank.methods.pruning import PruningPlan, descending
+from llmrank.report.lesson.drawing import drawing
+
+
+@dataclass(frozen=True)
+class Product:
+    """One step of the flow as numbers: shares times importance is what arrives."""
+
+    source: str
+    target: str
+    matrix: list[list[float]]
+    vector: list[float]
+    result: list[float]
+
+
+def handout(net: Network, of: LessonSpec, timed: Race | None = None) -> str:
+    """Write the lesson as a page that requests nothing, for the screen and the printer.
+
+    Args:
+        net: the student's own network.
+        of: θ, γ and the sparsity.
+        timed: zeros against cuts, where they were timed.
+    """
+    by = cut_plan(net, of)
+    found = scores(net, theta=of.theta, gamma=of.gamma)
+    compared = answers(net, by)
+    return (
+        _environment()
+        .get_template("handout.html")
+        .render(
+            of=of,
+            names=NODES,
+            layers=LAYERS,
+            examples=EXAMPLES,
+            whole=drawing(net),
+            scored=drawing(net, found, keep=by.keep),
+            sums=[_column_sums(w) for w in net.weights],
+            flows=_flows(net, of.theta),
+            neurons=_neurons(net, of, by),
+            gone=_gone(by),
+            n_before=net.n_weights,
+            n_after=cut(net, by).n_weights,
+            before=compared.before.tolist(),
+            after=compared.after.tolist(),
+            kept=compared.kept,
+            surfer=_surfer(net, of, found),
+            race=_raced(timed),
+            leaders=_leaders(net, of),
+        )
+    )
+
+
+def _column_sums(weights: Tensor) -> list[list[int | float]]:
+    """Strength and degree of every source."""
+    return [w.sum(0).tolist() for w in (weights.abs(), weights != 0)]
+
+
+def _raced(timed: Race | None) -> dict[str, Any] | None:
+    if timed is None:
+        return None
+    rows = as_table(timed).to_dict("records")
+    return {"rows": rows, "reading": reading(timed), "origin": origin(timed)}
+
+
+def _flows(net: Network, theta: float) -> list[Product]:
+    """The flow along the edges alone, γ = 1, layer by layer."""
+    pure = scores(net, theta=theta, gamma=1.0)
+    return [
+        Product(
+            LAYERS[layer],
+            LAYERS[layer + 1],
+            edge_shares(weights, theta).tolist(),
+            pure[layer].tolist(),
+            (edge_shares(weights, theta) @ pure[layer]).tolist(),
+        )
+        for layer, weights in enumerate(net.weights)
+    ]
+
+
+def _neurons(net: Network, of: LessonSpec, by: PruningPlan) -> list[dict[str, object]]:
+    """Every hidden neuron: what the edges bring, how it fires, its score and rank."""
+    values, prior = activations(net), priors(net)
+    found = scores(net, theta=of.theta, gamma=of.gamma)
+    rows: list[dict[str, object]] = []
+    for layer in (1, 2):
+        brought = edge_shares(net.weights[layer - 1], of.theta) @ found[layer - 1]
+        stays = set(by.keep[layer - 1].tolist())
+        for i, name in enumerate(NODES[layer]):
+            rows.append(
+                {
+                    "name": name,
+                    "values": values[layer][:, i].tolist(),
+                    "norm": float(values[layer][:, i].norm()),
+                    "prior": float(prior[layer][i]),
+                    "brought": float(brought[i]),
+                    "score": float(found[layer][i]),
+                    "rank": _place(descending(sharpened(found[layer])), i),
+                    "gone": i not in stays,
+                }
+            )
+    return rows
+
+
+def _place(order: Tensor, i: int) -> int:
+    return order.tolist().index(i) + 1
+
+
+def _gone(by: PruningPlan) -> list[str]:
+    return [NODES[k + 1][i] for k, drop in enumerate(by.drop) for i in drop.tolist()]
+
+
+def _surfer(
+    net: Network, of: LessonSpec, found: tuple[Tensor, ...]
+) -> list[tuple[str, float, float, float | None]]:
+    """Every node: its score, the surfer's exact time, and what networkx says."""
+    walked = exact(net, theta=of.theta, gamma=of.gamma)
+    try:
+        theirs: tuple[Tensor, ...] | None = referee(net, theta=of.theta, gamma=of.gamma)
+    except LLMRankError:
+        theirs = None
+    return [
+        (
+            name,
+            float(found[layer][i]),
+            float(walked[layer][i]),
+            None if theirs is None else float(theirs[layer][i]),
+        )
+        for layer, names in enumerate(NODES)
+        for i, name in enumerate(names)
+    ]
+
+
+def _leaders(net: Network, of: LessonSpec) -> dict[str, str]:
+    """Who leads hidden A at the ends of θ and γ."""
+    ends = {
+        "strength": (1.0, 1.0),
+        "degree": (0.0, 1.0),
+        "edges": (of.theta, 1.0),
+        "activation": (of.theta, 0.0),
+    }
+    return {
+        name: ", ".join(_first(scores(net, theta=t, gamma=g)[1]))
+        for name, (t, g) in ends.items()
+    }
+
+
+def _first(found: Tensor) -> list[str]:
+    """Name the first of hidden A; equals are all first."""
+    near = sharpened(found)
+    return [name for name, s in zip(NODES[1], near, strict=True) if s == near.max()]
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(str(Path(__file__).parent))
+    made = jinja2.Environment(loader=loader, autoescape=True)
+    made.filters["three"] = lambda x: f"{x:.3f}".replace("-", "−")
+    made.filters["short"] = lambda x: f"{x:.4g}".replace("-", "−")
+    return made

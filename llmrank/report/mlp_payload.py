@@ -1,0 +1,111 @@
+"""An MLP's numbers for the browser: images, every sparsity's answers, the network."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from llmrank.methods.criteria import Scores
+from llmrank.mlp.examples import Examples, Shape
+from llmrank.mlp.network import Network
+from llmrank.mlp.preferred_inputs import Likes
+from llmrank.mlp.pruning import Sweep
+
+MAGIC = b"LLAB"
+MAX_IMAGES = 1000
+"""Test examples that answer while one drags; of larger sets the first ones."""
+
+MAX_DRAWN_WEIGHTS = 2_000_000
+"""Weights up to which a network goes to the browser whole, to be run there."""
+
+_KINDS = {torch.uint8: "u1", torch.int8: "i1", torch.float32: "f4", torch.int32: "i4"}
+
+
+def pack(name: str, sections: Mapping[str, Tensor], **more: object) -> bytes:
+    """Pack tensors as `LLAB`, the header's length, the header, the values.
+
+    The length is a little-endian uint32; the header is JSON and names each section
+    with its kind and shape; header and sections are padded to four bytes
+    (`assets/lab/shelf.js` reads them).
+
+    Args:
+        name: under which the browser keeps them.
+        sections: of uint8, int8, int32 or float32.
+        more: what else the header says, as JSON knows it.
+    """
+    listed = [
+        {"name": key, "kind": _KINDS[values.dtype], "shape": list(values.shape)}
+        for key, values in sections.items()
+    ]
+    text = _padded(json.dumps({"name": name, "sections": listed, **more}).encode())
+    body = b"".join(
+        _padded(v.detach().contiguous().numpy().tobytes()) for v in sections.values()
+    )
+    return MAGIC + len(text).to_bytes(4, "little") + text + body
+
+
+def of_images(name: str, data: Examples) -> bytes:
+    """Pack the test examples that are shown; rows of a table are drawn as one line."""
+    x = data.test_x[:MAX_IMAGES]
+    shape = data.shape or Shape(1, data.d_in)
+    if data.shape is None:
+        x = (x / 6 + 0.5).clamp(0, 1)  # three spreads to either side of the mean
+    sections = {"images": (255 * x).round().to(torch.uint8), "labels": _labels(data)}
+    if data.shape is None:  # pictures are bytes; rows of a table are not
+        sections["inputs"] = data.test_x[:MAX_IMAGES]
+    return pack(
+        name,
+        sections,
+        classes=data.classes,
+        shape=[shape.height, shape.width, shape.channels],
+        nTest=len(data.test_y),
+        source=data.source,
+    )
+
+
+def of_sweeps(name: str, found: Mapping[str, Sweep]) -> bytes:
+    """Pack what every criterion's smaller networks take the examples for."""
+    first = next(iter(found.values()))
+    return pack(
+        name,
+        {"predictions": torch.stack([s.predictions for s in found.values()])},
+        criteria=list(found),
+        sparsities=first.sparsities,
+        widths=first.widths,
+        params=first.n_params,
+    )
+
+
+def of_network(
+    name: str, network: Network, liked: Sequence[Likes], scores: Scores
+) -> bytes:
+    """Pack a network with what its neurons like and how they score."""
+    sections: dict[str, Tensor] = {}
+    for layer, (weight, bias) in enumerate(
+        zip(network.weights, network.biases, strict=True)
+    ):
+        sections |= {f"w{layer}": weight.float(), f"b{layer}": bias.float()}
+    for layer, (likes, score) in enumerate(zip(liked, scores.layers, strict=True)):
+        top = likes.pattern.abs().amax(1, keepdim=True)
+        scaled = 127 * likes.pattern / torch.where(top > 0, top, 1.0)
+        sections |= {
+            f"pattern{layer}": scaled.round().to(torch.int8),
+            f"top{layer}": likes.top.to(torch.int32),
+            f"score{layer}": score.float(),
+        }
+    return pack(
+        name,
+        sections,
+        sizes=network.sizes,
+        activation=network.activation,
+        dead=[likes.dead for likes in liked],
+    )
+
+
+def _labels(data: Examples) -> Tensor:
+    return data.test_y[:MAX_IMAGES].to(torch.uint8)
+
+
+def _padded(content: bytes) -> bytes:
+    return content + b" " * (-len(content) % 4)

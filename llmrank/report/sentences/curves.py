@@ -1,0 +1,108 @@
+"""What a curve of accuracy over sparsity says, in sentences computed from it."""
+
+from collections.abc import Sequence
+
+from llmrank.core.formatting import counted, duration, number, share
+from llmrank.evaluation.perplexity import perplexity_ratio, top1_retention
+from llmrank.experiments.curve import Metric, Point, Standing, label, standing
+from llmrank.methods.criteria import Criterion
+from llmrank.report.sentences.summary import share_spread, times_spread
+
+BETTER = {"perplexity": "the lowest perplexity", "top1": "the most right first guesses"}
+
+
+def of_curve(
+    points: Sequence[Point],
+    sparsity: float,
+    metric: Metric,
+    in_hand: Criterion,
+) -> str:
+    """Say who is best at a sparsity, who cannot be told from it, and who is not.
+
+    Where nothing is measured at that sparsity, the nearest one is taken and named.
+    """
+    there = {p.sparsity for p in points}
+    nearest = min(there, key=lambda s: abs(s - sparsity))
+    found = standing(points, nearest, metric)
+    assert found is not None
+    said = f"At {share(nearest)} removed "
+    if nearest != sparsity:
+        said = f"{share(sparsity)} is not measured; at {share(nearest)} removed "
+    if not found.tied and not found.behind:
+        alone = f"{label(found.best.criterion)} is alone so far"
+        return f"{said}{alone}: {_value(found.best, metric)}."
+    return f"{said}{_ahead(found, metric)}{_own(found, metric, in_hand)}."
+
+
+def of_points(points: Sequence[Point]) -> str:
+    """Say what the points were measured on, and how sure they are."""
+    text = points[0].pruned
+    return (
+        f"Each point reads {text.n_tokens:,} tokens of {text.text_source}; whiskers "
+        "are 95 % intervals over its windows. Who is ahead is decided window by "
+        "window, which tells far smaller differences apart; each pair on its own."
+    )
+
+
+def of_cost(n_points: int, n_known: int, seconds: float | None) -> str:
+    """Say what measuring a curve will take."""
+    known = f"; {n_known:,} are measured already" if n_known else ""
+    points = counted(n_points, "point")
+    if not n_points and not n_known:
+        return "Choose a sparsity above 0."
+    if not n_points:
+        return "Every point of this choice is measured."
+    if seconds is None:
+        return f"{points} to measure{known}; how long it takes shows once it runs."
+    return (
+        f"{points} to measure, {duration(seconds)} at the pace just seen here{known}."
+    )
+
+
+def _ahead(found: Standing, metric: Metric) -> str:
+    best = found.best
+    said = f"{label(best.criterion)} has {BETTER[metric]}, {_value(best, metric)}"
+    windows = counted(len(best.pruned.nll), "window")
+    if found.tied:
+        names = _listed(
+            [f"{label(p.criterion)} ({_value(p, metric)})" for p in found.tied]
+        )
+        said += f"; {windows} cannot tell {names} from it"
+    elif found.behind:
+        beaten = _beaten(found.behind)
+        said += f", ahead of {beaten} by more than {windows} leave to chance"
+    return said
+
+
+def _beaten(behind: Sequence[Point]) -> str:
+    """Name the one, or say how many there are: the curve may still be growing."""
+    if len(behind) == 1:
+        return label(behind[0].criterion)
+    return f"all {len(behind)} others measured here"
+
+
+def _own(found: Standing, metric: Metric, in_hand: Criterion) -> str:
+    """Say plainly when the method in hand loses."""
+    for point in found.behind:
+        if point.criterion == in_hand:
+            ratio = _against(point, found.best, metric)
+            what = "its perplexity" if metric == "perplexity" else "its right guesses"
+            return f"; {label(in_hand)}, the method in hand, loses with {ratio} {what}"
+    return ""
+
+
+def _against(point: Point, best: Point, metric: Metric) -> str:
+    if metric == "perplexity":
+        return times_spread(perplexity_ratio(best.pruned, point.pruned))
+    return f"{share_spread(top1_retention(best.pruned, point.pruned))} of"
+
+
+def _value(point: Point, metric: Metric) -> str:
+    if metric == "perplexity":
+        return number(point.pruned.perplexity.value)
+    return share(point.pruned.top1.value)
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last

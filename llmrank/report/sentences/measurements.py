@@ -1,0 +1,184 @@
+"""What measurements say, what they were taken on, and the tables behind charts."""
+
+import pandas as pd
+
+from llmrank.core.formatting import counted, number, share, times
+from llmrank.evaluation import shape_timing
+from llmrank.evaluation.comparison import Comparison
+from llmrank.evaluation.latency import Latency
+from llmrank.evaluation.peak_memory import MemoryPeak
+from llmrank.evaluation.shape_timing import SpeedPoint
+from llmrank.experiments.experiment import Experiment, Report
+from llmrank.report.sentences.summary import PAIRED, as_fast, left_out, windows
+from llmrank.report.tables.comparison import Phase, timing_of
+
+GLOSSARY = """\
+- **Perplexity**: among how many equally likely tokens the model hesitates at each \
+step; lower is better.
+- **Right first guesses**: the share of tokens that the model held to be the likeliest \
+(top-1 accuracy).
+- **Kept**: pruned / dense. **Above chance**: the same after taking off what guessing \
+gives.
+- **By length**: choices compared by log-likelihood per character (acc_norm).
+- **Prefill** reads the prompt at once, **decode** writes one token after the other.
+- **MACs**: multiplications with a weight, each with its addition.
+"""
+"""The words of the measurements, for those who meet them for the first time."""
+
+
+def origins(report: Report) -> list[str]:
+    """Say where the numbers come from, one line for each kind measured so far."""
+    e, found = report.experiment, report.comparison
+    said = [of_text(report)]
+    if found.dense.tasks:
+        said += [of_tasks(e), *left_out(found.dense.tasks)]
+    said.append(of_sizes(e))
+    if found.dense.latency is not None:
+        said.append(of_clock(found.dense.latency))
+    if found.speedup is not None:
+        said.append(PAIRED)
+    if found.dense.memory is not None:
+        said.append(of_memory(found.dense.memory))
+    return said
+
+
+def of_text(report: Report) -> str:
+    """Say what the quality was measured on, and how sure it is."""
+    e, text = report.experiment, report.comparison.pruned.text
+    read = f"{e.evaluation.eval_tokens:,} tokens"
+    if text is not None:
+        read = f"{text.n_tokens:,} tokens of {text.text_source}, in {windows(text)}"
+    return (
+        f"Text: {read}; 95 % t-intervals over windows, ratios paired by window. "
+        f"Scores from {_calibrated(report)}, seed {e.calibration.seed}."
+    )
+
+
+def of_speeds(found: SpeedPoint, removed: float, widths: tuple[int, ...]) -> str:
+    """Say how much faster a shape is than dense, and why no more.
+
+    Args:
+        found: the point that is shown.
+        removed: the share of neurons that the setting in hand removes.
+        widths: what that setting leaves; other widths are named as such.
+    """
+    said = f"With {share(found.removed)} of the neurons removed "
+    if found.widths != widths:
+        said = f"{share(removed)} with these widths is not timed; with "
+        said += f"{share(found.removed)} removed "
+    both = " and ".join(
+        f"{name} is {as_fast(r)} (its arithmetic allows {times(r.ideal)})"
+        for name in shape_timing.PHASES
+        for r in [shape_timing.phase(found, name)]
+    )
+    return f"{said}{both}. {' '.join(found.speedup.reasons)}".strip()
+
+
+def of_tasks(e: Experiment) -> str:
+    """Say how the tasks were asked."""
+    asked = e.tasks
+    return (
+        f"Tasks: up to {asked.items:,} items of each task, drawn with seed "
+        f"{asked.items_seed}, no examples given; ± one standard error. Kept: pruned / "
+        "dense, and above chance, both less the accuracy of guessing; differences in "
+        "points with 95 % intervals, paired by item."
+    )
+
+
+def of_sizes(e: Experiment) -> str:
+    """Say where the sizes come from."""
+    return (
+        f"Sizes: counted from the weights' shapes, {e.model.dtype}; a MAC is one "
+        "multiply and add with a weight."
+    )
+
+
+def of_clock(timed: Latency) -> str:
+    """Say on what and how the times were taken."""
+    where = timed.processor or timed.device
+    return (
+        f"Times: {where} ({timed.device}, {counted(timed.n_threads, 'thread')}, "
+        f"{timed.dtype}, torch {timed.torch_version}); batch {timed.batch:,}, "
+        f"{counted(timed.prompt_tokens, 'token')} read, {timed.new_tokens:,} written; "
+        f"median (p90) of {counted(timed.prefill.n_rounds, 'round')}, dense and pruned "
+        "in turns; "
+        f"{timed.measured_at}."
+    )
+
+
+def of_memory(peak: MemoryPeak) -> str:
+    """Say how the peak memory was taken."""
+    return (
+        f"Memory: the peak of one such run, beyond an empty process ({peak.source}): "
+        "weights, KV cache and activations."
+    )
+
+
+def of_latency(found: Comparison, phase: Phase) -> str:
+    """Say what a chart of one phase's timings shows."""
+    dense, pruned = (timing_of(s, phase) for s in (found.dense, found.pruned))
+    assert dense is not None
+    assert pruned is not None
+    what = "prompt" if phase == "prefill" else "token"
+    verb = "is read" if phase == "prefill" else "is written"
+    return (
+        f"Half of the time a {what} {verb} within {number(pruned.median)} ms pruned "
+        f"and {number(dense.median)} ms dense; nine times in ten within "
+        f"{number(pruned.p90)} and {number(dense.p90)} ms."
+    )
+
+
+def of_retention(found: Comparison) -> str:
+    """Say on which task the pruned model keeps the most and the least."""
+    kept = {n: r.acc for n, r in found.task_retention.items()}
+    known = {n: k.ratio or 0.0 for n, k in kept.items() if k.above_chance is not None}
+    if not known:
+        return (
+            "The dense model is not above guessing (the dotted line) here, so there is "
+            "nothing to keep; ask more items."
+        )
+    most, least = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
+    said = f"The pruned model keeps {share(known[most])} of dense accuracy on {most}"
+    if len(known) > 1:
+        said += f", the most, and {share(known[least])} on {least}, the least"
+    return f"{said}; the dotted line is guessing."
+
+
+def _calibrated(report: Report) -> str:
+    """Say how much calibration read, where the model takes less than was asked for."""
+    asked, took = report.experiment.calibration, report.environment.get("seq_len")
+    short = "" if took is None else f" (of {asked.seq_len:,}: all the model takes)"
+    each = int(took or asked.seq_len)
+    return f"{asked.samples:,} × {each:,} calibration tokens{short}"
+
+
+def samples_table(found: Comparison, phase: Phase) -> pd.DataFrame:
+    """List every timing of a phase: side, round, ms."""
+    sides = {"dense": found.dense, "pruned": found.pruned}
+    timings = {side: timing_of(of, phase) for side, of in sides.items()}
+    rows = [
+        (side, place * timing.n_rounds // len(timing.samples_ms), ms)
+        for side, timing in timings.items()
+        if timing is not None
+        for place, ms in enumerate(timing.samples_ms)
+    ]
+    return pd.DataFrame(rows, columns=["side", "round", "ms"])
+
+
+def tasks_table(found: Comparison) -> pd.DataFrame:
+    """List every task and side with both accuracies, as the chart needs it."""
+    sides = {"dense": found.dense, "pruned": found.pruned}
+    return pd.DataFrame(
+        {
+            "task": t.name,
+            "side": side,
+            "acc": t.acc,
+            "stderr": t.stderr,
+            "acc_norm": t.acc_norm,
+            "stderr_norm": t.stderr_norm,
+            "chance": t.chance_level,
+            "n_items": t.n_items,
+        }
+        for side, of in sides.items()
+        for t in of.tasks
+    )

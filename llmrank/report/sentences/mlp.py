@@ -1,0 +1,171 @@
+"""What was measured on MLPs, in words: beside the paper's claim, whichever way."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from llmrank.core.formatting import counted, share
+from llmrank.mlp.experiment import (
+    PAPERS_GAIN,
+    PAPERS_SPARSITIES,
+    SPARSITIES,
+    Gain,
+    Point,
+    RetentionSpec,
+    gains,
+    summary,
+)
+from llmrank.mlp.retraining import Recovery
+
+CLAIM = (
+    "The paper (arXiv 2410.13299, abstract) reports for MLP-Rank on average "
+    f"{100 * PAPERS_GAIN:.2f} % higher accuracy retention than three baselines, on "
+    "four MLPs"
+)
+"""What is compared with; their code has them on MNIST, Fashion-MNIST and CIFAR."""
+
+
+def of_summary(points: Sequence[Point]) -> str:
+    """Return the curves as a table of text: mean ± spread of retention in per cent."""
+    found = summary(points)
+    lines = []
+    for name in found["data"].unique():
+        rows = found[found["data"] == name]
+        networks = int(rows["networks"].iloc[0])
+        lines.append(f"{name}, {counted(networks, 'network')}: accuracy kept, per cent")
+        lines.append(_line("removed", [f"{round(100 * s)} %" for s in SPARSITIES]))
+        for criterion in rows["criterion"].unique():
+            own = rows[rows["criterion"] == criterion]
+            pairs = zip(own["mean"], own["spread"], strict=True)
+            cells = [f"{100 * mean:.0f}±{100 * spread:.0f}" for mean, spread in pairs]
+            lines.append(_line(criterion, cells))
+        lines.append("")
+    return "\n".join(lines[:-1])
+
+
+def _line(head: str, cells: Sequence[str]) -> str:
+    return "".join([f"  {head:<26}", *(f"{cell:>8}" for cell in cells)])
+
+
+def of_gains(points: Sequence[Point], spec: RetentionSpec) -> str:
+    """Say how far MLP-Rank is ahead or behind, beside the paper's claim."""
+    names = tuple(spec.names())
+    wide, narrow = (
+        gains(points, names, highest)
+        for highest in (SPARSITIES[-1], PAPERS_SPARSITIES[-1])
+    )
+    lines = [f"{CLAIM}.", f"Measured here, against the mean of {', '.join(names)}:"]
+    for whole, papers in zip(wide, narrow, strict=True):
+        lines.append(f"  {whole.criterion}: {of_gain(papers)}; {of_gain(whole)}")
+    lines.append("Against each alone, points over 10 to 50 %:")
+    table = by_baseline(points, names, PAPERS_SPARSITIES[-1]).drop(columns="mean")
+    for row in table.to_dict("records"):
+        form, *alone = row.items()
+        cells = [f"{name} {value}" for name, value in alone]
+        lines.append(f"  {form[1]}: {', '.join(cells)}")
+    return "\n".join(lines)
+
+
+def by_baseline(
+    points: Sequence[Point], baselines: Sequence[str], highest: float
+) -> pd.DataFrame:
+    """Return each form of MLP-Rank against each baseline alone, then their mean."""
+    columns = {name: gains(points, (name,), highest) for name in baselines}
+    columns["mean"] = gains(points, baselines, highest)
+    rows = [
+        {"form": row[0].criterion}
+        | {name: _points(gain) for name, gain in zip(columns, row, strict=True)}
+        for row in zip(*columns.values(), strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _points(gain: Gain) -> str:
+    spread = ""
+    if math.isfinite(gain.high):
+        spread = f" [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+    return f"{100 * gain.value:+.1f}{spread}"
+
+
+def of_gain(gain: Gain) -> str:
+    """Say one gain: +1.2 points [0.3, 2.1] over 10 to 50 %, 18 networks."""
+    upto = round(100 * gain.highest)
+    networks = counted(gain.n_networks, "network")
+    return f"{_points(gain)} points over 10 to {upto} %, {networks}"
+
+
+def verdict(gain: Gain) -> str:
+    """Say in one sentence whether the claim was met here."""
+    if gain.low > 0:
+        ahead = "more than" if gain.value >= PAPERS_GAIN else "less than"
+        said = f"more than the baselines' mean, by {ahead} the paper reports."
+        return f"Here it keeps {said}"
+    if gain.high < 0:
+        return (
+            "Here it keeps less than the baselines' mean: the claim was not reproduced."
+        )
+    return "Here it cannot be told apart from the baselines on average."
+
+
+def of_recovery(found: Recovery) -> str:
+    """Say which way ended highest, or which cannot be told apart at the end.
+
+    Within 1.96 standard errors of the difference of two shares of the test set.
+    """
+    ends = {name: epochs[-1].test_accuracy for name, epochs in found.curves.items()}
+    if not ends:
+        return "The first epoch is being trained."
+    best = max(ends, key=lambda name: ends[name])
+    n = found.n_test
+    right = (n * ends[best] + 1) / (n + 2)  # of all right the error is not nothing
+    chance = 1.96 * math.sqrt(2 * right * (1 - right) / n)
+    near = [name for name in ends if ends[best] - ends[name] <= chance]
+    said = f"The small network ends highest by **{best}**"
+    if len(near) > 1:
+        said = f"At the end **{', '.join(near)}** cannot be told apart"
+    each = ", ".join(f"{name} {share(value)}" for name, value in ends.items())
+    return (
+        f"{said}: {each} of {n:,} test examples right, one training each; dense has "
+        f"{share(found.dense_accuracy)}."
+    )
+
+
+def recovery_table(found: Recovery) -> pd.DataFrame:
+    """Return the three curves as rows; epoch 0 is before the first step."""
+    rows = [
+        {"way": name, "epoch": n, "test_accuracy": value}
+        for name, epochs in found.curves.items()
+        for n, value in enumerate(
+            [found.at_start[name], *(e.test_accuracy for e in epochs)]
+        )
+    ]
+    return pd.DataFrame(rows)
+
+
+def of_brittleness(table: pd.DataFrame, sparsity: float) -> str:
+    """Say which criterion's network falls most beyond the dense one, which least.
+
+    Brittle is what falls further than dense for certain: its 95 % interval is above 0.
+    """
+    pruned = [r for r in table.to_dict("records") if r["network"] != "dense"]
+    if not pruned:
+        return "Only the dense network was tested."
+    worst = max(pruned, key=lambda row: row["extra"])
+    best = min(pruned, key=lambda row: row["extra"])
+    said = (
+        f"At {share(sparsity)} removed, corruption costs **{worst['network']}** "
+        f"{_extra(worst)} points more than dense"
+    )
+    if worst["network"] != best["network"]:
+        said += f", and **{best['network']}** {_extra(best)}"
+    brittle = [f"**{row['network']}**" for row in pruned if row["extra_low"] > 0]
+    if not brittle:
+        return f"{said}. None is brittle at 95 %."
+    return f"{said}. Brittle at 95 %: {', '.join(brittle)}."
+
+
+def _extra(row: Mapping[Hashable, Any]) -> str:
+    low, high = 100 * row["extra_low"], 100 * row["extra_high"]
+    return f"{100 * row['extra']:+.1f} [{low:+.1f}, {high:+.1f}]"

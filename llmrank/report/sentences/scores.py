@@ -1,0 +1,236 @@
+"""What pictures of scores say, each in one sentence computed from what they show."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
+
+from llmrank.analysis.agreement import Agreement, extremes
+from llmrank.core.formatting import choice, number, share
+from llmrank.core.specs import described, options
+from llmrank.methods.criteria import Criterion, LLMRank
+from llmrank.models.ffn import FFN
+from llmrank.report.tables.scores import CLOSE
+
+LETTERS = {"theta": "θ", "gamma": "γ"}
+
+
+def of_heatmap(layers: pd.DataFrame) -> str:
+    """Say which layer's scores are the flattest and which the most peaked."""
+    flat, peaked = _lowest(layers, "top_tenth"), _highest(layers, "top_tenth")
+    holds = f"highest tenth of neurons holds {share(peaked['top_tenth'])}"
+    if flat["top_tenth"] == peaked["top_tenth"]:
+        whose = "Each layer's" if len(layers) > 1 else "The"
+        return f"{whose} {holds} of the score (10 % if all were equal)."
+    return (
+        f"Layer {peaked['layer']:.0f} is the most peaked, its {holds} of its score; "
+        f"layer {flat['layer']:.0f} is the flattest, with {share(flat['top_tenth'])} "
+        "(10 % if all were equal)."
+    )
+
+
+def of_percentiles(layers: pd.DataFrame) -> str:
+    """Say which layer's middle neuron ranks highest and lowest in the model."""
+    if len(layers) == 1:
+        return of_heatmap(layers)
+    high = _highest(layers, "median_percentile")
+    low = _lowest(layers, "median_percentile")
+    return (
+        f"The middle neuron of layer {high['layer']:.0f} scores higher than "
+        f"{share(high['median_percentile'])} of all neurons, that of layer "
+        f"{low['layer']:.0f} higher than {share(low['median_percentile'])}."
+    )
+
+
+def of_extremes(shown: pd.DataFrame) -> str:
+    """Say which neuron is the highest, and where the highest and the lowest lie."""
+    highest = shown[shown["extreme"] == "highest"]
+    lowest = shown[shown["extreme"] == "lowest"]
+    first = shown.iloc[0]
+    last = shown.iloc[-1]
+    if math.isclose(first["times_uniform"], last["times_uniform"], rel_tol=1e-6):
+        return "All neurons score the mean of their layer."
+    said = (
+        f"{_label(first)} scores highest, {_times(first)}, {_label(last)} lowest, "
+        f"{_times(last)}"
+    )
+    if shown["layer"].nunique() == 1:
+        return f"{said}."
+    spread = f"the {len(highest)} highest lie in {_layers(highest)}"
+    return f"{said}; {spread}, the {len(lowest)} lowest in {_layers(lowest)}."
+
+
+def of_index(scores: Sequence[Float[Tensor, " _"]]) -> str:
+    """Say where the highest and the lowest neuron of the model are."""
+    ends = extremes(scores, 1)
+    first, last = ends.iloc[0], ends.iloc[-1]
+    return (
+        f"In the model's own order the highest neuron is {_label(first)}, "
+        f"{_times(first)}, and the lowest {_label(last)}, {_times(last)}."
+    )
+
+
+def of_distribution(layer: pd.Series) -> str:
+    """Say what is dropped of one layer and how close the choice is."""
+    n, dropped = f"{layer['n_neurons']:,.0f}", layer["n_dropped"]
+    name = f"Layer {layer['layer']:.0f}"
+    if not dropped:
+        times = number(layer["median"] * layer["n_neurons"])
+        return (
+            f"{name}: nothing is dropped; half of its {n} neurons score at most "
+            f"{times} times the mean."
+        )
+    takes = f"and {share(layer['dropped_score'])} of the layer's score with them"
+    if layer["n_tied"]:
+        return (
+            f"{name}: {dropped:,.0f} of {n} neurons are dropped, {takes}; "
+            f"{layer['n_tied']:,.0f} of these score exactly the threshold, where the "
+            "lower index is kept."
+        )
+    return (
+        f"{name}: the {dropped:,.0f} of {n} neurons left of the line are dropped, "
+        f"{takes}; scores within {share(CLOSE)} of the threshold, where the choice is "
+        f"close: {layer['n_close']:,.0f}."
+    )
+
+
+def of_distributions(layers: pd.DataFrame) -> str:
+    """Say which layer loses the least of its score and which the most."""
+    if not layers["n_dropped"].any():
+        return f"Nothing is dropped, so there is no threshold. {of_heatmap(layers)}"
+    least = _lowest(layers, "dropped_score")
+    most = _highest(layers, "dropped_score")
+    if len(layers) == 1:
+        return f"Below the threshold lies {share(most['dropped_score'])} of the score."
+    return (
+        f"Below its threshold layer {least['layer']:.0f} loses the least, "
+        f"{share(least['dropped_score'])} of its score, and layer {most['layer']:.0f} "
+        f"the most, {share(most['dropped_score'])}."
+    )
+
+
+def of_overlap(found: Agreement, names: tuple[str, str], by_chance: float) -> str:
+    """Say how much of what the first criterion drops the second drops too."""
+    first, second = names
+    total = found.total
+    if total.share is None:
+        return f"{first} drops nothing here, so there is no overlap to compare."
+    said = (
+        f"Of the {total.n_a:,} neurons that {first} drops, {second} drops "
+        f"{share(total.share)} too ({share(by_chance)} by chance)"
+    )
+    shares = {i: o.share for i, o in enumerate(found.overlaps) if o.share is not None}
+    if len(shares) < 2:
+        return f"{said}."
+    least = min(shares, key=shares.__getitem__)
+    if shares[least] == max(shares.values()):
+        return f"{said}, in every layer alike."
+    return f"{said}, the fewest in layer {least}: {share(shares[least])}."
+
+
+def of_ranks(found: Agreement, names: tuple[str, str], layer: int | None) -> str:
+    """Say how well the ranks of two criteria agree, in a layer or (None) in all."""
+    rho = found.total_spearman if layer is None else found.spearman[layer]
+    o = found.total if layer is None else found.overlaps[layer]
+    where = "of all neurons" if layer is None else f"in layer {layer}"
+    said = (
+        f"The rank correlation {where} is not defined, since all scores of one "
+        "criterion are equal"
+        if rho is None
+        else f"The rank correlation {where} is {rho:.3f}"
+    )
+    only = f"{names[0]} alone drops {o.n_a - o.n_both:,} neurons"
+    return f"{said}; {only}, {names[1]} alone {o.n_b - o.n_both:,}."
+
+
+def of_disagreements(apart: pd.DataFrame, names: tuple[str, str]) -> str:
+    """Say on which neuron two criteria differ most, and who ranks it higher."""
+    if apart.empty or apart["apart"].iloc[0] == 0:
+        return f"{names[0]} and {names[1]} rank every neuron alike."
+    most = apart.iloc[0]
+    higher, lower = names if most["apart"] > 0 else names[::-1]
+    first, second = (int(most[c]) for c in ("rank_a", "rank_b"))
+    if most["apart"] < 0:
+        first, second = second, first
+    return (
+        f"They differ most on layer {int(most['layer'])}, neuron "
+        f"{int(most['neuron']):,}: rank {first:,} by {higher}, {second:,} by {lower}."
+    )
+
+
+def of_rho(criterion: LLMRank, zero_share: float) -> str:
+    """Say what θ and γ decide about the ranking, for the weights at hand."""
+    if criterion.variant == "modified":
+        return "The modified form has neither θ nor γ."
+    rho = criterion.rho
+    if rho is None:
+        return (
+            "With θ = 0 and γ = 1 only edges are counted, so that neurons with equally "
+            "many edges tie."
+        )
+    if criterion.graph == "chained":
+        return (
+            "Chained, each layer's mass depends on θ and γ too, so that ρ alone does "
+            "not decide the ranking; on isolated graphs it does."
+        )
+    shown = "∞ (edge weight alone)" if math.isinf(rho) else f"{rho:.3g}"
+    zeros = (
+        "no incoming weight is exactly zero, so this holds exactly"
+        if not zero_share
+        else f"{share(zero_share)} of the incoming weights are exactly zero, which "
+        "can swap neurons of nearly equal score"
+    )
+    return (
+        f"Every θ and γ with the same ρ = {shown} rank the neurons of a layer alike, "
+        f"since the edge count adds the same to each; here {zeros}."
+    )
+
+
+def zero_share(ffns: Sequence[FFN]) -> float:
+    """Return the share of incoming weights that are exactly zero: absent edges."""
+    zeros = sum(int((f.up == 0).sum()) for f in ffns)
+    return zeros / sum(f.up.numel() for f in ffns)
+
+
+def names(first: Criterion, second: Criterion) -> tuple[str, str]:
+    """Name two criteria so that they can be told apart."""
+    if first == second:
+        return first.name, "the same"
+    return _name(first, second), _name(second, first)
+
+
+def _name(of: Criterion, other: Criterion) -> str:
+    """Add what is not the default, and what differs between two of one kind."""
+    usual = {o.name: o.default for o in options(type(of))}
+    others = described(other) if type(other) is type(of) else usual
+    said = [
+        f"{LETTERS.get(name, name)} {value:.3g}"
+        if isinstance(value, float)
+        else f"{name} {choice(value)}"
+        for name, value in described(of).items()
+        if value != usual[name] or value != others[name]
+    ]
+    return f"{of.name} ({', '.join(said)})" if said else of.name
+
+
+def _lowest(layers: pd.DataFrame, column: str) -> pd.Series:
+    return layers.sort_values(column, kind="stable").iloc[0]
+
+
+def _highest(layers: pd.DataFrame, column: str) -> pd.Series:
+    return layers.sort_values(column, ascending=False, kind="stable").iloc[0]
+
+
+def _label(neuron: pd.Series) -> str:
+    return f"L{neuron['layer']}·{neuron['neuron']}"
+
+
+def _times(neuron: pd.Series) -> str:
+    return f"{number(neuron['times_uniform'])} times its layer's mean"
+
+
+def _layers(shown: pd.DataFrame) -> str:
+    n = shown["layer"].nunique()
+    return "1 layer" if n == 1 else f"{n} layers"

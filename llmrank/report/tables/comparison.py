@@ -1,0 +1,170 @@
+"""Dense beside pruned, line by line: each value with its uncertainty, as text."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from llmrank.core.formatting import interval, number, share, times
+from llmrank.evaluation.accuracy import Retained, TaskResult, retention
+from llmrank.evaluation.comparison import Comparison, Side
+from llmrank.evaluation.latency import Timing
+from llmrank.evaluation.perplexity import Estimate
+from llmrank.evaluation.speedup import Ratio
+from llmrank.report.sentences.sizes import change, size, sizes
+
+Phase = Literal["prefill", "decode"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value and its uncertainty, as text; the dots stand for not measured yet."""
+
+    value: str = "…"
+    spread: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measure: dense, pruned, and what pruning changed."""
+
+    name: str
+    dense: Cell = Cell()
+    pruned: Cell = Cell()
+    change: Cell = Cell()
+
+
+BLANK = tuple(
+    Line(name)
+    for name in (
+        "Perplexity",
+        "Right first guesses",
+        "FFN neurons",
+        "Parameters",
+        "Weights",
+        "MACs per token",
+        "Reading the prompt (prefill)",
+        "Writing a token (decode)",
+        "Peak memory",
+    )
+)
+"""What will be there, before anything is."""
+
+
+def lines(found: Comparison) -> tuple[Line, ...]:
+    """List what pruning costs and gains, as far as it is measured; tasks apart."""
+    return (_perplexity(found), _top1(found), *_gains(found))
+
+
+def task_lines(found: Comparison) -> tuple[Line, ...]:
+    """List both accuracies of every task asked so far."""
+    return tuple(_tasks(found))
+
+
+def _gains(found: Comparison) -> tuple[Line, ...]:
+    counted = sizes(found.dense.footprint, found.pruned.footprint)
+    of_size = [
+        Line(name, Cell(before), Cell(after), Cell(less))
+        for name, (before, after, less) in counted.items()
+    ]
+    return (*of_size, _time(found, "prefill"), _time(found, "decode"), _memory(found))
+
+
+def timing_of(side: Side, phase: Phase) -> Timing | None:
+    """Return one phase's timings; None while they are not taken."""
+    if side.latency is None:
+        return None
+    return side.latency.prefill if phase == "prefill" else side.latency.decode
+
+
+def _perplexity(found: Comparison) -> Line:
+    texts = (found.dense.text, found.pruned.text)
+    dense, pruned = (_cell(t.perplexity) if t else Cell() for t in texts)
+    ratio = found.perplexity_ratio
+    return Line("Perplexity", dense, pruned, _cell(ratio, times) if ratio else Cell())
+
+
+def _top1(found: Comparison) -> Line:
+    texts = (found.dense.text, found.pruned.text)
+    dense, pruned = (_share_cell(t.top1) if t else Cell() for t in texts)
+    kept = found.top1_retention
+    changed = _share_cell(kept, " kept") if kept else Cell()
+    return Line("Right first guesses", dense, pruned, changed)
+
+
+def _tasks(found: Comparison) -> Iterator[Line]:
+    pruned = {t.name: t for t in found.pruned.tasks}
+    for dense in found.dense.tasks:
+        chance = f"{dense.name} (guessing {share(dense.chance_level)})"
+        yield _task(chance, "acc", dense, pruned.get(dense.name))
+        yield _task(
+            f"{dense.name}, by length", "acc_norm", dense, pruned.get(dense.name)
+        )
+
+
+def _task(
+    name: str, measure: str, dense: TaskResult, pruned: TaskResult | None
+) -> Line:
+    before = _accuracy(dense, measure)
+    if pruned is None:
+        return Line(name, before)
+    kept: Retained = getattr(retention(dense, pruned), measure)
+    return Line(name, before, _accuracy(pruned, measure), _kept(kept))
+
+
+def _accuracy(task: TaskResult, measure: str) -> Cell:
+    stderr = task.stderr if measure == "acc" else task.stderr_norm
+    return Cell(share(getattr(task, measure)), f"± {100 * stderr:.2g}")
+
+
+def _kept(found: Retained) -> Cell:
+    low, high = 100 * found.low, 100 * found.high
+    points = f"{100 * found.difference:+.3g} [{low:+.3g}, {high:+.3g}] points"
+    if found.ratio is None:
+        return Cell(points, found.note)
+    above = found.above_chance
+    chance = [] if above is None else [f"{share(above)} above chance"]
+    note = [found.note] if found.note else []
+    return Cell(f"{share(found.ratio)} kept", "; ".join([*chance, points, *note]))
+
+
+def _time(found: Comparison, phase: Phase) -> Line:
+    timings = (timing_of(found.dense, phase), timing_of(found.pruned, phase))
+    dense, pruned = (_ms(t) if t else Cell() for t in timings)
+    faster = found.speedup and getattr(found.speedup, phase)
+    name = "Reading the prompt" if phase == "prefill" else "Writing a token"
+    return Line(
+        f"{name} ({phase})", dense, pruned, _faster(faster) if faster else Cell()
+    )
+
+
+def _faster(ratio: Ratio) -> Cell:
+    spread = interval(ratio.low, ratio.high)
+    ideal = f"ideal {times(ratio.ideal)}"
+    return Cell(f"{times(ratio.measured)} as fast", f"{spread}; {ideal}")
+
+
+def _memory(found: Comparison) -> Line:
+    dense, pruned = found.dense.memory, found.pruned.memory
+    name, before = "Peak memory", Cell(size(dense.used_bytes)) if dense else Cell()
+    if dense is None or pruned is None:
+        return Line(name, before)
+    less = change(dense.used_bytes, pruned.used_bytes)
+    return Line(name, before, Cell(size(pruned.used_bytes)), Cell(less))
+
+
+def _ms(timing: Timing) -> Cell:
+    return Cell(f"{number(timing.median)} ms", f"({number(timing.p90)})")
+
+
+def _cell(estimate: Estimate, write: Callable[[float], str] = number) -> Cell:
+    low, high = estimate.low, estimate.high
+    return Cell(
+        write(estimate.value), interval(low, high) if math.isfinite(high) else ""
+    )
+
+
+def _share_cell(estimate: Estimate, after: str = "") -> Cell:
+    low, high = 100 * estimate.low, 100 * estimate.high
+    spread = f"[{low:.3g}, {high:.3g}]" if math.isfinite(high) else ""
+    return Cell(f"{share(estimate.value)}{after}", spread)

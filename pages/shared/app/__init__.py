@@ -1,0 +1,1 @@
+"""What every page needs: the frame, the session, jobs, rights."""

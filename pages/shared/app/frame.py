@@ -1,0 +1,109 @@
+"""Every page's first call: configuration, links, settings, the experiment in hand."""
+
+from collections.abc import Collection
+from typing import Literal
+
+import streamlit as st
+
+from pages.shared.app import access
+from pages.shared.app.assets import ASSETS
+from pages.shared.app.visitors import visitor_id
+
+LOGO = str(ASSETS / "logo.svg")
+
+PAGES = {
+    "Experiment": {
+        "Overview": "app.py",
+        "Explore": "pages/explore.py",
+        "Prune": "pages/prune.py",
+        "Compare": "pages/compare.py",
+    },
+    "Inspect": {"Scores": "pages/scores.py", "Graph": "pages/graph.py"},
+    "Methods": {"Arena": "pages/arena.py", "Runs": "pages/runs.py"},
+    "Learn": {"Lesson": "pages/lesson.py", "MLP lab": "pages/mlp_lab.py"},
+}
+
+Sidebar = Literal["expanded", "collapsed"]
+
+
+def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa: ANN201
+    """Draw what all pages share and return the experiment in hand.
+
+    A page names in `without` the settings that it has controls of its own for; its
+    sidebar starts closed, and it shows its jobs itself, where they move nothing. (The
+    returned type would import torch.)
+
+    The links and the question stand before torch is imported, which takes seconds at
+    the first visit of all.
+    """
+    _head(title, question, "collapsed" if without else "expanded")
+    st.sidebar.subheader("Model")  # it stands from the first, so that nothing jumps
+    with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
+        from pages.shared.app import escape, experiment_bar, jobs, panels, session
+        from pages.shared.app import sidebar as controls
+
+    access.asker()  # a tab more of its browser: its uploads stay as long
+    session.chosen()
+    controls.sidebar(without)
+    with panels.panel():
+        for complaint in session.complaints():
+            st.warning(escape.plain(complaint))
+        experiment = session.current()
+        session.write_link(experiment, **jobs.link())
+        experiment_bar.draw(experiment)
+        if not without:
+            jobs.strip()
+        return experiment
+    return st.stop()
+
+
+def classroom(title: str, question: str, *, sidebar: str = "") -> None:
+    """Draw the frame of a page of Learn, which has a subject of its own.
+
+    `sidebar` is the first heading of the page's own one, which starts open.
+    The experiment stays in the session and in the link; its controls are elsewhere.
+    While a lesson is presented, the links and the question stay away too.
+    """
+    shown: Sidebar = "expanded" if sidebar else "collapsed"
+    _head(title, question, shown, bare=_presents(title))
+    if sidebar:
+        st.sidebar.subheader(sidebar)
+    with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
+        from pages.shared.app import jobs, panels, session
+
+    access.asker()
+    with panels.panel():
+        session.write_link(session.current(), **jobs.link())
+
+
+def _presents(title: str) -> bool:
+    """Whether the link or the session says so; known before torch is there."""
+    name, seen = f"{title.lower()}.presenter", st.session_state.get("view")
+    if seen is None:
+        return f"{name}.on" in st.query_params.get("view", "").split(",")
+    return seen.get(name) == "on"
+
+
+def _head(title: str, question: str, sidebar: Sidebar, *, bare: bool = False) -> None:
+    st.set_page_config(f"{title} · LLM-Rank Explorer", LOGO, "wide", sidebar)
+    st.logo(LOGO, size="large")
+    visitor_id()
+    if not bare:
+        _links()
+        st.header(question, anchor=False)
+
+
+def _links() -> None:
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="small", key="pages"
+    ):
+        for group, pages in PAGES.items():
+            with st.container(
+                horizontal=True,
+                vertical_alignment="center",
+                gap="xxsmall",
+                width="content",
+            ):
+                st.caption(group, width="content")
+                for label, path in pages.items():
+                    st.page_link(path, label=label)

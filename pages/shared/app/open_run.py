@@ -1,0 +1,45 @@
+"""An experiment from elsewhere: its recipe, and how it becomes the one in hand."""
+
+import streamlit as st
+
+from llmrank.evaluation.comparison import Comparison
+from llmrank.experiments.experiment import Experiment, Report
+from llmrank.experiments.settings import command_line, snippet
+from llmrank.experiments.store import Run
+from pages.shared.app import resources, session
+
+PLACES = {
+    "Explore": "pages/explore.py",
+    "Compare": "pages/compare.py",
+}
+
+
+def show_recipe(of: Experiment) -> None:
+    """Show how the experiment is repeated without the app."""
+    shell, python = st.tabs(["Command line", "Python"])
+    shell.code(command_line(of), language="bash", wrap_lines=True)
+    python.code(snippet(of), language="python")
+
+
+def show_ways(run: Run, found: Comparison | None, *, key: str) -> None:
+    """Offer to open exactly this experiment on the other pages."""
+    with st.container(horizontal=True):
+        for name, path in PLACES.items():
+            if st.button(
+                f"Open in {name}",
+                key=f"{key}_{name}",
+                icon=":material/arrow_forward:",
+                help="The sidebar's settings become those of this run",
+            ):
+                take(run, found)
+                st.switch_page(path)
+
+
+def take(run: Run, found: Comparison | None) -> None:
+    """Take a run's experiment in hand, with what it measured where nothing newer is."""
+    session.adopt(run.experiment)
+    of, reports = session.current(), resources.reports()
+    if found is None or run.origin is None or reports.peek(of) is not None:
+        return
+    where, text = run.origin.environment, run.origin.calibration_sha256
+    reports.put(of, Report(of, where, text, found))

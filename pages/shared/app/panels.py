@@ -1,0 +1,287 @@
+"""Pieces that two pages or more draw: guarded panels, empty states, numbers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from llmrank.core.errors import LLMRankError
+from llmrank.core.formatting import counted, number, share
+from llmrank.core.jobs import Job
+from llmrank.core.whereabouts import is_here
+from llmrank.evaluation import shape_timing
+from llmrank.evaluation.comparison import Comparison
+from llmrank.experiments import experiment as experiments
+from llmrank.experiments.experiment import Experiment, Report
+from llmrank.experiments.settings import command_line
+from llmrank.experiments.store import Store
+from llmrank.methods.allocation import Search
+from llmrank.report import charts
+from llmrank.report.sentences.summary import PAIRED, as_fast, times_spread, windows
+from pages.shared.app import access, jobs, resources
+from pages.shared.app.escape import plain
+
+WIDTHS = "widths"
+"""The job that measures what allocations follow."""
+
+
+@contextmanager
+def panel() -> Iterator[None]:
+    """Show what a visitor may meet where it happened; the rest of the page lives."""
+    try:
+        yield
+    except LLMRankError as error:
+        st.error(plain(str(error)))
+
+
+def measure(e: Experiment, label: str = "Measure it", *, primary: bool = True) -> None:
+    """Offer the whole job: score, cut, and measure dense beside pruned."""
+    unkept = resources.unkept().peek(e)
+    if unkept is not None:
+        st.warning(f"Measured, but not kept for Runs: {plain(unkept)}")
+    kind = "primary" if primary else "secondary"
+    busy = jobs.active("measure")
+    if st.button(label, type=kind, disabled=busy, key=f"measure_{label}"):
+        start_measuring(e)
+
+
+def start_measuring(e: Experiment) -> None:
+    """Do the whole job in the worker, and keep what it measures."""
+    access.check(e)
+    unkept = resources.unkept()
+    stages, reports, points = (
+        resources.stages(),
+        resources.reports(),
+        resources.speeds(),
+    )
+
+    def work(job: Job) -> Report:
+        measured = experiments.run(
+            e, stages=stages, progress=job.progress, publish=job.publish
+        )
+        reports.put(e, measured)
+        timed = shape_timing.of_comparison(measured.comparison)
+        if timed is not None:
+            points.put((e.model, e.benchmark, e.repair, timed.widths), timed)
+        unkept.put(e, _kept(measured))
+        return measured
+
+    title = f"Measuring {share(e.pruning.sparsity)} by {e.criterion.name}"
+    jobs.start("measure", title, work, key=e)
+
+
+def _kept(measured: Report) -> str | None:
+    """Keep a measurement among the runs; return why it could not be, if so."""
+    try:
+        Store().keep(measured)
+    except LLMRankError as error:
+        return str(error)
+    return None
+
+
+def has_scores(e: Experiment) -> bool:
+    """Return whether scores are at hand; else offer to read the model, once."""
+    access.check(e)
+    stages = resources.stages()
+    if stages.has_model(e.model) and stages.has_evidence(*e.stage_specs[:3]):
+        return _widths_ready(e)
+    if jobs.active("read"):
+        st.info("The model is being read; its neurons appear here when it is done.")
+        return False
+    st.info(_about_reading(e))
+    if st.button("Read the model", type="primary", key="read"):
+        access.check(e)
+
+        def work(job: Job) -> None:
+            experiments.estimate(e).check()
+            # Asked for by itself: its statistics may outlive it in memory.
+            stages.model(e.model, progress=job.progress)
+            stages.evidence(*e.stage_specs[:3], progress=job.progress)
+
+        key = (e.model, e.calibration, e.criterion.needs, e.criterion.second_text)
+        jobs.start("read", f"Reading {e.model.name}", work, key=key)
+    return False
+
+
+def _widths_ready(e: Experiment) -> bool:
+    """Return whether the allocation can answer; else offer to measure what it needs."""
+    if resources.stages().has_widths(e.stage_specs):
+        return True
+    if jobs.active(WIDTHS):
+        st.info("What the layers cost is being measured; the widths follow from it.")
+        return False
+    searches = isinstance(e.allocation, Search)
+    tried = f", then {e.allocation.evaluations:,} widths are tried" if searches else ""
+    st.info(
+        f"Allocation {e.allocation.name} follows measurements: each layer alone is cut "
+        f"at several widths and the model read again{tried}. It takes minutes; the job "
+        "says how long, and can be stopped"
+        + (", and a stopped search goes on where it was." if searches else ".")
+    )
+    if st.button("Measure the layers", type="primary", key="measure_widths"):
+        measure_widths(e)
+    return False
+
+
+def measure_widths(e: Experiment) -> None:
+    """Measure what each layer costs; search, where the allocation does."""
+    access.check(e)
+    stages, of = resources.stages(), e.stage_specs
+
+    def work(job: Job) -> None:
+        if isinstance(of.allocation, Search):
+            stages.searched(of, progress=job.progress, publish=job.publish)
+        else:
+            stages.sensitivity(of, progress=job.progress)
+
+    jobs.start(WIDTHS, "Measuring what each layer costs", work, key=of)
+
+
+def _about_reading(e: Experiment) -> str:
+    name = f"**{plain(e.model.name, limit=60)}**"
+    if not is_here(e.model.name):
+        return f"{name} is not on this machine; reading it asks the Hugging Face hub."
+    tokens = e.calibration.samples * e.calibration.seq_len
+    also = ""
+    if "gradients" in e.criterion.needs:
+        also = f" {e.criterion.name} needs gradients: the text is read backwards too."
+    if e.criterion.second_text is not None:
+        also = f" {e.criterion.name} reads as much of a second text."
+    return (
+        f"{name} has not been read with these settings. Reading loads it and runs "
+        f"{tokens:,} calibration tokens through it once; after that every θ, γ and "
+        f"sparsity answers at once.{also} {plain(experiments.estimate(e).sentence)}."
+    )
+
+
+def other_settings(of: Experiment, in_hand: Experiment) -> None:
+    """Say so where what is shown was made with other settings than those in hand."""
+    if of != in_hand:
+        st.caption("Made with other settings than now:")
+        st.code(command_line(of), language="bash", wrap_lines=True)
+
+
+def numbers(found: Comparison, origin: dict[str, str]) -> None:
+    """Show the four numbers of a comparison, dense → pruned, with their intervals."""
+    dense, pruned = found.dense, found.pruned
+    with st.container(horizontal=True, gap="large"):
+        less = 1 - pruned.footprint.n_params / dense.footprint.n_params
+        st.metric(
+            "Parameters",
+            f"{pruned.footprint.n_params / 1e6:,.1f} M",
+            f"−{share(less)} of {dense.footprint.n_params / 1e6:,.1f} M",
+            delta_color="off",
+            delta_arrow="off",
+            help="Really cut: fewer rows and columns, not zeros.",
+            width="content",
+        )
+        _perplexity(found)
+        for phase in ("prefill", "decode"):
+            _speed(found, phase, origin)
+
+
+def _perplexity(found: Comparison) -> None:
+    text, ratio = found.pruned.text, found.perplexity_ratio
+    if text is None or found.dense.text is None:
+        st.metric("Perplexity", "…", help="Measured on held-out text.", width="content")
+        return
+    dense = found.dense.text
+    st.metric(
+        "Perplexity",
+        f"{number(dense.perplexity.value)} → {number(text.perplexity.value)}",
+        None if ratio is None else times_spread(ratio),
+        delta_color="off",
+        delta_arrow="off",
+        help=f"{text.n_tokens:,} tokens of {plain(text.text_source)}, in "
+        f"{plain(windows(text))}; 95 % interval of the ratio, paired by window. Lower "
+        "is better.",
+        width="content",
+    )
+
+
+def _speed(found: Comparison, phase: str, origin: dict[str, str]) -> None:
+    label = "Prefill" if phase == "prefill" else "Decode, per token"
+    if found.dense.latency is None or found.pruned.latency is None:
+        st.metric(label, "…", help="Timed after the text is read.", width="content")
+        return
+    dense = getattr(found.dense.latency, phase).median
+    pruned = getattr(found.pruned.latency, phase).median
+    said = None
+    if found.speedup is not None:
+        said = as_fast(getattr(found.speedup, phase))
+    st.metric(
+        label,
+        f"{number(dense)} → {number(pruned)} ms",
+        said,
+        delta_color="off",
+        delta_arrow="off",
+        help=f"Median; {origin['device']}, "
+        f"{counted(int(origin['n_threads']), 'thread')}, {origin['dtype']}, "
+        f"{origin['measured_at']}. {PAIRED}",
+        width="content",
+    )
+
+
+def is_dark() -> bool:
+    """Whether the visitor sees the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+def chart(
+    fig: go.Figure,
+    reading: str,
+    data: Callable[[], pd.DataFrame],
+    *,
+    key: str,
+    on_select: Callable[[], None] | None = None,
+) -> None:
+    """Show how to read a chart, the chart, and how to take it along.
+
+    Args:
+        fig: drawn for `is_dark()`.
+        reading: one sentence computed from the data.
+        data: makes the table behind the chart, when somebody asks for it.
+        key: of the chart, and the name of its files.
+        on_select: called when a point is chosen, which `st.session_state[key]` tells.
+    """
+    st.markdown(reading)
+    config = charts.CONFIG
+    if st.session_state.get(f"{key}_picture") == "SVG":
+        config = charts.SVG_CONFIG
+    named = config["toImageButtonOptions"] | {"filename": f"llm-rank-{key}"}
+    st.plotly_chart(
+        fig,
+        theme=None,
+        key=key,
+        config=config | {"toImageButtonOptions": named},
+        alt=reading,
+        on_select=on_select or "ignore",
+        selection_mode="points",
+    )
+    with (
+        st.container(horizontal=True, horizontal_alignment="right"),
+        st.popover("Save", type="tertiary", width="content"),
+    ):
+        csv(data, key=key)
+        st.segmented_control(
+            "The chart's camera saves",
+            ["PNG", "SVG"],
+            default="PNG",
+            required=True,
+            key=f"{key}_picture",
+        )
+
+
+def csv(data: Callable[[], pd.DataFrame], *, key: str, label: str = "CSV") -> None:
+    """Offer a table as a file; it is made when somebody asks for it."""
+    st.download_button(
+        label,
+        lambda: data().to_csv(index=False),
+        f"llm-rank-{key}.csv",
+        "text/csv",
+        key=f"{key}_csv",
+        on_click="ignore",
+        icon=":material/download:",
+    )

@@ -1,0 +1,110 @@
+"""What all visitors share: the results of stages, the worker, finished reports."""
+
+from typing import Any
+
+import streamlit as st
+
+from llmrank.analysis.stability import Parts
+from llmrank.core.cache import Memo
+from llmrank.core.errors import LLMRankError
+from llmrank.core.jobs import Worker
+from llmrank.core.paths import results_file
+from llmrank.evaluation.shape_timing import SpeedPoint
+from llmrank.experiments import arena
+from llmrank.experiments.experiment import Report
+from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.store import Store
+from llmrank.lesson import Race
+from llmrank.models.ffn import ffns
+from llmrank.models.language_model import ModelShape, ModelSpec
+from llmrank.report import sentences
+from pages.shared.app.lasting import lasting
+
+
+@lasting
+def stages() -> Stages:
+    """Models, statistics, scores and plans by their specs."""
+    return Stages()
+
+
+@lasting
+def worker() -> Worker:
+    """The one thread that does long work."""
+    return Worker()
+
+
+@lasting
+def reports() -> Memo[Report]:
+    """What was measured last, by experiment; each carries its time and machine."""
+    return Memo(64)
+
+
+@lasting
+def speeds() -> Memo[SpeedPoint]:
+    """What was timed, by model, benchmark, repair and widths: the shape cut."""
+    return Memo(64)
+
+
+@lasting
+def shapes() -> Memo[ModelShape]:
+    """What configurations say of the models on this machine."""
+    return Memo(32)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def zero_share(model: ModelSpec) -> float:
+    """Return the share of incoming FFN weights that are zero; the model is read."""
+    return sentences.zero_share(ffns(stages().model(model).model))
+
+
+@lasting
+def races() -> Memo[Race]:
+    """Zeros against cuts on the clock, by what was asked; each knows its machine."""
+    return Memo(64)
+
+
+@lasting
+def parts() -> Memo[Parts]:
+    """The calibration read in parts, by model, calibration and what is needed."""
+    return Memo(2)
+
+
+@lasting
+def lab(kind: str) -> Memo[Any]:  # noqa: ARG001 the key
+    """What the MLP lab has made, one memory for each kind of result."""
+    return Memo(24)
+
+
+@lasting
+def entries() -> Memo[arena.Entry]:
+    """What cells of arenas have measured, by their runs; enough for the two largest."""
+    return Memo(2 * arena.MAX_CELLS)
+
+
+@lasting
+def store() -> Store:
+    """The database of results; what it refuses at opening is not remembered."""
+    return Store()
+
+
+def glance() -> Store | None:
+    """Return the database for a look in passing, or None: it is not made for that."""
+    return opening() if results_file().is_file() else None
+
+
+@st.cache_resource(show_spinner=False, ttl=60)
+def opening() -> Store | None:
+    """The database that is there; one that does not open is left alone for a minute.
+
+    Opening one that another process has locked takes seconds, too long for every page.
+    """
+    try:
+        return store()
+    except LLMRankError:
+        return None  # Runs and Arena say what is wrong with it
+
+
+@lasting
+def unkept() -> Memo[str | None]:
+    """Why a measurement could not be kept, by experiment."""
+    return Memo(64)

@@ -1,0 +1,135 @@
+"""The session's settings: plain names and values, started from the link."""
+
+from typing import Any
+
+import streamlit as st
+
+from llmrank.core.errors import LLMRankError
+from llmrank.data import texts
+from llmrank.evaluation.comparison import TaskSpec
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.settings import applicable, declared, experiment, settings
+
+LINK_EXTRAS = ("jobs", "view")
+"""Parameters of a link that are no settings."""
+
+_ENTRY = "settings"
+_VIEW = "view"
+_COMPLAINTS = "link_complaints"
+_ADOPTED = "adopted"
+
+
+def chosen() -> dict[str, Any]:
+    """Return the session's settings; the first call reads them from the link."""
+    if _ENTRY not in st.session_state:
+        st.session_state[_ENTRY] = _from_link()
+    return st.session_state[_ENTRY]
+
+
+def choose(name: str, value: Any) -> None:
+    """Set one setting; a criterion's parameters stay when another is tried."""
+    chosen()[name] = value
+
+
+def take(name: str, value: Any) -> None:
+    """Set a setting from elsewhere than its control, which follows; a callback."""
+    choose(name, value)
+    _renew()
+
+
+def adopt(of: Experiment) -> None:
+    """Take another experiment in hand; every control starts anew from its settings."""
+    st.session_state[_ENTRY] = settings(of)
+    _renew()
+
+
+def _renew() -> None:
+    """A browser keeps what a control shows under its key: give the controls others."""
+    st.session_state[_ADOPTED] = st.session_state.get(_ADOPTED, 0) + 1
+
+
+def control(name: str) -> str:
+    """Return the key of a setting's control, another one after each adoption."""
+    generation = st.session_state.get(_ADOPTED, 0)
+    return f"control_{name}_{generation}" if generation else f"control_{name}"
+
+
+def current() -> Experiment:
+    """Build the experiment in hand."""
+    return experiment(applicable(chosen()))
+
+
+def complaints() -> list[str]:
+    """Return what the link asked for that cannot be, until a setting is touched."""
+    said, of_link = st.session_state.get(_COMPLAINTS, ([], {}))
+    return said if settings(current()) == of_link else []
+
+
+def write_link(of: Experiment, **more: str) -> None:
+    """Put the experiment into the address, so that a reload reopens it."""
+    wanted = {n: str(v) for n, v in settings(of).items()} | more | _view_link()
+    if wanted != st.query_params.to_dict():
+        st.query_params.from_dict(wanted)
+
+
+def _from_link() -> dict[str, Any]:
+    """Take what is valid; the rest keeps its default and is complained about."""
+    known, found, wrong = declared(), {}, []
+    for name, text in st.query_params.to_dict().items():
+        if name not in known:
+            if name not in LINK_EXTRAS:
+                wrong.append(f"The link's setting {name[:60]!r} is unknown; ignored.")
+            continue
+        try:
+            value = known[name].parse(text)
+            if name.endswith("_text"):
+                _check_open(name, value)
+            if name == "tasks":
+                _ = TaskSpec(tasks=value).names  # refuses what is no task
+            found[name] = value
+        except LLMRankError as error:
+            default = known[name].default
+            wrong.append(f"The link's {error}; using {default!r}.")
+    st.session_state[_COMPLAINTS] = (wrong, settings(experiment(applicable(found))))
+    return found
+
+
+def _check_open(name: str, source: str) -> None:
+    try:
+        texts.check(source)
+    except LLMRankError as error:
+        raise LLMRankError(f"{name} cannot be opened: {error}") from error
+
+
+def value(name: str) -> Any:
+    """Return a setting: the session's, or its default."""
+    return chosen().get(name, declared()[name].default)
+
+
+def views() -> dict[str, str]:
+    """Return what pages show apart from the experiment: page.choice → text."""
+    if _VIEW not in st.session_state:
+        named = st.query_params.get(_VIEW, "").split(",")[:32]
+        parts = [part.split(".", 2) for part in named]
+        found = {f"{p[0]}.{p[1]}": p[2] for p in parts if len(p) == 3}
+        st.session_state[_VIEW] = found
+    return st.session_state[_VIEW]
+
+
+def view(name: str, text: str | None) -> None:
+    """Remember, also in the link, what a page shows; None means its default."""
+    before = _view_link()
+    if text is None:
+        views().pop(name, None)
+    else:
+        views()[name] = text
+    after = _view_link()
+    if before and not after:
+        del st.query_params[_VIEW]
+    elif after != before:
+        st.query_params.update(after)
+
+
+def _view_link() -> dict[str, str]:
+    named = [f"{name}.{text}" for name, text in views().items()]
+    return {_VIEW: ",".join(named)} if named else {}

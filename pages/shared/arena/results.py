@@ -1,0 +1,181 @@
+"""How an arena stands: the chart, the table, and the cell that is chosen."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from llmrank.core.formatting import counted, share
+from llmrank.core.specs import Option
+from llmrank.experiments import arena
+from llmrank.experiments.arena import AXES, ArenaSpec, Entry
+from llmrank.experiments.experiment import Experiment
+from llmrank.report import charts
+from llmrank.report.sentences import arena as readings
+from pages.shared.app import open_run, panels, session, view_options
+from pages.shared.app.escape import plain
+
+CHART, TABLE, CELL = "arena_chart", "arena_table", "arena.cell"
+NAMES = tuple(AXES)
+ACROSS = Option("x", str, "parameters", "What its width shows", choices=NAMES)
+UP = Option("y", str, "perplexity_ratio", "What its height shows", choices=NAMES)
+ICONS = {"done": "✓", "failed": "✗", "running": "…", "queued": "·", "cancelled": "–"}
+
+
+def show(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> None:
+    """Draw all of an arena as far as it is known."""
+    if not entries:
+        st.markdown(
+            "Nothing of this choice is measured yet. **Run the arena**: every cell "
+            "appears here the moment it is done, is kept, and is never measured twice; "
+            "the arena can be stopped and goes on where it was."
+        )
+        return
+    table = _filtered(arena.as_table(entries))
+    wanted = [entries[place] for place in table.index]
+    if not wanted:
+        st.caption("No cell is of these methods and sparsities.")
+        return
+    _show_chart(spec, wanted, e)
+    _show_table(table)
+    _show_chosen(wanted)
+
+
+def _filtered(table: pd.DataFrame) -> pd.DataFrame:
+    """Draw what is left out, of the chart and of the table."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for column, label in (("method", "Only methods"), ("sparsity", "Only at")):
+            values = list(dict.fromkeys(table[column]))
+            wanted = st.multiselect(
+                label, values, format_func=_told, placeholder="all",
+                key=f"arena_only_{column}",
+            )  # fmt: skip
+            if wanted:
+                table = table[table[column].isin(wanted)]
+    return table
+
+
+def _show_chart(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> None:
+    """Draw two axes of one model: the other models compete among themselves."""
+    with st.container(horizontal=True):
+        model = _choose_model(spec)
+        across = _choose_axis(ACROSS, "Across")
+        up = _choose_axis(UP, "Up")
+    mine = [entry for entry in entries if entry.experiment.model.name == model]
+    placed = arena.pareto(mine, across, up)
+    if not placed:
+        st.info(
+            f"No cell has both {AXES[across].title} and {AXES[up].title} yet. Cells "
+            "appear the moment they are measured; other axes may be known already."
+        )
+        return
+    points = arena.chart_table(placed)
+    panels.chart(
+        charts.pareto_chart(
+            points,
+            titles=(AXES[across].title, AXES[up].title),
+            methods=[m.name for m in spec.methods],
+            dense=arena.dense(placed, across, up),
+            dark=panels.is_dark(),
+        ),
+        readings.of_pareto(placed, up, e.pruning.sparsity),
+        lambda: points,
+        key=CHART,
+        on_select=_take_point,
+    )
+
+
+def _choose_model(spec: ArenaSpec) -> str:
+    names = [m.name for m in spec.models]
+    if len(names) == 1:
+        return names[0]
+    return st.selectbox("Model", names, key="arena_model")
+
+
+def _choose_axis(of: Option, label: str) -> str:
+    stored = view_options.value("arena", of)
+    chosen = st.selectbox(
+        label,
+        of.choices,
+        of.choices.index(stored),
+        format_func=lambda name: AXES[name].title,
+        key=f"arena_{of.name}",
+    )
+    session.view(f"arena.{of.name}", None if chosen == of.default else chosen)
+    return chosen
+
+
+def _take_point() -> None:
+    points = st.session_state[CHART]["selection"]["points"]
+    named = points[0].get("customdata") if points else None
+    if named:
+        session.view(CELL, str(named[0]))
+
+
+def _show_table(table: pd.DataFrame) -> None:
+    """List the cells: sorted by a click, taken along."""
+    brief = st.toggle("Only columns that differ", value=True, key="arena_brief")
+    _rows(arena.shown(arena.brief(table) if brief else table), list(table["run"]))
+    states = table["state"].value_counts()
+    said = [f"{ICONS[name]} {n:,} {name}" for name, n in states.items()]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{counted(len(table), 'cell')}: {', '.join(said)}. Choose a row.")
+        panels.csv(lambda: table, key="arena")
+        st.download_button(
+            "LaTeX",
+            lambda: arena.latex(table),
+            "llm-rank-arena.tex",
+            "text/plain",
+            key="arena_latex",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+
+
+def _told(value: object) -> str:
+    return share(value) if isinstance(value, float) else str(value)
+
+
+def _rows(shown: pd.DataFrame, runs: list[str]) -> None:
+    """Show the table; the cell that is chosen, here or in the chart, is its row."""
+    at = session.views().get(CELL)
+    rows = [runs.index(at)] if at in runs else []
+    before = st.session_state.get(TABLE)
+    if before is not None and before["selection"]["rows"] != rows:
+        st.session_state[TABLE] = {"selection": {"rows": rows}}
+
+    def take() -> None:
+        chosen = st.session_state[TABLE]["selection"]["rows"]
+        session.view(CELL, runs[chosen[0]] if chosen else None)
+
+    numbers = {
+        name: st.column_config.NumberColumn(format="%.4g")
+        for name in shown.select_dtypes("float")
+    }
+    fixed = {"method": st.column_config.TextColumn(width="medium")}
+    percent = {"sparsity": st.column_config.NumberColumn(format="percent")}
+    st.dataframe(
+        shown,
+        hide_index=True,
+        key=TABLE,
+        on_select=take,
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": rows}},
+        column_config=numbers | percent | fixed,
+    )
+
+
+def _show_chosen(entries: Sequence[Entry]) -> None:
+    """Show what the chosen cell is, why it failed, and how to take it along."""
+    at = session.views().get(CELL)
+    chosen = next((entry for entry in entries if entry.run.id == at), None)
+    if chosen is None:
+        return
+    with st.container(border=True):
+        st.markdown(f"**{plain(arena.title(chosen.experiment))}**")
+        if chosen.run.state == "failed":
+            st.error(plain(chosen.run.reason))
+        elif chosen.run.state != "done":
+            st.caption(f"It is {chosen.run.state}.")
+        open_run.show_ways(chosen.run, chosen.found, key="arena_open")
+        open_run.show_recipe(chosen.experiment)

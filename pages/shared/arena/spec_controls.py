@@ -1,0 +1,220 @@
+"""What an arena is asked for: its controls, its forecast, and the way to begin."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+from urllib.parse import quote, unquote
+
+import streamlit as st
+
+from llmrank.core.errors import LLMRankError, OptionError
+from llmrank.core.formatting import counted, share
+from llmrank.core.jobs import Job
+from llmrank.core.uploads import masked
+from llmrank.data import texts
+from llmrank.experiments import arena
+from llmrank.experiments.arena import ArenaSpec, Entry, Forecast
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.store import MEASURES, Run, Store
+from pages.shared.app import access, jobs, resources, session
+from pages.shared.app.escape import plain
+
+KIND = "arena"
+SHOWN = "arena.id"
+"""The choice of an arena that was described elsewhere: from Runs, or the terminal."""
+
+_SET = "arena_set"
+PERCENT = ("10 %", "20 %", "30 %", "40 %", "50 %")
+USUAL_PERCENT = ("20 %", "30 %", "50 %")
+ABOUT = {
+    "text": "Perplexity and top-1 on the evaluation text",
+    "tasks": "The zero-shot tasks chosen in the sidebar, under Tasks and timing",
+    "latency": "Prefill and decode, dense and pruned in turns",
+    "memory": "Peak memory, each shape in a process of its own",
+}
+
+
+@dataclass(frozen=True)
+class Several:
+    """A choice of several names; with `is_open` one may write others."""
+
+    name: str
+    label: str
+    known: tuple[str, ...]
+    usual: tuple[str, ...]
+    is_open: bool = True
+    help: str | None = None
+    width: int | Literal["stretch"] = "stretch"
+
+
+AT = Several("sparsities", "FFN neurons removed", PERCENT, USUAL_PERCENT, width=360)
+SEEDS = Several("seeds", "Seeds", tuple("01234"), ("0",), width=160)
+MEASURED = Several(
+    "measures", "Measures", MEASURES, ("text", "latency"), is_open=False,
+    help="  \n".join(f"{name}: {said}" for name, said in ABOUT.items()), width=400,
+)  # fmt: skip
+METHODS = Several(
+    "methods", "Methods", arena.offered(), arena.USUAL,
+    help="Criterion, allocation and repair joined by +, parameters after a colon: "
+    "wanda+additive+least-squares, llm-rank:theta=0.25. Type another to add it.",
+)  # fmt: skip
+
+
+def asked(e: Experiment, store: Store) -> ArenaSpec:
+    """Draw the controls and return the grid that they describe.
+
+    Raises:
+        LLMRankError: what is chosen is no grid; it says why.
+    """
+    named = session.views().get(SHOWN)
+    if named is not None:
+        return _described(named, store)
+    methods = _choose_methods(e)
+    with st.container(horizontal=True):
+        sparsities, seeds, measures = (_choose(of) for of in (AT, SEEDS, MEASURED))
+    return arena.asked(
+        e,
+        methods,
+        [_number(s.removesuffix("%"), float) / 100 for s in sparsities],
+        [_number(s, int) for s in seeds],
+        [m for m in MEASURES if m in measures],
+    )
+
+
+def forecast(spec: ArenaSpec, store: Store, runs: Mapping[int, Run]) -> None:
+    """Say what it takes, and offer to run it."""
+    said = arena.forecast(spec, resources.stages(), store, runs)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        busy = jobs.active(KIND) or not said.n_missing
+        if st.button(_label(said), type="primary", disabled=busy, key="run_arena"):
+            start(spec, store)
+        if not jobs.active(KIND):
+            st.caption(plain(said.sentence) + _taken(said))
+
+
+def _label(said: Forecast) -> str:
+    if 0 < said.n_missing == said.n_failed:
+        return "Try the failed cells again"
+    return "Go on" if 0 < said.n_missing < said.n_cells else "Run the arena"
+
+
+def _taken(said: Forecast) -> str:
+    n_known = said.n_cells - said.n_missing
+    if not n_known or not said.n_missing:
+        return ""
+    return f" {counted(n_known, 'cell')} known already."
+
+
+def start(spec: ArenaSpec, store: Store) -> None:
+    """Measure in the worker what is missing; every cell is kept when it is done."""
+    for model in spec.models:
+        access.check(replace(spec.base, model=model))
+    for method in spec.methods:
+        if method.criterion.second_text is not None:
+            texts.check(method.criterion.second_text)
+    stages = resources.stages()
+
+    def work(job: Job) -> str:
+        def publish(entries: tuple[Entry, ...]) -> None:
+            job.publish((spec, entries))
+
+        arena.run(spec, store, stages=stages, progress=job.progress, publish=publish)
+        return "done"
+
+    n_cells = len(arena.cells(spec))
+    title = f"Arena of {counted(len(spec.methods), 'method')}, {n_cells:,} cells"
+    jobs.start(KIND, title, work, key=spec)
+
+
+def _described(arena_id: str, store: Store) -> ArenaSpec:
+    """Show the arena that a link names instead of the controls."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Back to my own choice", on_click=session.view, args=(SHOWN, None))
+        found = store.arena(arena_id)
+        spec = ArenaSpec.from_json(found.description)
+        models = ", ".join(m.name for m in spec.models)
+        removed = ", ".join(share(s) for s in spec.sparsities)
+        st.caption(
+            plain(
+                f"The arena of {found.created[:16].replace('T', ' ')} UTC: {models}; "
+                f"{counted(len(spec.methods), 'method')} at {removed}; "
+                f"{counted(len(spec.seeds), 'seed')}; {', '.join(spec.measures)}."
+            )
+        )
+    return spec
+
+
+def _choose_methods(e: Experiment) -> list[str]:
+    """Choose by name or write: criterion, allocation and repair joined by +."""
+    in_hand = _in_hand(e)
+    more = () if in_hand is None else (in_hand,)
+    known = tuple(dict.fromkeys([*METHODS.known, *more]))
+    methods = _choose(replace(METHODS, known=known), _called(in_hand))
+    if in_hand is not None and in_hand not in methods:
+        st.button(
+            f"Add the method in hand: {plain(in_hand)}",
+            key="add_in_hand",
+            on_click=_put,
+            args=(METHODS, [*methods, in_hand]),
+        )
+    return methods
+
+
+def _in_hand(e: Experiment) -> str | None:
+    """Write the sidebar's method in words, where words can carry it."""
+    try:
+        return arena.written(arena.Method.of(e))
+    except LLMRankError:
+        return None
+
+
+def _called(in_hand: str | None) -> Callable[[str], str]:
+    def called(name: str) -> str:
+        whose = {arena.PAPER: " (the paper's)", in_hand: " (in hand)"}
+        return f"{name}{whose.get(name, '')}"
+
+    return called
+
+
+def _choose(of: Several, called: Callable[[str], str] = str) -> list[str]:
+    """Draw a choice of several and remember it, also in the link."""
+    stored = session.views().get(f"arena.{of.name}")
+    start = list(of.usual) if stored is None else masked(_read(stored))
+    if not of.is_open:
+        start = [name for name in start if name in of.known]
+    chosen = st.multiselect(
+        of.label,
+        list(dict.fromkeys([*of.known, *start])),
+        start,
+        format_func=called,
+        accept_new_options=of.is_open,
+        help=of.help,
+        key=f"arena_{of.name}_{st.session_state.get(_SET, 0)}",
+        width=of.width,
+    )
+    _remember(of, chosen)
+    return list(dict.fromkeys(masked(name.strip()) for name in chosen))
+
+
+def _put(of: Several, chosen: list[str]) -> None:
+    """Set a choice from elsewhere than its control, which starts anew; a callback."""
+    _remember(of, chosen)
+    st.session_state[_SET] = st.session_state.get(_SET, 0) + 1
+
+
+def _remember(of: Several, chosen: list[str]) -> None:
+    text = "|".join(quote(name, safe=" +:=-_") for name in chosen)
+    session.view(f"arena.{of.name}", None if chosen == list(of.usual) else text)
+
+
+def _read(stored: str) -> list[str]:
+    return [unquote(part) for part in stored.split("|") if part]
+
+
+def _number(text: str, kind: type) -> float:
+    try:
+        return kind(text.strip())
+    except ValueError:
+        raise OptionError(
+            f"{text[:40]!r} is no number; write one, as in 25 for 25 % removed"
+        ) from None

@@ -1,0 +1,139 @@
+"""Accuracy over sparsity, by criterion: chosen, measured point by point, drawn."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from llmrank.core.formatting import share
+from llmrank.core.jobs import Job, JobView
+from llmrank.core.specs import Option
+from llmrank.experiments import curve
+from llmrank.experiments import experiment as experiments
+from llmrank.experiments.experiment import Experiment
+from llmrank.methods.criteria import Criterion
+from llmrank.report import charts
+from llmrank.report.sentences import curves
+from pages.shared.app import (
+    access,
+    escape,
+    jobs,
+    panels,
+    resources,
+    session,
+    view_options,
+)
+
+PERCENT = (5, 10, 20, 30, 40, 50, 60, 70, 80)
+USUAL_PERCENT = (10, 20, 30, 50)
+METRIC = Option(
+    "metric",
+    str,
+    "perplexity",
+    "perplexity (lower is better), or top1: the share of tokens guessed first",
+    choices=("perplexity", "top1"),
+)
+
+
+def show(e: Experiment) -> None:
+    """Measure and draw accuracy over sparsity for several criteria."""
+    st.subheader("Accuracy over sparsity, by criterion", anchor=False)
+    criteria, sparsities = _choose_criteria(e), _choose_sparsities(e)
+    metric = view_options.choose("compare", METRIC, "Measure")
+    known = curve.known_points(e, criteria, sparsities, resources.stages())
+    missing = len(criteria) * len(sparsities) - len(known)
+    seconds = curve.estimated_s(e, missing, resources.stages())
+    with st.container(horizontal=True, vertical_alignment="center"):
+        busy = jobs.active("curve") or not missing
+        asked = st.button("Measure the curve", disabled=busy, key="curve")
+        st.caption(curves.of_cost(missing, len(known), seconds))
+    if asked:
+        _start(e, criteria, sparsities)
+    jobs.here("curve")
+
+    def draw(_: JobView | None = None) -> None:
+        points = curve.known_points(e, criteria, sparsities, resources.stages())
+        _show_points(e, points, metric)
+
+    if jobs.active("curve"):
+        jobs.live("curve", draw)
+    else:
+        draw()
+
+
+def _choose_criteria(e: Experiment) -> tuple[Criterion, ...]:
+    """Ask which criteria are drawn beside the one in hand."""
+    known = {curve.label(c): c for c in curve.rivals(e.criterion)}
+    usual = [curve.label(c) for c in curve.usual_rivals(e.criterion)]
+    name = curve.label(e.criterion)
+    against = _choose_several(
+        "against", f"Compare {name} with", known, usual, key=f"against_{name}"
+    )
+    return e.criterion, *(known[n] for n in against)
+
+
+def _choose_sparsities(e: Experiment) -> tuple[float, ...]:
+    """Ask at which sparsities; the one in hand is among them."""
+    known = {f"{p} %": p / 100 for p in PERCENT if p / 100 != e.pruning.sparsity}
+    usual = [name for name in known if int(name[:-2]) in USUAL_PERCENT]
+    in_hand = share(e.pruning.sparsity)
+    chosen = _choose_several(
+        "at", f"At {in_hand} removed and", known, usual, key=f"at_{in_hand}"
+    )
+    own = {e.pruning.sparsity} - {0.0}
+    return tuple(sorted({*own, *(known[n] for n in chosen)}))
+
+
+def _choose_several(
+    name: str, label: str, known: dict[str, object], usual: list[str], *, key: str
+) -> list[str]:
+    """Draw a choice of several and remember it, also in the link."""
+    stored = session.views().get(f"compare.{name}")
+    start = usual if stored is None else [n for n in stored.split("|") if n in known]
+    chosen = st.multiselect(label, list(known), start, format_func=_named, key=key)
+    session.view(f"compare.{name}", None if chosen == usual else "|".join(chosen))
+    return chosen
+
+
+def _named(name: str) -> str:
+    """Tell whose setting it is."""
+    paper = name == curve.label(curve.PAPER)
+    return f"{name} (the paper's)" if paper else name
+
+
+def _start(
+    e: Experiment, criteria: Sequence[Criterion], sparsities: Sequence[float]
+) -> None:
+    """Measure what is missing, in the worker."""
+    access.check(e)
+    stages = resources.stages()
+
+    def work(job: Job) -> int:
+        experiments.check_room(e, stages)
+        points = curve.curve(
+            e, criteria, sparsities, stages=stages, progress=job.progress
+        )
+        return len(points)
+
+    title = f"The curve of {len(criteria)} criteria"
+    jobs.start("curve", title, work, key=(e, criteria, sparsities))
+
+
+def _show_points(
+    e: Experiment, points: Sequence[curve.Point], metric: curve.Metric
+) -> None:
+    """Draw the points there are, who is ahead, and where they come from."""
+    if not points:
+        st.caption(
+            "No point of this choice is measured yet; each appears here when it is."
+        )
+        return
+    unit = "perplexity" if metric == "perplexity" else "share guessed first"
+    panels.chart(
+        charts.tradeoff(
+            curve.chart_table(points, metric), metric=unit, dark=panels.is_dark()
+        ),
+        curves.of_curve(points, e.pruning.sparsity, metric, e.criterion),
+        lambda: curve.as_table(points),
+        key="curve_chart",
+    )
+    st.caption(escape.plain(curves.of_points(points)))

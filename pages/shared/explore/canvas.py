@@ -1,0 +1,239 @@
+"""Mounts the canvas of assets/explorer and takes what it commits."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeGuard
+
+import streamlit as st
+
+from llmrank.core.errors import LLMRankError
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.settings import declared
+from llmrank.methods.allocation import Additive, Global, Search, Uniform
+from llmrank.methods.criteria import Criterion, LLMRank
+from llmrank.methods.pruning import PruningPlan
+from llmrank.models import ffn
+from llmrank.report.payload import cut_crc, of_planes, pack
+from pages.shared.app import assets, resources, session
+from pages.shared.app.lasting import lasting
+
+KEY = "explorer"
+NAMES = {
+    "theta": "theta",
+    "gamma": "gamma",
+    "sparsity": "sparsity",
+    "graph": "graph",
+    "allocation": "allocation",
+    "multipleOf": "multiple_of",
+}
+"""What the canvas calls the settings that it alone writes."""
+
+CHOICES = {
+    "sort": ("rank", "index"),
+    "colour": ("score", "percentile", "change"),
+    "edges": ("off", "on"),
+}
+PAGE = "explore"
+
+TABLED = tuple(n / 20 for n in range(20))
+"""Sparsities at which an allocation's widths are sent to the canvas."""
+
+MAX_AT_ONCE = 100_000
+"""Neurons up to which every criterion's scores are made while the page is drawn."""
+
+
+def module(name: str) -> str:
+    """Return a module of the canvas, with all that it imports in it."""
+    return assets.module(f"explorer/{name}")
+
+
+@lasting
+def components() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Register the canvas and the carrier of its numbers, once."""
+    html = assets.text("explorer/explorer.html")
+    css = assets.text("explorer/explorer.css")
+    new = st.components.v2.component
+    canvas = new("llmrank_explorer", html=html, css=css, js=module("explorer.js"))
+    return canvas, new("llmrank_payload", js=module("shelf.js"))
+
+
+def mount(
+    planes: str,
+    plan: PruningPlan | None,
+    compared: str | None,
+    links: dict[str, str] | None = None,
+    table: dict[str, Any] | None = None,
+) -> None:
+    """Draw the canvas; `planes`, `compared` and links' `name` are payloads sent too.
+
+    `table`: the widths of an allocation that the canvas does not compute itself.
+
+    Without a `plan` the server is still at it: the canvas keeps what it shows.
+    """
+    canvas, _ = components()
+    found = st.session_state.get(KEY) or {}
+    serial = (found.get("commit") or {}).get("serial", 0)
+    canvas(
+        key=KEY,
+        data={
+            "planes": planes,
+            "compared": compared,
+            "links": links,
+            "serial": serial,
+            "settings": {js: session.value(own) for js, own in NAMES.items()},
+            "table": table,
+            "defaults": {js: declared()[own].default for js, own in NAMES.items()},
+            "view": view(),
+            "pin": _pin(),
+            "chosen": chosen(),
+            "agreed": plan
+            and {
+                "serial": serial,
+                "crc": cut_crc(plan),
+                "nDropped": plan.n_dropped,
+            },
+        },
+        on_commit_change=take,
+    )
+
+
+def send(payload: bytes, *, key: str) -> None:
+    """Send numbers to the canvas; equal bytes are sent once."""
+    _, carrier = components()
+    carrier(key=f"payload_{key}", data=payload, height=1)
+
+
+def table_of(of: Experiment) -> dict[str, Any] | None:
+    """Return the widths at several sparsities, or None where the canvas has its own.
+
+    A search has found those of one sparsity; at others stands what it would begin with.
+    """
+    if isinstance(of.allocation, Uniform | Global):
+        return None
+    stages, specs, own = resources.stages(), of.stage_specs, of.pruning.sparsity
+    sparsities = sorted({*TABLED, own})
+    if isinstance(of.allocation, Search):
+        kept = stages.widths(specs._replace(allocation=Additive()), sparsities)
+        kept[sparsities.index(own)] = stages.widths(specs, [own])[0]
+    else:
+        kept = stages.widths(specs, sparsities)
+    return {"name": of.allocation.name, "sparsities": sparsities, "kept": kept}
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def planes_payload(name: str, _e: Experiment) -> bytes:
+    """Pack what the canvas needs of the experiment's criterion; the name is the key."""
+    stages, by = resources.stages(), _e.criterion
+    if has_planes(by):
+        made = stages.planes(_e.model, _e.calibration, by.graph, by.site)
+        return of_planes(name, made)
+    found = stages.scores(_e.model, _e.calibration, by)
+    return pack(name, {by.name: found.layers})
+
+
+def is_large(of: Experiment) -> bool:
+    """Whether the model's scores take so long that a job makes them."""
+    return sum(ffn.widths(resources.stages().model(of.model).model)) > MAX_AT_ONCE
+
+
+def has_planes(by: Criterion) -> TypeGuard[LLMRank]:
+    """Whether a criterion's scores come from planes, for every θ and γ."""
+    return isinstance(by, LLMRank) and by.variant == "weighted"
+
+
+def just_committed() -> bool:
+    """Whether the canvas committed since this was last asked."""
+    return st.session_state.pop(f"{KEY}_committed", False)
+
+
+def just_moved() -> bool:
+    """Whether the last commit changed the experiment; true once."""
+    return st.session_state.pop(f"{KEY}_moved", False)
+
+
+def take() -> None:
+    """Take a commit of the canvas as the session's settings; runs before the page."""
+    st.session_state[f"{KEY}_committed"] = True
+    found = (st.session_state.get(KEY) or {}).get("commit") or {}
+    given, view = found.get("settings") or {}, found.get("view") or {}
+    before = dict(session.chosen())
+    for js, own in NAMES.items():
+        _take_setting(own, given.get(js))
+    st.session_state[f"{KEY}_moved"] = session.chosen() != before
+    for name, choices in CHOICES.items():
+        if view.get(name) in choices:
+            session.view(f"{PAGE}.{name}", view[name])
+    _note("zoom", _joined(view.get("layer"), view.get("from"), view.get("to")))
+    pin = found.get("pin") or {}
+    _note("pin", "_".join(str(pin.get(js)) for js in NAMES) if pin else None)
+    brush = view.get("brush") or {}
+    places = (brush.get("layer"), brush.get("from"), brush.get("to"))
+    _note("brush", _joined(*places) if brush else None)
+    at = found.get("chosen") or {}
+    _note("neuron", _joined(at.get("layer"), at.get("neuron")) if at else None)
+
+
+def chosen() -> dict[str, int] | None:
+    """Return the neuron held in the canvas: layer and index."""
+    numbers = _numbers("neuron", 2)
+    return None if numbers is None else {"layer": numbers[0], "neuron": numbers[1]}
+
+
+def hold(layer: int, index: int) -> None:
+    """Hold a neuron, as a click in the canvas does."""
+    _note("neuron", _joined(layer, index))
+
+
+def view() -> dict[str, Any]:
+    """Return what the canvas shows: its order, colours, edges, zoom and range."""
+    found: dict[str, Any] = {"layer": None, "from": 0, "to": 0, "brush": None}
+    for name, choices in CHOICES.items():
+        text = session.views().get(f"{PAGE}.{name}")
+        found[name] = text if text in choices else choices[0]
+    brush = _numbers("brush", 3)
+    if brush is not None and brush[1] < brush[2]:
+        found["brush"] = dict(zip(("layer", "from", "to"), brush, strict=True))
+    zoom = session.views().get(f"{PAGE}.zoom", "").split("-")
+    if len(zoom) == 3 and all(part.isdecimal() or part == "all" for part in zoom):
+        found["layer"] = None if zoom[0] == "all" else int(zoom[0][:9])
+        found["from"], found["to"] = (
+            int(part[:9]) if part != "all" else 0 for part in zoom[1:]
+        )
+    return found
+
+
+def let_go() -> None:
+    """Hold no neuron."""
+    _note("neuron", None)
+
+
+def _take_setting(name: str, value: Any) -> None:
+    """Set it, unless the page's own canvas could not have sent it."""
+    with suppress(LLMRankError):
+        session.choose(name, declared()[name].parse(str(value)))
+
+
+def _pin() -> dict[str, Any] | None:
+    parts = session.views().get(f"{PAGE}.pin", "").split("_")
+    if len(parts) != len(NAMES):
+        return None
+    try:
+        pairs = zip(NAMES.items(), parts, strict=True)
+        return {js: declared()[own].parse(text) for (js, own), text in pairs}
+    except LLMRankError:
+        return None
+
+
+def _numbers(name: str, n: int) -> list[int] | None:
+    parts = session.views().get(f"{PAGE}.{name}", "").split("-")
+    valid = len(parts) == n and all(p.isdecimal() and len(p) < 10 for p in parts)
+    return [int(p) for p in parts] if valid else None
+
+
+def _joined(*numbers: Any) -> str | None:
+    """Write numbers as a link holds them; None stands for all."""
+    return "-".join("all" if n is None else str(round(n)) for n in numbers)
+
+
+def _note(name: str, text: str | None) -> None:
+    session.view(f"{PAGE}.{name}", text)

@@ -1,0 +1,161 @@
+"""What is selected in the canvas: its strongest edges, and its neurons as a table."""
+
+import hashlib
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from llmrank.analysis.neuron import (
+    Neuron,
+    Paths,
+    Range,
+    Selection,
+    View,
+    in_range,
+    paths,
+    selection,
+)
+from llmrank.experiments.experiment import Experiment
+from llmrank.models.ffn import ffns
+from llmrank.report import sentences
+from llmrank.report.payload import pack
+from pages.shared.app import panels, resources
+from pages.shared.explore import canvas
+
+COLUMNS = ["layer", "neuron", "times_uniform", "rank", "fate"]
+HEIGHT = 250
+
+
+def held() -> Neuron | None:
+    """Return the neuron held, if it can be one."""
+    found = canvas.chosen()
+    return None if found is None else Neuron(found["layer"], found["neuron"])
+
+
+def brushed() -> Range | None:
+    """Return the range that is brushed."""
+    found = canvas.view()["brush"]
+    return found and Range(found["layer"], found["from"], found["to"])
+
+
+def links(e: Experiment) -> tuple[dict[str, str], Selection] | None:
+    """Say whose edges the canvas should draw, and under which name they are sent."""
+    seen = canvas.view()
+    if seen["edges"] == "off":
+        return None
+    stages = resources.stages()
+    view = View(
+        layer=seen["layer"],
+        first=seen["from"],
+        end=seen["to"],
+        by_rank=seen["sort"] == "rank",
+        held=held(),
+        brush=brushed(),
+    )
+    d_model = ffns(stages.model(e.model).model)[0].up.shape[1]
+    found = selection(stages.scores(*e.stage_specs[:3]).layers, view, d_model=d_model)
+    if found is None:
+        return None
+    return {"name": _name(e, found), "said": found.said}, found
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def payload(name: str, _e: Experiment, _of: Selection) -> bytes:
+    """Pack the strongest edges of a selection; the name tells it and the model."""
+    model = resources.stages().model(_e.model)
+    found: Paths = paths(ffns(model.model), _of.selected, among=_of.among)
+    columns = ("layer", "source", "target", "flow")
+    return pack(name, {column: [getattr(found, column)] for column in columns})
+
+
+def show_range(e: Experiment) -> None:
+    """List the neurons of the range that is brushed; a row that is chosen is held."""
+    brush = brushed()
+    if brush is None:
+        return
+    stages, by_rank = resources.stages(), canvas.view()["sort"] == "rank"
+    scores = stages.scores(*e.stage_specs[:3]).normalised
+    neurons = in_range(scores, brush, by_rank=by_rank).tolist()
+    if not neurons:
+        return
+    plan = stages.plan(e.stage_specs)
+    of_layer = sentences.neuron_table([scores[brush.layer]], [plan.keep[brush.layer]])
+    table = of_layer.iloc[neurons].assign(layer=brush.layer)
+    table["fate"] = table["kept"].map({True: "kept", False: "cut"})
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.markdown(_about(table, brush, by_rank))
+        panels.csv(lambda: table[COLUMNS], key="range")
+    choosable(
+        table[COLUMNS],
+        [Neuron(brush.layer, n) for n in neurons],
+        key=f"range_{brush.layer}_{brush.first}_{brush.end}_{by_rank}",
+        height=min(HEIGHT, 38 + 35 * len(table)),
+        column_config={
+            "times_uniform": st.column_config.NumberColumn(
+                "score, × mean", format="%.3g", help="Times its layer's mean"
+            ),
+            "rank": st.column_config.NumberColumn(help="In its layer, from 1"),
+            "fate": st.column_config.TextColumn("at this sparsity"),
+        },
+    )
+
+
+def choosable(
+    table: pd.DataFrame, neurons: list[Neuron], *, key: str, **looks: Any
+) -> None:
+    """Show a table of neurons: a row that is chosen is held, what is held is chosen."""
+    at = held()
+    rows = [neurons.index(at)] if at in neurons else []
+    known = st.session_state.get(key)
+    if known is not None and known["selection"]["rows"] != rows:
+        st.session_state[key] = {"selection": {"rows": rows}}
+
+    def take() -> None:
+        chosen = st.session_state[key]["selection"]["rows"]
+        if chosen:
+            canvas.hold(neurons[chosen[0]].layer, neurons[chosen[0]].index)
+        elif held() in neurons:
+            canvas.let_go()
+
+    st.dataframe(
+        table,
+        hide_index=True,
+        key=key,
+        on_select=take,
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": rows}},
+        **looks,
+    )
+
+
+def show_way() -> None:
+    """Lead to the neuron that is held, in the canvas."""
+    at = held()
+    if at is None:
+        st.caption("Choose a row to hold that neuron, here and in Explore.")
+        return
+    words = f"Layer {at.layer}, neuron {at.index:,} in Explore"
+    st.page_link("pages/explore.py", label=words, icon=":material/arrow_forward:")
+
+
+def _about(table: pd.DataFrame, brush: Range, by_rank: bool) -> str:
+    order = "ranks" if by_rank else "indices"
+    first = brush.first + by_rank
+    last = first + len(table) - 1
+    n_cut = int((table["fate"] == "cut").sum())
+    return (
+        f"**{len(table):,} neurons of layer {brush.layer}** ({order} {first:,} to "
+        f"{last:,}); {n_cut:,} of them are cut. Choose a row to hold that neuron."
+    )
+
+
+def _name(e: Experiment, of: Selection) -> str:
+    """Name the edges of a selection by all that decides them."""
+    about = hashlib.sha256(repr(e.model).encode())
+    for part in (of.selected, of.among):
+        for layer, neurons in part.items():
+            about.update(f"{layer}, {len(neurons)}:".encode())
+            about.update(neurons.numpy().tobytes())
+        about.update(b"among")
+    return about.hexdigest()[:16]

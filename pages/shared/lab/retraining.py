@@ -1,0 +1,163 @@
+"""After the cut: three ways back side by side; and what shakes which network."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from llmrank import mlp
+from llmrank.core.formatting import share
+from llmrank.core.jobs import Job, JobView
+from llmrank.core.specs import Option
+from llmrank.mlp import robustness
+from llmrank.report import charts
+from llmrank.report.sentences import mlp as reading
+from pages.shared.app import jobs, panels, resources, view_options
+from pages.shared.lab import trained
+from pages.shared.lab.sidebar import PAGE, SPARSITY, Lab
+
+AFTER, SHAKEN = "after", "shaken"
+EPOCHS = Option(
+    "again", int, 15, "Epochs of each training of the small network", 1, 100
+)
+
+
+def show_recovery(lab: Lab, found: mlp.Trained) -> None:
+    """Train what is left in three ways, and draw the curves."""
+    st.markdown(
+        "The same smaller network, trained again three ways, with the same steps in "
+        "the same order (fine-tune alone has the dense training behind it): "
+        "**fine-tune** goes on from the weights that are left; **rewind** puts the "
+        "neurons that are left back to the weights they began with (the lottery "
+        "ticket); **from scratch** draws new weights."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        percent = view_options.choose(PAGE, SPARSITY, "Removed, %")
+        epochs = view_options.choose(PAGE, EPOCHS, "Epochs")
+    if not found.epochs:
+        st.info("A loaded network has no beginning to rewind to; train one here.")
+        return
+    plan = mlp.planned(trained.scores(lab, lab.by), percent / 100)
+    training = replace(lab.training, epochs=epochs)
+    key = (lab.network_key, lab.by, percent, training)
+    known = resources.lab(AFTER).peek(key)
+    data = trained.data(lab)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        busy = jobs.active(AFTER) or known is not None
+        if st.button("Train it three ways", type="primary", disabled=busy, key=AFTER):
+            memo = resources.lab(AFTER)
+
+            def work(job: Job) -> None:
+                made = mlp.recover(
+                    found, plan, training, data,
+                    progress=job.progress, publish=job.publish,
+                )  # fmt: skip
+                memo.put(key, made)
+
+            jobs.start(AFTER, "Training the small network three ways", work, key=key)
+        st.caption(
+            f"{percent} % removed by {lab.chosen}: hidden layers of "
+            f"{' and '.join(map(str, plan.widths))} neurons."
+        )
+    if known is not None:
+        _show_curves(known)
+    elif jobs.active(AFTER):
+        jobs.live(AFTER, _live)
+
+
+def _live(seen: JobView) -> None:
+    if isinstance(seen.partial, mlp.Recovery):
+        _show_curves(seen.partial, live=True)
+    else:
+        st.caption("The first epoch appears here when it is over.")
+
+
+def _show_curves(found: mlp.Recovery, *, live: bool = False) -> None:
+    curves = {
+        name: [*_start_of(found, name), *(e.test_accuracy for e in epochs)]
+        for name, epochs in found.curves.items()
+    }
+    fig = charts.recovery_chart(curves, found.dense_accuracy, dark=panels.is_dark())
+    if live:
+        st.plotly_chart(fig, theme=None, config=charts.CONFIG, key="after_live")
+        return
+    table = reading.recovery_table(found)
+    panels.chart(fig, reading.of_recovery(found), lambda: table, key="lab-after")
+
+
+def _start_of(found: mlp.Recovery, name: str) -> list[float]:
+    return [found.at_start[name]] if name in found.at_start else []
+
+
+def show_robustness(lab: Lab, found: mlp.Trained) -> None:
+    """Test dense and pruned, by every criterion, on corrupted examples."""
+    st.markdown(
+        "Equally accurate networks can be unequally robust. Each criterion's pruned "
+        "network and the dense one see the same corrupted test set."
+    )
+    percent = view_options.choose(PAGE, SPARSITY, "Removed, %")
+    key = (lab.network_key, tuple(lab.criteria.values()), percent)
+    known = resources.lab(SHAKEN).peek(key)
+    data = trained.data(lab)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        busy = jobs.active(SHAKEN) or known is not None
+        if st.button("Shake them", type="primary", disabled=busy, key=SHAKEN):
+            memo = resources.lab(SHAKEN)
+
+            def work(job: Job) -> None:
+                networks = {"dense": found.network} | {
+                    name: mlp.prune(
+                        found.network,
+                        mlp.planned(trained.scores(lab, by), percent / 100),
+                    )
+                    for name, by in lab.criteria.items()
+                }
+                made = mlp.shake(
+                    networks, data, dense=found.network, progress=job.progress
+                )
+                memo.put(key, made)
+
+            jobs.start(SHAKEN, "Testing under corruption", work, key=key)
+        st.caption(
+            f"{', '.join(robustness.kinds(data))} at four strengths each, on "
+            f"{len(data.test_y):,} test examples; the noise and random's choice are "
+            "one draw each."
+        )
+    if known is not None:
+        _show_shaken(known, percent)
+
+
+def _show_shaken(found: tuple[mlp.Shaken, ...], percent: int) -> None:
+    table = robustness.as_table(found)
+    fragile = mlp.brittleness(found)
+    panels.chart(
+        charts.shaken_chart(table, robustness.UNITS, dark=panels.is_dark()),
+        reading.of_brittleness(fragile, percent / 100),
+        lambda: table,
+        key="lab-shaken",
+    )
+    points = {c: 100 * fragile[c] for c in list(fragile)[1:]}
+    low, high = points.pop("extra_low"), points.pop("extra_high")
+    points["ends"] = [f"{a:+.1f} to {b:+.1f}" for a, b in zip(low, high, strict=True)]
+    st.dataframe(
+        fragile[["network"]].assign(**points),
+        hide_index=True,
+        column_config={
+            "clean": st.column_config.NumberColumn("clean", format="%.1f %%"),
+            "shaken": st.column_config.NumberColumn(
+                "corrupted", format="%.1f %%", help="Mean over all kinds and strengths"
+            ),
+            "loss": st.column_config.NumberColumn("falls by, points", format="%.1f"),
+            "extra": st.column_config.NumberColumn(
+                "more than dense, points", format="%+.1f",
+                help="Positive: pruning by it made the network brittle",
+            ),
+            "ends": st.column_config.TextColumn(
+                "its 95 % interval", help="Over the test examples, each against itself"
+            ),
+        },
+    )  # fmt: skip
+    st.caption(
+        f"{share(percent / 100)} of each hidden layer removed; dense: nothing. "
+        "A network that is less accurate when clean has less to lose: read both "
+        "columns."
+    )

@@ -1,0 +1,225 @@
+"""What the lab works on: data, network and method, from the sidebar and the link."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import streamlit as st
+
+from llmrank import mlp
+from llmrank.core import uploads
+from llmrank.core.specs import Option
+from llmrank.methods.criteria import Criterion
+from llmrank.mlp import tables
+from llmrank.mlp.criteria import SHARED
+from llmrank.mlp.datasets import DataSpec
+from pages.shared.app import session, view_options
+from pages.shared.app.uploads import uploader
+from pages.shared.lab import files
+
+PAGE = "mlp"
+OWN = "own file"
+USUAL_RIVALS = ("random", "l1", "activation", "wanda")
+
+DATA = Option(
+    "data", str, "digits", "Digits and MNIST 5,000 are embedded; the others are "
+    "fetched from the Hugging Face hub; a .csv or .npz file is read here",
+    choices=(*mlp.TITLES, OWN),
+)  # fmt: skip
+DEPTH = Option("depth", int, 2, "How many hidden layers lie between input and classes",
+               1, 6)  # fmt: skip
+LABELS = {
+    "activation": "Activation function",
+    "dropout": "Dropout",
+    "learning_rate": "Learning rate",
+    "batch": "Examples per step",
+    "seed": "Seed",
+    "theta": "θ: weight against degree",
+    "gamma": "γ: graph against activation",
+    "data_seed": "Seed of the test set",
+}
+SPARSITY = Option(
+    "sparsity", int, 30, "Per cent of each hidden layer's neurons removed", 0, 99
+)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """All that the lab's results follow from; the key of what is remembered."""
+
+    data: DataSpec
+    training: mlp.MLPSpec
+    ranked: mlp.MLPRank
+    rivals: tuple[str, ...]
+    chosen: str
+    percent: int
+    loaded: str | None = None
+    """The upload of a network that was loaded instead of trained."""
+
+    @property
+    def network_key(self) -> tuple[object, ...]:
+        """What the network follows from."""
+        if self.loaded:
+            return self.data, self.loaded
+        return self.data, self.training
+
+    @property
+    def criteria(self) -> dict[str, Criterion]:
+        """What competes, by the names that charts show."""
+        found: dict[str, Criterion] = {"mlp-rank": self.ranked}
+        return found | {name: mlp.criterion(name) for name in self.rivals}
+
+    @property
+    def by(self) -> Criterion:
+        """The criterion in hand."""
+        return self.criteria.get(self.chosen, self.ranked)
+
+    @property
+    def sparsity(self) -> float:
+        """The share that is removed."""
+        return self.percent / 100
+
+
+def asked() -> Lab:
+    """Draw the sidebar and return what it asks for."""
+    with st.sidebar:
+        data = _data()
+        st.subheader("Network")
+        training, loaded = _network()
+        st.subheader("MLP-Rank")
+        ranked = _ranked()
+        rivals = _rivals()
+    chosen = session.views().get(f"{PAGE}.criterion", "mlp-rank")
+    percent = view_options.value(PAGE, SPARSITY)
+    return Lab(data, training, ranked, rivals, chosen, percent, loaded)
+
+
+def titled(
+    o: Option, titles: dict[str, str], words: str, control: Callable[..., Any]
+) -> str:
+    """Draw a choice under other names than its values have, and remember it."""
+    value = view_options.value(PAGE, o)
+    start = {"default": value, "required": True}
+    if control is st.selectbox:
+        start = {"index": o.choices.index(value)}
+    found = control(
+        words, o.choices, format_func=lambda name: titles[name], help=o.help,
+        key=f"lab_{o.name}", **start,
+    )  # fmt: skip
+    session.view(f"{PAGE}.{o.name}", None if found == o.default else found)
+    return str(found)
+
+
+def _data() -> DataSpec:
+    found = session.views().get(f"{PAGE}.file", "")
+    if not uploads.is_open(found):
+        found = ""  # a link names no path of the server's, and no other's upload
+    titles = {**mlp.TITLES, OWN: "Own file (CSV, npz)"}
+    choice = titled(DATA, titles, "Data set", st.selectbox)
+    seed = view_options.choose(
+        PAGE, _option(DataSpec, "data_seed"), LABELS["data_seed"]
+    )
+    if choice != OWN:
+        return DataSpec(choice, seed)
+    brought = uploader(
+        "CSV or .npz", ["csv", "tsv", "npz"], key="lab_table", keep=tables.keep,
+        help="CSV: one row per example, numbers, the label in a column of that name or "
+        "the last; commas, semicolons or tabs between. npz: arrays x and y; pictures "
+        "as [examples, height, width]. Pickled objects are refused.",
+    )  # fmt: skip
+    if brought is not None:
+        found = brought
+        session.view(f"{PAGE}.file", found)
+    if not found:
+        st.caption("No usable file yet: digits are shown until there is one.")
+    return DataSpec(found or "digits", seed)
+
+
+def _network() -> tuple[mlp.MLPSpec, str | None]:
+    """Ask for a network to train, or for the file of one."""
+    loaded = files.chosen(PAGE)
+    if loaded:
+        return mlp.MLPSpec(), loaded
+    widths = _widths(view_options.choose(PAGE, DEPTH, "Hidden layers"))
+    fields: dict[str, Any] = {"widths": widths}
+    for name in ("activation", "dropout", "epochs"):
+        fields[name] = view_options.choose(PAGE, _training(name), LABELS.get(name))
+    with st.expander("More about the training"):
+        for name in ("learning_rate", "batch", "seed"):
+            fields[name] = _number(_training(name), LABELS[name])
+    return mlp.MLPSpec(**fields), None
+
+
+def _widths(depth: int) -> str:
+    """Ask for each layer's width, the first by default the widest."""
+    asked = []
+    for start in range(0, depth, 3):
+        columns = st.columns(min(3, depth))
+        for column, layer in zip(
+            columns, range(start, min(start + 3, depth)), strict=False
+        ):
+            usual = max(16, 128 >> layer)
+            o = Option(f"width{layer}", int, usual, "Neurons of this hidden layer", 1,
+                       2048)  # fmt: skip
+            with column:
+                asked.append(_number(o, f"Layer {layer + 1}"))
+    return ",".join(map(str, asked))
+
+
+def _number(o: Option, words: str) -> Any:
+    """A field to type in: a slider of two thousand steps does not fit a column."""
+    low, high, value = o.kind(o.low), o.kind(o.high), view_options.value(PAGE, o)
+    fine = {"step": 0.001, "format": "%.4g"} if o.kind is float else {}
+    found = st.number_input(
+        words, low, high, value, help=o.help, key=f"lab_{o.name}", **fine
+    )
+    session.view(f"{PAGE}.{o.name}", None if found == o.default else str(found))
+    return found
+
+
+def _training(name: str) -> Option:
+    o = _option(mlp.MLPSpec, name)
+    if name == "epochs":
+        return replace(o, high=200)
+    high = {"learning_rate": 1.0, "dropout": 0.9, "batch": 1024}.get(name)
+    return replace(o, high=high, below=None) if high else o
+
+
+def _option(spec: type, name: str) -> Option:
+    return view_options.option_of(spec, name)
+
+
+def _ranked() -> mlp.MLPRank:
+    names = ("variant", "theta", "gamma", "graph", "site")
+    st.button(
+        "The authors' setting", on_click=_authors, type="tertiary",
+        help="θ 0.5, γ 0.9 and activation before the function, as in "
+        "amazon-science/mlp-rank-pruning",
+    )  # fmt: skip
+    fields: dict[str, Any] = {}
+    for name in names:
+        if name in ("theta", "gamma") and fields["variant"] == "modified":
+            continue
+        fields[name] = view_options.choose(
+            PAGE, _option(mlp.MLPRank, name), LABELS.get(name)
+        )
+    return mlp.MLPRank(**fields)
+
+
+def _authors() -> None:
+    own = {"theta": 0.5, "gamma": 0.9, "site": "up", "graph": "chained",
+           "variant": "weighted"}  # fmt: skip
+    view_options.put(PAGE, own)
+
+
+def _rivals() -> tuple[str, ...]:
+    stored = session.views().get(f"{PAGE}.rivals")
+    start = USUAL_RIVALS if stored is None else tuple(stored.split("|"))
+    found = st.multiselect(
+        "Compared with", list(SHARED), [n for n in start if n in SHARED],
+        help="Registered criteria of language models that apply to MLPs, with their "
+        "usual parameters", key="lab_rivals",
+    )  # fmt: skip
+    usual = tuple(found) == USUAL_RIVALS
+    session.view(f"{PAGE}.rivals", None if usual else "|".join(found))
+    return tuple(found)

@@ -1,0 +1,80 @@
+"""What the lab has made, by what it follows from: data, networks, scores, sweeps."""
+
+from llmrank import mlp
+from llmrank.core.errors import LLMRankError
+from llmrank.core.progress import Progress, silent
+from llmrank.methods.criteria import Criterion, Scores
+from llmrank.report import mlp_payload
+from pages.shared.app import resources
+from pages.shared.lab import files
+from pages.shared.lab.sidebar import Lab
+
+
+def has_data(lab: Lab) -> bool:
+    """Whether the data are at hand; what comes from the hub is fetched by a job."""
+    return (
+        lab.data.data not in mlp.HUB_SETS
+        or resources.lab("data").peek(lab.data) is not None
+    )
+
+
+def data(lab: Lab, progress: Progress = silent) -> mlp.Examples:
+    """Return the examples."""
+    mlp.check_open(lab.data)
+    known = resources.lab("data")
+    return known.get(lab.data, lambda: mlp.examples(lab.data, progress=progress))
+
+
+def trained(lab: Lab) -> mlp.Trained | None:
+    """Return the network, if it is trained or loaded.
+
+    Raises:
+        LLMRankError: a loaded network is not one for these data.
+    """
+    if lab.loaded is None:
+        return resources.lab("network").peek(lab.network_key)
+    if not has_data(lab):
+        return None
+    network, examples = files.network(lab.loaded), data(lab)
+    if (network.sizes[0], network.sizes[-1]) != (examples.d_in, examples.n_classes):
+        raise LLMRankError(
+            f"the loaded network takes {network.sizes[0]:,} numbers and knows "
+            f"{network.sizes[-1]} classes; {examples.source} has {examples.d_in:,} and "
+            f"{examples.n_classes}: take other data or another file"
+        )
+    return mlp.Trained(network, network, ())
+
+
+def scores(lab: Lab, by: Criterion) -> Scores:
+    """Score the network's neurons, on training examples."""
+    known = resources.lab("scores")
+    network = _network(lab)
+    return known.get((lab.network_key, by), lambda: mlp.score(network, data(lab), by))
+
+
+def sweep(lab: Lab, by: Criterion) -> mlp.Sweep:
+    """Prune to every sparsity and test, on the examples that are shown."""
+    known = resources.lab("sweep")
+    network = _network(lab)
+    return known.get(
+        (lab.network_key, by),
+        lambda: mlp.sweep(
+            network, scores(lab, by), data(lab).test_x[: mlp_payload.MAX_IMAGES]
+        ),
+    )
+
+
+def likes(lab: Lab) -> tuple[mlp.Likes, ...]:
+    """Find what every neuron likes among the examples that are shown."""
+    known = resources.lab("likes")
+    network = _network(lab)
+    return known.get(
+        lab.network_key,
+        lambda: mlp.likes(network, data(lab).test_x[: mlp_payload.MAX_IMAGES]),
+    )
+
+
+def _network(lab: Lab) -> mlp.Network:
+    found = trained(lab)
+    assert found is not None
+    return found.network

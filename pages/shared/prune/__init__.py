@@ -1,0 +1,1 @@
+"""The Prune page's parts."""
