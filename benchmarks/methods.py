@@ -12,8 +12,9 @@ from llmrank.calibration.activations import CalibrationSpec
 from llmrank.cli.terminal import ProgressBar
 from llmrank.core.formatting import number
 from llmrank.core.progress import silent
+from llmrank.core.statistics import Estimate
 from llmrank.data.texts import EMBEDDED
-from llmrank.evaluation.perplexity import Estimate, EvaluationSpec, perplexity_ratio
+from llmrank.evaluation.perplexity import EvaluationSpec, perplexity_ratio
 from llmrank.experiments import arena
 from llmrank.experiments.arena import method
 from llmrank.experiments.pipeline import Stages, StageSpecs

@@ -20,6 +20,7 @@ _HOMES = {
     "calibration.activations": ("ActivationStats", "CalibrationSpec", "calibrate"),
     "calibration.gradients": ("Gradients", "differentiate"),
     "evaluation.perplexity": ("EvaluationSpec",),
+    "evaluation.accuracy": ("TaskSpec",),
     "evaluation.decoding": ("BenchmarkSpec",),
     "methods.criteria": (
         "CRITERIA",
@@ -65,7 +66,7 @@ _HOMES = {
     "experiments.pipeline": ("StageSpecs", "Stages"),
     "methods.pruning": ("PruningPlan", "PruningSpec", "plan", "prune"),
     "models.export": ("save",),
-    "evaluation.comparison": ("Comparison", "Measures", "TaskSpec", "compare"),
+    "evaluation.comparison": ("Comparison", "Measures", "compare"),
     "experiments.experiment": ("Experiment", "Report", "run"),
     "report.sentences.summary": ("table",),
     "experiments.store": ("Store",),

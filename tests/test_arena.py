@@ -21,7 +21,7 @@ from llmrank.core.cache import Memo
 from llmrank.core.errors import CancelledError, LLMRankError
 from llmrank.core.formatting import interval
 from llmrank.core.paths import child_environment
-from llmrank.evaluation.comparison import TaskSpec
+from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.footprint import footprint
 from llmrank.evaluation.perplexity import EvaluationSpec, evaluate

@@ -11,13 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import llmrank
 from llmrank.calibration.activations import CalibrationSpec
+from llmrank.core.statistics import t_interval
 from llmrank.evaluation.footprint import footprint
-from llmrank.evaluation.perplexity import (
-    EvaluationSpec,
-    evaluate,
-    perplexity_ratio,
-    t_interval,
-)
+from llmrank.evaluation.perplexity import EvaluationSpec, evaluate, perplexity_ratio
 from llmrank.methods.allocation import Global
 from llmrank.methods.criteria import LLMRank, Random
 from llmrank.methods.pruning import PruningSpec

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.core.statistics import Estimate, t_interval
 from llmrank.evaluation.perplexity import (
     WINDOW,
-    Estimate,
     EvaluationSpec,
     TextEvaluation,
     evaluate,
     perplexity_ratio,
-    t_interval,
     top1_retention,
 )
 from llmrank.models import ffn

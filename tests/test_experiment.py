@@ -13,7 +13,7 @@ from llmrank.calibration.gradients import needed_bytes
 from llmrank.core.devices import free_bytes
 from llmrank.core.errors import CancelledError, LLMRankError, OptionError
 from llmrank.evaluation import comparison, perplexity
-from llmrank.evaluation.comparison import TaskSpec
+from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.perplexity import EvaluationSpec
 from llmrank.experiments import curve

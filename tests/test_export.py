@@ -23,8 +23,9 @@ from llmrank.calibration.activations import CalibrationSpec, calibrate
 from llmrank.core.errors import LLMRankError
 from llmrank.methods.criteria import LLMRank, score
 from llmrank.methods.pruning import PruningPlan, prune
+from llmrank.methods.scores_file import write_scores
 from llmrank.models import export, ffn, precision
-from llmrank.models.export import free_folder, padded, save, write_scores, zipped
+from llmrank.models.export import free_folder, padded, save, zipped
 from llmrank.models.language_model import LanguageModel, ModelSpec
 
 PROMPT = torch.arange(1, 40)[None]

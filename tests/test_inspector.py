@@ -26,8 +26,9 @@ from llmrank.analysis.neuron import (
 from llmrank.analysis.neuron.ablation import switch
 from llmrank.calibration.activations import CalibrationSpec, calibrate, measure
 from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.core.statistics import t_interval
 from llmrank.data.texts import sampled_windows, text
-from llmrank.evaluation.perplexity import EvaluationSpec, evaluate, t_interval
+from llmrank.evaluation.perplexity import EvaluationSpec, evaluate
 from llmrank.methods.allocation import Global, Uniform
 from llmrank.methods.criteria import Scores
 from llmrank.methods.pruning import PruningPlan, PruningSpec, plan, prune

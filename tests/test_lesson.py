@@ -26,6 +26,8 @@ from llmrank import lesson
 from llmrank.core.errors import CancelledError, LLMRankError
 from llmrank.evaluation.latency import Timing
 from llmrank.lesson import LessonSpec, RaceSpec
+from llmrank.report.lesson import race
+from llmrank.report.lesson.handout import handout
 
 SHARES = st.floats(0, 1)
 N_WEIGHTS = 30
@@ -189,7 +191,7 @@ def test_all_zero_weights_leave_equal_shares():
     net = lesson.network([0.0] * N_WEIGHTS)
     for layer in lesson.scores(net, theta=0.5, gamma=1.0)[1:]:
         close(layer, [1 / len(layer)] * len(layer))
-    assert lesson.handout(net, LessonSpec()).count("<svg") == 2
+    assert handout(net, LessonSpec()).count("<svg") == 2
 
 
 def test_dead_neurons_have_equal_activation():
@@ -247,13 +249,13 @@ def test_a_race_keeps_every_round_and_its_machine():
     assert set(found.timings) == set(lesson.VERSIONS)
     assert all(len(t.samples_ms) == 5 for t in found.timings.values())
     assert found.ratio("all weights") == (1.0, 1.0, 1.0)
-    table = lesson.as_table(found)
+    table = race.as_table(found)
     assert table["weights not zero"].tolist() == [1024, 512, 512, 512]
     assert (table["lower quarter ms"] <= table["median ms"]).all()
-    assert found.processor in lesson.origin(found)
-    assert "With 50 % gone" in lesson.reading(found)
+    assert found.processor in race.origin(found)
+    assert "With 50 % gone" in race.reading(found)
     assert lesson.fastest(found) in ("scattered", "rows", "cut", "same")
-    assert len(lesson.race_chart(found, dark=True).data) == 5
+    assert len(race.race_chart(found, dark=True).data) == 5
 
 
 @pytest.mark.parametrize(
@@ -286,7 +288,7 @@ def test_a_race_can_be_stopped():
 
 def test_the_handout_holds_the_students_own_numbers(net):
     of = LessonSpec(gamma=0.0)
-    page = lesson.handout(net, of, lesson.race(RaceSpec(d_model=8, d_ff=16, rounds=3)))
+    page = handout(net, of, lesson.race(RaceSpec(d_model=8, d_ff=16, rounds=3)))
     assert "A3, B2 go: 30 weights become 19" in page
     assert "γ = 0," in page
     assert "0.500" in page  # A1's activation
@@ -299,7 +301,7 @@ def test_the_handout_holds_the_students_own_numbers(net):
 
 
 def test_the_handout_without_networkx_and_clock_says_so(net):
-    page = lesson.handout(net, LessonSpec(gamma=1.0, sparsity=0.0))
+    page = handout(net, LessonSpec(gamma=1.0, sparsity=0.0))
     assert "networkx" not in page
     assert "Not timed yet" in page
     assert "Nobody goes: 30 weights become 30" in page
@@ -307,5 +309,5 @@ def test_the_handout_without_networkx_and_clock_says_so(net):
 
 def test_the_drawing_has_every_edge_and_no_other(net):
     numbers = list(itertools.chain(*(w.flatten().tolist() for w in net.weights)))
-    page = lesson.handout(net, LessonSpec())
+    page = handout(net, LessonSpec())
     assert page.count("<line") == 2 * sum(w != 0 for w in numbers)

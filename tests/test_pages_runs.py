@@ -8,11 +8,11 @@ from streamlit.testing.v1 import AppTest
 from visitor import copy_results, finish, open_page, said
 
 from llmrank.core.formatting import number
+from llmrank.core.statistics import times_spread
 from llmrank.experiments import arena, settings
 from llmrank.experiments.arena import Entry
 from llmrank.experiments.pipeline import Stages
 from llmrank.experiments.store import Store
-from llmrank.report.sentences.summary import times_spread
 from llmrank.report.tables import runs as readings
 from pages.shared.app import resources
 

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
+from llmrank.core.statistics import Estimate
 from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.evaluation.footprint import Footprint
-from llmrank.evaluation.perplexity import Estimate, TextEvaluation
+from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.experiments.arena import Entry, Placed
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.store import Cell, Run

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from llmrank.evaluation.accuracy import TaskResult
-from llmrank.evaluation.comparison import Comparison, Side, TaskSpec
+from llmrank.evaluation.accuracy import TaskResult, TaskSpec
+from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.evaluation.footprint import footprint
 from llmrank.evaluation.latency import Latency, Timing
 from llmrank.evaluation.peak_memory import MemoryPeak

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from llmrank.analysis.stability import Stability
 from llmrank.core.formatting import share, times
+from llmrank.core.statistics import times_spread
 from llmrank.evaluation.perplexity import perplexity_ratio
-from llmrank.evaluation.speedup import Phase, Ratio, Speedup
+from llmrank.evaluation.speedup import Phase, Ratio, Speedup, as_fast
 from llmrank.experiments.curve import Point, label
 from llmrank.experiments.experiment import MemoryEstimate, Report
 from llmrank.methods.criteria import L1, Criterion, LLMRank, Random, Scores
 from llmrank.methods.pruning import PruningPlan
-from llmrank.report.sentences.summary import as_fast, times_spread
 
 Level = Literal["error", "warning", "info"]
 """error: do not go on like this; warning: look at it; info: know it."""

@@ -77,7 +77,7 @@ def score_command(options: argparse.Namespace) -> None:
     """Score every neuron and write scores and statistics as safetensors."""
     from llmrank.experiments.experiment import estimate
     from llmrank.experiments.pipeline import Stages
-    from llmrank.models.export import write_scores
+    from llmrank.methods.scores_file import write_scores
 
     wanted = wanted_experiment(options)
     out = named_path(options.out)

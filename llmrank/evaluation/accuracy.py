@@ -8,9 +8,10 @@ from torch import Tensor
 
 from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress, silent
-from llmrank.data.tasks import Item, asked
+from llmrank.core.specs import option, spec
+from llmrank.core.statistics import t_interval
+from llmrank.data.tasks import TASKS, Item, asked
 from llmrank.evaluation.likelihood import Parted, parted, scored
-from llmrank.evaluation.perplexity import t_interval
 from llmrank.models.language_model import LanguageModel
 
 
@@ -210,3 +211,29 @@ def _mean(values: Float[Tensor, " n_items"]) -> float:
 def _stderr(correct: Float[Tensor, " n_items"]) -> float:
     """Sample standard deviation over the root of n, as the harness' `mean_stderr`."""
     return float(correct.double().std() / len(correct) ** 0.5)
+
+
+@spec
+class TaskSpec:
+    """Which zero-shot tasks are asked, and how many items of each."""
+
+    tasks: str = option(default="", help="Names separated by commas, or all, or none")
+    items: int = option(
+        default=100, low=2, high=20000, help="Items asked per task, drawn by the seed"
+    )
+    items_seed: int = option(default=0, low=0, high=2**31, help="Which items are drawn")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The task names, each known.
+
+        Raises:
+            OptionError: a name that is not registered.
+        """
+        if self.tasks.strip() == "all":
+            return tuple(TASKS)
+        names = [n.strip() for n in self.tasks.split(",")]
+        asked = tuple(dict.fromkeys(n for n in names if n and n != "none"))
+        for name in asked:
+            TASKS[name]
+        return asked

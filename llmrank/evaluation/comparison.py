@@ -10,15 +10,19 @@ import torch
 
 from llmrank.core.devices import free_bytes
 from llmrank.core.progress import Progress, silent
-from llmrank.core.specs import option, spec
-from llmrank.data.tasks import TASKS
-from llmrank.evaluation.accuracy import Retention, TaskResult, evaluate_task, retention
+from llmrank.core.statistics import Estimate
+from llmrank.evaluation.accuracy import (
+    Retention,
+    TaskResult,
+    TaskSpec,
+    evaluate_task,
+    retention,
+)
 from llmrank.evaluation.decoding import BenchmarkSpec, alone, inference_bytes
 from llmrank.evaluation.footprint import Footprint, footprint
 from llmrank.evaluation.latency import Latency, Timing
 from llmrank.evaluation.peak_memory import MemoryPeak, peak_memory
 from llmrank.evaluation.perplexity import (
-    Estimate,
     EvaluationSpec,
     TextEvaluation,
     evaluate,
@@ -27,32 +31,6 @@ from llmrank.evaluation.perplexity import (
 )
 from llmrank.evaluation.speedup import Speedup, measure, speedup
 from llmrank.models.language_model import LanguageModel
-
-
-@spec
-class TaskSpec:
-    """Which zero-shot tasks are asked, and how many items of each."""
-
-    tasks: str = option(default="", help="Names separated by commas, or all, or none")
-    items: int = option(
-        default=100, low=2, high=20000, help="Items asked per task, drawn by the seed"
-    )
-    items_seed: int = option(default=0, low=0, high=2**31, help="Which items are drawn")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The task names, each known.
-
-        Raises:
-            OptionError: a name that is not registered.
-        """
-        if self.tasks.strip() == "all":
-            return tuple(TASKS)
-        names = [n.strip() for n in self.tasks.split(",")]
-        asked = tuple(dict.fromkeys(n for n in names if n and n != "none"))
-        for name in asked:
-            TASKS[name]
-        return asked
 
 
 @dataclass(frozen=True)

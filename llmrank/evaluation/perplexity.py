@@ -10,6 +10,7 @@ from torch import Tensor
 from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress, silent, track
 from llmrank.core.specs import option, spec
+from llmrank.core.statistics import Estimate, exponentiated, t_interval
 from llmrank.data import texts, tokens
 from llmrank.models.language_model import LanguageModel
 
@@ -34,16 +35,6 @@ class EvaluationSpec:
         help="How many tokens are read, in windows of 512 (fewer where the model takes "
         "fewer); more narrows the interval",
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval and the number of independent windows in it."""
-
-    value: float
-    low: float
-    high: float
-    n_windows: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,7 @@ class TextEvaluation:
     @property
     def perplexity(self) -> Estimate:
         """Exp of the mean nll; a t-interval over windows, exponentiated."""
-        return _exponentiated(t_interval(self.nll))
+        return exponentiated(t_interval(self.nll))
 
     @property
     def top1(self) -> Estimate:
@@ -129,7 +120,7 @@ def perplexity_ratio(dense: TextEvaluation, pruned: TextEvaluation) -> Estimate:
         LLMRankError: the two were not measured on the same windows.
     """
     _check_paired(dense, pruned)
-    return _exponentiated(t_interval(pruned.nll - dense.nll))
+    return exponentiated(t_interval(pruned.nll - dense.nll))
 
 
 def top1_retention(dense: TextEvaluation, pruned: TextEvaluation) -> Estimate:
@@ -147,18 +138,6 @@ def top1_retention(dense: TextEvaluation, pruned: TextEvaluation) -> Estimate:
     ratio = float(pruned.correct.mean()) / base
     around = t_interval((pruned.correct - ratio * dense.correct) / base)
     return Estimate(ratio, ratio + around.low, ratio + around.high, len(dense.correct))
-
-
-def t_interval(samples: Float[Tensor, " n"]) -> Estimate:
-    """Return the mean with its 95 % Student-t interval (infinite for one sample)."""
-    from scipy.special import stdtrit
-
-    values = samples.double()
-    mean, n = float(values.mean()), len(values)
-    if n < 2:
-        return Estimate(mean, float("-inf"), float("inf"), n)
-    half = float(stdtrit(n - 1, 0.975) * values.std() / n**0.5)
-    return Estimate(mean, mean - half, mean + half, n)
 
 
 @torch.inference_mode()
@@ -181,13 +160,6 @@ def _read_window(
 def _columns(results: list[tuple[float, float]]) -> tuple[Tensor, Tensor]:
     table = torch.tensor(results, dtype=torch.float64)
     return table[:, 0], table[:, 1]
-
-
-def _exponentiated(log: Estimate) -> Estimate:
-    value, low, high = torch.tensor(
-        [log.value, log.low, log.high], dtype=torch.float64
-    ).exp()
-    return Estimate(float(value), float(low), float(high), log.n_windows)
 
 
 def _check_paired(dense: TextEvaluation, pruned: TextEvaluation) -> None:

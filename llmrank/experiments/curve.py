@@ -10,13 +10,12 @@ import pandas as pd
 
 from llmrank.core.formatting import choice
 from llmrank.core.progress import Progress, silent
+from llmrank.core.statistics import Estimate, t_interval
 from llmrank.evaluation.footprint import Footprint
 from llmrank.evaluation.perplexity import (
     READING,
-    Estimate,
     TextEvaluation,
     perplexity_ratio,
-    t_interval,
     top1_retention,
 )
 from llmrank.experiments.experiment import Experiment

@@ -19,7 +19,8 @@ from llmrank.core.registry import recipe
 from llmrank.core.specs import described
 from llmrank.data import texts as corpora
 from llmrank.data import tokens
-from llmrank.evaluation.comparison import Comparison, Measures, TaskSpec, compare
+from llmrank.evaluation.accuracy import TaskSpec
+from llmrank.evaluation.comparison import Comparison, Measures, compare
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.perplexity import WINDOW, EvaluationSpec
 from llmrank.experiments.pipeline import Stages, StageSpecs

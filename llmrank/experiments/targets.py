@@ -8,9 +8,10 @@ from typing import Literal, get_args
 from llmrank.core.errors import OptionError
 from llmrank.core.formatting import number, share, times
 from llmrank.core.progress import Progress, silent
+from llmrank.core.statistics import Estimate
 from llmrank.evaluation import shape_timing
 from llmrank.evaluation.footprint import footprint, planned
-from llmrank.evaluation.perplexity import Estimate, perplexity_ratio
+from llmrank.evaluation.perplexity import perplexity_ratio
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Stages
 from llmrank.methods.allocation import Search, Uniform

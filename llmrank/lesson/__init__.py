@@ -19,20 +19,8 @@ from llmrank.lesson.network import (
     scores,
     sharpened,
 )
-from llmrank.lesson.race import (
-    VERSIONS,
-    Race,
-    RaceSpec,
-    as_table,
-    fastest,
-    origin,
-    race,
-    race_chart,
-    reading,
-    versions,
-)
+from llmrank.lesson.race import VERSIONS, Race, RaceSpec, fastest, race, versions
 from llmrank.lesson.random_walk import exact, referee, transitions
-from llmrank.report.lesson.handout import handout
 
 __all__ = [
     "EXAMPLES",
@@ -48,19 +36,14 @@ __all__ = [
     "RaceSpec",
     "activations",
     "answers",
-    "as_table",
     "cut",
     "cut_plan",
     "edge_shares",
     "exact",
     "fastest",
-    "handout",
     "network",
-    "origin",
     "priors",
     "race",
-    "race_chart",
-    "reading",
     "referee",
     "scores",
     "sharpened",

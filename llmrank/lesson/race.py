@@ -6,23 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import pandas as pd
-import plotly.graph_objects as go
 import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from llmrank.core.formatting import counted, number, share, times
 from llmrank.core.progress import Progress, silent
 from llmrank.core.specs import option, spec
 from llmrank.evaluation.decoding import alone, elapsed_ms
 from llmrank.evaluation.latency import Timing, processor
-from llmrank.report.charts.theme import Palette, figure, palette
 
 VERSIONS = ("all weights", "zeros at random places", "zeros in rows", "rows cut")
 WARM_UP = 2
-WIDEST = 1.8
-"""Times the slowest median: how far the chart's axis goes."""
 
 
 @spec
@@ -128,19 +122,6 @@ def race(
     )
 
 
-def reading(of: Race) -> str:
-    """Say which version was faster, from what was measured."""
-    ratios = {name: of.ratio(name) for name in VERSIONS[1:]}
-    said = [
-        f"{name} {times(middle)} as fast [{number(low)}, {number(high)}]"
-        for name, (middle, low, high) in ratios.items()
-    ]
-    return (
-        f"With {share(of.spec.sparsity)} gone, against all weights: {'; '.join(said)} "
-        "(median of the rounds' ratios; in brackets their middle half)."
-    )
-
-
 def fastest(of: Race) -> str:
     """Name the fastest of the three, or `same` where none is 5 % ahead.
 
@@ -150,68 +131,6 @@ def fastest(of: Race) -> str:
     gains = {i: of.ratio(n)[0] for i, n in zip(ids, VERSIONS[1:], strict=True)}
     first, second, *_ = sorted(gains, key=lambda i: -gains[i])
     return first if gains[first] > 1.05 * gains[second] else "same"
-
-
-def race_chart(of: Race, *, dark: bool) -> go.Figure:
-    """Draw the median time of each version, every round beside it as a dot."""
-    colours = palette(dark)
-    widest = WIDEST * max(t.median for t in of.timings.values())
-    every = [ms for t in of.timings.values() for ms in t.samples_ms]
-    n_beyond = sum(ms > widest for ms in every)
-    beyond = f"; {counted(n_beyond, 'run')} took longer than shown" if n_beyond else ""
-    fig = figure(dark=dark, height=230, x=f"time of one run (ms){beyond}", y="")
-    names = list(reversed(VERSIONS))
-    medians = [of.timings[n].median for n in names]
-    fig.add_bar(
-        x=medians,
-        y=names,
-        orientation="h",
-        marker_color=[_colour(n, colours) for n in names],
-        text=[f"{number(m)} ms" for m in medians],
-        textposition="inside",
-        insidetextanchor="start",
-        hovertemplate="%{y}: median %{x:.3g} ms<extra></extra>",
-    )
-    for name in names:
-        samples = of.timings[name].samples_ms
-        fig.add_scatter(
-            x=samples, y=[name] * len(samples), mode="markers",
-            marker={"color": colours.text, "size": 5, "opacity": 0.5},
-            hovertemplate="one round: %{x:.3g} ms<extra></extra>",
-        )  # fmt: skip
-    fig.update_layout(showlegend=False, bargap=0.3)
-    fig.update_xaxes(range=[0, widest])
-    return fig
-
-
-def origin(of: Race) -> str:
-    """Say what was timed, and on which machine."""
-    s = of.spec
-    return (
-        f"{s.rows:,} examples through {s.d_model:,} → {s.d_ff:,} → {s.d_model:,} "
-        f"with ReLU, float32, {counted(s.rounds, 'round')} in turns after {WARM_UP} "
-        f"to warm up; {of.processor} ({of.device}), "
-        f"{counted(of.n_threads, 'thread')}, torch {of.torch_version}, "
-        f"{of.measured_at}."
-    )
-
-
-def as_table(of: Race) -> pd.DataFrame:
-    """Return one row per version: times in ms, their spread, and the ratio."""
-    rows = []
-    for name, timing in of.timings.items():
-        low, _, high = statistics.quantiles(timing.samples_ms, n=4, method="inclusive")
-        spread = (timing.median, low, high)
-        rows.append([name, of.nonzero[name], *spread, *of.ratio(name)])
-    columns = [
-        "version", "weights not zero", "median ms", "lower quarter ms",
-        "upper quarter ms", "times as fast", "from", "to",
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _colour(name: str, colours: Palette) -> str:
-    return colours.accent if name == VERSIONS[-1] else colours.neutral
 
 
 def _scattered(weights: Tensor, sparsity: float, g: torch.Generator) -> Tensor:

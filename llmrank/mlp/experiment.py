@@ -13,7 +13,7 @@ from llmrank.core.progress import Progress, silent
 from llmrank.core.registry import recipe
 from llmrank.core.specs import described as described_fields
 from llmrank.core.specs import option, spec
-from llmrank.evaluation.perplexity import t_interval
+from llmrank.core.statistics import t_interval
 from llmrank.methods.criteria import Criterion, score_graphs
 from llmrank.mlp.criteria import AUTHORS, MLP_CRITERIA, MLPRank, criterion
 from llmrank.mlp.datasets import DataSpec, examples

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from llmrank.core.progress import Progress, silent
-from llmrank.evaluation.perplexity import t_interval
+from llmrank.core.statistics import t_interval
 from llmrank.mlp.examples import Examples, Shape
 from llmrank.mlp.network import Network, predictions
 

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
-from llmrank.calibration.activations import ActivationStats
 from llmrank.core.errors import LLMRankError
 from llmrank.core.paths import (
     check_export_target,
@@ -22,7 +20,6 @@ from llmrank.core.paths import (
 )
 from llmrank.core.permissions import check_path
 from llmrank.core.progress import Progress, silent
-from llmrank.methods.criteria import Scores
 from llmrank.models import compatibility, ffn, language_model, precision
 from llmrank.models.checkpoints import RECIPE_FILE
 from llmrank.models.hf import reported
@@ -144,30 +141,6 @@ def save(
         rounding=rounding,
         opened=compatibility.opened_by(lm.config.to_dict()) if plain else None,
     )
-
-
-def write_scores(
-    path: Path,
-    scores: Scores,
-    stats: ActivationStats,
-    recipe: Mapping[str, Any],
-) -> None:
-    """Write scores and statistics as safetensors, the recipe in the metadata.
-
-    Tensors `layers.{i}.scores` and `layers.{i}.input_norm|up_norm|neuron_norm|
-    output_norm`, all float32.
-
-    Raises:
-        LLMRankError: the file cannot be written.
-    """
-    tensors = {f"layers.{i}.scores": s.float() for i, s in enumerate(scores.layers)}
-    for i, layer in enumerate(stats.layers):
-        for name in ("input_norm", "up_norm", "neuron_norm", "output_norm"):
-            tensors[f"layers.{i}.{name}"] = getattr(layer, name)
-    origin = {"recipe": json.dumps(recipe), "text_sha256": stats.text_sha256}
-    with written_file(path) as beside:
-        own = {name: t.clone() for name, t in tensors.items()}  # a score may be a norm
-        save_file(own, beside, metadata={"format": "pt", **origin})
 
 
 def free_folder(folder: Path) -> Path:

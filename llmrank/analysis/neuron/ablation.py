@@ -6,13 +6,8 @@ import torch
 
 from llmrank.analysis.neuron.neuron import Neuron, check
 from llmrank.core.progress import Progress, silent
-from llmrank.evaluation.perplexity import (
-    Estimate,
-    EvaluationSpec,
-    TextEvaluation,
-    evaluate,
-    t_interval,
-)
+from llmrank.core.statistics import Estimate, t_interval
+from llmrank.evaluation.perplexity import EvaluationSpec, TextEvaluation, evaluate
 from llmrank.methods.pruning import PruningPlan, prune
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel

@@ -14,15 +14,6 @@ from llmrank.experiments.arena.spec import (
     method,
 )
 from llmrank.experiments.arena.stored import known, known_runs
-from llmrank.report.tables.arena import (
-    as_table,
-    brief,
-    chart_table,
-    differing,
-    latex,
-    printed,
-    shown,
-)
 
 __all__ = [
     "AXES",
@@ -35,26 +26,19 @@ __all__ = [
     "Forecast",
     "Method",
     "Placed",
-    "as_table",
     "asked",
-    "brief",
     "cells",
-    "chart_table",
     "check_size",
     "dense",
-    "differing",
     "entries",
     "find",
     "forecast",
     "known",
     "known_runs",
-    "latex",
     "method",
     "offered",
     "pareto",
-    "printed",
     "run",
-    "shown",
     "title",
     "written",
 ]

@@ -7,9 +7,9 @@ from math import exp
 import torch
 
 from llmrank.core.registry import Registry
+from llmrank.core.statistics import Estimate, t_interval
 from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.evaluation.latency import Timing
-from llmrank.evaluation.perplexity import Estimate, t_interval
 from llmrank.evaluation.speedup import Ratio
 
 Value = Callable[[Comparison], Estimate | None]

@@ -7,7 +7,7 @@ from math import nan
 import numpy as np
 from jaxtyping import Bool, Float
 
-from llmrank.evaluation.perplexity import Estimate
+from llmrank.core.statistics import Estimate
 from llmrank.experiments.arena.axes import AXES
 from llmrank.experiments.arena.runner import Entry
 

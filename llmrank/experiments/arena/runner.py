@@ -8,9 +8,9 @@ from functools import cached_property
 from llmrank.core.errors import CancelledError, LLMRankError, explained
 from llmrank.core.formatting import share
 from llmrank.core.progress import Progress, silent
+from llmrank.core.statistics import Estimate
 from llmrank.data.texts import state_of
 from llmrank.evaluation.comparison import Comparison
-from llmrank.evaluation.perplexity import Estimate
 from llmrank.experiments.arena.axes import AXES
 from llmrank.experiments.arena.cell import Shared, measure
 from llmrank.experiments.arena.provenance import of_criterion, origin

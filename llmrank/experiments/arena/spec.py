@@ -11,7 +11,7 @@ from llmrank.core.errors import OptionError
 from llmrank.core.formatting import counted
 from llmrank.core.registry import recipe
 from llmrank.core.specs import described, options
-from llmrank.evaluation.comparison import TaskSpec
+from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.settings import METHOD

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from llmrank.core.specs import described
+from llmrank.core.statistics import Estimate
 from llmrank.evaluation.comparison import Comparison
-from llmrank.evaluation.perplexity import Estimate
 from llmrank.experiments.experiment import Experiment
 from llmrank.models.language_model import ModelSpec
 

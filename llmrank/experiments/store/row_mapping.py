@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Delete, Integer, Select, cast, delete, func, select
 
 from llmrank.core.process import Owner, this_process
+from llmrank.core.statistics import Estimate
 from llmrank.core.uploads import masked
 from llmrank.evaluation.comparison import Comparison, Side
-from llmrank.evaluation.perplexity import Estimate
 from llmrank.experiments.store.records import Arena, Cell, Origin, Run, fingerprint
 from llmrank.experiments.store.schema import arenas, cells, runs
 from llmrank.experiments.store.serialisation import plain, rebuilt

@@ -6,7 +6,7 @@ from statistics import median
 import pandas as pd
 import plotly.graph_objects as go
 
-from llmrank.evaluation.speedup import Ratio
+from llmrank.evaluation.speedup import Ratio, as_fast
 from llmrank.report.charts.theme import (
     DASHES,
     SYMBOLS,
@@ -17,7 +17,6 @@ from llmrank.report.charts.theme import (
     plain,
     segments,
 )
-from llmrank.report.sentences.summary import as_fast
 
 WIDE_RANGE = 10
 """Highest over lowest value from which the axis is logarithmic."""

@@ -24,10 +24,11 @@ from llmrank.lesson.network import (
     scores,
     sharpened,
 )
-from llmrank.lesson.race import Race, as_table, origin, reading
+from llmrank.lesson.race import Race
 from llmrank.lesson.random_walk import exact, referee
 from llmrank.methods.pruning import PruningPlan, descending
 from llmrank.report.lesson.drawing import drawing
+from llmrank.report.lesson.race import as_table, origin, reading
 
 
 @dataclass(frozen=True)

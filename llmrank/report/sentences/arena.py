@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from llmrank.core.formatting import counted, interval, number, share
-from llmrank.evaluation.perplexity import Estimate, TextEvaluation, t_interval
+from llmrank.core.statistics import Estimate, t_interval
+from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.experiments.arena import AXES, Axis, Placed
 from llmrank.methods.criteria import LLMRank
 

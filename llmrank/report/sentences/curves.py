@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from llmrank.core.formatting import counted, duration, number, share
+from llmrank.core.statistics import share_spread, times_spread
 from llmrank.evaluation.perplexity import perplexity_ratio, top1_retention
 from llmrank.experiments.curve import Metric, Point, Standing, label, standing
 from llmrank.methods.criteria import Criterion
-from llmrank.report.sentences.summary import share_spread, times_spread
 
 BETTER = {"perplexity": "the lowest perplexity", "top1": "the most right first guesses"}
 

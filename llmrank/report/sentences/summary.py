@@ -1,13 +1,13 @@
 """Results in words: the verdict of a comparison, and the command line's tables."""
 
-import math
 from collections.abc import Sequence
 
-from llmrank.core.formatting import counted, interval, number, share, times
+from llmrank.core.formatting import counted, number, share, times
+from llmrank.core.statistics import share_spread, spread, times_spread
 from llmrank.evaluation.accuracy import TaskResult
 from llmrank.evaluation.comparison import Comparison, Side
-from llmrank.evaluation.perplexity import WINDOW, Estimate, TextEvaluation
-from llmrank.evaluation.speedup import Ratio
+from llmrank.evaluation.perplexity import WINDOW, TextEvaluation
+from llmrank.evaluation.speedup import as_fast
 
 PAIRED = (
     "× as fast: the median of the rounds' ratios, dense and pruned paired round by "
@@ -45,22 +45,6 @@ def side_lines(side: Side) -> list[str]:
     return [*lines, *_read(side)]
 
 
-def spread(estimate: Estimate) -> str:
-    """Write a value with its 95 % interval: 27.1 [25.0, 29.4]."""
-    return f"{number(estimate.value)}{_ends(estimate)}"
-
-
-def times_spread(estimate: Estimate) -> str:
-    """Write a multiple with its 95 % interval: ×2.26 [1.98, 2.57]."""
-    return f"{times(estimate.value)}{_ends(estimate)}"
-
-
-def share_spread(estimate: Estimate) -> str:
-    """Write a share with its 95 % interval, both in per cent: 72 % [69, 74.5]."""
-    ends = f" [{100 * estimate.low:.3g}, {100 * estimate.high:.3g}]"
-    return f"{share(estimate.value)}{ends if math.isfinite(estimate.high) else ''}"
-
-
 def windows(text: TextEvaluation) -> str:
     """Say how a text was cut: windows of 512 tokens, each begun with <bos>."""
     short = " (all that the model takes)" if text.seq_len < WINDOW else ""
@@ -76,17 +60,6 @@ def left_out(tasks: Sequence[TaskResult]) -> list[str]:
         for t in tasks
         if t.n_left_out
     ]
-
-
-def as_fast(ratio: Ratio) -> str:
-    """Write a speed-up with its 95 % interval: ×1.18 [1.10, 1.26] as fast."""
-    return f"{times(ratio.measured)} {interval(ratio.low, ratio.high)} as fast"
-
-
-def _ends(estimate: Estimate) -> str:
-    """One window alone has no interval."""
-    bounded = math.isfinite(estimate.high)
-    return f" {interval(estimate.low, estimate.high)}" if bounded else ""
 
 
 def _smaller(found: Comparison) -> dict[str, str]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llmrank.core.formatting import interval, number, share, times
+from llmrank.core.statistics import Estimate
 from llmrank.evaluation.accuracy import Retained, TaskResult, retention
 from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.evaluation.latency import Timing
-from llmrank.evaluation.perplexity import Estimate
 from llmrank.evaluation.speedup import Ratio
 from llmrank.report.sentences.sizes import change, size, sizes
 

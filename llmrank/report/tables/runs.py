@@ -7,7 +7,7 @@ import pandas as pd
 
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import interval, number
-from llmrank.evaluation.perplexity import Estimate
+from llmrank.core.statistics import Estimate
 from llmrank.experiments.arena import AXES, Entry, Method
 from llmrank.experiments.store import Arena, Run
 

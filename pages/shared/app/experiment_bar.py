@@ -5,6 +5,7 @@ import streamlit as st
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import number, share, times
 from llmrank.core.specs import described, options
+from llmrank.core.statistics import spread, times_spread
 from llmrank.core.whereabouts import is_file, is_here
 from llmrank.experiments.experiment import Experiment
 from llmrank.methods.allocation import Allocation, ByHand
@@ -14,7 +15,6 @@ from llmrank.models import ffn
 from llmrank.models.checkpoints import DEMO_NAME
 from llmrank.models.hf import BUILDING
 from llmrank.models.language_model import shape
-from llmrank.report.sentences.summary import spread, times_spread
 from llmrank.report.tables.runs import time
 from pages.shared.app import access, jobs, resources
 from pages.shared.app.escape import plain

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import streamlit as st
-from streamlit.web.server.starlette.starlette_app_utils import (
-    decode_xsrf_token_string,
-)
+from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
 
 from llmrank.core import permissions, uploads
 from llmrank.core.errors import LLMRankError

@@ -10,16 +10,18 @@ import streamlit as st
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import counted, number, share
 from llmrank.core.jobs import Job
+from llmrank.core.statistics import times_spread
 from llmrank.core.whereabouts import is_here
 from llmrank.evaluation import shape_timing
 from llmrank.evaluation.comparison import Comparison
+from llmrank.evaluation.speedup import as_fast
 from llmrank.experiments import experiment as experiments
 from llmrank.experiments.experiment import Experiment, Report
 from llmrank.experiments.settings import command_line
 from llmrank.experiments.store import Store
 from llmrank.methods.allocation import Search
 from llmrank.report import charts
-from llmrank.report.sentences.summary import PAIRED, as_fast, times_spread, windows
+from llmrank.report.sentences.summary import PAIRED, windows
 from pages.shared.app import access, jobs, resources
 from pages.shared.app.escape import plain
 

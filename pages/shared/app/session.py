@@ -6,7 +6,7 @@ import streamlit as st
 
 from llmrank.core.errors import LLMRankError
 from llmrank.data import texts
-from llmrank.evaluation.comparison import TaskSpec
+from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.settings import applicable, declared, experiment, settings
 

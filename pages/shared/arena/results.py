@@ -12,6 +12,7 @@ from llmrank.experiments.arena import AXES, ArenaSpec, Entry
 from llmrank.experiments.experiment import Experiment
 from llmrank.report import charts
 from llmrank.report.sentences import arena as readings
+from llmrank.report.tables import arena as tables
 from pages.shared.app import open_run, panels, session, view_options
 from pages.shared.app.escape import plain
 
@@ -31,7 +32,7 @@ def show(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> None:
             "the arena can be stopped and goes on where it was."
         )
         return
-    table = _filtered(arena.as_table(entries))
+    table = _filtered(tables.as_table(entries))
     wanted = [entries[place] for place in table.index]
     if not wanted:
         st.caption("No cell is of these methods and sparsities.")
@@ -69,7 +70,7 @@ def _show_chart(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> Non
             "appear the moment they are measured; other axes may be known already."
         )
         return
-    points = arena.chart_table(placed)
+    points = tables.chart_table(placed)
     panels.chart(
         charts.pareto_chart(
             points,
@@ -115,7 +116,7 @@ def _take_point() -> None:
 def _show_table(table: pd.DataFrame) -> None:
     """List the cells: sorted by a click, taken along."""
     brief = st.toggle("Only columns that differ", value=True, key="arena_brief")
-    _rows(arena.shown(arena.brief(table) if brief else table), list(table["run"]))
+    _rows(tables.shown(tables.brief(table) if brief else table), list(table["run"]))
     states = table["state"].value_counts()
     said = [f"{ICONS[name]} {n:,} {name}" for name, n in states.items()]
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -123,7 +124,7 @@ def _show_table(table: pd.DataFrame) -> None:
         panels.csv(lambda: table, key="arena")
         st.download_button(
             "LaTeX",
-            lambda: arena.latex(table),
+            lambda: tables.latex(table),
             "llm-rank-arena.tex",
             "text/plain",
             key="arena_latex",

@@ -6,6 +6,7 @@ import streamlit as st
 
 from llmrank.core.formatting import counted, share
 from llmrank.core.jobs import Job, JobView
+from llmrank.core.statistics import share_spread, times_spread
 from llmrank.evaluation import shape_timing
 from llmrank.evaluation.perplexity import (
     TextEvaluation,
@@ -18,7 +19,6 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.report import charts
 from llmrank.report.sentences import curves
 from llmrank.report.sentences import measurements as readings
-from llmrank.report.sentences.summary import share_spread, times_spread
 from pages.shared.app import access, jobs, panels, resources
 from pages.shared.app.escape import plain
 

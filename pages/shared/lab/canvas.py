@@ -55,8 +55,8 @@ def show_inside(lab: Lab, network: Network) -> None:
     if network.n_params > mlp_payload.MAX_DRAWN_WEIGHTS:
         st.info(
             f"This network has {network.n_params:,} weights; up to "
-            f"{mlp_payload.MAX_DRAWN_WEIGHTS:,} are drawn. Train a narrower one to look "
-            "inside."
+            f"{mlp_payload.MAX_DRAWN_WEIGHTS:,} are drawn. Train a narrower one to "
+            "look inside."
         )
         return
     with st.spinner("Looking for what every neuron likes"):

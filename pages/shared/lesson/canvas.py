@@ -13,6 +13,8 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.jobs import Job
 from llmrank.core.specs import options
 from llmrank.lesson import LessonSpec, Network, Race, RaceSpec
+from llmrank.report.lesson import handout as printable
+from llmrank.report.lesson import race
 from pages.shared.app import assets, jobs, panels, resources, session
 from pages.shared.app.escape import plain
 from pages.shared.app.lasting import lasting
@@ -143,12 +145,12 @@ def show_race(at: Place) -> None:
             )
     if known is not None:
         panels.chart(
-            lesson.race_chart(known, dark=panels.is_dark()),
-            lesson.reading(known),
-            lambda: lesson.as_table(known),
+            race.race_chart(known, dark=panels.is_dark()),
+            race.reading(known),
+            lambda: race.as_table(known),
             key="race_chart",
         )
-        st.caption(plain(lesson.origin(known)))
+        st.caption(plain(race.origin(known)))
 
 
 def start(spec: RaceSpec) -> None:
@@ -169,7 +171,7 @@ def handout(at: Place) -> None:
     with st.container(horizontal=True, horizontal_alignment="right"):
         st.download_button(
             "Handout (HTML)",
-            lambda: lesson.handout(at.network, at.settings, known),
+            lambda: printable.handout(at.network, at.settings, known),
             "llm-rank-lesson.html",
             "text/html",
             on_click="ignore",

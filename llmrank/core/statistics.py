@@ -1,0 +1,62 @@
+"""A value and how sure it is: estimates with their intervals."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from llmrank.core.formatting import interval, number, share, times
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval and the number of independent windows in it."""
+
+    value: float
+    low: float
+    high: float
+    n_windows: int
+
+
+def t_interval(samples: Float[Tensor, " n"]) -> Estimate:
+    """Return the mean with its 95 % Student-t interval (infinite for one sample)."""
+    from scipy.special import stdtrit
+
+    values = samples.double()
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return Estimate(mean, float("-inf"), float("inf"), n)
+    half = float(stdtrit(n - 1, 0.975) * values.std() / n**0.5)
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def exponentiated(log: Estimate) -> Estimate:
+    """Return e to an estimate, its interval with it."""
+    value, low, high = torch.tensor(
+        [log.value, log.low, log.high], dtype=torch.float64
+    ).exp()
+    return Estimate(float(value), float(low), float(high), log.n_windows)
+
+
+def spread(estimate: Estimate) -> str:
+    """Write a value with its 95 % interval: 27.1 [25.0, 29.4]."""
+    return f"{number(estimate.value)}{_ends(estimate)}"
+
+
+def times_spread(estimate: Estimate) -> str:
+    """Write a multiple with its 95 % interval: ×2.26 [1.98, 2.57]."""
+    return f"{times(estimate.value)}{_ends(estimate)}"
+
+
+def share_spread(estimate: Estimate) -> str:
+    """Write a share with its 95 % interval, both in per cent: 72 % [69, 74.5]."""
+    ends = f" [{100 * estimate.low:.3g}, {100 * estimate.high:.3g}]"
+    return f"{share(estimate.value)}{ends if math.isfinite(estimate.high) else ''}"
+
+
+def _ends(estimate: Estimate) -> str:
+    """One window alone has no interval."""
+    bounded = math.isfinite(estimate.high)
+    return f" {interval(estimate.low, estimate.high)}" if bounded else ""
