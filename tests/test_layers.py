@@ -12,38 +12,34 @@ import llmrank
 
 PACKAGE = Path(llmrank.__file__).parent
 MAX_LINES = 300
+OWN = "llmrank."
 
 ORDER = (
-    "errors", "progress", "spelling", "options", "registry", "families", "variables",
-    "doors", "children", "owners", "durable", "folders", "whereabouts", "memo",
-    "uploads", "sizes", "checkpoint", "downloader", "hub", "hf", "devices", "ffn",
-    "embedded", "ggufs", "sources", "precision", "models", "tokens", "corpora",
-    "calibration",
-    "gradients", "walk", "moments", "graph", "centrality", "planes", "compressibility",
-    "criteria", "allocation", "pruning", "prefixes", "repair", "nearness",
-    "sensitivity", "payload", "compatible", "export", "evaluation", "mlp", "tasks",
-    "footprint", "decoding", "timing", "products", "memory", "benchmark", "comparison",
-    "speeds", "stages", "experiment", "store", "curve", "targets", "generation",
-    "settings", "summary", "pace", "bounds", "jobs", "arena", "agreement", "inspector",
-    "readings", "stability", "health", "charts", "network", "lesson",
-    "commands", "__main__",
+    "core", "models", "data", "calibration", "evaluation", "methods", "experiments",
+    "analysis", "mlp", "lesson", "report", "cli", "__main__",
 )  # fmt: skip
-"""A module imports only modules before it; a folder counts as one module."""
+"""A folder imports only folders before it."""
+
+STRANGERS = {"evaluation", "methods"}
+"""What a measurement is and what a method is: neither knows the other."""
+
+WITHIN = {
+    "experiments": (
+        "pipeline", "experiment", "settings", "curve", "targets", "store", "arena",
+    ),
+}  # fmt: skip
+"""The order inside a folder whose parts stand on each other."""
 
 LIGHT = (
-    "errors", "progress", "spelling", "options", "registry", "families", "variables",
-    "doors", "folders", "whereabouts", "memo", "uploads", "pace", "bounds",
-    "jobs",
+    "core.errors", "core.progress", "core.formatting", "core.specs", "core.registry",
+    "core.variables", "core.permissions", "core.paths", "core.whereabouts",
+    "core.cache", "core.uploads", "core.pace", "core.job_limits", "core.jobs",
+    "models.families",
 )  # fmt: skip
 """What a page may import before it draws: none of these loads torch."""
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(path.relative_to(PACKAGE)) for path in SOURCES]
-
-
-def module_of(path):
-    """`charts/theme.py` belongs to `charts`, `__init__.py` to the package itself."""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
 def imported(source):
@@ -66,15 +62,26 @@ def is_dynamic_import(node):
 
 
 def own_modules(source):
-    """List the modules of `llmrank` that a source imports."""
-    names = [n.split(".")[1] for n in imported(source) if n.startswith("llmrank.")]
+    """List the modules of `llmrank` that a source imports, as dotted names in it."""
+    names = [n.removeprefix("llmrank.") for n in imported(source) if n.startswith(OWN)]
     return [llmrank._HOME_OF.get(name, name) for name in names]
 
 
-def breaches(module, source):
-    """Say which imports of a module break the order."""
-    before = ORDER[: ORDER.index(module)]
-    return [n for n in own_modules(source) if n not in before and n != module]
+def breaches(path, source):
+    """Say which imports of a module, named by its place, break an order."""
+    folder, _, rest = path.partition("/")
+    folder, own = folder.removesuffix(".py"), rest.split("/")[0].removesuffix(".py")
+    before = ORDER[: ORDER.index(folder)]
+    found = []
+    for name in own_modules(source):
+        there, _, inner = name.partition(".")
+        if there == folder:
+            order, part = WITHIN.get(folder, ()), inner.split(".")[0]
+            if own in order and part in order and order.index(part) > order.index(own):
+                found.append(name)
+        elif there not in before or {there, folder} == STRANGERS:
+            found.append(name)
+    return found
 
 
 def loaded_by(statement):
@@ -90,15 +97,29 @@ def loaded_by(statement):
     return set(json.loads(run.stdout))
 
 
-def test_every_module_has_its_place_in_the_reading_order():
-    found = {module_of(path) for path in SOURCES} - {"__init__"}
-    assert not found - set(ORDER), "new modules: give them a place in ORDER"
+def test_every_folder_has_its_place_and_says_what_lives_there():
+    found = {name.split("/")[0].removesuffix(".py") for name in NAMES} - {"__init__"}
+    assert found == set(ORDER)
+    for folder in ORDER[:-1]:
+        said = ast.get_docstring(
+            ast.parse((PACKAGE / folder / "__init__.py").read_text())
+        )
+        assert said, folder
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=NAMES)
-def test_a_module_imports_only_modules_above_it(path):
-    if module_of(path) != "__init__":
-        assert breaches(module_of(path), path.read_text("utf-8")) == []
+def test_a_module_imports_only_what_stands_before_it(path):
+    name = path.relative_to(PACKAGE).as_posix()
+    if name != "__init__.py":
+        assert breaches(name, path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=NAMES)
+def test_no_folder_takes_a_private_name_of_another(path):
+    folder = path.relative_to(PACKAGE).parts[0]
+    for name in own_modules(path.read_text("utf-8")):
+        if name.split(".")[0] != folder:
+            assert not [part for part in name.split(".") if part.startswith("_")], name
 
 
 def test_the_package_itself_imports_no_module_until_asked():
@@ -117,18 +138,18 @@ def test_no_module_is_two_ideas(path):
     assert n_lines <= MAX_LINES
 
 
+MODEL = "models.language_model"
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("from llmrank.models.language_model import load", ["models"]),
-        ("from llmrank import ffn, models", ["ffn", "models"]),
-        ("import llmrank.models.language_model", ["models"]),
-        ("from llmrank import load", ["models"]),  # through the package's own table
-        ("def f():\n    from llmrank.models.language_model import load", ["models"]),
-        (
-            "import importlib; importlib.import_module('llmrank.models.language_model')",
-            ["models"],
-        ),
+        (f"from llmrank.{MODEL} import load", [f"{MODEL}.load"]),
+        ("from llmrank.models import ffn, hub", ["models.ffn", "models.hub"]),
+        (f"import llmrank.{MODEL}", [MODEL]),
+        ("from llmrank import load", [MODEL]),  # through the package's own table
+        (f"def f():\n    from llmrank.{MODEL} import load", [f"{MODEL}.load"]),
+        (f"import importlib; importlib.import_module('llmrank.{MODEL}')", [MODEL]),
         ("import torch", []),
     ],
 )
@@ -148,9 +169,22 @@ def test_the_reader_of_imports_sees_streamlit(source):
     assert imported(source)[0].split(".")[0] == "streamlit"
 
 
-def test_an_import_from_below_is_a_breach():
-    assert breaches("ffn", "from llmrank import models, families") == ["models"]
-    assert breaches("models", "from llmrank import ffn") == []
+@pytest.mark.parametrize(
+    ("path", "source", "expected"),
+    [
+        ("models/hub.py", "from llmrank.data import texts", ["data.texts"]),
+        ("data/texts.py", "from llmrank.models import hub", []),
+        ("methods/graph.py", "from llmrank import EvaluationSpec", ["evaluation."]),
+        ("experiments/store/store.py", "from llmrank.experiments.arena import run",
+         ["experiments.arena.run"]),
+        ("experiments/arena/runner.py", "from llmrank.experiments.store import Store",
+         []),
+    ],
+)  # fmt: skip
+def test_an_import_from_below_is_a_breach(path, source, expected):
+    found = breaches(path, source)
+    assert len(found) == len(expected)
+    assert all(a.startswith(b) for a, b in zip(found, expected, strict=True))
 
 
 def test_importing_the_package_is_light():
