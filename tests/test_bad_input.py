@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import save_folder, tiny_model
 from safetensors.torch import load_file, save_file
-from test_sources import write_gguf
+from test_checkpoints import write_gguf
 
 from llmrank.__main__ import main
 from llmrank.models import ffn

@@ -235,7 +235,7 @@ def server(folder):
         [sys.executable, "-c", SERVER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     ) as child:
         assert child.stdout.readline() == b"kept\n"
         for path in folder.rglob("*"):

@@ -18,7 +18,7 @@ from llmrank.core.paths import (
     written_whole,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def refusal(check, path):

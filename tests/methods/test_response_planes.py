@@ -13,7 +13,7 @@ import torch
 from conftest import tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_centrality import as_graph
+from test_pagerank import as_graph
 
 from llmrank.calibration.activations import (
     ActivationStats,
@@ -32,7 +32,7 @@ from llmrank.methods.response_planes import EXPONENTS, NODES, PROBES, planes
 from llmrank.models.ffn import FFN, ffns
 from llmrank.models.language_model import ModelSpec, load
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 WINDOWS = torch.randint(0, 257, (4, 32), generator=torch.Generator().manual_seed(9))
 SHARES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
 CORNERS = [(0.5, 0.5), (0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.3, 0.9)]

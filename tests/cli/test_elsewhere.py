@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from visitor import open_page
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("page", ["app.py", "pages/lesson.py"])

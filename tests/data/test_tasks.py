@@ -24,7 +24,7 @@ from llmrank.evaluation.likelihood import _rows, log_likelihoods, parted
 from llmrank.models.families import SUPPORTED
 from llmrank.models.language_model import load
 
-DATA = Path(__file__).parent / "data" / "lm_eval_harness.json"
+DATA = Path(__file__).parents[1] / "data" / "lm_eval_harness.json"
 HARNESS = json.loads(DATA.read_text("utf-8"))["tasks"]
 """What lm_eval 0.4.13 itself made of the embedded rows and of the demo model."""
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import OWN_SIZES, save_folder, tiny_model
-from test_sources import gguf_order, refusal, write_gguf
+from test_checkpoints import gguf_order, refusal, write_gguf
 from tokenizers import Regex, pre_tokenizers
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 

@@ -28,7 +28,7 @@ from llmrank.experiments.settings import METHOD
 from llmrank.methods.criteria import CRITERIA
 from llmrank.models.language_model import ModelSpec
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 TOP = {

@@ -160,7 +160,7 @@ def test_too_little_memory_is_one_sentence(tiny, tmp_path, dtype, room_gb, need)
         [sys.executable, "-c", OUT_OF_MEMORY, str(folder), dtype, str(room_gb)],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     )
     assert ran.stdout.strip() == (
         f"{folder} needs about {need} GB for its weights in {dtype}, more than cpu "

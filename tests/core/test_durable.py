@@ -16,7 +16,7 @@ from llmrank.core.paths import keep_in, searches_folder, written_file, written_w
 from llmrank.core.process import this_process
 from llmrank.experiments.store import Store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DAY = 25 * 3600
 
 WRITER = """

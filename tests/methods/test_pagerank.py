@@ -17,7 +17,7 @@ from llmrank.methods.graph import FFNGraph
 from llmrank.methods.pagerank import modified_pagerank, weighted_pagerank
 from llmrank.models.ffn import FFN
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 SHARES = st.floats(0, 1)
 
 

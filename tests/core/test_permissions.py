@@ -102,7 +102,7 @@ def test_who_shares_a_server_says_so_or_its_address_does(
 
 
 def test_the_server_answers_to_this_machines_names_and_tells_no_traceback():
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     told = tomllib.loads((root / ".streamlit" / "config.toml").read_text("utf-8"))
     assert set(told["server"]["allowedHosts"]) == {"127.0.0.1", "localhost", "::1"}
     assert told["client"]["showErrorDetails"] == "none"

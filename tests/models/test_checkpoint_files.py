@@ -12,7 +12,7 @@ import transformers
 from conftest import save_folder, tiny_model
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors.torch import load_file, save_file
-from test_sources import DEEP, Mark, change_config, refusal
+from test_checkpoints import DEEP, Mark, change_config, refusal
 
 from llmrank.core.errors import LLMRankError
 from llmrank.models import downloader, ffn

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from test_readings_measurements import latency, text
+from test_sentences_measurements import latency, text
 
 from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.evaluation.footprint import footprint
