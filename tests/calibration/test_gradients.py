@@ -206,7 +206,8 @@ def test_of_the_demo_model_the_estimate_bounds_the_memory_taken():
 
     code = (
         "import json, torch\n"
-        "from llmrank.calibration import gradients\nfrom llmrank import load, ModelSpec\n"
+        "from llmrank import load, ModelSpec\n"
+        "from llmrank.calibration import gradients\n"
         "def kb(name):\n"
         "    lines = open('/proc/self/status').read().splitlines()\n"
         "    return int(next(l.split()[1] for l in lines if l.startswith(name)))\n"

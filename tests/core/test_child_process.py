@@ -70,7 +70,7 @@ def test_every_process_of_ours_ends_with_its_parent():
     started = set(started_modules())
     assert started >= {"llmrank.models.downloader", "llmrank.evaluation.peak_memory"}
     for name in started:
-        source = PACKAGE / f"{name.removeprefix('llmrank.')}.py"
+        source = PACKAGE.parent / f"{name.replace('.', '/')}.py"
         assert "end_with_parent(" in source.read_text("utf-8"), name
 
 
