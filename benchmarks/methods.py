@@ -15,9 +15,8 @@ from llmrank.core.progress import silent
 from llmrank.core.statistics import Estimate
 from llmrank.data.texts import EMBEDDED
 from llmrank.evaluation.perplexity import EvaluationSpec, perplexity_ratio
-from llmrank.experiments import arena
-from llmrank.experiments.arena import method
 from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.methods.method import Method, method
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
 
@@ -99,7 +98,7 @@ def main() -> None:
         print(f"{by.name:<48}{cells}{time.perf_counter() - start:>9.0f}", flush=True)
 
 
-def _first_alike(by: arena.Method, methods: list[arena.Method]) -> arena.Method:
+def _first_alike(by: Method, methods: list[Method]) -> Method:
     """Methods with one criterion and repair follow one another: they share factors."""
     same = (m for m in methods if (m.criterion, m.repair) == (by.criterion, by.repair))
     return next(same)

@@ -19,8 +19,8 @@ from llmrank.core.progress import Progress, silent
 from llmrank.data.tasks import TASKS
 from llmrank.data.texts import EMBEDDED
 from llmrank.evaluation.accuracy import TaskResult, evaluate_task
-from llmrank.experiments.arena import method
 from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.methods.method import method
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import LanguageModel, ModelSpec
 

@@ -70,7 +70,8 @@ _HOMES = {
     "experiments.experiment": ("Experiment", "Report", "run"),
     "report.sentences.summary": ("table",),
     "experiments.store": ("Store",),
-    "experiments.arena": ("ArenaSpec", "Method"),
+    "methods.method": ("Method",),
+    "experiments.arena": ("ArenaSpec",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -121,8 +121,8 @@ class Net:
     def methods(self, methods: tuple[str, ...]) -> dict[str, Any]:
         """The kept neurons and the weights that each method leaves."""
         from llmrank.calibration.activations import CalibrationSpec
-        from llmrank.experiments.arena import method
         from llmrank.experiments.pipeline import Stages, StageSpecs
+        from llmrank.methods.method import method
         from llmrank.methods.pruning import PruningSpec
         from llmrank.models.language_model import ModelSpec
 

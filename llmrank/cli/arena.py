@@ -78,7 +78,8 @@ def arena_command(options: argparse.Namespace) -> None:
 
 def _spec(options: argparse.Namespace) -> Any:
     """Return the grid that the options describe."""
-    from llmrank.experiments.arena import ArenaSpec, check_size, method
+    from llmrank.experiments.arena import ArenaSpec, check_size
+    from llmrank.methods.method import method
 
     base = wanted_experiment(options)
     usual = "text,latency,tasks" if base.tasks.names else "text,latency"

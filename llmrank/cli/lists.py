@@ -8,9 +8,9 @@ from llmrank.cli.terminal import ProgressBar
 def methods_command(options: argparse.Namespace) -> None:  # noqa: ARG001
     """List the criteria, allocations and repairs with their parameters."""
     from llmrank.core.specs import options as declared
-    from llmrank.experiments.settings import METHOD
+    from llmrank.methods.method import PARTS
 
-    for part, registry in METHOD.items():
+    for part, registry in PARTS.items():
         print(f"{part}, one of:")
         for name in registry:
             cls = registry[name]

@@ -24,14 +24,12 @@ from llmrank.evaluation.comparison import Comparison, Measures, compare
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.perplexity import WINDOW, EvaluationSpec
 from llmrank.experiments.pipeline import Stages, StageSpecs
-from llmrank.methods.allocation import Allocation, Uniform, allocation
-from llmrank.methods.criteria import Criterion, LLMRank, criterion
+from llmrank.methods.allocation import Allocation, Uniform
+from llmrank.methods.criteria import Criterion, LLMRank
+from llmrank.methods.method import PARTS, Method
 from llmrank.methods.pruning import PruningSpec
-from llmrank.methods.repair import NoRepair, Repair, repair
+from llmrank.methods.repair import NoRepair, Repair
 from llmrank.models.language_model import LanguageModel, ModelShape, ModelSpec, shape
-
-METHOD = {"criterion": criterion, "allocation": allocation, "repair": repair}
-"""The parts of a method, each built by name."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,11 @@ class Experiment:
         )
 
     @property
+    def method(self) -> Method:
+        """What it compares with others: its seeds are at their defaults."""
+        return Method(self.criterion, self.allocation, self.repair).unseeded
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """The texts that are read: calibration, evaluation, a criterion's second."""
         second = self.criterion.second_text
@@ -76,7 +79,7 @@ class Experiment:
         """Return the experiment as plain values."""
         names = [f.name for f in dataclasses.fields(self)]
         plain = {name: described(getattr(self, name)) for name in names}
-        return plain | {part: recipe(getattr(self, part)) for part in METHOD}
+        return plain | {part: recipe(getattr(self, part)) for part in PARTS}
 
     @staticmethod
     def from_json(plain: dict[str, Any]) -> "Experiment":
@@ -92,7 +95,7 @@ class Experiment:
                 raise OptionError(
                     f"an experiment has no {name!r}; it has: {', '.join(kinds)}"
                 )
-            build = METHOD.get(name, kinds[name])
+            build = PARTS[name].build if name in PARTS else kinds[name]
             try:
                 parts[name] = build(**values)
             except TypeError as error:

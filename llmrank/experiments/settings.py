@@ -8,23 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from llmrank.core.errors import OptionError
-from llmrank.core.registry import Registry
 from llmrank.core.specs import Option, options
 from llmrank.core.uploads import masked
 from llmrank.experiments.experiment import Experiment, spec_kinds
-from llmrank.methods.allocation import ALLOCATIONS, ByHand
-from llmrank.methods.criteria import CRITERIA
-from llmrank.methods.repair import REPAIRS
+from llmrank.methods.allocation import ByHand
+from llmrank.methods.method import PARTS
 from llmrank.models.checkpoints import DEMO_NAME
 from llmrank.models.precision import OWN
 
 SECTIONS = ("model", "calibration", "pruning", "evaluation", "tasks", "benchmark")
-METHOD: dict[str, Registry[Any]] = {
-    "criterion": CRITERIA,
-    "allocation": ALLOCATIONS,
-    "repair": REPAIRS,
-}
-"""The parts of a method: each is named by one setting and has parameters of its own."""
 
 PRESETS: dict[str, tuple[dict[str, Any], str]] = {
     "Default": ({}, "Centrality at the neuron's own signal, the same share of layers"),
@@ -55,16 +47,16 @@ _FLAT_NAMES = {"name": "model", "items_seed": "seed"}
 """`seed` sets every seed; a model's name is the setting `model`."""
 
 
-def declared(sections: Sequence[str] = (*METHOD, *SECTIONS)) -> dict[str, Option]:
+def declared(sections: Sequence[str] = (*PARTS, *SECTIONS)) -> dict[str, Option]:
     """Return the settings of some sections, or of all, by their flat names.
 
     The method's parts come first, the parameters of every one of them last.
     """
     found: dict[str, Option] = {}
-    kinds = [spec_kinds()[s] for s in sections if s not in METHOD]
-    for part in (s for s in METHOD if s in sections):
-        names = tuple(METHOD[part])
-        kinds += [METHOD[part][n] for n in names]
+    kinds = [spec_kinds()[s] for s in sections if s not in PARTS]
+    for part in (s for s in PARTS if s in sections):
+        names = tuple(PARTS[part])
+        kinds += [PARTS[part][n] for n in names]
         found[part] = Option(part, str, default(part), _PART_HELP[part], choices=names)
     for o in (o for kind in kinds for o in options(kind)):
         name = _FLAT_NAMES.get(o.name, o.name)
@@ -97,13 +89,13 @@ def experiment(settings: Mapping[str, Any]) -> Experiment:
 
 def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the classes of the method's parts that settings name."""
-    return {p: METHOD[p][str(given.get(p, default(p)))] for p in METHOD}
+    return {p: PARTS[p][str(given.get(p, default(p)))] for p in PARTS}
 
 
 def settings(of: Experiment) -> dict[str, Any]:
     """Return the settings that differ from their defaults."""
-    found: dict[str, Any] = {part: getattr(of, part).name for part in METHOD}
-    for part in (getattr(of, s) for s in (*METHOD, *reversed(SECTIONS))):
+    found: dict[str, Any] = {part: getattr(of, part).name for part in PARTS}
+    for part in (getattr(of, s) for s in (*PARTS, *reversed(SECTIONS))):
         for o in options(type(part)):
             found[_FLAT_NAMES.get(o.name, o.name)] = getattr(part, o.name)
     defaults = {name: o.default for name, o in declared().items()}
@@ -195,7 +187,7 @@ def _foreign(given: Mapping[str, Any]) -> dict[str, str]:
     shared = {o.name for s in SECTIONS for o in options(spec_kinds()[s])}
     every = {
         o.name: part
-        for part, registry in METHOD.items()
+        for part, registry in PARTS.items()
         for n in registry
         for o in options(registry[n])
     }

@@ -12,8 +12,9 @@ from test_main import command
 
 from llmrank.core.formatting import number
 from llmrank.core.paths import child_environment
-from llmrank.experiments.arena import ArenaSpec, entries, find, method
+from llmrank.experiments.arena import ArenaSpec, entries, find
 from llmrank.experiments.store import Store
+from llmrank.methods.method import method
 
 METHODS = "wanda, wanda+least-squares ,llm-rank:theta=0.25"
 

@@ -24,8 +24,8 @@ from llmrank.core.specs import options
 from llmrank.evaluation.perplexity import EvaluationSpec, evaluate
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Stages
-from llmrank.experiments.settings import METHOD
 from llmrank.methods.criteria import CRITERIA
+from llmrank.methods.method import PARTS
 from llmrank.models.language_model import ModelSpec
 
 ROOT = Path(__file__).parents[2]
@@ -282,7 +282,7 @@ def test_methods_lists_each_part_with_its_parameters():
     assert ran.status == 0
     assert ran.err == ""
     lines = ran.out.splitlines()
-    for part, registry in METHOD.items():
+    for part, registry in PARTS.items():
         start = lines.index(f"{part}, one of:")
         for name in registry:
             here = enumerate(lines[start:], start)

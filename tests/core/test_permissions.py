@@ -14,10 +14,11 @@ from llmrank.core.paths import named_path
 from llmrank.core.permissions import Asker, allowed_roots, asking, check_path
 from llmrank.core.variables import is_on, variable
 from llmrank.data import texts
-from llmrank.experiments.arena import ArenaSpec, Method
+from llmrank.experiments.arena import ArenaSpec
 from llmrank.experiments.pipeline import Stages
 from llmrank.experiments.store import Store
 from llmrank.methods.criteria import criterion
+from llmrank.methods.method import Method
 from llmrank.models import checkpoints, export, hub
 
 STRANGER = Asker("somebody", stranger=True)

@@ -21,7 +21,7 @@ from llmrank.data import texts
 from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.evaluation.footprint import Footprint
 from llmrank.evaluation.perplexity import EvaluationSpec, TextEvaluation
-from llmrank.experiments.arena import ArenaSpec, Method, method, written
+from llmrank.experiments.arena import ArenaSpec
 from llmrank.experiments.curve import label
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Stages
@@ -29,6 +29,7 @@ from llmrank.experiments.settings import command_line, snippet
 from llmrank.experiments.store import Cell, Origin, Store
 from llmrank.experiments.store.row_mapping import as_run
 from llmrank.methods.criteria import criterion
+from llmrank.methods.method import Method, method, written
 from llmrank.mlp import tables
 from pages.shared.app.escape import plain
 
@@ -373,7 +374,7 @@ def test_what_hides_a_text_cannot_be_tried_on_a_guess(monkeypatch):
 def test_an_arena_and_what_it_measured_name_a_foreign_text_nowhere(tmp_path):
     store, source = Store(tmp_path / "results.sqlite3"), kept(b"a secret")
     digest = hashlib.sha256(b"a secret").hexdigest()
-    spec = ArenaSpec(methods=(Method.of(hidden(source)),), base=hidden(source))
+    spec = ArenaSpec(methods=(hidden(source).method,), base=hidden(source))
     store.add_arena(spec.to_json(), [])
     run_id = store.add(Cell(hidden(source).to_json(), 0, ("text",)))
     store.claim(run_id, Origin(digest, digest, {"second_text": digest}))

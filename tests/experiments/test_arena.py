@@ -29,24 +29,20 @@ from llmrank.experiments.arena import (
     AXES,
     ArenaSpec,
     Entry,
-    Method,
     cells,
     entries,
     find,
     forecast,
     known,
-    method,
     methods_text,
     pareto,
     run,
-    written,
 )
 from llmrank.experiments.arena import spec as grid
 from llmrank.experiments.arena.pareto import dominated
 from llmrank.experiments.arena.provenance import origin
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Stages
-from llmrank.experiments.settings import METHOD
 from llmrank.experiments.store import Cell, Store
 from llmrank.methods.allocation import Global, Similarity, Uniform
 from llmrank.methods.criteria import (
@@ -59,6 +55,7 @@ from llmrank.methods.criteria import (
     criterion,
     score,
 )
+from llmrank.methods.method import PARTS, Method, method, written
 from llmrank.methods.pruning import PruningSpec, plan, prune
 from llmrank.methods.repair import Bias, LeastSquares, NoRepair
 from llmrank.models.language_model import ModelSpec, load, weights_sample
@@ -194,7 +191,7 @@ def test_words_that_are_no_method_are_refused(words, said):
 
 def test_no_two_parts_share_a_name():
     """Or a word on the command line could mean both."""
-    names = [name for registry in METHOD.values() for name in registry]
+    names = [name for registry in PARTS.values() for name in registry]
     assert len(names) == len(set(names))
 
 
@@ -209,7 +206,7 @@ def test_methods_that_share_a_criterion_and_a_repair_come_together(base, model):
     )
     methods = tuple(method(name) for name in names)
     found = cells(ArenaSpec(models=(model,), methods=methods, base=base))
-    assert [Method.of(e).name for e in found] == [
+    assert [e.method.name for e in found] == [
         "wanda",
         "wanda + global",
         "wanda + bias",
@@ -234,7 +231,7 @@ def test_a_grid_has_a_cell_for_each_combination(base, model):
     found = cells(spec)
     assert len(found) == len(set(found)) == 2 * 2 * 3 * 2
     combinations = {
-        (e.model, Method.of(e), e.pruning.sparsity, e.calibration.seed) for e in found
+        (e.model, e.method, e.pruning.sparsity, e.calibration.seed) for e in found
     }
     assert len(combinations) == 24
 
@@ -268,8 +265,8 @@ def test_a_seed_sets_every_seed(base, model):
         base=dataclasses.replace(base, tasks=TaskSpec(tasks="piqa")),
     )
     (cell,) = cells(spec)
-    assert Method.of(cell) == Method(Random())  # the seed is the cell's
-    assert Method.of(cell).name == "random"
+    assert cell.method == Method(Random())  # the seed is the cell's
+    assert cell.method.name == "random"
     seeds = (
         cell.calibration.seed,
         cell.criterion.seed,

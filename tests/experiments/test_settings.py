@@ -21,7 +21,6 @@ from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.perplexity import EvaluationSpec
 from llmrank.experiments.experiment import Experiment, spec_kinds
 from llmrank.experiments.settings import (
-    METHOD,
     SECTIONS,
     applicable,
     command_line,
@@ -33,6 +32,7 @@ from llmrank.experiments.settings import (
 )
 from llmrank.methods.allocation import ByHand, Global
 from llmrank.methods.criteria import CRITERIA, LLMRank, Random, Wanda, criterion
+from llmrank.methods.method import PARTS
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
 from llmrank.models.precision import PRECISIONS
@@ -74,7 +74,7 @@ def any_of(registry):
 CHOSEN = any_of(CRITERIA)
 PARTS = st.fixed_dictionaries(
     {s: fields_of(spec_kinds()[s]) for s in SECTIONS}
-    | {p: any_of(METHOD[p]) for p in ("allocation", "repair")}
+    | {p: any_of(PARTS[p]) for p in ("allocation", "repair")}
 )
 any_experiment = given(CHOSEN, PARTS, SEEDS)
 
@@ -93,7 +93,7 @@ def built(chosen, parts, seed):
     }
     for part in {"allocation", "repair"} & set(parts):
         kind, fields = parts[part]
-        specs[part] = METHOD[part].build(kind, **fields)
+        specs[part] = PARTS[part].build(kind, **fields)
     return Experiment(criterion=criterion(name, **own), **specs)
 
 

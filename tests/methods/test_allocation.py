@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from llmrank.calibration.activations import ActivationStats, LayerStats
 from llmrank.core.errors import LLMRankError, OptionError
 from llmrank.core.registry import recipe
-from llmrank.experiments.arena import method
 from llmrank.methods.allocation import (
     ALLOCATIONS,
     Additive,
@@ -32,6 +31,7 @@ from llmrank.methods.allocation import (
 from llmrank.methods.allocation.base import in_proportion
 from llmrank.methods.allocation.by_cost import cheapest
 from llmrank.methods.criteria import Scores
+from llmrank.methods.method import method
 from llmrank.methods.pruning import PruningSpec, plan
 
 SPARSITIES = st.floats(0, 0.95)

@@ -9,10 +9,10 @@ from visitor import copy_results, finish, open_page, said
 
 from llmrank.core.errors import LLMRankError
 from llmrank.experiments import arena, settings
-from llmrank.experiments.arena import Method
 from llmrank.experiments.pipeline import Stages
 from llmrank.experiments.store import Store
 from llmrank.methods.criteria import LLMRank, Wanda
+from llmrank.methods.method import Method, method, written
 from llmrank.methods.repair import LeastSquares
 from pages.shared.app import resources
 
@@ -284,9 +284,9 @@ def test_a_read_only_database_is_shown_and_running_says_why(opened, monkeypatch)
 
 def test_words_of_a_method_come_back():
     for words in arena.offered():
-        assert arena.written(arena.method(words)) == words
+        assert written(method(words)) == words
     by = Method(LLMRank(theta=0.25), repair=LeastSquares())
-    assert arena.method(arena.written(by)) == by
+    assert method(written(by)) == by
 
 
 def test_the_arena_stays_the_same_when_another_setting_is_in_hand(asked):

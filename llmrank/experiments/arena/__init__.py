@@ -2,17 +2,10 @@
 
 from llmrank.experiments.arena.axes import AXES, Axis
 from llmrank.experiments.arena.forecast import Forecast, forecast
-from llmrank.experiments.arena.methods_text import PAPER, USUAL, asked, offered, written
+from llmrank.experiments.arena.methods_text import PAPER, USUAL, asked, offered
 from llmrank.experiments.arena.pareto import Placed, dense, pareto
 from llmrank.experiments.arena.runner import Entry, entries, find, run, title
-from llmrank.experiments.arena.spec import (
-    MAX_CELLS,
-    ArenaSpec,
-    Method,
-    cells,
-    check_size,
-    method,
-)
+from llmrank.experiments.arena.spec import MAX_CELLS, ArenaSpec, cells, check_size
 from llmrank.experiments.arena.stored import known, known_runs
 
 __all__ = [
@@ -24,7 +17,6 @@ __all__ = [
     "Axis",
     "Entry",
     "Forecast",
-    "Method",
     "Placed",
     "asked",
     "cells",
@@ -35,10 +27,8 @@ __all__ = [
     "forecast",
     "known",
     "known_runs",
-    "method",
     "offered",
     "pareto",
     "run",
     "title",
-    "written",
 ]

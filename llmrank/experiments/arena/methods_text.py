@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from llmrank.core.errors import OptionError
-from llmrank.core.specs import options
-from llmrank.experiments.arena.spec import ArenaSpec, Method, check_size, method
+from llmrank.experiments.arena.spec import ArenaSpec, check_size
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.settings import METHOD
 from llmrank.experiments.store import Measure
 from llmrank.methods.criteria import CRITERIA
+from llmrank.methods.method import method
 
 PAPER = "llm-rank:site=up"
 """The paper's own graph: activation measured at the output of `up_proj`."""
@@ -32,27 +30,6 @@ USUAL = (
 def offered() -> tuple[str, ...]:
     """List what can be chosen by name: the usual ones, then every criterion alone."""
     return tuple(dict.fromkeys([*USUAL, *CRITERIA]))
-
-
-def written(of: Method) -> str:
-    """Write a method so that `arena.method` reads it again; seeds are the cell's.
-
-    Raises:
-        OptionError: a value, such as a path, has a character that words cannot carry.
-    """
-    of, usual = of.unseeded, Method()
-    parts = [p for p in METHOD if p == "criterion" or _part(of, p) != _part(usual, p)]
-    words = "+".join(_written(_part(of, p)) for p in parts)
-    try:
-        is_same = method(words) == of
-    except OptionError:
-        is_same = False
-    if not is_same:
-        raise OptionError(
-            f"{of.name[:80]!r} cannot be written in words, as one of its values has a "
-            "'+' or begins another name=value; name that file otherwise"
-        )
-    return words
 
 
 def asked(
@@ -90,16 +67,3 @@ def asked(
         measures=tuple(measures),
         base=base,
     )
-
-
-def _part(of: Method, name: str) -> object:
-    return getattr(of, name)
-
-
-def _written(part: object) -> str:
-    changed = [
-        f"{o.name}={getattr(part, o.name)}"
-        for o in options(type(part))
-        if getattr(part, o.name) != o.default
-    ]
-    return ":".join([str(getattr(part, "name")), *changed])  # noqa: B009

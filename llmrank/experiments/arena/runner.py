@@ -14,10 +14,11 @@ from llmrank.evaluation.comparison import Comparison
 from llmrank.experiments.arena.axes import AXES
 from llmrank.experiments.arena.cell import Shared, measure
 from llmrank.experiments.arena.provenance import of_criterion, origin
-from llmrank.experiments.arena.spec import ArenaSpec, Method, cells
+from llmrank.experiments.arena.spec import ArenaSpec, cells
 from llmrank.experiments.experiment import Experiment, check_names, check_room
 from llmrank.experiments.pipeline import Stages
 from llmrank.experiments.store import Cell, Measure, Origin, Run, Store
+from llmrank.methods.method import Method
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class Entry:
     @cached_property
     def method(self) -> Method:
         """What competes."""
-        return Method.of(self.experiment)
+        return self.experiment.method
 
     @cached_property
     def figures(self) -> Mapping[str, Estimate]:
@@ -53,7 +54,7 @@ class Entry:
 
 def title(of: Experiment) -> str:
     """Name a cell: its method and how much it removes."""
-    return f"{Method.of(of).name} at {share(of.pruning.sparsity)}"
+    return f"{of.method.name} at {share(of.pruning.sparsity)}"
 
 
 def find(spec: ArenaSpec, store: Store) -> str | None:

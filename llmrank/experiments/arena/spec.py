@@ -1,7 +1,6 @@
 """What an arena is asked for: models × methods × sparsities × seeds, and measures."""
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -9,92 +8,22 @@ from typing import Any, no_type_check
 
 from llmrank.core.errors import OptionError
 from llmrank.core.formatting import counted
-from llmrank.core.registry import recipe
 from llmrank.core.specs import described, options
 from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.settings import METHOD
 from llmrank.experiments.store import MEASURES, Measure
-from llmrank.methods.allocation import Allocation, Uniform
-from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank
+from llmrank.methods.method import PARTS, SEEDS, Method
 from llmrank.methods.pruning import PruningSpec
-from llmrank.methods.repair import NoRepair, Repair
 from llmrank.models.language_model import ModelSpec
 
 MAX_CELLS = 1_000
 """What a page still draws at once and a person reads. More are several arenas: what one
 has measured is known to the others."""
 
-SEEDS = ("seed", "items_seed")
-"""The fields that a cell's seed sets, wherever a part of its experiment has one."""
 
 SHARED_BY = (("criterion",), ("criterion", "repair"))
 """Methods with these parts in common share work: scores, and factors of a repair."""
-
-_BETWEEN = re.compile(r":(?=\s*\w+\s*=)")
-"""Between two fields: a colon before anything else is of the value."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """What is compared: which neurons go, how many of each layer, and what is mended.
-
-    Its parts are named as in `settings.METHOD`.
-    """
-
-    criterion: Criterion = LLMRank()
-    allocation: Allocation = Uniform()
-    repair: Repair = NoRepair()
-
-    @property
-    def name(self) -> str:
-        """Its parts with the parameters that differ from their defaults."""
-        usual = Method()
-        parts = ("allocation", "repair")
-        named = ["criterion", *(p for p in parts if _of(self, p) != _of(usual, p))]
-        return " + ".join(_label(_of(self, part)) for part in named)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the method as plain values."""
-        return {part: recipe(_of(self, part)) for part in METHOD}
-
-    @staticmethod
-    def of(experiment: Experiment) -> "Method":
-        """Return the method of an experiment; its seed is the cell's, not its own."""
-        parts = {part: getattr(experiment, part) for part in METHOD}
-        return Method(**{name: _unseeded(part) for name, part in parts.items()})
-
-    @property
-    def unseeded(self) -> "Method":
-        """The method with every seed at its default."""
-        return Method(**{part: _unseeded(_of(self, part)) for part in METHOD})
-
-
-def method(words: str) -> Method:
-    """Read a method from a command line: `wanda`, `llm-rank:theta=0.25+least-squares`.
-
-    Parts come in any order; what is not named is as usual. A value may hold a colon
-    (`gprune:second_text=upload:…`), but for one that begins another name=value.
-
-    Raises:
-        OptionError: a name that no part has, two names of one part, or a value outside
-            its limits.
-    """
-    found: dict[str, Any] = {}
-    for word in words.split("+"):
-        name, colon, rest = (w.strip() for w in word.partition(":"))
-        fields = _BETWEEN.split(rest) if colon else []
-        part = _part_of(name)
-        if part in found:
-            raise OptionError(f"{words[:80]!r} names {part} twice")
-        kind = METHOD[part][name]
-        found[part] = kind(**dict(_field(kind, name, f.strip()) for f in fields))
-    if "criterion" not in found:
-        raise OptionError(
-            f"{words[:80]!r} names no criterion; there are: {', '.join(CRITERIA)}"
-        )
-    return Method(**found)
 
 
 @no_type_check  # the fields check themselves, in a sentence
@@ -159,7 +88,7 @@ class ArenaSpec:
             check_size(*(len(plain[name]) for name in axes))
             return ArenaSpec(
                 models=tuple(ModelSpec(**m) for m in plain["models"]),
-                methods=tuple(_method(m) for m in plain["methods"]),
+                methods=tuple(Method.from_json(m) for m in plain["methods"]),
                 sparsities=tuple(plain["sparsities"]),
                 seeds=tuple(plain["seeds"]),
                 measures=tuple(plain["measures"]),
@@ -212,7 +141,7 @@ def cell(
     timed = {"latency", "memory"} & set(spec.measures)
     pruning = replace(spec.base.pruning, sparsity=sparsity)
     experiment = replace(spec.base, model=model, pruning=pruning)
-    experiment = replace(experiment, **{p: _of(by, p) for p in METHOD})
+    experiment = replace(experiment, **{p: getattr(by, p) for p in PARTS})
     seeded = _seeded(experiment, seed)
     return replace(
         seeded,
@@ -236,52 +165,10 @@ def _grouped(methods: Sequence[Method]) -> list[Method]:
     """Bring methods together that share work, groups in the order of their first."""
 
     def first(of: Method, parts: Sequence[str]) -> int:
-        alike = (all(_of(m, p) == _of(of, p) for p in parts) for m in methods)
+        alike = (all(getattr(m, p) == getattr(of, p) for p in parts) for m in methods)
         return list(alike).index(True)
 
     return sorted(methods, key=lambda m: [first(m, parts) for parts in SHARED_BY])
-
-
-def _unseeded(part: Any) -> Any:
-    usual = {o.name: o.default for o in options(type(part)) if o.name in SEEDS}
-    return replace(part, **usual)
-
-
-def _of(by: Method, part: str) -> Any:
-    return getattr(by, part)
-
-
-def _label(part: Any) -> str:
-    """Name a part with the parameters that differ from its defaults, seeds aside."""
-    changed = [
-        f"{o.name}={getattr(part, o.name)}"
-        for o in options(type(part))
-        if o.name not in SEEDS and getattr(part, o.name) != o.default
-    ]
-    return " ".join([part.name, *changed])
-
-
-def _method(plain: dict[str, Any]) -> Method:
-    return Method(**{part: METHOD[part].build(**plain[part]) for part in plain})
-
-
-def _part_of(name: str) -> str:
-    for part, registry in METHOD.items():
-        if name in registry:
-            return part
-    known = "; ".join(f"{p}: {', '.join(r)}" for p, r in METHOD.items())
-    raise OptionError(f"unknown part of a method {name[:80]!r}; there are: {known}")
-
-
-def _field(kind: Any, name: str, words: str) -> tuple[str, Any]:
-    field, equals, value = words.partition("=")
-    known = {o.name: o for o in options(kind)}
-    if not equals or field not in known:
-        has = ", ".join(known) or "no parameters"
-        raise OptionError(
-            f"{name} has no {words[:80]!r}; write one as name=value: {has}"
-        )
-    return field, known[field].parse(value)
 
 
 def _check_axis(name: str, values: tuple[Any, ...]) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import interval, number
 from llmrank.core.statistics import Estimate
-from llmrank.experiments.arena import AXES, Entry, Method
+from llmrank.experiments.arena import AXES, Entry
 from llmrank.experiments.store import Arena, Run
 
 
@@ -92,7 +92,7 @@ def exported(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 def name(run: Run) -> str:
     """Name a run's method; of one that this version cannot rebuild its criterion."""
     try:
-        return Method.of(run.experiment).name
+        return run.experiment.method.name
     except LLMRankError:
         criterion = run.cell.recipe.get("criterion", {}).get("name", "")
         return f"{criterion} (not known to this version)"

@@ -8,9 +8,10 @@ import streamlit as st
 from llmrank.core.specs import Option, options
 from llmrank.data import texts
 from llmrank.data.tasks import TASKS
-from llmrank.experiments.settings import METHOD, PRESETS, chosen, declared
+from llmrank.experiments.settings import PRESETS, chosen, declared
 from llmrank.methods.allocation import ByHand
 from llmrank.methods.criteria import LLMRank
+from llmrank.methods.method import PARTS
 from pages.shared.app import session
 from pages.shared.app.escape import plain
 from pages.shared.app.uploads import named, uploader
@@ -44,9 +45,9 @@ def sidebar(without: Collection[str] = ()) -> None:
         st.subheader("Method")
         _presets()
         # what a page moves of the method itself is llm-rank's alone
-        ranked = METHOD["criterion"][session.value("criterion")] is LLMRank
+        ranked = PARTS["criterion"][session.value("criterion")] is LLMRank
         _part("criterion", without if ranked else ())
-        if METHOD["allocation"][session.value("allocation")] is ByHand:
+        if PARTS["allocation"][session.value("allocation")] is ByHand:
             st.caption("How much is removed follows from the widths you give.")
         elif "sparsity" not in without:
             _setting("sparsity")
@@ -74,7 +75,7 @@ def _presets() -> None:
 
 def _take_preset(wanted: dict[str, Any]) -> None:
     own = [o.name for kind in chosen(wanted).values() for o in options(kind)]
-    for name in (*METHOD, *own):
+    for name in (*PARTS, *own):
         session.take(name, wanted.get(name, declared()[name].default))
 
 
@@ -82,7 +83,7 @@ def _part(name: str, without: Collection[str]) -> None:
     """Draw the choice of a part of the method, what it does, and its parameters."""
     if name not in without:
         _setting(name)
-    kind = METHOD[name][session.value(name)]
+    kind = PARTS[name][session.value(name)]
     st.caption((kind.__doc__ or "").strip().splitlines()[0])
     for o in options(kind):
         if o.name.endswith("_text"):

@@ -16,6 +16,7 @@ from llmrank.experiments import arena
 from llmrank.experiments.arena import ArenaSpec, Entry, Forecast
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.store import MEASURES, Run, Store
+from llmrank.methods.method import written
 from pages.shared.app import access, jobs, resources, session
 from pages.shared.app.escape import plain
 
@@ -163,7 +164,7 @@ def _choose_methods(e: Experiment) -> list[str]:
 def _in_hand(e: Experiment) -> str | None:
     """Write the sidebar's method in words, where words can carry it."""
     try:
-        return arena.written(arena.Method.of(e))
+        return written(e.method)
     except LLMRankError:
         return None
 
