@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from llmrank.core.statistics import average_ranks, rank_correlation, ranks
+
 
 @dataclass(frozen=True)
 class Overlap:
@@ -68,19 +70,6 @@ def agreement(
     )
 
 
-def rank_correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> float | None:
-    """Return Spearman's coefficient in [-1, 1], or None where it is not defined.
-
-    Source: Spearman 1904; equal values share their mean rank, and the coefficient is
-    the correlation of the ranks, so that ties need no correction.
-    """
-    x, y = (r - r.mean() for r in (average_ranks(a), average_ranks(b)))
-    spread = x.norm() * y.norm()
-    if spread == 0:  # ranks are multiples of one half: exact
-        return None
-    return float((x @ y / spread).clamp(-1, 1))
-
-
 def correlations(
     scores: Mapping[str, Sequence[Float[Tensor, " _"]]],
 ) -> pd.DataFrame:
@@ -98,21 +87,6 @@ def _mean_correlation(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
     pairs = (rank_correlation(x, y) for x, y in zip(a, b, strict=True))
     known = [found for found in pairs if found is not None]
     return sum(known) / len(known) if known else nan
-
-
-def average_ranks(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Rank from 1 (lowest); equal values share the mean of their ranks.
-
-    Raises:
-        ValueError: a value is NaN.
-    """
-    if values.isnan().any():
-        raise ValueError("scores must be numbers, got NaN")
-    _, place, counts = torch.unique(
-        values.cpu(), return_inverse=True, return_counts=True
-    )
-    last = counts.cumsum(0).to(torch.float64)
-    return (last - (counts - 1) / 2)[place]
 
 
 def overlap(drop_a: Int[Tensor, " _"], drop_b: Int[Tensor, " _"]) -> Overlap:
@@ -172,14 +146,6 @@ def extremes(scores: Sequence[Float[Tensor, " _"]], n: int) -> pd.DataFrame:
     shown = pd.concat([table.head(n_high), table.tail(n_low)], ignore_index=True)
     shown.insert(0, "extreme", ["highest"] * n_high + ["lowest"] * n_low)
     return shown
-
-
-def ranks(scores: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Return each neuron's place from 1 (highest); of equals the lower index first."""
-    order = scores.cpu().argsort(descending=True, stable=True)
-    places = torch.empty_like(order)
-    places[order] = torch.arange(1, len(order) + 1)
-    return places
 
 
 def _neurons(layer: int, scores: Tensor) -> pd.DataFrame:

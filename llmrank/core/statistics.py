@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank.core.formatting import interval, number, share, times
@@ -60,3 +60,39 @@ def _ends(estimate: Estimate) -> str:
     """One window alone has no interval."""
     bounded = math.isfinite(estimate.high)
     return f" {interval(estimate.low, estimate.high)}" if bounded else ""
+
+
+def rank_correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> float | None:
+    """Return Spearman's coefficient in [-1, 1], or None where it is not defined.
+
+    Source: Spearman 1904; equal values share their mean rank, and the coefficient is
+    the correlation of the ranks, so that ties need no correction.
+    """
+    x, y = (r - r.mean() for r in (average_ranks(a), average_ranks(b)))
+    spread = x.norm() * y.norm()
+    if spread == 0:  # ranks are multiples of one half: exact
+        return None
+    return float((x @ y / spread).clamp(-1, 1))
+
+
+def average_ranks(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Rank from 1 (lowest); equal values share the mean of their ranks.
+
+    Raises:
+        ValueError: a value is NaN.
+    """
+    if values.isnan().any():
+        raise ValueError("scores must be numbers, got NaN")
+    _, place, counts = torch.unique(
+        values.cpu(), return_inverse=True, return_counts=True
+    )
+    last = counts.cumsum(0).to(torch.float64)
+    return (last - (counts - 1) / 2)[place]
+
+
+def ranks(scores: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Return each neuron's place from 1 (highest); of equals the lower index first."""
+    order = scores.cpu().argsort(descending=True, stable=True)
+    places = torch.empty_like(order)
+    places[order] = torch.arange(1, len(order) + 1)
+    return places

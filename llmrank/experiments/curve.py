@@ -6,18 +6,11 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Literal
 
-import pandas as pd
-
 from llmrank.core.formatting import choice
 from llmrank.core.progress import Progress, silent
 from llmrank.core.statistics import Estimate, t_interval
 from llmrank.evaluation.footprint import Footprint
-from llmrank.evaluation.perplexity import (
-    READING,
-    TextEvaluation,
-    perplexity_ratio,
-    top1_retention,
-)
+from llmrank.evaluation.perplexity import READING, TextEvaluation
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Stages, StageSpecs
 from llmrank.methods.criteria import (
@@ -182,25 +175,6 @@ def margin(point: Point, best: Point, metric: Metric = "perplexity") -> Estimate
     return t_interval(best.pruned.correct - point.pruned.correct)
 
 
-def as_table(points: Sequence[Point]) -> pd.DataFrame:
-    """Return one row per point, with intervals and ratios to dense, for a CSV."""
-    return pd.DataFrame([_row(p) for p in points])
-
-
-def chart_table(points: Sequence[Point], metric: Metric) -> pd.DataFrame:
-    """Return what a chart of the curve needs: every line starts at the dense model."""
-    names = dict.fromkeys(label(p.criterion) for p in points)
-    start = _estimate(points[0].dense, metric)
-    starts = [(name, 0.0, start) for name in names]
-    rows = [
-        (label(p.criterion), p.sparsity, _estimate(p.pruned, metric)) for p in points
-    ]
-    return pd.DataFrame(
-        [(name, s, e.value, e.low, e.high) for name, s, e in (*starts, *rows)],
-        columns=["criterion", "sparsity", "value", "low", "high"],
-    )
-
-
 def label(criterion: Criterion) -> str:
     """Name a criterion with the parameters that differ from its defaults."""
     changed = [
@@ -257,40 +231,7 @@ def _overall(progress: Progress, place: int, n_points: int) -> Progress:
     return report
 
 
-def _estimate(text: TextEvaluation, metric: Metric) -> Estimate:
-    return text.perplexity if metric == "perplexity" else text.top1
-
-
 def _loss(p: Point, metric: Metric) -> float:
     return float(
         p.pruned.nll.mean() if metric == "perplexity" else -p.pruned.correct.mean()
     )
-
-
-def _row(p: Point) -> dict[str, object]:
-    row: dict[str, object] = {
-        "criterion": label(p.criterion),
-        "sparsity": p.sparsity,
-        "n_params": p.n_params,
-        "n_tokens": p.pruned.n_tokens,
-        "text": p.pruned.text_source,
-    }
-    named = {
-        "perplexity": p.pruned.perplexity,
-        "top1": p.pruned.top1,
-        "dense_perplexity": p.dense.perplexity,
-        "dense_top1": p.dense.top1,
-        "perplexity_ratio": perplexity_ratio(p.dense, p.pruned),
-        "top1_retention": top1_retention(p.dense, p.pruned),
-    }
-    for name, estimate in named.items():
-        row |= _columns(name, estimate)
-    return row
-
-
-def _columns(name: str, estimate: Estimate) -> dict[str, float]:
-    return {
-        name: estimate.value,
-        f"{name}_low": estimate.low,
-        f"{name}_high": estimate.high,
-    }

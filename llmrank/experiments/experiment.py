@@ -1,14 +1,9 @@
 """The whole job as one description, and what running it reports."""
 
 import dataclasses
-import datetime
-import importlib.metadata
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from llmrank.calibration.activations import BATCH_TOKENS, CalibrationSpec
 from llmrank.calibration.gradients import gradient_bytes
@@ -18,18 +13,18 @@ from llmrank.core.progress import Progress, silent
 from llmrank.core.registry import recipe
 from llmrank.core.specs import described
 from llmrank.data import texts as corpora
-from llmrank.data import tokens
 from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.evaluation.comparison import Comparison, Measures, compare
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.perplexity import WINDOW, EvaluationSpec
+from llmrank.experiments.environment import environment
 from llmrank.experiments.pipeline import Stages, StageSpecs
 from llmrank.methods.allocation import Allocation, Uniform
 from llmrank.methods.criteria import Criterion, LLMRank
 from llmrank.methods.method import PARTS, Method
 from llmrank.methods.pruning import PruningSpec
 from llmrank.methods.repair import NoRepair, Repair
-from llmrank.models.language_model import LanguageModel, ModelShape, ModelSpec, shape
+from llmrank.models.language_model import ModelShape, ModelSpec, shape
 
 
 @dataclass(frozen=True)
@@ -280,19 +275,3 @@ def _backwards_bytes(of: Experiment, sizes: ModelShape, itemsize: int) -> int:
         seq_len=of.calibration.seq_len,
         itemsize=itemsize,
     )
-
-
-def environment(lm: LanguageModel, calibration: CalibrationSpec) -> dict[str, str]:
-    """Return where and with what numbers are measured."""
-    packages = ("torch", "transformers")
-    now = datetime.datetime.now(datetime.UTC)
-    return {
-        "measured_at": now.isoformat("T", "seconds"),
-        "device": str(lm.device),
-        "dtype": lm.spec.dtype,
-        **tokens.facts(lm, calibration.seq_len),
-        "n_threads": str(torch.get_num_threads()),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
-    }

@@ -7,14 +7,12 @@ from scipy.stats import rankdata, spearmanr
 from llmrank.analysis.agreement import (
     Overlap,
     agreement,
-    average_ranks,
     correlations,
     disagreements,
     extremes,
     overlap,
-    rank_correlation,
-    ranks,
 )
+from llmrank.core.statistics import average_ranks, rank_correlation, ranks
 
 
 def random_scores(*shape, seed=0):

@@ -12,6 +12,7 @@ from llmrank.evaluation.latency import Latency, Timing
 from llmrank.evaluation.speedup import Ratio, Speedup
 from llmrank.methods.pruning import PruningPlan, prune
 from llmrank.report.sentences import measurements as readings
+from llmrank.report.tables import speed as speed_tables
 
 
 def cut(lm, *widths):
@@ -49,7 +50,7 @@ def test_a_pair_is_timed_and_placed_by_what_was_removed(tiny):
     assert found.removed == 0.5
     assert found.widths == (18, 6)
     assert found.dense.prefill.n_rounds == found.pruned.prefill.n_rounds == 2
-    table = shape_timing.as_table([found])
+    table = speed_tables.as_table([found])
     assert list(table["phase"]) == ["prefill", "decode"]
     assert (table["low"] <= table["times_as_fast"]).all()
     assert (table["dense_ms"] > 0).all()
@@ -64,7 +65,7 @@ def test_a_comparison_that_timed_nothing_is_no_point(tiny):
 
 
 def test_every_line_of_the_chart_starts_at_dense():
-    table = shape_timing.chart_table([point(0.5, 1.7, 1.3), point(0.2, 1.2, 1.1)])
+    table = speed_tables.chart_table([point(0.5, 1.7, 1.3), point(0.2, 1.2, 1.1)])
     lines = dict(list(table.groupby("criterion", sort=False)))
     assert list(lines) == [
         "prefill",

@@ -13,8 +13,6 @@ from llmrank.evaluation.perplexity import EvaluationSpec, TextEvaluation, evalua
 from llmrank.experiments.curve import (
     PAPER,
     Point,
-    as_table,
-    chart_table,
     curve,
     estimated_s,
     known_points,
@@ -29,6 +27,7 @@ from llmrank.experiments.pipeline import Stages, StageSpecs
 from llmrank.methods.criteria import CRITERIA, L2, Activation, GPrune, LLMRank, Random
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
+from llmrank.report.tables.curve import as_table, chart_table
 
 SPARSITIES = (0.2, 0.6)
 RIVALS = (LLMRank(), Random(seed=3))

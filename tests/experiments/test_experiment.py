@@ -17,11 +17,11 @@ from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.perplexity import EvaluationSpec
 from llmrank.experiments import curve
+from llmrank.experiments.environment import environment
 from llmrank.experiments.experiment import (
     Experiment,
     check_names,
     check_room,
-    environment,
     estimate,
     run,
     texts_state,

@@ -72,11 +72,11 @@ def any_of(registry):
 
 
 CHOSEN = any_of(CRITERIA)
-PARTS = st.fixed_dictionaries(
+DRAWN = st.fixed_dictionaries(
     {s: fields_of(spec_kinds()[s]) for s in SECTIONS}
     | {p: any_of(PARTS[p]) for p in ("allocation", "repair")}
 )
-any_experiment = given(CHOSEN, PARTS, SEEDS)
+any_experiment = given(CHOSEN, DRAWN, SEEDS)
 
 
 def built(chosen, parts, seed):
@@ -117,7 +117,7 @@ def test_settings_build_their_experiment_again(chosen, parts, seed):
     assert applicable(found) == found
 
 
-@given(CHOSEN, PARTS, SEEDS, st.none() | TEXT, st.sampled_from(PRECISIONS))
+@given(CHOSEN, DRAWN, SEEDS, st.none() | TEXT, st.sampled_from(PRECISIONS))
 @example(("l1", {}), {"model": {"name": "--model"}}, 0, "-x", "float16")
 @example(("l1", {}), {"model": {"name": "it's $A \n `ls`"}}, 1, "a b", "checkpoint")
 @drawn

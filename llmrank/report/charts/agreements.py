@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from llmrank.analysis.agreement import average_ranks
+from llmrank.core.statistics import average_ranks
 from llmrank.report.charts.theme import (
     DIFFERENCES,
     Palette,

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from llmrank.analysis.agreement import average_ranks
+from llmrank.core.statistics import average_ranks
 from llmrank.report.charts.theme import SCORES, figure, layer_ticks
 
 MAX_COLUMNS = 1024

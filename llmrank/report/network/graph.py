@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from llmrank.analysis.agreement import ranks
 from llmrank.core.errors import OptionError
 from llmrank.core.specs import described, option, spec
+from llmrank.core.statistics import ranks
 from llmrank.models.ffn import FFN
 
 MAX_NODES = 300

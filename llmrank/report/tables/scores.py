@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from llmrank.analysis.agreement import Agreement, average_ranks, ranks
+from llmrank.analysis.agreement import Agreement
+from llmrank.core.statistics import average_ranks, ranks
 from llmrank.methods.pruning import PruningPlan
 
 QUANTILES = {"p05": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}

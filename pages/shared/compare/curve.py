@@ -13,6 +13,7 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.methods.criteria import Criterion
 from llmrank.report import charts
 from llmrank.report.sentences import curves
+from llmrank.report.tables import curve as curve_tables
 from pages.shared.app import (
     access,
     escape,
@@ -130,10 +131,10 @@ def _show_points(
     unit = "perplexity" if metric == "perplexity" else "share guessed first"
     panels.chart(
         charts.tradeoff(
-            curve.chart_table(points, metric), metric=unit, dark=panels.is_dark()
+            curve_tables.chart_table(points, metric), metric=unit, dark=panels.is_dark()
         ),
         curves.of_curve(points, e.pruning.sparsity, metric, e.criterion),
-        lambda: curve.as_table(points),
+        lambda: curve_tables.as_table(points),
         key="curve_chart",
     )
     st.caption(escape.plain(curves.of_points(points)))

@@ -19,6 +19,8 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.report import charts
 from llmrank.report.sentences import curves
 from llmrank.report.sentences import measurements as readings
+from llmrank.report.tables import curve as curve_tables
+from llmrank.report.tables import speed as speed_tables
 from pages.shared.app import access, jobs, panels, resources
 from pages.shared.app.escape import plain
 
@@ -141,12 +143,12 @@ def _draw_speeds(e: Experiment) -> None:
     found = shape_timing.nearest(points, removed, widths)
     panels.chart(
         charts.tradeoff(
-            shape_timing.chart_table(points),
+            speed_tables.chart_table(points),
             metric="times as fast as dense",
             dark=panels.is_dark(),
         ),
         readings.of_speeds(found, removed, widths),
-        lambda: shape_timing.as_table(points),
+        lambda: speed_tables.as_table(points),
         key="speeds_chart",
     )
     st.caption(plain(readings.of_clock(found.pruned)))
@@ -165,12 +167,12 @@ def _draw(e: Experiment, seen: JobView | None) -> None:
         return
     panels.chart(
         charts.tradeoff(
-            curve.chart_table(points, "perplexity"),
+            curve_tables.chart_table(points, "perplexity"),
             metric="perplexity",
             dark=panels.is_dark(),
         ),
         curves.of_curve(points, e.pruning.sparsity, "perplexity", e.criterion),
-        lambda: curve.as_table(points),
+        lambda: curve_tables.as_table(points),
         key="measured_chart",
     )
     st.caption(plain(curves.of_points(points)))
