@@ -1,7 +1,7 @@
 // The texts beside the canvas: one neuron, the changes against the pin, the legend.
 // Outside text goes through textContent alone.
 
-import { css, NEWLY_DROPPED, NEWLY_KEPT, SCORES, DIFFERENCES } from "./colours.js";
+import { css, NEWLY_DROPPED, NEWLY_KEPT, SCORES, DIFFERENCES } from "../common/colours.js";
 
 export const TERMS = [
   ["edge weight", "#0072b2"],

@@ -1,8 +1,8 @@
 // The three small charts under the canvas: distribution, overlap, the θ × γ map.
 
-import { SCORES } from "./colours.js";
+import { SCORES } from "../common/colours.js";
 import { percent, three } from "./card.js";
-import { fit } from "./size.js";
+import { fit } from "../common/size.js";
 
 const BINS = 72;
 

@@ -1,17 +1,17 @@
 // The canvas of all neurons: settings move, every neuron answers, the server hears of it
 // on release. Planes come from the shelf; nothing is sent while dragging.
 
-import { Beside } from "./beside.js";
+import { Beside } from "./sidepanel.js";
 import { MAP_MARGIN } from "./charts.js";
 import { Controls } from "./controls.js";
 import { Engine } from "./engine.js";
 import { Atlas, Player } from "./extras.js";
 import { glide, laid, layersOf } from "./layout.js";
 import { Links } from "./links.js";
-import { lookOf } from "./look.js";
+import { lookOf } from "../common/theme.js";
 import { Overlay } from "./overlay.js";
 import { Pointer } from "./pointer.js";
-import { onArrival, take } from "./shelf.js";
+import { onArrival, take } from "../common/shelf.js";
 import { GUTTER, scaleOf, Strips } from "./strips.js";
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");

@@ -1,10 +1,10 @@
 // The graph over the canvas: which edges are drawn of what is selected, and in what detail.
 
 import { count, three } from "./card.js";
-import { css } from "./colours.js";
-import { draw } from "./graph.js";
+import { css } from "../common/colours.js";
+import { draw } from "../common/graph.js";
 import { inView } from "./layout.js";
-import { take } from "./shelf.js";
+import { take } from "../common/shelf.js";
 import { GUTTER, neuronColour } from "./strips.js";
 
 const MAX_NODES = 300; // as in llmrank.analysis.neuron.selection

@@ -1,7 +1,7 @@
 // What lies above the strips: the layers' names, the axis, the graph, cursor and brush.
 
 import { count } from "./card.js";
-import { fit } from "./size.js";
+import { fit } from "../common/size.js";
 import { GUTTER } from "./strips.js";
 
 const LINE = 13; // pixels that a layer's name needs

@@ -1,6 +1,6 @@
 // Pointer, wheel, touch and keys on the canvas: point, hold, brush, zoom, pan.
 
-import { sizeOf } from "./size.js";
+import { sizeOf } from "../common/size.js";
 import { GUTTER } from "./strips.js";
 
 const CLICK = 4; // pixels that a pointer may move and still click

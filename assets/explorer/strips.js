@@ -1,6 +1,6 @@
 // Draws one strip per layer, one column per neuron or per group of neurons.
 
-import { css, DIFFERENCES, NEWLY_DROPPED, NEWLY_KEPT, SCORES } from "./colours.js";
+import { css, DIFFERENCES, NEWLY_DROPPED, NEWLY_KEPT, SCORES } from "../common/colours.js";
 
 const OF = { score: 0, percentile: 1, change: 2 };
 const HATCH = 8; // period of the stripes on dropped neurons, in device pixels

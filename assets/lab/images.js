@@ -1,6 +1,6 @@
 // Pictures of examples, patterns of neurons, and the lab's look in either theme.
 
-import { DIFFERENCES } from "../explorer/colours.js";
+import { DIFFERENCES } from "../common/colours.js";
 
 // One example as a small canvas of its own pixels.
 export function picture({ images, shape }, index) {

@@ -1,6 +1,6 @@
 // Drag the sparsity of an MLP: what every smaller network answers is here already.
 
-import { SCORES, css } from "../explorer/colours.js";
+import { SCORES, css } from "../common/colours.js";
 import { percent, picture, sharp } from "./images.js";
 import { Panel, mounted } from "./panel.js";
 

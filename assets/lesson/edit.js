@@ -1,7 +1,7 @@
 // The weights as fields on their edges: typed, or moved with the arrow keys.
 
 import { element } from "../explorer/card.js";
-import { onEdge } from "../explorer/graph.js";
+import { onEdge } from "../common/graph.js";
 import { places } from "./scene.js";
 
 export const MOST = 100;

@@ -3,8 +3,8 @@
 
 import { Controls } from "../explorer/controls.js";
 import { element } from "../explorer/card.js";
-import { lookOf } from "../explorer/look.js";
-import { sizeOf } from "../explorer/size.js";
+import { lookOf } from "../common/theme.js";
+import { sizeOf } from "../common/size.js";
 import { derived } from "./derive.js";
 import { Edit } from "./edit.js";
 import { activations, countWeights } from "./network.js";

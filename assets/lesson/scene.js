@@ -1,9 +1,9 @@
-// The picture of a step: the network through assets/explorer/graph.js, the surfer on
+// The picture of a step: the network through assets/common/graph.js, the surfer on
 // its way, importance in flight, or the patterns of zeros.
 
-import { css } from "../explorer/colours.js";
-import { arranged, draw, onEdge } from "../explorer/graph.js";
-import { fit } from "../explorer/size.js";
+import { css } from "../common/colours.js";
+import { arranged, draw, onEdge } from "../common/graph.js";
+import { fit } from "../common/size.js";
 import { colour } from "./steps.js";
 
 const GRID = 16; // squares of a pattern's side

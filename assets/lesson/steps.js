@@ -2,7 +2,7 @@
 // A step is { title, short, moments, sliders, play, question?, show }; `show(x)` returns
 // { text, formulas, table, label, share, edge } for the picture and the panel.
 
-import { css, SCORES } from "../explorer/colours.js";
+import { css, SCORES } from "../common/colours.js";
 import { percent } from "../explorer/card.js";
 import { formula, fraction, matrix, row, short, sub, vector } from "./maths.js";
 import { edgeShares, ranked, sum, winner } from "./network.js";

@@ -18,7 +18,7 @@ def pack(name: str, planes: Mapping[str, Sequence[Tensor]], **more: object) -> b
 
     The length is a little-endian uint32. The header is JSON, padded to a multiple of
     four bytes; it names the payload, its planes and each layer's width. Then follow
-    the planes, each with all layers one after another (`assets/explorer/payload.js`
+    the planes, each with all layers one after another (`assets/common/payload.js`
     reads them).
 
     Args:

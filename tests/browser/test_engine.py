@@ -13,7 +13,7 @@ from llmrank.methods.criteria import Scores
 from llmrank.methods.pruning import PruningSpec, plan
 from llmrank.methods.response_planes import EXPONENTS, Planes
 from llmrank.report.payload import cut_crc, of_planes, pack
-from pages.shared.explore.canvas import module
+from pages.shared.app.assets import module
 
 CUT = """async ([url, shape, cases]) => {
     const { Engine } = await import(url);
@@ -84,7 +84,7 @@ def in_browser(page, planes, cases):
         ],
         "exponents": EXPONENTS[planes.graph],
     }
-    return page.evaluate(CUT, [url("engine.js"), shape, cases])
+    return page.evaluate(CUT, [url("explorer/engine.js"), shape, cases])
 
 
 def test_widths_the_server_computed_are_kept_and_joined_by_straight_lines(blank):
@@ -98,7 +98,7 @@ def test_widths_the_server_computed_are_kept_and_joined_by_straight_lines(blank)
             const kept = asked.map(([s, m]) => engine.keep(s, "additive", m ?? 1));
             return [...kept, engine.keep(0.2, "uniform", 1)];
         }""",
-        url("engine.js"),
+        url("explorer/engine.js"),
     )
     assert kept == [[9, 7], [7, 5], [10, 9], [5, 3], [10, 10], [10, 8], [8, 8]]
 
@@ -156,7 +156,9 @@ def test_nearly_equal_scores_are_ordered_as_doubles(blank):
 
 
 def unpacked(page, data):
-    return page.evaluate(UNPACK, [url("payload.js"), base64.b64encode(data).decode()])
+    return page.evaluate(
+        UNPACK, [url("common/payload.js"), base64.b64encode(data).decode()]
+    )
 
 
 def test_payloads_are_read_back(blank):
@@ -187,6 +189,6 @@ def test_both_sides_sum_a_cut_alike(blank):
     found = plan(scores, PruningSpec(sparsity=case["sparsity"]))
     crc = blank.evaluate(
         "async ([url, b]) => (await import(url)).crc32(Uint8Array.from(b))",
-        [url("payload.js"), dropped(planes, case)],
+        [url("common/payload.js"), dropped(planes, case)],
     )
     assert crc == cut_crc(found)

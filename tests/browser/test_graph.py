@@ -271,7 +271,7 @@ def blank(browser):
 
 
 def test_a_small_network_is_drawn_from_its_plain_description(blank):
-    found = blank.evaluate(MLP, [url("graph.js"), LIGHT])
+    found = blank.evaluate(MLP, [url("common/graph.js"), LIGHT])
     assert found["drawn"] == {"nodes": 12, "edges": 30, "gone": 6}
     assert found["alpha"] == 1  # the context is left as it was
     for place, pixel in enumerate(found["beside"]):
@@ -293,7 +293,7 @@ LAID = "async ([url, ...of]) => (await import(url)).laid(...of)"
 def test_rows_lie_one_below_the_other_within_the_canvas(blank, n, focus):
     layers = list(range(n))
     focus = focus if focus is None or focus < n else None
-    rows = blank.evaluate(LAID, [url("layout.js"), layers, 400, 1, focus])
+    rows = blank.evaluate(LAID, [url("explorer/layout.js"), layers, 400, 1, focus])
     assert [r["layer"] for r in rows] == layers
     for one, other in itertools.pairwise(rows):
         assert one["top"] + one["height"] <= other["top"] + (n > 60)

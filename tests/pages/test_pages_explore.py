@@ -16,7 +16,7 @@ from llmrank.core.errors import CancelledError
 from llmrank.experiments import settings
 from llmrank.experiments.pipeline import Stages
 from llmrank.report.payload import cut_crc
-from pages.shared.app import resources
+from pages.shared.app import assets, resources
 from pages.shared.explore import canvas as explorer
 
 pytestmark = [  # some seconds each, together a minute
@@ -368,7 +368,7 @@ def test_memory_that_runs_out_is_said_before_it_does(opened, monkeypatch):
 
 
 def test_modules_carry_what_they_import():
-    source = explorer.module("explorer.js")
+    source = assets.module("explorer/explorer.js")
     assert not re.search(r'from "\./', source)
     inner = re.findall(r'base64,([A-Za-z0-9+/=]+)"', source)
     assert any("class Engine" in base64.b64decode(b).decode() for b in inner)

@@ -42,19 +42,14 @@ MAX_AT_ONCE = 100_000
 """Neurons up to which every criterion's scores are made while the page is drawn."""
 
 
-def module(name: str) -> str:
-    """Return a module of the canvas, with all that it imports in it."""
-    return assets.module(f"explorer/{name}")
-
-
 @lasting
 def components() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Register the canvas and the carrier of its numbers, once."""
     html = assets.text("explorer/explorer.html")
     css = assets.text("explorer/explorer.css")
-    new = st.components.v2.component
-    canvas = new("llmrank_explorer", html=html, css=css, js=module("explorer.js"))
-    return canvas, new("llmrank_payload", js=module("shelf.js"))
+    new, script = st.components.v2.component, assets.module("explorer/explorer.js")
+    canvas = new("llmrank_explorer", html=html, css=css, js=script)
+    return canvas, new("llmrank_payload", js=assets.module("common/shelf.js"))
 
 
 def mount(

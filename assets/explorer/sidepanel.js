@@ -3,8 +3,8 @@
 import * as card from "./card.js";
 import * as charts from "./charts.js";
 import { overlaps } from "./extras.js";
-import { crc32 } from "./payload.js";
-import { take } from "./shelf.js";
+import { crc32 } from "../common/payload.js";
+import { take } from "../common/shelf.js";
 
 export class Beside {
   constructor(explorer) {
