@@ -269,8 +269,8 @@ def recorded(home: Path, scratch: Path, *, demo: bool) -> dict[str, Any]:
     for name, part in parts.items():
         sys.stdout.write(f"{name}\n")
         found[name] = part()
-    searches = scratch / "cache" / "searches"
-    return found | {"searches": len(list(searches.glob("*.json")))}
+    searches = (scratch / "cache" / "searches").glob("*.json")
+    return found | {"searches": sorted({digest(s.read_bytes()) for s in searches})}
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
