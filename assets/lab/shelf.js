@@ -1,4 +1,4 @@
-// Where the lab's numbers wait for its canvases: what llmrank/mlp/payload.py packs.
+// Where the lab's numbers wait for its canvases: what llmrank/report/mlp_payload.py packs.
 
 const SHELF = (globalThis.llmrankLab ??= new Map());
 const ARRIVED = "llmrank-lab-arrived";

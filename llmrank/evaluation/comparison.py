@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from llmrank.core.devices import free_bytes
+from llmrank.core.notebook import Shown
 from llmrank.core.progress import Progress, silent
 from llmrank.core.statistics import Estimate
 from llmrank.evaluation.accuracy import (
@@ -81,7 +82,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shown):
     """Dense and pruned side by side, and how much faster pruned is."""
 
     dense: Side

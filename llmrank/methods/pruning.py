@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank.calibration.activations import ActivationStats
+from llmrank.core.notebook import Shown
 from llmrank.core.progress import Progress, silent
 from llmrank.core.specs import option, spec
 from llmrank.methods.allocation import Allocation, Known, Sensitivity, Uniform
@@ -31,7 +32,7 @@ class PruningSpec:
 
 
 @dataclass(frozen=True)
-class PruningPlan:
+class PruningPlan(Shown):
     """Which neurons of each layer stay, ascending, and how many there were."""
 
     keep: tuple[Int[Tensor, " _"], ...]

@@ -12,6 +12,7 @@ from torch import Tensor
 from llmrank.calibration.activations import ActivationStats
 from llmrank.calibration.gradients import Gradients
 from llmrank.core.errors import LLMRankError
+from llmrank.core.notebook import Shown
 from llmrank.core.progress import Progress, silent, track
 from llmrank.core.registry import Registry
 from llmrank.methods.graph import FFNGraph, Site, graphs
@@ -29,7 +30,7 @@ Need = Literal["activations", "gradients", "second text"]
 
 
 @dataclass(frozen=True)
-class Scores:
+class Scores(Shown):
     """One raw non-negative score per neuron and layer; higher is kept first."""
 
     layers: tuple[Float[Tensor, " _"], ...]
