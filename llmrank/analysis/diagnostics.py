@@ -13,7 +13,7 @@ from llmrank.core.statistics import times_spread
 from llmrank.evaluation.perplexity import perplexity_ratio
 from llmrank.evaluation.speedup import Phase, Ratio, Speedup, as_fast
 from llmrank.experiments.curve import Point, label
-from llmrank.experiments.experiment import MemoryEstimate, Report
+from llmrank.experiments.experiment import MemoryEstimate
 from llmrank.methods.criteria import L1, Criterion, LLMRank, Random, Scores
 from llmrank.methods.pruning import PruningPlan
 
@@ -89,8 +89,7 @@ def worse_than_baselines(
     """Warn where chance or the L1 norm lose less, on the same windows.
 
     Args:
-        points: of one model, text and allocation, as `curve` measures them; `as_point`
-            makes one of a report.
+        points: of one model, text and allocation, as `curve` measures them.
         in_hand: the criterion that is asked about.
         sparsity: only points at exactly this one are compared.
     """
@@ -101,22 +100,6 @@ def worse_than_baselines(
     ]
     pairs = [(p, other) for p in own[:1] for other in others if _paired(p, other)]
     return tuple(s for pair in pairs for s in _worse(*pair))
-
-
-def as_point(report: Report) -> Point | None:
-    """Return a report's measurement as a point of a curve; None before it is whole."""
-    e, found = report.experiment, report.comparison
-    if found.perplexity_ratio is None:
-        return None
-    assert found.dense.text is not None
-    assert found.pruned.text is not None
-    return Point(
-        criterion=e.criterion,
-        sparsity=e.pruning.sparsity,
-        n_params=found.pruned.footprint.n_params,
-        dense=found.dense.text,
-        pruned=found.pruned.text,
-    )
 
 
 def no_speedup(found: Speedup) -> tuple[Symptom, ...]:

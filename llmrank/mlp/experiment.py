@@ -15,7 +15,7 @@ from llmrank.core.specs import described as described_fields
 from llmrank.core.specs import option, spec
 from llmrank.core.statistics import t_interval
 from llmrank.methods.criteria import Criterion, score_graphs
-from llmrank.mlp.criteria import AUTHORS, MLP_CRITERIA, MLPRank, criterion
+from llmrank.mlp.criteria import AUTHORS, MLPRank, criterion
 from llmrank.mlp.datasets import DataSpec, examples
 from llmrank.mlp.examples import Examples
 from llmrank.mlp.graphs import graphs
@@ -231,11 +231,6 @@ def _gain(name: str, differences: pd.Series, highest: float) -> Gain:
 def described(by: Names) -> dict[str, dict[str, object]]:
     """Return the criteria with their parameters, as plain values."""
     return {name: recipe(one) for name, one in by.items()}
-
-
-def applicable() -> tuple[str, ...]:
-    """Name the criteria that can be a baseline."""
-    return tuple(name for name in MLP_CRITERIA if name != MLPRank.name)
 
 
 def _words(text: str) -> list[str]:
