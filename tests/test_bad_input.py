@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoint_writers import write_gguf
 from conftest import save_folder, tiny_model
 from safetensors.torch import load_file, save_file
-from test_checkpoints import write_gguf
 
 from llmrank.__main__ import main
 from llmrank.models import ffn

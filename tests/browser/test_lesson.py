@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
+from lesson_numbers import N_WEIGHTS, random_numbers
 from playwright.sync_api import Page, expect
-from test_lesson import N_WEIGHTS, random_numbers
 
 from browser.shots import settle, sideways
 from llmrank import lesson

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_hub import gone
+from hub_server import gone
 
 import llmrank
 from llmrank.core.paths import child_environment

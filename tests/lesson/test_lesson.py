@@ -21,6 +21,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lesson_numbers import N_WEIGHTS, random_numbers
 
 from llmrank import lesson
 from llmrank.core.errors import CancelledError, LLMRankError
@@ -30,7 +31,6 @@ from llmrank.report.lesson import race
 from llmrank.report.lesson.handout import handout
 
 SHARES = st.floats(0, 1)
-N_WEIGHTS = 30
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +42,6 @@ def close(found, expected):
     torch.testing.assert_close(
         found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-14
     )
-
-
-def random_numbers(seed, *, zeros=0.0):
-    g = torch.Generator().manual_seed(seed)
-    numbers = torch.randn(N_WEIGHTS, generator=g, dtype=torch.float64)
-    numbers[torch.rand(N_WEIGHTS, generator=g) < zeros] = 0
-    return numbers.tolist()
 
 
 # By hand

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+from hub_server import COMMIT, Handler, Server
 from PIL import Image
-from test_hub import COMMIT, Handler, Server
 
 from llmrank import mlp
 from llmrank.core.errors import CancelledError, LLMRankError

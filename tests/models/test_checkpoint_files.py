@@ -9,10 +9,10 @@ from unittest.mock import Mock
 import pytest
 import torch
 import transformers
+from checkpoint_writers import DEEP, Mark, change_config, refusal
 from conftest import save_folder, tiny_model
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors.torch import load_file, save_file
-from test_checkpoints import DEEP, Mark, change_config, refusal
 
 from llmrank.core.errors import LLMRankError
 from llmrank.models import downloader, ffn

@@ -7,9 +7,17 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-import gguf
 import pytest
 import torch
+from checkpoint_writers import (
+    DEEP,
+    UP,
+    Mark,
+    change_config,
+    change_tensors,
+    refusal,
+    write_gguf,
+)
 from conftest import save_folder, tiny_model
 from safetensors.torch import load_file, save_file
 
@@ -22,73 +30,6 @@ from llmrank.models.families import SUPPORTED
 from llmrank.models.language_model import ModelSpec, load, shape
 
 PROMPT = torch.arange(1, 40)[None]
-UP = "model.layers.1.mlp.up_proj.weight"
-GGUF_NAMES = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
-
-
-def write_gguf(lm, path, *, architecture="llama", without=()):
-    """Write a Llama model as llama.cpp's converter does, in float32."""
-    c, writer = lm.config, gguf.GGUFWriter(path, architecture)
-    writer.add_context_length(c.max_position_embeddings)
-    writer.add_block_count(c.num_hidden_layers)
-    writer.add_embedding_length(c.hidden_size)
-    writer.add_feed_forward_length(c.intermediate_size)
-    writer.add_head_count(c.num_attention_heads)
-    writer.add_head_count_kv(c.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(c.rms_norm_eps)
-    writer.add_rope_dimension_count(c.hidden_size // c.num_attention_heads)
-    writer.add_vocab_size(c.vocab_size)
-    vocab = lm.tokenizer.get_vocab()
-    symbols = sorted(vocab, key=vocab.get)
-    symbols[symbols.index("ÿ")] = "th"  # readers want a merge; no UTF-8 has byte 255
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(symbols)
-    writer.add_token_merges(["t h"])
-    writer.add_eos_token_id(vocab["<eos>"])
-    for name, tensor in lm.model.state_dict().items():
-        if name != without:
-            writer.add_tensor(gguf_name(name), gguf_order(lm, name, tensor.numpy()))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def gguf_name(name):
-    stem = name.removesuffix(".weight")
-    if stem in GGUF_NAMES:
-        return f"{GGUF_NAMES[stem]}.weight"
-    _, _, layer, *inner = stem.split(".")
-    return f"blk.{layer}.{GGUF_NAMES['.'.join(inner)]}.weight"
-
-
-def gguf_order(lm, name, weight):
-    """llama.cpp interleaves the two halves of each rotary head of q and k."""
-    heads = {
-        "q_proj": lm.config.num_attention_heads,
-        "k_proj": lm.config.num_key_value_heads,
-    }
-    n_heads = next((n for key, n in heads.items() if key in name), None)
-    if n_heads is None:
-        return weight
-    rows = weight.shape[0] // n_heads // 2
-    halves = weight.reshape(n_heads, 2, rows, weight.shape[1])
-    return halves.swapaxes(1, 2).reshape(weight.shape)
 
 
 @pytest.fixture(scope="module")
@@ -100,27 +41,6 @@ def tiny_gguf(tiny, tmp_path_factory):
 def folder(tiny_folder, tmp_path):
     """A copy of the tiny model's folder that a test may damage."""
     return Path(shutil.copytree(tiny_folder, tmp_path / "model"))
-
-
-def change_config(folder, **fields):
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
-
-
-def change_tensors(folder, change):
-    path = folder / "model.safetensors"
-    tensors = load_file(path)
-    change(tensors)
-    save_file(tensors, path, metadata={"format": "pt"})
-
-
-def refusal(name):
-    """Load, and return the sentence that says why not."""
-    with pytest.raises(LLMRankError) as caught:
-        load(ModelSpec(name=str(name), device="cpu"))
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 def test_a_folder_gives_the_model_that_was_saved(tiny, folder):
@@ -147,16 +67,6 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 def test_a_folder_without_weights_is_refused(folder):
     (folder / "model.safetensors").unlink()
     assert "holds no *.safetensors; convert the weights" in refusal(folder)
-
-
-class Mark:
-    """A pickle that leaves a file behind when it is read."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "weights.pt", "weights.pth"])
@@ -218,9 +128,6 @@ def test_missing_tensors_are_counted_and_one_is_named(folder):
 def test_tensors_of_another_shape_are_refused(folder):
     change_tensors(folder, lambda t: t.update({UP: torch.zeros(5, 16)}))
     assert "it is damaged or incomplete" in refusal(folder)
-
-
-DEEP = "[" * 100_000
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe\x00", DEEP.encode()])

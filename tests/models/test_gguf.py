@@ -11,8 +11,8 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from checkpoint_writers import gguf_order, refusal, write_gguf
 from conftest import OWN_SIZES, save_folder, tiny_model
-from test_checkpoints import gguf_order, refusal, write_gguf
 from tokenizers import Regex, pre_tokenizers
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import tiny_model
 from streamlit.testing.v1 import AppTest
-from test_payload import unpacked
 from visitor import finish, open_page, read, said
+from wire import unpacked
 
 from llmrank.core.errors import CancelledError
 from llmrank.experiments import settings

@@ -4,7 +4,7 @@ import pytest
 import torch
 from test_pages_explore import canvas, components, experiment
 from test_pages_explore import opened as opened
-from test_payload import unpacked
+from wire import unpacked
 
 from llmrank.analysis.neuron import paths
 from llmrank.experiments.pipeline import Stages

@@ -1,28 +1,18 @@
 """What is packed for the browser, read back byte by byte."""
 
-import json
 import zlib
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from wire import unpacked
 
 from llmrank.methods import response_planes
 from llmrank.methods.pruning import PruningPlan
 from llmrank.report.payload import cut_crc, of_planes, pack
 
 LAYERS = [torch.tensor([0.5, 0.25]), torch.tensor([1.0, 2.0, 3.0])]
-
-
-def unpacked(packed):
-    """Read a payload as the browser does."""
-    assert packed[:4] == b"LLMR"
-    size = int.from_bytes(packed[4:8], "little")
-    header = json.loads(packed[8 : 8 + size])
-    values = np.frombuffer(packed[8 + size :], "<f4")
-    return header, values.reshape(len(header["planes"]), -1)
 
 
 def test_planes_come_back_layer_after_layer():
