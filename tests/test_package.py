@@ -40,7 +40,6 @@ def pinned(name):
     ("file", "wanted"),
     [
         ("requirements.txt", [*PROJECT["dependencies"], *EXTRAS["app"]]),
-        ("requirements-demo.txt", EXTRAS["demo"]),
         ("requirements-dev.txt", EXTRAS["dev"]),
     ],
 )
