@@ -17,7 +17,6 @@ from llmrank.core.whereabouts import without_folders
 from llmrank.evaluation.footprint import Footprint, footprint, planned
 from llmrank.experiments import experiment as experiments
 from llmrank.experiments.settings import command_line, export_name, snippet
-from llmrank.methods.allocation import ByHand
 from llmrank.methods.pruning import PruningPlan
 from llmrank.models import export
 from llmrank.models.compatibility import opened_by
@@ -235,7 +234,7 @@ with panels.panel():
         widths.by_hand(e, plan.dense_widths)
         widths.show_costs(e, plan.widths, plan.dense_widths)
 with panels.panel():
-    if plan is not None and not isinstance(e.allocation, ByHand):
+    if plan is not None and not e.allocation.sets_sparsity:
         goals.show(e)
 with panels.panel():
     show_recipe()

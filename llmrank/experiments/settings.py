@@ -11,7 +11,6 @@ from llmrank.core.errors import OptionError
 from llmrank.core.specs import Option, options
 from llmrank.core.uploads import masked
 from llmrank.experiments.experiment import Experiment, spec_kinds
-from llmrank.methods.allocation import ByHand
 from llmrank.methods.method import PARTS
 from llmrank.models.checkpoints import DEMO_NAME
 from llmrank.models.precision import OWN
@@ -105,12 +104,12 @@ def settings(of: Experiment) -> dict[str, Any]:
 def export_name(of: Experiment) -> str:
     """Return a folder name for the pruned model: model, criterion, share removed.
 
-    Widths by hand decide the share themselves; it is not in the name.
+    An allocation that sets the share itself has none in its name.
     """
     model = DEMO_NAME if of.model.name == "demo" else Path(of.model.name).name
     removed = f"{100 * of.pruning.sparsity:.4g}pct"
     named = [of.criterion.name]
-    if not isinstance(of.allocation, ByHand):
+    if not of.allocation.sets_sparsity:
         named.append(removed)
     parts = (of.allocation.name, of.repair.name)
     usual = (default("allocation"), default("repair"))

@@ -14,7 +14,7 @@ from llmrank.evaluation.footprint import footprint, planned
 from llmrank.evaluation.perplexity import perplexity_ratio
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Stages
-from llmrank.methods.allocation import Search, Uniform
+from llmrank.methods.allocation import Uniform
 
 Kind = Literal["size", "speed", "perplexity"]
 
@@ -173,7 +173,7 @@ def _fitting(
     are counted in their place, and what rounding them adds is made up for.
     """
     dense, quick = stages.model(of.model, progress=progress), of
-    if isinstance(of.allocation, Search):
+    if of.allocation.searches:
         quick = replace(of, allocation=Uniform())
 
     def size(thousandths: int) -> float:

@@ -285,3 +285,14 @@ def test_widths_that_do_not_fit_are_refused(kept, said):
 
 def test_uniform_is_the_same_share_of_each():
     assert Uniform().widths(Known(random_scores((10, 21))), 0.5) == (5, 10)
+
+
+@pytest.mark.parametrize("name", list(ALLOCATIONS))
+def test_an_allocation_says_of_itself_what_pages_and_commands_ask(name):
+    usual = ALLOCATIONS.build(name)
+    assert usual.searches is (name == "search")
+    assert usual.sets_sparsity is (name == "by-hand")
+
+
+def test_effective_numbers_of_their_own_set_the_sparsity():
+    assert ALLOCATIONS.build("effective", budget="own").sets_sparsity

@@ -139,7 +139,7 @@ def _first_of_each(cuts: set[StageSpecs], stages: Stages) -> Collection[StageSpe
         if "sensitivity" in by.allocation.needs:
             measured = by._replace(allocation=Additive())
             found[(*by[:3], by.repair.on_trial)] = measured
-        if isinstance(by.allocation, Search):
+        if by.allocation.searches:
             found[by] = by
     return [by for by in found.values() if not stages.has_widths(by)]
 

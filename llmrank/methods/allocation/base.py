@@ -66,6 +66,16 @@ class Allocation(ABC):
     name: ClassVar[str]
     needs: ClassVar[frozenset[Evidence]] = frozenset()
 
+    @property
+    def searches(self) -> bool:
+        """Whether its widths are found by trial, for one sparsity at a time."""
+        return "searched" in self.needs
+
+    @property
+    def sets_sparsity(self) -> bool:
+        """Whether its widths are its own, whatever the sparsity asked for."""
+        return False
+
     @abstractmethod
     def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:
         """Return how many neurons each layer keeps, before any rounding.

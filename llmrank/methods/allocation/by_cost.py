@@ -96,6 +96,11 @@ class ByHand(Allocation):
         help="Neurons kept per layer, first layer first, between commas or spaces",
     )
 
+    @property
+    def sets_sparsity(self) -> bool:
+        """It does."""
+        return True
+
     def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:  # noqa: ARG002
         """Return the given widths, once they fit the model."""
         return self.checked(known.dense_widths)

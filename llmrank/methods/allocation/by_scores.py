@@ -134,6 +134,11 @@ class Effective(Allocation):
         "own: exactly these numbers, whatever the sparsity",
     )
 
+    @property
+    def sets_sparsity(self) -> bool:
+        """Its own numbers do."""
+        return self.budget == "own"
+
     def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:
         """Keep the effective numbers, or in proportion to them."""
         n_effective = [effective_neurons(s) for s in known.scores.layers]

@@ -8,7 +8,7 @@ from llmrank.core.specs import described, options
 from llmrank.core.statistics import spread, times_spread
 from llmrank.core.whereabouts import is_file, is_here
 from llmrank.experiments.experiment import Experiment
-from llmrank.methods.allocation import Allocation, ByHand
+from llmrank.methods.allocation import Allocation
 from llmrank.methods.criteria import Criterion
 from llmrank.methods.repair import Repair
 from llmrank.models import ffn
@@ -45,7 +45,7 @@ def _size(widths: tuple[int, ...]) -> str:
 
 def _method(e: Experiment) -> str:
     removed = f"**{share(e.pruning.sparsity)} removed**"
-    if isinstance(e.allocation, ByHand) or getattr(e.allocation, "budget", "") == "own":
+    if e.allocation.sets_sparsity:
         removed = "**widths of its own**"
     usual = Experiment()
     more = [

@@ -133,7 +133,7 @@ def measure_widths(e: Experiment) -> None:
     stages, of = resources.stages(), e.stage_specs
 
     def work(job: Job) -> None:
-        if isinstance(of.allocation, Search):
+        if of.allocation.searches:
             stages.searched(of, progress=job.progress, publish=job.publish)
         else:
             stages.sensitivity(of, progress=job.progress)

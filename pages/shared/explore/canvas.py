@@ -9,7 +9,7 @@ import streamlit as st
 from llmrank.core.errors import LLMRankError
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.settings import declared
-from llmrank.methods.allocation import Additive, Global, Search, Uniform
+from llmrank.methods.allocation import Additive, Global, Uniform
 from llmrank.methods.criteria import Criterion, LLMRank
 from llmrank.methods.pruning import PruningPlan
 from llmrank.models import ffn
@@ -107,7 +107,7 @@ def table_of(of: Experiment) -> dict[str, Any] | None:
         return None
     stages, specs, own = resources.stages(), of.stage_specs, of.pruning.sparsity
     sparsities = sorted({*TABLED, own})
-    if isinstance(of.allocation, Search):
+    if of.allocation.searches:
         kept = stages.widths(specs._replace(allocation=Additive()), sparsities)
         kept[sparsities.index(own)] = stages.widths(specs, [own])[0]
     else:
