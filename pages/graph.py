@@ -120,6 +120,6 @@ with panels.panel():
     if panels.has_scores(e):
         with st.spinner(f"Scoring by {e.criterion.name}"):
             model = resources.stages().model(e.model)
-            scores = resources.stages().scores(*e.stage_specs[:3]).normalised
+            scores = resources.stages().scores(*e.stage_specs.scores_key).normalised
             plan = resources.stages().plan(e.stage_specs)
         show(ffns(model.model), scores, plan)

@@ -202,7 +202,7 @@ with panels.panel():
     access.check(e)
     if panels.has_scores(e):
         with st.spinner(f"Scoring by {e.criterion.name}"):
-            scores = resources.stages().scores(*e.stage_specs[:3]).normalised
+            scores = resources.stages().scores(*e.stage_specs.scores_key).normalised
             plan = resources.stages().plan(e.stage_specs)
             layers = sentences.layer_table(scores, plan.keep)
         show_all(scores, plan, layers)

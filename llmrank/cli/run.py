@@ -86,7 +86,7 @@ def score_command(options: argparse.Namespace) -> None:
         raise LLMRankError(f"{out} exists already and is not overwritten")
     announce(replace(estimate(wanted), pruned_bytes=0))
     stages, bar = Stages(), ProgressBar()
-    specs = wanted.stage_specs[:3]
+    specs = wanted.stage_specs.scores_key
     scores = stages.scores(*specs, progress=bar)
     bar.clear()
     stats = stages.stats(*specs[:2])

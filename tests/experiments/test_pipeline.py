@@ -213,7 +213,7 @@ def test_stages_give_what_the_plain_chain_gives(stages, specs, chain):
     assert kept.dense_widths == plan.dense_widths
     for ours, theirs in (
         (kept.keep, plan.keep),
-        (stages.scores(*specs[:3]).layers, scores.layers),
+        (stages.scores(*specs.scores_key).layers, scores.layers),
         (
             [s.neuron_norm for s in stages.stats(*specs[:2]).layers],
             [s.neuron_norm for s in stats.layers],
@@ -257,7 +257,7 @@ def test_what_is_there_can_be_asked_without_making_it(specs, evaluation):
         lambda: stages.has_model(specs[0]),
         lambda: stages.has_stats(*specs[:2]),
         lambda: stages.has_pruned(*specs),
-        lambda: stages.has_sorted(*specs[:3]),
+        lambda: stages.has_sorted(*specs.scores_key),
         lambda: stages.known_dense_text(specs[0], evaluation) is not None,
         lambda: stages.known_pruned_text(specs, evaluation) is not None,
         lambda: stages.tokens_per_s(specs[0]) is not None,
@@ -336,10 +336,10 @@ def test_one_sorted_model_is_held(specs):
     other = specs._replace(criterion=Activation())
     first = stages.prefix(specs)
     expected = first.model(PROMPT).logits
-    assert stages.has_sorted(*specs[:3])
+    assert stages.has_sorted(*specs.scores_key)
     stages.prefix(other)
     assert stages.has_sorted(*other[:3])
-    assert not stages.has_sorted(*specs[:3])
+    assert not stages.has_sorted(*specs.scores_key)
     assert torch.equal(first.model(PROMPT).logits, expected)
 
 
@@ -348,7 +348,7 @@ def test_a_text_is_read_with_a_prefix_where_the_neurons_are_sorted(specs, evalua
     unsorted, stages = Stages(), Stages()
     asked = specs._replace(pruning=PruningSpec(sparsity=0.55))
     sizes, cut = unsorted.pruned_text(asked, evaluation)
-    assert not unsorted.has_sorted(*specs[:3])
+    assert not unsorted.has_sorted(*specs.scores_key)
     stages.prefix(specs)
     same_sizes, text = stages.pruned_text(asked, evaluation)
     assert not stages.has_pruned(*asked)

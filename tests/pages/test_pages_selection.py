@@ -62,7 +62,7 @@ def test_a_range_is_listed_in_its_order(opened):
     assert table["rank"].tolist() == [5, 6, 7, 8, 9, 10]
     assert table["layer"].unique().tolist() == [1]
     assert table["fate"].tolist() == ["kept"] * 3 + ["cut"] * 3
-    scores = Stages().scores(*experiment(at).stage_specs[:3]).layers[1]
+    scores = Stages().scores(*experiment(at).stage_specs.scores_key).layers[1]
     assert table["neuron"].tolist() == scores.argsort(descending=True)[4:10].tolist()
     assert any("ranks 5 to 10); 3 of them are cut" in m.value for m in at.markdown)
 

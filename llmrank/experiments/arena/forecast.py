@@ -138,7 +138,7 @@ def _first_of_each(cuts: set[StageSpecs], stages: Stages) -> Collection[StageSpe
     for by in cuts:
         if "sensitivity" in by.allocation.needs:
             measured = by._replace(allocation=Additive())
-            found[(*by[:3], by.repair.on_trial)] = measured
+            found[(*by.scores_key, by.repair.on_trial)] = measured
         if by.allocation.searches:
             found[by] = by
     return [by for by in found.values() if not stages.has_widths(by)]

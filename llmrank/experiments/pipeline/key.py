@@ -11,7 +11,7 @@ from llmrank.models.language_model import ModelSpec
 
 
 class StageSpecs(NamedTuple):
-    """What decides a pruned model; the first three decide its scores."""
+    """What decides a pruned model."""
 
     model: ModelSpec
     calibration: CalibrationSpec
@@ -19,3 +19,8 @@ class StageSpecs(NamedTuple):
     pruning: PruningSpec
     allocation: Allocation = Uniform()
     repair: Repair = NoRepair()
+
+    @property
+    def scores_key(self) -> tuple[ModelSpec, CalibrationSpec, Criterion]:
+        """The specs that decide the scores."""
+        return self.model, self.calibration, self.criterion

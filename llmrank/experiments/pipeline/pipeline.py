@@ -52,7 +52,7 @@ class Stages(Mended):
         """Return what is kept; see `pruning.plan`."""
 
         def make() -> PruningPlan:
-            scores = self.scores(*of[:3], progress=progress)
+            scores = self.scores(*of.scores_key, progress=progress)
             return self.planner(of, progress=progress)(scores)
 
         self._watch(of.calibration.calibration_text)
@@ -77,12 +77,12 @@ class Stages(Mended):
             return self.pruned(of, progress=progress)
 
         def make() -> SortedModel:
-            scores = self.scores(*of[:3], progress=progress)
+            scores = self.scores(*of.scores_key, progress=progress)
             dense = self.model(of.model, progress=progress)
             return sort_neurons(dense, scores, progress=progress)
 
         kept = self.plan(of, progress=progress)
-        return prefix(self._sorted.get(of[:3], make), kept)
+        return prefix(self._sorted.get(of.scores_key, make), kept)
 
     def dense_text(
         self,
@@ -166,7 +166,7 @@ class Stages(Mended):
         }
 
     def _smaller(self, of: StageSpecs, progress: Progress) -> LanguageModel:
-        if self.has_sorted(*of[:3]):
+        if self.has_sorted(*of.scores_key):
             return self.prefix(of, progress=progress)
         return self._cut(of, progress)
 

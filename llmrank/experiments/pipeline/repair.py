@@ -48,7 +48,7 @@ class Mended(Scored):
         self, of: StageSpecs, sparsities: Sequence[float]
     ) -> list[tuple[int, ...]]:
         """Return what the allocation keeps of each layer, before any rounding."""
-        known = Known(self.scores(*of[:3]), **self._beside(of, silent))
+        known = Known(self.scores(*of.scores_key), **self._beside(of, silent))
         return [of.allocation.widths(known, s) for s in sparsities]
 
     def planner(
@@ -87,12 +87,12 @@ class Mended(Scored):
             return sensitivity(*given, progress=progress)
 
         self._watch(of.calibration.calibration_text)
-        return self._sensitivity.get((*of[:3], of.repair.on_trial), make)
+        return self._sensitivity.get((*of.scores_key, of.repair.on_trial), make)
 
     def known_sensitivity(self, of: StageSpecs) -> Sensitivity | None:
         """Return what each layer's cut costs if it is there; never wait."""
         self._watch(of.calibration.calibration_text)
-        return self._sensitivity.peek((*of[:3], of.repair.on_trial))
+        return self._sensitivity.peek((*of.scores_key, of.repair.on_trial))
 
     def known_searched(self, of: StageSpecs) -> Searched | None:
         """Return the widths found by trial if they are there; never wait."""
@@ -156,7 +156,7 @@ class Mended(Scored):
 
         reads = self._reads.get(of[:2], make)
         cut = self.cutter(of._replace(repair=of.repair.on_trial), progress=progress)
-        return Trial(reads, self.scores(*of[:3], progress=progress), cut)
+        return Trial(reads, self.scores(*of.scores_key, progress=progress), cut)
 
     def cutter(self, of: StageSpecs, *, progress: Progress = silent) -> Cutter:
         """Return what cuts and repairs at every sparsity; see `repair.Repair`.
@@ -168,7 +168,7 @@ class Mended(Scored):
             dense = self.model(of.model, progress=progress)
             basis = Basis(
                 dense,
-                self.scores(*of[:3], progress=progress),
+                self.scores(*of.scores_key, progress=progress),
                 self.stats(of.model, of.calibration, progress=progress),
                 drawn(dense, of.calibration)[1],
                 self._moments_of(of, progress) if of.repair.solves else None,
@@ -176,7 +176,7 @@ class Mended(Scored):
             return of.repair.cutter(basis, progress=progress)
 
         self._watch(of.calibration.calibration_text)
-        return self._cutters.get((*of[:3], of.repair), make)
+        return self._cutters.get((*of.scores_key, of.repair), make)
 
     def _moments_of(
         self, of: StageSpecs, progress: Progress

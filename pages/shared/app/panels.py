@@ -87,7 +87,7 @@ def has_scores(e: Experiment) -> bool:
     """Return whether scores are at hand; else offer to read the model, once."""
     access.check(e)
     stages = resources.stages()
-    if stages.has_model(e.model) and stages.has_evidence(*e.stage_specs[:3]):
+    if stages.has_model(e.model) and stages.has_evidence(*e.stage_specs.scores_key):
         return _widths_ready(e)
     if jobs.active("read"):
         st.info("The model is being read; its neurons appear here when it is done.")
@@ -100,7 +100,7 @@ def has_scores(e: Experiment) -> bool:
             experiments.estimate(e).check()
             # Asked for by itself: its statistics may outlive it in memory.
             stages.model(e.model, progress=job.progress)
-            stages.evidence(*e.stage_specs[:3], progress=job.progress)
+            stages.evidence(*e.stage_specs.scores_key, progress=job.progress)
 
         key = (e.model, e.calibration, e.criterion.needs, e.criterion.second_text)
         jobs.start("read", f"Reading {e.model.name}", work, key=key)

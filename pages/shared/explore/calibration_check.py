@@ -85,7 +85,7 @@ def warn(e: Experiment, found: Stability | None) -> None:
         Known(
             e.criterion,
             e.pruning.sparsity,
-            scores=stages.scores(*e.stage_specs[:3]),
+            scores=stages.scores(*e.stage_specs.scores_key),
             plan=stages.plan(e.stage_specs),
             points=curve.measured_points(e, stages),
             speedup=None if report is None else report.comparison.speedup,

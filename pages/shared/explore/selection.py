@@ -54,7 +54,9 @@ def links(e: Experiment) -> tuple[dict[str, str], Selection] | None:
         brush=brushed(),
     )
     d_model = ffns(stages.model(e.model).model)[0].up.shape[1]
-    found = selection(stages.scores(*e.stage_specs[:3]).layers, view, d_model=d_model)
+    found = selection(
+        stages.scores(*e.stage_specs.scores_key).layers, view, d_model=d_model
+    )
     if found is None:
         return None
     return {"name": _name(e, found), "said": found.said}, found
@@ -75,7 +77,7 @@ def show_range(e: Experiment) -> None:
     if brush is None:
         return
     stages, by_rank = resources.stages(), canvas.view()["sort"] == "rank"
-    scores = stages.scores(*e.stage_specs[:3]).normalised
+    scores = stages.scores(*e.stage_specs.scores_key).normalised
     neurons = in_range(scores, brush, by_rank=by_rank).tolist()
     if not neurons:
         return
