@@ -22,14 +22,19 @@ class Estimate:
 
 def t_interval(samples: Float[Tensor, " n"]) -> Estimate:
     """Return the mean with its 95 % Student-t interval (infinite for one sample)."""
-    from scipy.special import stdtrit
-
     values = samples.double()
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return Estimate(mean, float("-inf"), float("inf"), n)
-    half = float(stdtrit(n - 1, 0.975) * values.std() / n**0.5)
+    half = half_width(float(values.std()), n)
     return Estimate(mean, mean - half, mean + half, n)
+
+
+def half_width(deviation: float, n: int) -> float:
+    """Return half of the 95 % interval of a mean of n samples (Student's t)."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n)
 
 
 def exponentiated(log: Estimate) -> Estimate:
@@ -83,11 +88,9 @@ def average_ranks(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     """
     if values.isnan().any():
         raise ValueError("scores must be numbers, got NaN")
-    _, place, counts = torch.unique(
-        values.cpu(), return_inverse=True, return_counts=True
-    )
-    last = counts.cumsum(0).to(torch.float64)
-    return (last - (counts - 1) / 2)[place]
+    from scipy.stats import rankdata
+
+    return torch.from_numpy(rankdata(values.cpu().numpy()))
 
 
 def ranks(scores: Float[Tensor, " n"]) -> Int[Tensor, " n"]:

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy.special import stdtrit
-
 from llmrank.core.formatting import counted, interval, share, times
 from llmrank.core.progress import Progress, silent
+from llmrank.core.statistics import half_width
 from llmrank.evaluation.bare_products import OddWidth, odd_width, stream_gb_per_s
 from llmrank.evaluation.decoding import BenchmarkSpec, memory_guard
 from llmrank.evaluation.footprint import Footprint, footprint
@@ -133,9 +132,8 @@ def _paired(before: Timing, after: Timing) -> tuple[float, float, float]:
     """
     pairs = zip(before.round_medians_ms, after.round_medians_ms, strict=True)
     logs = [math.log(a / b) for a, b in pairs]
-    n, centre = len(logs), statistics.median(logs)
-    t = float(stdtrit(n - 1, 0.975))
-    half = MEDIAN_ERROR * t * statistics.stdev(logs) / math.sqrt(n)
+    centre = statistics.median(logs)
+    half = MEDIAN_ERROR * half_width(statistics.stdev(logs), len(logs))
     return math.exp(centre), math.exp(centre - half), math.exp(centre + half)
 
 
