@@ -14,7 +14,7 @@ FAULTY = """
 import sys
 sys.path.insert(0, {root!r})
 import streamlit as st
-from pages.shared import jobs
+from pages.shared.app import jobs
 from pages.shared.app.uploads import uploader
 
 def fail(*_):
