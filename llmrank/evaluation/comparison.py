@@ -1,9 +1,10 @@
 """Dense and pruned, measured side by side on the same text, tasks and prompts."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -33,14 +34,20 @@ from llmrank.evaluation.perplexity import (
 from llmrank.evaluation.speedup import Speedup, measure, speedup
 from llmrank.models.language_model import LanguageModel
 
+Measure = Literal["text", "tasks", "latency", "memory"]
+"""What is measured apart: each may be asked for alone."""
+
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured of both models."""
+    """What is measured of both models, and in which order."""
 
     evaluation: EvaluationSpec = EvaluationSpec()
     tasks: TaskSpec = TaskSpec()
     benchmark: BenchmarkSpec = BenchmarkSpec()
+    which: tuple[Measure, ...] = MEASURES
 
 
 @dataclass(frozen=True)
@@ -133,12 +140,23 @@ class Comparison(Shown):
         return dense, pruned
 
 
+def beside(
+    dense: LanguageModel,
+    pruned: LanguageModel,
+    texts: tuple[TextEvaluation | None, TextEvaluation | None] = (None, None),
+) -> Comparison:
+    """Return two models side by side before more is measured: sizes, known texts."""
+    return Comparison(
+        Side(footprint(dense), texts[0]), Side(footprint(pruned), texts[1])
+    )
+
+
 def compare(
     dense: LanguageModel,
     pruned: LanguageModel,
     measures: Measures = Measures(),
     *,
-    texts: Mapping[str, TextEvaluation] | None = None,
+    known: Comparison | None = None,
     progress: Progress = silent,
     publish: Callable[[Comparison], None] = lambda _: None,
 ) -> Comparison:
@@ -147,21 +165,23 @@ def compare(
     Args:
         dense: the model before the cut.
         pruned: the model after it.
-        measures: text, tasks and benchmark.
-        texts: what is known already of either side's text.
+        measures: text, tasks and benchmark, and which of them in which order.
+        known: what has been measured of two such models already is taken from there.
         progress: called per window, item and timed step.
         publish: given the comparison so far, whenever it grows.
 
     Raises:
         LLMRankError: a text, a task or the memory does not suffice.
     """
-    names = measures.tasks.names
-    board = _Board(dense, pruned, publish)
-    for side in get_args(SideName):
-        board.text(side, measures.evaluation, (texts or {}).get(side), progress)
-    for name in names:
-        board.task(name, measures.tasks, progress)
-    board.speed(measures.benchmark, progress)
+    board = _Board(dense, pruned, known, progress, publish)
+    steps: dict[Measure, Callable[[], None]] = {
+        "text": lambda: board.text(measures.evaluation),
+        "tasks": lambda: board.tasks(measures.tasks),
+        "latency": lambda: board.latency(measures.benchmark),
+        "memory": lambda: board.memory(measures.benchmark),
+    }
+    for name in measures.which:
+        steps[name]()
     return board.comparison
 
 
@@ -172,64 +192,78 @@ class _Board:
         self,
         dense: LanguageModel,
         pruned: LanguageModel,
+        known: Comparison | None,
+        progress: Progress,
         publish: Callable[[Comparison], None],
     ) -> None:
         self._models: dict[SideName, LanguageModel] = {"dense": dense, "pruned": pruned}
-        self._publish = publish
-        self.comparison = Comparison(Side(footprint(dense)), Side(footprint(pruned)))
+        self._progress, self._publish = progress, publish
+        self.comparison = beside(dense, pruned)
+        self._known = known or self.comparison
         publish(self.comparison)
 
-    def text(
-        self,
-        side: "SideName",
-        spec: EvaluationSpec,
-        known: TextEvaluation | None,
-        progress: Progress,
-    ) -> None:
-        def show(text: TextEvaluation) -> None:
-            self._show(side, text=text)
-
-        if known is not None:
-            show(known)
-        else:
-            evaluate(self._models[side], spec, progress=progress, publish=show)
-
-    def task(self, name: str, spec: TaskSpec, progress: Progress) -> None:
+    def text(self, spec: EvaluationSpec) -> None:
         for side, lm in self._models.items():
-            result = evaluate_task(
-                lm, name, n_items=spec.items, seed=spec.items_seed, progress=progress
-            )
-            self._show(side, tasks=(*self._side(side).tasks, result))
+            show = partial(self._show_text, side)
+            known = _side(self._known, side).text
+            if known is not None:
+                show(known)
+            else:
+                evaluate(lm, spec, progress=self._progress, publish=show)
 
-    def speed(self, spec: BenchmarkSpec, progress: Progress) -> None:
-        costs = measure(tuple(self._models.values()), spec, progress=progress)
-        for side, cost in zip(self._models, costs, strict=True):
-            self._show(side, latency=cost.latency)
-        faster = speedup(*costs)
+    def tasks(self, spec: TaskSpec) -> None:
+        for name in spec.names:
+            for side, lm in self._models.items():
+                known = {t.name: t for t in _side(self._known, side).tasks}
+                result = known.get(name) or evaluate_task(
+                    lm,
+                    name,
+                    n_items=spec.items,
+                    seed=spec.items_seed,
+                    progress=self._progress,
+                )
+                before = _side(self.comparison, side).tasks
+                self._show(side, tasks=(*before, result))
+
+    def latency(self, spec: BenchmarkSpec) -> None:
+        known = self._known
+        times, faster = (known.dense.latency, known.pruned.latency), known.speedup
+        if None in times or faster is None:
+            models = tuple(self._models.values())
+            costs = measure(models, spec, progress=self._progress)
+            times, faster = (costs[0].latency, costs[1].latency), speedup(*costs)
+        for side, time in zip(self._models, times, strict=True):
+            self._show(side, latency=time)
         self.comparison = dataclasses.replace(self.comparison, speedup=faster)
         self._publish(self.comparison)
-        self._memory(spec, progress)
 
-    def _memory(self, spec: BenchmarkSpec, progress: Progress) -> None:
+    def memory(self, spec: BenchmarkSpec) -> None:
         """Measure both at once where both fit easily: each has its own process."""
-        models = self._models.values()
-        needed = sum(inference_bytes(lm, spec) for lm in models)
+        peaks = {side: _side(self._known, side).memory for side in self._models}
+        unknown = {s: lm for s, lm in self._models.items() if peaks[s] is None}
+        needed = sum(inference_bytes(lm, spec) for lm in unknown.values())
         apart = self._models["dense"].device.type != "cuda"
         at_once = apart and 2 * needed < (free_bytes(torch.device("cpu")) or 0)
-        with alone(progress), ThreadPoolExecutor(2 if at_once else 1) as pool:
-            peaks = [
-                pool.submit(peak_memory, lm, spec, progress=progress) for lm in models
-            ]
-            for side, peak in zip(self._models, peaks, strict=True):
-                self._show(side, memory=peak.result())
+        with alone(self._progress), ThreadPoolExecutor(2 if at_once else 1) as pool:
+            measured = {
+                side: pool.submit(peak_memory, lm, spec, progress=self._progress)
+                for side, lm in unknown.items()
+            }
+            for side, peak in peaks.items():
+                self._show(side, memory=peak or measured[side].result())
 
-    def _side(self, side: "SideName") -> Side:
-        return self.comparison.dense if side == "dense" else self.comparison.pruned
+    def _show_text(self, side: "SideName", text: TextEvaluation) -> None:
+        self._show(side, text=text)
 
     def _show(self, side: "SideName", **measured: Any) -> None:
-        new: dict[str, Any] = {side: dataclasses.replace(self._side(side), **measured)}
-        self.comparison = dataclasses.replace(self.comparison, **new)
+        new = dataclasses.replace(_side(self.comparison, side), **measured)
+        changed: dict[str, Any] = {side: new}
+        self.comparison = dataclasses.replace(self.comparison, **changed)
         self._publish(self.comparison)
+
+
+def _side(found: Comparison, side: "SideName") -> Side:
+    return found.dense if side == "dense" else found.pruned
 
 
 SideName = Literal["dense", "pruned"]

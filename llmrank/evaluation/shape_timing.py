@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from llmrank.core.progress import Progress, silent
-from llmrank.evaluation import speedup as benchmark
-from llmrank.evaluation.comparison import Comparison, Side
+from llmrank.evaluation.comparison import Comparison, Measures, compare
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.latency import Latency
 from llmrank.evaluation.speedup import Phase, Ratio, Speedup
@@ -43,14 +42,8 @@ def time_pair(
         LLMRankError: the run does not fit into memory or the model's positions.
         CancelledError: from `progress`.
     """
-    before, after = benchmark.measure((dense, pruned), spec, progress=progress)
-    found = of_comparison(
-        Comparison(
-            Side(before.footprint, latency=before.latency),
-            Side(after.footprint, latency=after.latency),
-            benchmark.speedup(before, after),
-        )
-    )
+    measures = Measures(benchmark=spec, which=("latency",))
+    found = of_comparison(compare(dense, pruned, measures, progress=progress))
     assert found is not None
     return found
 

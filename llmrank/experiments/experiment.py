@@ -14,7 +14,7 @@ from llmrank.core.registry import recipe
 from llmrank.core.specs import described
 from llmrank.data import texts as corpora
 from llmrank.evaluation.accuracy import TaskSpec
-from llmrank.evaluation.comparison import Comparison, Measures, compare
+from llmrank.evaluation.comparison import Comparison, Measures, beside, compare
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.perplexity import WINDOW, EvaluationSpec
 from llmrank.experiments.environment import environment
@@ -147,15 +147,13 @@ def run(
 
     text = known.dense_text(experiment.model, experiment.evaluation, progress=progress)
     specs, evaluation = experiment.stage_specs, experiment.evaluation
-    texts = {"dense": text}
     found = known.known_pruned_text(specs, evaluation)
-    if found is not None:
-        texts["pruned"] = found[1]
+    texts = (text, None if found is None else found[1])
     comparison = compare(
         dense,
         pruned,
         experiment.measures,
-        texts=texts,
+        known=beside(dense, pruned, texts),
         progress=progress,
         publish=lambda c: publish(report(c)),
     )

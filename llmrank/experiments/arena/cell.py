@@ -4,17 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 from llmrank.core.progress import Progress, silent
-from llmrank.evaluation.accuracy import TaskResult, evaluate_task
-from llmrank.evaluation.comparison import Comparison, Side
+from llmrank.evaluation.accuracy import TaskResult
+from llmrank.evaluation.comparison import Comparison, Measure, Side, beside, compare
 from llmrank.evaluation.decoding import BenchmarkSpec
-from llmrank.evaluation.footprint import Footprint, footprint
-from llmrank.evaluation.peak_memory import MemoryPeak, peak_memory
+from llmrank.evaluation.footprint import Footprint
+from llmrank.evaluation.peak_memory import MemoryPeak
 from llmrank.evaluation.perplexity import TextEvaluation
-from llmrank.evaluation.shape_timing import SpeedPoint, of_comparison, time_pair
+from llmrank.evaluation.shape_timing import SpeedPoint, of_comparison
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Stages
-from llmrank.experiments.store import Measure
-from llmrank.models.language_model import LanguageModel, ModelSpec
+from llmrank.models.language_model import ModelSpec
 
 Shape = tuple[ModelSpec, BenchmarkSpec, Footprint]
 """What decides time and memory: which neurons stay does not."""
@@ -47,21 +46,26 @@ class Shared:
         if timed is not None:
             self._times[of.model, of.benchmark, found.pruned.footprint] = timed
 
-    def text(self, of: Experiment) -> TextEvaluation | None:
-        """Return the dense model's evaluation on the text, if it is known."""
-        return self._texts.get((of.model, of.evaluation))
-
-    def tasks(self, of: Experiment) -> tuple[TaskResult, ...] | None:
-        """Return the dense model's tasks, if they are known."""
-        return self._tasks.get((of.model, of.tasks))
-
-    def time(self, of: Experiment, sizes: Footprint) -> SpeedPoint | None:
-        """Return the timing of a shape against the dense one, if it is known."""
-        return self._times.get((of.model, of.benchmark, sizes))
-
-    def peak(self, of: Experiment, sizes: Footprint) -> MemoryPeak | None:
-        """Return the peak memory of a shape, dense or pruned, if it is known."""
-        return self._peaks.get((of.model, of.benchmark, sizes))
+    def known(self, of: Experiment, sizes: Comparison) -> Comparison:
+        """Return what is known of a cell's two models, whose sizes are given."""
+        dense, pruned = sizes.dense.footprint, sizes.pruned.footprint
+        timed = self._times.get((of.model, of.benchmark, pruned))
+        times = (None, None) if timed is None else (timed.dense, timed.pruned)
+        return Comparison(
+            Side(
+                dense,
+                text=self._texts.get((of.model, of.evaluation)),
+                tasks=self._tasks.get((of.model, of.tasks), ()),
+                latency=times[0],
+                memory=self._peaks.get((of.model, of.benchmark, dense)),
+            ),
+            Side(
+                pruned,
+                latency=times[1],
+                memory=self._peaks.get((of.model, of.benchmark, pruned)),
+            ),
+            None if timed is None else timed.speedup,
+        )
 
 
 def measure(
@@ -78,68 +82,26 @@ def measure(
         LLMRankError: whatever a stage refuses.
         CancelledError: from `progress`.
     """
-    cell = _Cell(of, shared, stages, progress)
-    for name in measures:
-        getattr(cell, name)()
-    return cell.found
+    dense = stages.model(of.model, progress=progress)
+    of.repair.check(dense)
+    pruned = stages.pruned(of.stage_specs, progress=progress)
+    known = shared.known(of, beside(dense, pruned))
+    if "text" in measures:
+        known = _with_texts(known, of, stages, progress)
+    asked = replace(of.measures, which=measures)
+    return compare(dense, pruned, asked, known=known, progress=progress)
 
 
-class _Cell:
-    """A comparison while it fills."""
-
-    def __init__(
-        self, of: Experiment, shared: Shared, stages: Stages, progress: Progress
-    ) -> None:
-        self._of, self._shared, self._stages = of, shared, stages
-        self._progress = progress
-        self._dense = stages.model(of.model, progress=progress)
-        of.repair.check(self._dense)
-        pruned = stages.pruned(of.stage_specs, progress=progress)
-        self.found = Comparison(Side(footprint(self._dense)), Side(footprint(pruned)))
-
-    @property
-    def _pruned(self) -> LanguageModel:
-        return self._stages.pruned(self._of.stage_specs, progress=self._progress)
-
-    def text(self) -> None:
-        of, stages, progress = self._of, self._stages, self._progress
-        dense = self._shared.text(of) or stages.dense_text(
-            of.model, of.evaluation, progress=progress
-        )
-        _, pruned = stages.pruned_text(of.stage_specs, of.evaluation, progress=progress)
-        self._show(text=(dense, pruned))
-
-    def tasks(self) -> None:
-        dense = self._shared.tasks(self._of) or self._asked(self._dense)
-        self._show(tasks=(dense, self._asked(self._pruned)))
-
-    def latency(self) -> None:
-        point = self._shared.time(self._of, self.found.pruned.footprint)
-        if point is None:
-            pair = (self._dense, self._pruned)
-            point = time_pair(*pair, self._of.benchmark, progress=self._progress)
-        self._show(latency=(point.dense, point.pruned))
-        self.found = replace(self.found, speedup=point.speedup)
-
-    def memory(self) -> None:
-        self._show(memory=(self._peak(self._dense), self._peak(self._pruned)))
-
-    def _peak(self, lm: LanguageModel) -> MemoryPeak:
-        known = self._shared.peak(self._of, footprint(lm))
-        return known or peak_memory(lm, self._of.benchmark, progress=self._progress)
-
-    def _asked(self, lm: LanguageModel) -> tuple[TaskResult, ...]:
-        asked, progress = self._of.tasks, self._progress
-        return tuple(
-            evaluate_task(
-                lm, name, n_items=asked.items, seed=asked.items_seed, progress=progress
-            )
-            for name in asked.names
-        )
-
-    def _show(self, **measured: tuple[Any, Any]) -> None:
-        sides = [
-            replace(side, **{name: pair[i] for name, pair in measured.items()})
-            for i, side in enumerate((self.found.dense, self.found.pruned))
-        ]
-        self.found = replace(self.found, dense=sides[0], pruned=sides[1])
+def _with_texts(
+    known: Comparison, of: Experiment, stages: Stages, progress: Progress
+) -> Comparison:
+    """Have the texts read through the stages, which remember what was read."""
+    dense = known.dense.text or stages.dense_text(
+        of.model, of.evaluation, progress=progress
+    )
+    _, pruned = stages.pruned_text(of.stage_specs, of.evaluation, progress=progress)
+    return replace(
+        known,
+        dense=replace(known.dense, text=dense),
+        pruned=replace(known.pruned, text=pruned),
+    )

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from llmrank.evaluation.comparison import Measure
 from llmrank.experiments.arena.spec import ArenaSpec, check_size
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.store import Measure
 from llmrank.methods.criteria import CRITERIA
 from llmrank.methods.method import method
 

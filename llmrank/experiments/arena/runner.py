@@ -10,14 +10,14 @@ from llmrank.core.formatting import share
 from llmrank.core.progress import Progress, silent
 from llmrank.core.statistics import Estimate
 from llmrank.data.texts import state_of
-from llmrank.evaluation.comparison import Comparison
+from llmrank.evaluation.comparison import Comparison, Measure
 from llmrank.experiments.arena.axes import AXES
 from llmrank.experiments.arena.cell import Shared, measure
 from llmrank.experiments.arena.provenance import of_criterion, origin
 from llmrank.experiments.arena.spec import ArenaSpec, cells
 from llmrank.experiments.experiment import Experiment, check_names, check_room
 from llmrank.experiments.pipeline import Stages
-from llmrank.experiments.store import Cell, Measure, Origin, Run, Store
+from llmrank.experiments.store import Cell, Origin, Run, Store
 from llmrank.methods.method import Method
 
 _log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from llmrank.core.errors import OptionError
 from llmrank.core.formatting import counted
 from llmrank.core.specs import described, options
 from llmrank.evaluation.accuracy import TaskSpec
+from llmrank.evaluation.comparison import MEASURES, Measure
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.store import MEASURES, Measure
 from llmrank.methods.method import PARTS, SEEDS, Method
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec

@@ -1,10 +1,8 @@
 """The embedded database of results: what was run, on what, and all it measured."""
 
 from llmrank.experiments.store.records import (
-    MEASURES,
     Arena,
     Cell,
-    Measure,
     Origin,
     Run,
     RunState,
@@ -14,10 +12,8 @@ from llmrank.experiments.store.records import (
 from llmrank.experiments.store.store import Store
 
 __all__ = [
-    "MEASURES",
     "Arena",
     "Cell",
-    "Measure",
     "Origin",
     "Run",
     "RunState",

@@ -3,22 +3,18 @@
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from llmrank.core.specs import described
 from llmrank.core.statistics import Estimate
-from llmrank.evaluation.comparison import Comparison
+from llmrank.evaluation.comparison import MEASURES, Comparison, Measure
 from llmrank.experiments.experiment import Experiment
 from llmrank.models.language_model import ModelSpec
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled"]
 
-Measure = Literal["text", "tasks", "latency", "memory"]
 LATER = ("bos", "control_tokens")
 """Settings of a model that recipes have not always had."""
-
-MEASURES: tuple[Measure, ...] = get_args(Measure)
-"""What a run may measure of both models, each on its own."""
 
 
 @dataclass(frozen=True)

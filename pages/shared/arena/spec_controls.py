@@ -12,10 +12,11 @@ from llmrank.core.formatting import counted, share
 from llmrank.core.jobs import Job
 from llmrank.core.uploads import masked
 from llmrank.data import texts
+from llmrank.evaluation.comparison import MEASURES
 from llmrank.experiments import arena
 from llmrank.experiments.arena import ArenaSpec, Entry, Forecast
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.store import MEASURES, Run, Store
+from llmrank.experiments.store import Run, Store
 from llmrank.methods.method import written
 from pages.shared.app import access, jobs, resources, session
 from pages.shared.app.escape import plain
