@@ -260,7 +260,8 @@ def recorded(home: Path, scratch: Path, *, demo: bool) -> dict[str, Any]:
         "pages": net.pages,
     }
     if demo:
-        embedded = Net(home, scratch, "demo", "embedded")
+        (scratch / "demo").mkdir()
+        embedded = Net(home, scratch / "demo", "demo", "embedded")
         parts |= {
             "demo criteria": embedded.criteria,
             "demo pruned": lambda: embedded.methods(ON_DEMO),
