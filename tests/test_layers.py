@@ -1,6 +1,7 @@
 """The reading order of `llmrank`, which is its import order, and what is kept out."""
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -29,6 +30,9 @@ WITHIN = {
     ),
 }  # fmt: skip
 """The order inside a folder whose parts stand on each other."""
+
+EAGER = ("core", "mlp", "lesson", "cli")
+"""Folders that are imported whole, or by their modules alone."""
 
 LIGHT = (
     "core.errors", "core.progress", "core.formatting", "core.specs", "core.registry",
@@ -197,6 +201,18 @@ def test_what_pages_import_before_they_draw_is_light():
     loaded = loaded_by("; ".join(statements))
     assert {f"llmrank.{name}" for name in LIGHT} <= loaded
     assert not {"torch", "transformers"} & loaded
+
+
+@pytest.mark.parametrize("folder", [f for f in ORDER[:-1] if f not in EAGER])
+def test_a_folder_hands_on_names_that_are_there_and_no_modules(folder):
+    package = importlib.import_module(f"llmrank.{folder}")
+    modules = {path.stem for path in (PACKAGE / folder).iterdir()}
+    assert package.__all__
+    assert not modules & set(package.__all__)  # one name would mean two things
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = package.nothing
 
 
 def test_the_package_hands_on_every_name_it_lists():

@@ -1,1 +1,12 @@
 """Texts and questions that models read, and the tokens that they become."""
+
+from llmrank.core.lazy import handed_on
+
+__getattr__, __all__ = handed_on(
+    __name__,
+    {
+        "texts": "passages situations text",
+        "tokens": "encoded fitting opening",
+        "tasks": "TASKS Item Task",
+    },
+)

@@ -1,1 +1,13 @@
 """What an experiment is: its settings, its pipeline, arenas, and what is kept of it."""
+
+from llmrank.core.lazy import handed_on
+
+__getattr__, __all__ = handed_on(
+    __name__,
+    {
+        "experiment": "Experiment Report run",
+        "pipeline": "StageSpecs Stages",
+        "store": "Store",
+        "arena": "ArenaSpec",
+    },
+)
