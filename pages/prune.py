@@ -25,8 +25,7 @@ from llmrank.models.precision import OWN, PRECISIONS, written_in
 from llmrank.report import charts
 from llmrank.report.sentences import sizes as readings
 from pages.shared.app import access, jobs, panels, resources
-from pages.shared.prune import target as goals
-from pages.shared.prune import widths
+from pages.shared.prune import target, widths
 
 ORIGIN = "Counted from the shapes of the weights; nothing is timed for this."
 AS_IS, PADDED = "As it is", "Padded to one width"
@@ -194,11 +193,11 @@ def show_saved(of: experiments.Experiment, saved: Saved) -> None:
 def show_recipe() -> None:
     """Show the experiment as Python, as a command line and as JSON."""
     st.subheader("Recipe", anchor=False)
-    target = f"exports/{export_name(e)}"
+    folder = f"exports/{export_name(e)}"
     dtype = st.session_state.get("export_precision", OWN)
     python, shell, plain = st.tabs(["Python", "Command line", "JSON"])
-    python.code(snippet(e, export=target, export_dtype=dtype), language="python")
-    line = command_line(e, export=target, export_dtype=dtype)
+    python.code(snippet(e, export=folder, export_dtype=dtype), language="python")
+    line = command_line(e, export=folder, export_dtype=dtype)
     shell.code(line, language="bash", wrap_lines=True)
     with plain:
         recipe = json.dumps(masked(e.to_json()), indent=1, ensure_ascii=False)
@@ -235,6 +234,6 @@ with panels.panel():
         widths.show_costs(e, plan.widths, plan.dense_widths)
 with panels.panel():
     if plan is not None and not e.allocation.sets_sparsity:
-        goals.show(e)
+        target.show(e)
 with panels.panel():
     show_recipe()

@@ -1,7 +1,7 @@
 """What no move may change: recorded once by the old code, compared ever after.
 
     python tests/net.py FOLDER              # records the first time, then compares
-    python tests/net.py FOLDER --demo       # on the embedded model too (some minutes)
+    python tests/net.py FOLDER --demo       # on the embedded model too (a minute)
 
 A tiny random model, its text, a database, a search and the record lie in the folder.
 On it: the scores of every criterion, the plans of every allocation, the weights after

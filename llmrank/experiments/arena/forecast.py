@@ -156,8 +156,8 @@ def _on_trial(by: StageSpecs, stages: Stages) -> int:
     return len(SHARES) * n_layers * TRIAL_TOKENS // 2
 
 
-def _n_calibration(of: CalibrationSpec) -> int:
-    return of.samples * of.seq_len
+def _n_calibration(calibration: CalibrationSpec) -> int:
+    return calibration.samples * calibration.seq_len
 
 
 def _stats(of: Experiment) -> tuple[ModelSpec, CalibrationSpec]:
