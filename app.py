@@ -7,7 +7,8 @@ e = frame("Overview", "What happens if I prune this?")
 import streamlit as st
 
 from llmrank.core.jobs import JobView
-from llmrank.experiments.experiment import Experiment, Report
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.run import Report
 from llmrank.report.sentences.summary import verdict
 from pages.shared.app import jobs, panels, resources
 

@@ -5,7 +5,7 @@ import argparse
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.speedup import Ratio, measure, speedup
-from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import LLMRank
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
@@ -19,8 +19,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--batch", type=int, default=1)
     options = parser.parse_args()
-    stages, model, read = (
-        Stages(),
+    pipeline, model, read = (
+        Pipeline(),
         ModelSpec(name=options.model),
         CalibrationSpec(samples=2),
     )
@@ -31,10 +31,10 @@ def main() -> None:
     print("|---|---|---|---|")
     reasons: list[str] = []
     for sparsity in options.sparsities:
-        pruned = stages.pruned(
+        pruned = pipeline.pruned(
             StageSpecs(model, read, LLMRank(), PruningSpec(sparsity=sparsity))
         )
-        costs = measure((stages.model(model), pruned), spec)
+        costs = measure((pipeline.model(model), pruned), spec)
         found = speedup(*costs)
         n_params = costs[1].footprint.n_params
         cells = [

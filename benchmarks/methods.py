@@ -15,7 +15,7 @@ from llmrank.core.progress import silent
 from llmrank.core.statistics import Estimate
 from llmrank.data.texts import EMBEDDED
 from llmrank.evaluation.perplexity import EvaluationSpec, perplexity_ratio
-from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.method import Method, method
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
@@ -72,13 +72,13 @@ def main() -> None:
     parser.add_argument("--quiet", action="store_true", help="Draw no progress")
     options = parser.parse_args()
     methods = [method(words) for words in options.methods]
-    stages, bar = Stages(), silent if options.quiet else ProgressBar()
+    pipeline, bar = Pipeline(), silent if options.quiet else ProgressBar()
     model = ModelSpec(name=options.model)
     read = CalibrationSpec(
         calibration_text=options.calibration_text, samples=options.samples
     )
     on = EvaluationSpec(eval_text=options.eval_text, eval_tokens=options.eval_tokens)
-    dense = stages.dense_text(model, on, progress=bar)
+    dense = pipeline.dense_text(model, on, progress=bar)
     print(
         f"{dense.n_tokens:,} tokens of {dense.text_source}; dense perplexity ", end=""
     )
@@ -92,7 +92,7 @@ def main() -> None:
         for sparsity in options.sparsities:
             parts = (by.criterion, PruningSpec(sparsity=sparsity))
             specs = StageSpecs(model, read, *parts, by.allocation, by.repair)
-            _, text = stages.pruned_text(specs, on, progress=bar)
+            _, text = pipeline.pruned_text(specs, on, progress=bar)
             ratios.append((perplexity_ratio(dense, text), text.top1.value))
         cells = "".join(f"{_cell(*found):>34}" for found in ratios)
         print(f"{by.name:<48}{cells}{time.perf_counter() - start:>9.0f}", flush=True)

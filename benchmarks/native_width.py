@@ -10,7 +10,7 @@ from llmrank.calibration.activations import CalibrationSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.footprint import footprint
 from llmrank.evaluation.latency import latency
-from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import LLMRank
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.families import family_of
@@ -30,7 +30,7 @@ def main() -> None:
         LLMRank(),
         PruningSpec(sparsity=options.sparsity),
     )
-    pruned = Stages().pruned(specs)
+    pruned = Pipeline().pruned(specs)
     native = natively_built(pruned)
     sizes = [footprint(lm) for lm in (pruned, native)]
     assert sizes[0] == sizes[1], "a natively built model must have the same footprint"

@@ -11,7 +11,7 @@ from benchmarks.scoring import seconds
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.latency import Timing, latency
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import LLMRank, Scores
 from llmrank.methods.pruning import PruningSpec, plan, prune
 from llmrank.methods.sorted_model import SortedModel, prefix, sort_neurons
@@ -28,9 +28,9 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, default=0.3)
     parser.add_argument("--rounds", type=int, default=8)
     options = parser.parse_args()
-    stages, model = Stages(), ModelSpec(name=options.model)
-    lm = stages.model(model)
-    scores = stages.scores(model, CalibrationSpec(samples=2), LLMRank())
+    pipeline, model = Pipeline(), ModelSpec(name=options.model)
+    lm = pipeline.model(model)
+    scores = pipeline.scores(model, CalibrationSpec(samples=2), LLMRank())
     ordered: list[SortedModel] = []
     once = seconds(lambda: ordered.append(sort_neurons(lm, scores)))
     times = new_sparsities(lm, ordered[0], scores)

@@ -14,7 +14,7 @@ from benchmarks.scoring import seconds
 from llmrank.calibration.activations import CalibrationSpec, drawn
 from llmrank.calibration.second_moments import moments
 from llmrank.core.progress import silent
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import Wanda
 from llmrank.methods.pruning import PruningPlan, PruningSpec, plan, prune
 from llmrank.methods.repair import Basis, Cutter, LeastSquares
@@ -32,10 +32,10 @@ def main() -> None:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--samples", type=int, default=64)
     options = parser.parse_args()
-    stages, model = Stages(), ModelSpec(name=options.model)
+    pipeline, model = Pipeline(), ModelSpec(name=options.model)
     read = CalibrationSpec(samples=options.samples)
-    lm, windows = stages.model(model), drawn(stages.model(model), read)[1]
-    known = (stages.scores(model, read, Wanda()), stages.stats(model, read), windows)
+    lm, windows = pipeline.model(model), drawn(pipeline.model(model), read)[1]
+    known = (pipeline.scores(model, read, Wanda()), pipeline.stats(model, read), windows)
     found: list[Basis] = []
     once = seconds(lambda: found.append(Basis(lm, *known, tuple(moments(lm, windows)))))
     print(f"second moments of {windows.numel():,} tokens, once: {once:.1f} s")

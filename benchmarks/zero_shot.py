@@ -19,7 +19,7 @@ from llmrank.core.progress import Progress, silent
 from llmrank.data.tasks import TASKS
 from llmrank.data.texts import EMBEDDED
 from llmrank.evaluation.accuracy import TaskResult, evaluate_task
-from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.method import method
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import LanguageModel, ModelSpec
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--quiet", action="store_true", help="Draw no progress")
     options = parser.parse_args()
     methods = [method(words) for words in options.methods]
-    stages, bar = Stages(), silent if options.quiet else ProgressBar()
+    pipeline, bar = Pipeline(), silent if options.quiet else ProgressBar()
     model = ModelSpec(name=options.model)
     read = CalibrationSpec(
         calibration_text=options.calibration_text, samples=options.samples
@@ -56,11 +56,11 @@ def main() -> None:
         f"{options.items} items per task, calibrated on {read.samples} × {read.seq_len}"
     )
     print(f"{'':<44}{''.join(f'{name:>16}' for name in TASKS)}   retention")
-    dense = _line("dense", stages.model(model, progress=bar), options.items, bar)
+    dense = _line("dense", pipeline.model(model, progress=bar), options.items, bar)
     for by in methods:
         pruning = PruningSpec(sparsity=options.sparsity)
         of = StageSpecs(model, read, by.criterion, pruning, by.allocation, by.repair)
-        pruned = stages.pruned(of, progress=bar)
+        pruned = pipeline.pruned(of, progress=bar)
         _line(by.name, pruned, options.items, bar, dense)
 
 

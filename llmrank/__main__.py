@@ -10,9 +10,8 @@ from llmrank.cli.output import OutputLostError, guarded
 from llmrank.core.errors import LLMRankError
 
 AS_IS = ("model", "evaluation", "tasks")
-PARTS = ("criterion", "allocation", "repair")
-EVERY = (*PARTS, "model", "calibration", "pruning", *AS_IS[1:], "benchmark")
-OF_GRID = tuple(s for s in EVERY if s not in PARTS)
+OF_GRID = ("model", "calibration", "pruning", *AS_IS[1:], "benchmark")
+EVERY = ("method", *OF_GRID)
 SETTINGS = {"run": EVERY, "arena": OF_GRID, "score": EVERY, "evaluate": AS_IS}
 """Which sections of an experiment a command takes its settings from."""
 

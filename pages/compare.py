@@ -14,8 +14,8 @@ from llmrank.core.formatting import share
 from llmrank.core.jobs import Job, JobView
 from llmrank.evaluation.comparison import Comparison
 from llmrank.evaluation.generation import Continuations, continuations
-from llmrank.experiments import experiment as experiments
-from llmrank.experiments.experiment import Experiment, Report
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.run import Report, check_room
 from llmrank.experiments.settings import export_name
 from llmrank.report import charts
 from llmrank.report.sentences import measurements as readings
@@ -192,13 +192,13 @@ def show_prompt() -> None:
 def start_prompt(prompt: str, new_tokens: int) -> None:
     """Continue the prompt in the worker; what is written streams in."""
     access.check(e)
-    stages, of = resources.stages(), e
+    pipeline, of = resources.pipeline(), e
 
     def work(job: Job) -> tuple[Experiment, Continuations]:
-        experiments.check_room(of, stages)
+        check_room(of, pipeline)
         written = continuations(
-            stages.model(of.model, progress=job.progress),
-            stages.pruned(of.stage_specs, progress=job.progress),
+            pipeline.model(of, progress=job.progress),
+            pipeline.pruned(of, progress=job.progress),
             prompt,
             new_tokens=new_tokens,
             progress=job.progress,

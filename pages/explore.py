@@ -31,7 +31,7 @@ from pages.shared.explore import (
 
 def named(of: Experiment, *more: str) -> str:
     """Name a payload by all that decides it."""
-    by = of.criterion
+    by = of.method.criterion
     if canvas.has_planes(by):
         by = replace(by, theta=0.5, gamma=0.5)  # planes are the same for all
     text = texts.state_of(of.calibration.calibration_text)
@@ -44,17 +44,17 @@ def others_of(of: Experiment) -> list[Criterion]:
 
     Those that would have to read more text first are left out: a page does not wait.
     """
-    others = [CRITERIA[name]() for name in CRITERIA if name != of.criterion.name]
-    ready = resources.stages().has_evidence
-    return [by for by in others if ready(of.model, of.calibration, by)]
+    others = [CRITERIA[name]() for name in CRITERIA if name != of.method.criterion.name]
+    is_known = resources.pipeline().evidence.is_known
+    return [by for by in others if is_known(of.using(criterion=by))]
 
 
 @st.cache_data(show_spinner=False, max_entries=4)
 def compared_payload(name: str, _e: Experiment) -> bytes:
     """Pack the scores of the other criteria with their defaults."""
-    stages = resources.stages()
-    found = {o.name: stages.scores(_e.model, _e.calibration, o) for o in others_of(_e)}
-    return pack(name, {n: s.layers for n, s in found.items()})
+    pipeline = resources.pipeline()
+    others = {o.name: pipeline.scores(_e.using(criterion=o)) for o in others_of(_e)}
+    return pack(name, {n: s.layers for n, s in others.items()})
 
 
 def compares(of: Experiment) -> bool:
@@ -66,18 +66,18 @@ def at_hand(of: Experiment) -> bool:
     """Whether drawing needs no more than what is in memory, or soon is."""
     if not canvas.is_large(of):
         return True
-    stages, known = resources.stages(), (of.model, of.calibration)
-    by, wanted = of.criterion, others_of(of) if compares(of) else []
+    pipeline, by = resources.pipeline(), of.method.criterion
+    wanted = others_of(of) if compares(of) else []
     if not (isinstance(by, LLMRank) and by.from_planes):
         wanted = [by, *wanted]
-    if canvas.has_planes(by) and not stages.has_planes(*known, by.graph, by.site):
+    if canvas.has_planes(by) and pipeline.planes.peek(of) is None:
         return False
-    return all(stages.has_scores(*known, criterion) for criterion in wanted)
+    return None not in [pipeline.scores.peek(of.using(criterion=c)) for c in wanted]
 
 
 def prepare(of: Experiment) -> None:
     """Make the scores of a large model in the worker; once for each that is wanted."""
-    name = named(of, str(compares(of)), str(of.criterion))
+    name = named(of, str(compares(of)), str(of.method.criterion))
     if jobs.active("planes"):
         return
     if st.session_state.get("prepared") == name and not st.button(
@@ -85,14 +85,13 @@ def prepare(of: Experiment) -> None:
     ):
         return  # it was stopped, or failed: not again without being asked
     st.session_state["prepared"] = name
-    stages, wanted = resources.stages(), others_of(of) if compares(of) else []
+    pipeline, wanted = resources.pipeline(), others_of(of) if compares(of) else []
 
     def work(job: Job) -> None:
-        if canvas.has_planes(of.criterion):
-            where = (of.criterion.graph, of.criterion.site)
-            stages.planes(of.model, of.calibration, *where, progress=job.progress)
-        for criterion in (of.criterion, *wanted):
-            stages.scores(of.model, of.calibration, criterion, progress=job.progress)
+        if canvas.has_planes(of.method.criterion):
+            pipeline.planes(of, progress=job.progress)
+        for criterion in (of.method.criterion, *wanted):
+            pipeline.scores(of.using(criterion=criterion), progress=job.progress)
 
     jobs.start("planes", f"Scoring every neuron of {of.model.name}", work, key=name)
 
@@ -112,7 +111,7 @@ def show_canvas() -> None:
     compared = named(e, "compared", *others) if compares(e) else None
     if at_hand(e):
         links = selection.links(e)
-        plan = resources.stages().plan(e.stage_specs)
+        plan = resources.pipeline().plan(e)
         table = canvas.table_of(e)
         canvas.mount(name, plan, compared, links and links[0], table)
         canvas.send(canvas.planes_payload(name, e), key="planes")
@@ -130,7 +129,7 @@ def show_canvas() -> None:
 def show_held() -> None:
     """Show all that is known of the held neuron; let another be typed."""
     held = selection.held()
-    widths = resources.stages().plan(e.stage_specs).dense_widths
+    widths = resources.pipeline().plan(e).dense_widths
     wanted = neuron.choose(held, widths)
     if wanted != held and wanted is not None:
         canvas.hold(wanted.layer, wanted.index)

@@ -37,7 +37,7 @@ def show(views: Sequence[FFN], scores: Sequence[Tensor], plan: PruningPlan) -> N
         left, right = st.columns([3, 1])
         with right:
             spec = choose(views, plan)
-        mass = resources.stages().stats(e.model, e.calibration).layers[spec.layer]
+        mass = resources.pipeline().stats(e).layers[spec.layer]
         graph = network.network(views, scores, plan.keep, spec, mass=mass.input_norm)
         said.markdown(sentences.of_network(graph, views))
         if spec.which == "boundary" and not plan.n_dropped:
@@ -73,7 +73,7 @@ def title_of(spec: NetworkSpec) -> str:
     model = DEMO_NAME if e.model.name == "demo" else Path(e.model.name).name
     last = spec.layer + spec.n_layers - 1
     layers = f"layer {last}" if spec.n_layers == 1 else f"layers {spec.layer} to {last}"
-    return f"{model}, {layers}, {e.criterion.name}"
+    return f"{model}, {layers}, {e.method.criterion.name}"
 
 
 def show_graph(graph: nx.DiGraph, spec: NetworkSpec) -> None:
@@ -118,8 +118,8 @@ def show_edges(graph: nx.DiGraph) -> None:
 with panels.panel():
     access.check(e)
     if panels.has_scores(e):
-        with st.spinner(f"Scoring by {e.criterion.name}"):
-            model = resources.stages().model(e.model)
-            scores = resources.stages().scores(*e.stage_specs.scores_key).normalised
-            plan = resources.stages().plan(e.stage_specs)
+        with st.spinner(f"Scoring by {e.method.criterion.name}"):
+            model = resources.pipeline().model(e)
+            scores = resources.pipeline().scores(e).normalised
+            plan = resources.pipeline().plan(e)
         show(ffns(model.model), scores, plan)

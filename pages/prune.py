@@ -15,7 +15,8 @@ from llmrank.core.paths import check_export_target, named_path
 from llmrank.core.uploads import masked
 from llmrank.core.whereabouts import without_folders
 from llmrank.evaluation.footprint import Footprint, footprint, planned
-from llmrank.experiments import experiment as experiments
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.run import check_room
 from llmrank.experiments.settings import command_line, export_name, snippet
 from llmrank.methods.pruning import PruningPlan
 from llmrank.models import export
@@ -106,7 +107,7 @@ def ask_form(pruned: Footprint | None) -> tuple[bool, str]:
                 key="export_form",
             )
         )
-    lm = resources.stages().model(e.model)
+    lm = resources.pipeline().model(e)
     padded = planned(lm, (max(pruned.widths),) * len(pruned.widths))
     kept = written_in(lm.stored, e.model.dtype, asked)
     written = pruned if form == AS_IS else padded
@@ -123,13 +124,13 @@ def start_export(name: str, *, padded: bool, precision: str) -> None:
     access.check(e)
     folder = named_path(name)
     check_export_target(Path(name))
-    stages, of = resources.stages(), e
+    pipeline, of = resources.pipeline(), e
     with permissions.asking(permissions.Asker("nobody", stranger=True)):
         recipe = masked(of.to_json())  # whoever opens the folder reads it
 
-    def work(job: Job) -> tuple[experiments.Experiment, Saved]:
-        experiments.check_room(of, stages)
-        lm = stages.pruned(of.stage_specs, progress=job.progress)
+    def work(job: Job) -> tuple[Experiment, Saved]:
+        check_room(of, pipeline)
+        lm = pipeline.pruned(of, progress=job.progress)
         lm = export.padded(lm) if padded else lm
         return of, export.save(
             lm, folder, dtype=precision, recipe=recipe, progress=job.progress
@@ -154,7 +155,7 @@ def show_export(pruned: Footprint | None) -> None:
         show_saved(*done.result)
 
 
-def show_saved(of: experiments.Experiment, saved: Saved) -> None:
+def show_saved(of: Experiment, saved: Saved) -> None:
     """Show what was written, how to open it, and a zip of it."""
     like = "what its rounded weights do" if saved.rounding else "the same"
     st.success(f"Written, reloaded from the disk and compared: it computes {like}.")
@@ -217,8 +218,8 @@ plan: PruningPlan | None = None
 pruned: Footprint | None = None
 with panels.panel():
     if panels.has_scores(e):
-        plan = resources.stages().plan(e.stage_specs)
-        lm = resources.stages().model(e.model)
+        plan = resources.pipeline().plan(e)
+        lm = resources.pipeline().model(e)
         pruned = planned(lm, plan.widths)
         show_sizes(footprint(lm), pruned)
         rounding = readings.of_rounding(plan, e.pruning)
@@ -233,7 +234,7 @@ with panels.panel():
         widths.by_hand(e, plan.dense_widths)
         widths.show_costs(e, plan.widths, plan.dense_widths)
 with panels.panel():
-    if plan is not None and not e.allocation.sets_sparsity:
+    if plan is not None and not e.method.allocation.sets_sparsity:
         target.show(e)
 with panels.panel():
     show_recipe()

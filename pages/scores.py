@@ -136,21 +136,21 @@ def show_other(scores: Scored, plan: PruningPlan) -> None:
     """Set a second criterion beside the experiment's."""
     with panels.panel():
         other, layer = choose_other(len(scores))
-        if not panels.has_scores(replace(e, criterion=other)):
+        second = e.using(criterion=other)
+        if not panels.has_scores(second):
             return
-        known = e.model, e.calibration, other
         with st.spinner(f"Scoring by {other.name}"):
-            others = resources.stages().scores(*known).normalised
-            its_plan = resources.stages().plan(e.stage_specs._replace(criterion=other))
+            others = resources.pipeline().scores(second).normalised
+            its_plan = resources.pipeline().plan(second)
         found = agreement(scores, others, plan.keep, its_plan.keep)
-        names = sentences.names(e.criterion, other)
+        names = sentences.names(e.method.criterion, other)
         criteria_agreement.show_overlap(found, names, its_plan, key="overlap")
         show_ranks(found, names, (scores, others), (plan, its_plan), layer)
 
 
 def choose_other(n_layers: int) -> tuple[Criterion, int | None]:
     """Draw the controls; return the second criterion and whose ranks are drawn."""
-    rival = "activation" if e.criterion.name != "activation" else "llm-rank"
+    rival = "activation" if e.method.criterion.name != "activation" else "llm-rank"
     every = tuple(str(layer) for layer in range(n_layers))
     of = Option("ranks", str, "all", "Whose ranks are drawn", choices=("all", *every))
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -192,18 +192,18 @@ def show_ranks(
 
 def show_formula() -> None:
     """Show the criterion in words and as its formula with the values at hand."""
-    st.markdown(inspect.getdoc(type(e.criterion)))
-    st.latex(e.criterion.formula)
-    if isinstance(e.criterion, LLMRank):
-        st.markdown(sentences.of_rho(e.criterion, resources.zero_share(e.model)))
+    st.markdown(inspect.getdoc(type(e.method.criterion)))
+    st.latex(e.method.criterion.formula)
+    if isinstance(e.method.criterion, LLMRank):
+        st.markdown(sentences.of_rho(e.method.criterion, resources.zero_share(e.model)))
 
 
 with panels.panel():
     access.check(e)
     if panels.has_scores(e):
-        with st.spinner(f"Scoring by {e.criterion.name}"):
-            scores = resources.stages().scores(*e.stage_specs.scores_key).normalised
-            plan = resources.stages().plan(e.stage_specs)
+        with st.spinner(f"Scoring by {e.method.criterion.name}"):
+            scores = resources.pipeline().scores(e).normalised
+            plan = resources.pipeline().plan(e)
             layers = sentences.layer_table(scores, plan.keep)
         show_all(scores, plan, layers)
         st.subheader("Where the threshold falls", anchor=False)
@@ -212,5 +212,5 @@ with panels.panel():
         show_extremes(scores)
         st.subheader("Beside another criterion", anchor=False)
         show_other(scores, plan)
-        st.subheader(f"How {e.criterion.name} scores", anchor=False)
+        st.subheader(f"How {e.method.criterion.name} scores", anchor=False)
         show_formula()

@@ -121,21 +121,19 @@ class Net:
     def methods(self, methods: tuple[str, ...]) -> dict[str, Any]:
         """The kept neurons and the weights that each method leaves."""
         from llmrank.calibration.activations import CalibrationSpec
-        from llmrank.experiments.pipeline import Stages, StageSpecs
+        from llmrank.experiments.experiment import Experiment
+        from llmrank.experiments.pipeline import Pipeline
         from llmrank.methods.method import method
         from llmrank.methods.pruning import PruningSpec
         from llmrank.models.language_model import ModelSpec
 
-        stages, found = Stages(), {}
+        pipeline, found = Pipeline(), {}
         model = ModelSpec(name=self.model, device="cpu")
         read = CalibrationSpec(calibration_text=self.text, samples=4, seq_len=64)
         for words in methods:
-            m = method(words)
-            specs = StageSpecs(
-                model, read, m.criterion, PruningSpec(0.3), m.allocation, m.repair
-            )
-            plan = stages.plan(specs)
-            weights = stages.pruned(specs).model.state_dict()
+            asked = Experiment(model, read, method(words), PruningSpec(0.3))
+            plan = pipeline.plan(asked)
+            weights = pipeline.pruned(asked).model.state_dict()
             found[words] = {
                 "widths": list(plan.widths),
                 "kept": digest(*plan.keep),

@@ -26,7 +26,8 @@ STRANGERS = {"evaluation", "methods"}
 
 WITHIN = {
     "experiments": (
-        "pipeline", "experiment", "settings", "curve", "targets", "store", "arena",
+        "experiment", "pipeline", "memory_estimate", "run", "settings", "curve",
+        "targets", "store", "arena",
     ),
 }  # fmt: skip
 """The order inside a folder whose parts stand on each other."""

@@ -12,9 +12,10 @@ from llmrank.core.formatting import share, times
 from llmrank.core.statistics import times_spread
 from llmrank.evaluation.perplexity import perplexity_ratio
 from llmrank.evaluation.speedup import Phase, Ratio, Speedup, as_fast
-from llmrank.experiments.curve import Point, label
-from llmrank.experiments.experiment import MemoryEstimate
+from llmrank.experiments.curve import Point
+from llmrank.experiments.memory_estimate import MemoryEstimate
 from llmrank.methods.criteria import L1, Criterion, LLMRank, Random, Scores
+from llmrank.methods.method import label
 from llmrank.methods.pruning import PruningPlan
 
 Level = Literal["error", "warning", "info"]

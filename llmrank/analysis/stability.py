@@ -18,7 +18,7 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import share
 from llmrank.core.progress import Progress, silent, track
 from llmrank.data.tokens import fitting, opening
-from llmrank.experiments.pipeline import StageSpecs
+from llmrank.experiments.experiment import Experiment
 from llmrank.methods.allocation import Uniform
 from llmrank.methods.criteria import Criterion, Scores, score
 from llmrank.methods.pruning import PruningPlan, PruningSpec, plan
@@ -137,7 +137,7 @@ class Stability:
 
 def stability(
     lm: LanguageModel,
-    of: StageSpecs,
+    experiment: Experiment,
     *,
     parts: Parts | None = None,
     progress: Progress = silent,
@@ -146,9 +146,9 @@ def stability(
 
     Args:
         lm: the dense model.
-        of: what is asked of it; its calibration's leading windows make the smaller
-            sizes. A criterion that looks at no data reads no text; an allocation that
-            was measured on all the text is taken for uniform.
+        experiment: what is asked of it; its calibration's leading windows make the
+            smaller sizes. A criterion that looks at no data reads no text; an
+            allocation that was measured on all the text is taken for uniform.
         parts: `nested_parts` of the same model and calibration, where they are known:
             they serve every sparsity, and every criterion that needs the same.
         progress: called per batch and per scoring.
@@ -158,13 +158,14 @@ def stability(
         ValueError: the parts are of another calibration.
         CancelledError: from `progress`.
     """
-    specs = (lm.spec, *of[1:4])
-    if not of.criterion.needs:
+    calibration, criterion = experiment.calibration, experiment.method.criterion
+    specs = (lm.spec, calibration, criterion, experiment.pruning)
+    if not criterion.needs:
         return Stability(*specs, text_sha256=None, halves=None, sizes=())
-    read = parts or nested_parts(lm, of.calibration, of.criterion, progress=progress)
-    _check_parts(lm, read, of.calibration)
+    read = parts or nested_parts(lm, calibration, criterion, progress=progress)
+    _check_parts(lm, read, calibration)
     every = track(_pieces(read), "Scoring parts of the text", progress)
-    *smaller, whole, second = [_scored(lm, p, of) for p in every]
+    *smaller, whole, second = [_scored(lm, p, experiment) for p in every]
     return Stability(
         *specs,
         text_sha256=read.stats[0].text_sha256,
@@ -228,11 +229,13 @@ def _pieces(parts: Parts) -> list[_Piece]:
     return [(of_part, backwards, parts.second) for of_part, backwards in pairs]
 
 
-def _scored(lm: LanguageModel, piece: _Piece, of: StageSpecs) -> _Scored:
+def _scored(lm: LanguageModel, piece: _Piece, experiment: Experiment) -> _Scored:
     stats, gradients, second = piece
-    scores = score(lm, stats, of.criterion, gradients=gradients, second=second)
-    by = of.allocation if of.allocation.needs <= {"stats"} else Uniform()
-    return stats.n_tokens, scores, plan(scores, of.pruning, by, stats=stats)
+    criterion, own = experiment.method.criterion, experiment.method.allocation
+    scores = score(lm, stats, criterion, gradients=gradients, second=second)
+    allocation = own if own.needs <= {"stats"} else Uniform()
+    made = plan(scores, experiment.pruning, allocation, stats=stats)
+    return stats.n_tokens, scores, made
 
 
 def _match(a: _Scored, b: _Scored) -> Match:

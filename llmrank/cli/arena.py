@@ -55,7 +55,7 @@ def add_arena_options(command: argparse.ArgumentParser) -> None:
 def arena_command(options: argparse.Namespace) -> None:
     """Let methods compete on the same models, texts and clock; run again to resume."""
     from llmrank.experiments import arena
-    from llmrank.experiments.pipeline import Stages
+    from llmrank.experiments.pipeline import Pipeline
     from llmrank.experiments.store import Store
 
     spec = _spec(options)
@@ -64,11 +64,11 @@ def arena_command(options: argparse.Namespace) -> None:
     store = Store(named_path(options.db) if options.db else None)
     if store.notice:
         print(store.notice, file=sys.stderr)
-    stages, bar = Stages(), ProgressBar()
-    board = _Lines(spec, bar, lambda: arena.forecast(spec, stages, store))
+    pipeline, bar = Pipeline(), ProgressBar()
+    board = _Lines(spec, bar, lambda: arena.forecast(spec, pipeline, store))
     try:
         found = arena.run(
-            spec, store, stages=stages, progress=bar, publish=board.publish
+            spec, store, pipeline=pipeline, progress=bar, publish=board.publish
         )
     finally:
         bar.clear()

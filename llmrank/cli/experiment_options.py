@@ -11,7 +11,7 @@ def wanted_experiment(options: argparse.Namespace) -> Any:
         LLMRankError: a value outside its limits, an unknown task, or a text that
             cannot be read.
     """
-    from llmrank.experiments.experiment import check_names
+    from llmrank.experiments.run import check_names
 
     wanted = described(options)
     check_names(wanted)

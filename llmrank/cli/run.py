@@ -13,8 +13,10 @@ from llmrank.core.paths import check_export_target, check_file_target, named_pat
 
 def run_command(options: argparse.Namespace) -> None:
     """Do the whole job and print what it measured."""
-    from llmrank.experiments import experiment, targets
-    from llmrank.experiments.pipeline import Stages
+    from llmrank.experiments import targets
+    from llmrank.experiments.memory_estimate import estimate
+    from llmrank.experiments.pipeline import Pipeline
+    from llmrank.experiments.run import run
     from llmrank.models import precision
     from llmrank.report.sentences.summary import table
 
@@ -24,16 +26,16 @@ def run_command(options: argparse.Namespace) -> None:
     precision.check(options.export_dtype)
     check_new_file(options.json)
     target = None if options.target is None else targets.parsed(options.target)
-    announce(experiment.estimate(wanted))
-    stages, bar = Stages(), ProgressBar()
+    announce(estimate(wanted))
+    pipeline, bar = Pipeline(), ProgressBar()
     if target is not None:
-        wanted = _solved(wanted, target, stages, bar)
-    report = experiment.run(wanted, stages=stages, progress=bar)
+        wanted = _solved(wanted, target, pipeline, bar)
+    report = run(wanted, pipeline=pipeline, progress=bar)
     bar.clear()
     text = table(report.comparison) + _shortened(report.environment.get("seq_len"))
     each_of(
         lambda: give(report.to_json(), options.json, text),
-        lambda: _export(wanted, stages, options, bar),
+        lambda: _export(wanted, pipeline, options, bar),
     )
 
 
@@ -44,13 +46,13 @@ def _shortened(seq_len: str | None) -> str:
 
 
 def _export(
-    wanted: Any, stages: Any, options: argparse.Namespace, bar: ProgressBar
+    wanted: Any, pipeline: Any, options: argparse.Namespace, bar: ProgressBar
 ) -> None:
     from llmrank.models import export
 
     if options.export:
         saved = export.save(
-            stages.pruned(wanted.stage_specs),
+            pipeline.pruned(wanted),
             options.export,
             dtype=options.export_dtype,
             recipe=wanted.to_json(),
@@ -60,23 +62,22 @@ def _export(
         print(saved.summary, file=sys.stderr)
 
 
-def _solved(wanted: Any, target: Any, stages: Any, bar: ProgressBar) -> Any:
+def _solved(wanted: Any, target: Any, pipeline: Any, bar: ProgressBar) -> Any:
     """Return the experiment at the sparsity that meets a target, and say how well."""
     from llmrank.experiments.targets import meet
 
-    answer = meet(wanted, target, stages=stages, progress=bar)
+    answer = meet(wanted, target, pipeline=pipeline, progress=bar)
     bar.clear()
     if answer.best is None:
         raise LLMRankError(answer.sentence)
     print(answer.sentence, file=sys.stderr)
-    pruning = replace(wanted.pruning, sparsity=answer.best.sparsity)
-    return replace(wanted, pruning=pruning)
+    return wanted.at(answer.best.sparsity)
 
 
 def score_command(options: argparse.Namespace) -> None:
     """Score every neuron and write scores and statistics as safetensors."""
-    from llmrank.experiments.experiment import estimate
-    from llmrank.experiments.pipeline import Stages
+    from llmrank.experiments.memory_estimate import estimate
+    from llmrank.experiments.pipeline import Pipeline
     from llmrank.methods.scores_file import write_scores
 
     wanted = wanted_experiment(options)
@@ -85,11 +86,10 @@ def score_command(options: argparse.Namespace) -> None:
     if out.exists():
         raise LLMRankError(f"{out} exists already and is not overwritten")
     announce(replace(estimate(wanted), pruned_bytes=0))
-    stages, bar = Stages(), ProgressBar()
-    specs = wanted.stage_specs.scores_key
-    scores = stages.scores(*specs, progress=bar)
+    pipeline, bar = Pipeline(), ProgressBar()
+    scores = pipeline.scores(wanted, progress=bar)
     bar.clear()
-    stats = stages.stats(*specs[:2])
+    stats = pipeline.stats(wanted)
     write_scores(out, scores, stats, wanted.to_json())
     n_neurons = sum(len(s) for s in scores.layers)
     print(
@@ -104,7 +104,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     from llmrank.evaluation.comparison import Side
     from llmrank.evaluation.footprint import footprint
     from llmrank.evaluation.perplexity import evaluate
-    from llmrank.experiments.experiment import estimate
+    from llmrank.experiments.memory_estimate import estimate
     from llmrank.models.language_model import load
     from llmrank.report.sentences.summary import side_lines
 

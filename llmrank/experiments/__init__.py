@@ -5,8 +5,9 @@ from llmrank.core.lazy import handed_on
 __getattr__, __all__ = handed_on(
     __name__,
     {
-        "experiment": "Experiment Report run",
-        "pipeline": "StageSpecs Stages",
+        "experiment": "Experiment",
+        "pipeline": "Pipeline",
+        "run": "Report run",
         "store": "Store",
         "arena": "ArenaSpec",
     },

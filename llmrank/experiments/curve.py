@@ -1,18 +1,17 @@
 """Accuracy over sparsity for several criteria, point by point, and who is ahead."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Literal
 
-from llmrank.core.formatting import choice
 from llmrank.core.progress import Progress, silent
 from llmrank.core.statistics import Estimate, t_interval
 from llmrank.evaluation.footprint import Footprint
 from llmrank.evaluation.perplexity import READING, TextEvaluation
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.experiments.pipeline import Pipeline
+from llmrank.experiments.pipeline.stage import of_pruned
 from llmrank.methods.criteria import (
     CRITERIA,
     Activation,
@@ -53,7 +52,7 @@ def curve(
     criteria: Sequence[Criterion],
     sparsities: Sequence[float],
     *,
-    stages: Stages | None = None,
+    pipeline: Pipeline | None = None,
     progress: Progress = silent,
     publish: Callable[[tuple[Point, ...]], None] = lambda _: None,
 ) -> tuple[Point, ...]:
@@ -63,24 +62,23 @@ def curve(
         base: model, texts, allocation, rounding and repair of every point.
         criteria: each gives one line.
         sparsities: the points of each line; criteria take turns at each.
-        stages: shared results; what was measured with them is not measured again.
+        pipeline: shared results; what was measured with them is not measured again.
         progress: called per window, of all that are to be read.
         publish: given the points so far after each.
 
     Raises:
         LLMRankError: whatever a stage refuses.
     """
-    known = stages or Stages()
-    dense = known.dense_text(base.model, base.evaluation, progress=progress)
-    known.stats(base.model, base.calibration, progress=progress)
+    known = pipeline or Pipeline()
+    dense = known.dense_text(base, progress=progress)
+    known.stats(base, progress=progress)
     cells = _cells(base, criteria, sparsities)
-    missing = [c for c in cells if _known(c, known) is None]
+    missing = [c for c in cells if known.pruned_text.peek(c) is None]
     points: tuple[Point, ...] = ()
     for cell in cells:
         place = missing.index(cell) if cell in missing else 0
         counted = _overall(progress, place, len(missing))
-        found = known.pruned_text(cell.stage_specs, cell.evaluation, progress=counted)
-        points += (_point(cell, dense, found),)
+        points += (_point(cell, dense, known.pruned_text(cell, progress=counted)),)
         publish(points)
     return points
 
@@ -89,43 +87,43 @@ def known_points(
     base: Experiment,
     criteria: Sequence[Criterion],
     sparsities: Sequence[float],
-    stages: Stages,
+    pipeline: Pipeline,
 ) -> tuple[Point, ...]:
     """Return those points of a curve that are measured already; compute nothing."""
-    dense = stages.known_dense_text(base.model, base.evaluation)
+    dense = pipeline.dense_text.peek(base)
     cells = () if dense is None else _cells(base, criteria, sparsities)
-    found = [(cell, _known(cell, stages)) for cell in cells]
+    known = [(cell, pipeline.pruned_text.peek(cell)) for cell in cells]
     return tuple(
-        _point(cell, dense, there)
-        for cell, there in found
-        if dense is not None and there is not None
+        _point(cell, dense, measured)
+        for cell, measured in known
+        if dense is not None and measured is not None
     )
 
 
-def measured_points(base: Experiment, stages: Stages) -> tuple[Point, ...]:
+def measured_points(base: Experiment, pipeline: Pipeline) -> tuple[Point, ...]:
     """Return every point measured so far, whatever the criterion and the sparsity.
 
     Of the same model, texts, allocation, rounding and repair; compute nothing.
     """
-    dense = stages.known_dense_text(base.model, base.evaluation)
-    known = stages.known_pruned_texts(base.model, base.evaluation)
+    dense = pipeline.dense_text.peek(base)
+    known = pipeline.evaluator.known_on_text(base)
     return tuple(
-        Point(of.criterion, of.pruning.sparsity, sizes.n_params, dense, pruned)
-        for of, (sizes, pruned) in known.items()
-        if dense is not None and _alike(of, base.stage_specs)
+        _point(cell, dense, measured)
+        for cell, measured in known.items()
+        if dense is not None and _is_alike(cell, base)
     )
 
 
-def estimated_s(base: Experiment, n_points: int, stages: Stages) -> float | None:
+def estimated_s(base: Experiment, n_points: int, pipeline: Pipeline) -> float | None:
     """Estimate the time to measure points, from how fast the model last read.
 
     Returns:
         Seconds, or None while the model has not been read here.
     """
-    pace = stages.tokens_per_s(base.model)
+    pace = pipeline.tokens_per_s(base.model)
     if pace is None:
         return None
-    unread = stages.known_dense_text(base.model, base.evaluation) is None
+    unread = pipeline.dense_text.peek(base) is None
     return (n_points + unread) * base.evaluation.eval_tokens / pace
 
 
@@ -175,44 +173,24 @@ def margin(point: Point, best: Point, metric: Metric = "perplexity") -> Estimate
     return t_interval(best.pruned.correct - point.pruned.correct)
 
 
-def label(criterion: Criterion) -> str:
-    """Name a criterion with the parameters that differ from its defaults."""
-    changed = [
-        f"{f.name}={choice(getattr(criterion, f.name))}"
-        for f in dataclasses.fields(criterion)  # type: ignore[arg-type]
-        if getattr(criterion, f.name) != f.default
-    ]
-    return " ".join([criterion.name, *changed])
-
-
 def _cells(
     base: Experiment, criteria: Sequence[Criterion], sparsities: Sequence[float]
 ) -> tuple[Experiment, ...]:
-    return tuple(
-        dataclasses.replace(
-            base, criterion=c, pruning=dataclasses.replace(base.pruning, sparsity=s)
-        )
-        for s in sparsities
-        for c in criteria
-    )
+    return tuple(base.using(criterion=c).at(s) for s in sparsities for c in criteria)
 
 
-def _alike(of: StageSpecs, base: StageSpecs) -> bool:
+def _is_alike(cell: Experiment, base: Experiment) -> bool:
     """Whether two differ in nothing but the criterion and the sparsity."""
-    same = dataclasses.replace(of.pruning, sparsity=base.pruning.sparsity)
-    return of._replace(criterion=base.criterion, pruning=same) == base
-
-
-def _known(cell: Experiment, stages: Stages) -> tuple[Footprint, TextEvaluation] | None:
-    return stages.known_pruned_text(cell.stage_specs, cell.evaluation)
+    cell = cell.using(criterion=base.method.criterion).at(base.pruning.sparsity)
+    return of_pruned(cell) == of_pruned(base)
 
 
 def _point(
-    cell: Experiment, dense: TextEvaluation, found: tuple[Footprint, TextEvaluation]
+    cell: Experiment, dense: TextEvaluation, measured: tuple[Footprint, TextEvaluation]
 ) -> Point:
-    sizes, pruned = found
+    sizes, pruned = measured
     sparsity = cell.pruning.sparsity
-    return Point(cell.criterion, sparsity, sizes.n_params, dense, pruned)
+    return Point(cell.method.criterion, sparsity, sizes.n_params, dense, pruned)
 
 
 def _overall(progress: Progress, place: int, n_points: int) -> Progress:

@@ -1,5 +1,6 @@
 """An experiment as flat, named settings: the command line, the link, the session."""
 
+import dataclasses
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,11 @@ from llmrank.core.errors import OptionError
 from llmrank.core.specs import Option, options
 from llmrank.core.uploads import masked
 from llmrank.experiments.experiment import Experiment, spec_kinds
-from llmrank.methods.method import PARTS
+from llmrank.methods.method import PARTS, Method
 from llmrank.models.checkpoints import DEMO_NAME
 from llmrank.models.precision import OWN
 
-SECTIONS = ("model", "calibration", "pruning", "evaluation", "tasks", "benchmark")
+SECTIONS = tuple(spec_kinds())
 
 PRESETS: dict[str, tuple[dict[str, Any], str]] = {
     "Default": ({}, "Centrality at the neuron's own signal, the same share of layers"),
@@ -46,26 +47,26 @@ _FLAT_NAMES = {"name": "model", "items_seed": "seed"}
 """`seed` sets every seed; a model's name is the setting `model`."""
 
 
-def declared(sections: Sequence[str] = (*PARTS, *SECTIONS)) -> dict[str, Option]:
+def declared(sections: Sequence[str] = ("method", *SECTIONS)) -> dict[str, Option]:
     """Return the settings of some sections, or of all, by their flat names.
 
     The method's parts come first, the parameters of every one of them last.
     """
-    found: dict[str, Option] = {}
-    kinds = [spec_kinds()[s] for s in sections if s not in PARTS]
-    for part in (s for s in PARTS if s in sections):
-        names = tuple(PARTS[part])
-        kinds += [PARTS[part][n] for n in names]
-        found[part] = Option(part, str, default(part), _PART_HELP[part], choices=names)
+    known: dict[str, Option] = {}
+    kinds = [spec_kinds()[name] for name in sections if name != "method"]
+    for part, registry in PARTS.items() if "method" in sections else ():
+        names = tuple(registry)
+        kinds += [registry[name] for name in names]
+        known[part] = Option(part, str, default(part), _PART_HELP[part], choices=names)
     for o in (o for kind in kinds for o in options(kind)):
         name = _FLAT_NAMES.get(o.name, o.name)
-        found.setdefault(name, replace(o, name=name))
-    return found
+        known.setdefault(name, replace(o, name=name))
+    return known
 
 
 def default(part: str) -> str:
     """Return the name of a method part's default."""
-    return str(getattr(Experiment(), part).name)
+    return str(getattr(Method(), part).name)
 
 
 def experiment(settings: Mapping[str, Any]) -> Experiment:
@@ -81,9 +82,10 @@ def experiment(settings: Mapping[str, Any]) -> Experiment:
             raise OptionError(
                 f"unknown setting {name[:80]!r}; there are: {', '.join(known)}"
             )
-    kinds = chosen(settings) | {name: spec_kinds()[name] for name in SECTIONS}
     _refuse_foreign(settings)
-    return Experiment(**{name: _built(k, settings) for name, k in kinds.items()})
+    parts = {part: _built(kind, settings) for part, kind in chosen(settings).items()}
+    specs = {name: _built(kind, settings) for name, kind in spec_kinds().items()}
+    return Experiment(method=Method(**parts), **specs)
 
 
 def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,38 +93,43 @@ def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
     return {p: PARTS[p][str(given.get(p, default(p)))] for p in PARTS}
 
 
-def settings(of: Experiment) -> dict[str, Any]:
+def settings(experiment: Experiment) -> dict[str, Any]:
     """Return the settings that differ from their defaults."""
-    found: dict[str, Any] = {part: getattr(of, part).name for part in PARTS}
-    for part in (getattr(of, s) for s in (*PARTS, *reversed(SECTIONS))):
-        for o in options(type(part)):
-            found[_FLAT_NAMES.get(o.name, o.name)] = getattr(part, o.name)
+    parts = {part: getattr(experiment.method, part) for part in PARTS}
+    values: dict[str, Any] = {part: spec.name for part, spec in parts.items()}
+    specs = [getattr(experiment, name) for name in reversed(SECTIONS)]
+    for spec in (*parts.values(), *specs):
+        for o in options(type(spec)):
+            values[_FLAT_NAMES.get(o.name, o.name)] = getattr(spec, o.name)
     defaults = {name: o.default for name, o in declared().items()}
-    return {n: found[n] for n in defaults if n in found and found[n] != defaults[n]}
+    return {n: values[n] for n in defaults if n in values and values[n] != defaults[n]}
 
 
-def export_name(of: Experiment) -> str:
+def export_name(experiment: Experiment) -> str:
     """Return a folder name for the pruned model: model, criterion, share removed.
 
     An allocation that sets the share itself has none in its name.
     """
-    model = DEMO_NAME if of.model.name == "demo" else Path(of.model.name).name
-    removed = f"{100 * of.pruning.sparsity:.4g}pct"
-    named = [of.criterion.name]
-    if not of.allocation.sets_sparsity:
-        named.append(removed)
-    parts = (of.allocation.name, of.repair.name)
-    usual = (default("allocation"), default("repair"))
-    unusual = [p for p, u in zip(parts, usual, strict=True) if p != u]
-    name = "-".join([model.removesuffix(".gguf"), *named, *unusual])
+    given, method = experiment.model.name, experiment.method
+    model = DEMO_NAME if given == "demo" else Path(given).name
+    named = {part: getattr(method, part).name for part in PARTS}
+    unusual = [
+        n for part, n in named.items() if part != "criterion" and n != default(part)
+    ]
+    removed = f"{100 * experiment.pruning.sparsity:.4g}pct"
+    amount = [] if method.allocation.sets_sparsity else [removed]
+    name = "-".join(
+        [model.removesuffix(".gguf"), named["criterion"], *amount, *unusual]
+    )
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "pruned-model"
 
 
 def command_line(
-    of: Experiment, *, export: str | None = None, export_dtype: str = OWN
+    experiment: Experiment, *, export: str | None = None, export_dtype: str = OWN
 ) -> str:
     """Return the command that repeats the experiment; another's text is not named."""
-    flags = [_flag(name, masked(str(value))) for name, value in settings(of).items()]
+    given = settings(experiment)
+    flags = [_flag(name, masked(str(value))) for name, value in given.items()]
     target = [] if export is None else [_flag("export", export)]
     target += [] if export_dtype == OWN else [_flag("export_dtype", export_dtype)]
     return " ".join(["python -m llmrank run", *flags, *target])
@@ -134,7 +141,7 @@ def _flag(name: str, value: str) -> str:
 
 
 def snippet(
-    of: Experiment, *, export: str = "pruned-model", export_dtype: str = OWN
+    experiment: Experiment, *, export: str = "pruned-model", export_dtype: str = OWN
 ) -> str:
     """Return the Python that repeats the experiment, from loading to saving.
 
@@ -142,36 +149,32 @@ def snippet(
     """
     usual = Experiment()
     dtype = "" if export_dtype == OWN else f", dtype={export_dtype!r}"
-    measures = ", ".join(
-        f"{name}={getattr(of, name)!r}"
-        for name in ("evaluation", "tasks", "benchmark")
-        if getattr(of, name) != getattr(usual, name)
-    )
-    names = ["CalibrationSpec", type(of.criterion).__name__, "Measures", "ModelSpec"]
-    more = [f"{n[0].upper()}{n[1:]}Spec" for n in _sections_in(measures)]
-    parts = [type(getattr(of, p)).__name__ for p in ("allocation", "repair")]
-    every = {*names, *more, *parts, "PruningSpec", "StageSpecs", "Stages"}
+    always = ("model", "calibration", "method", "pruning")
+    fields = dataclasses.fields(experiment)
+    given = {
+        f.name: value
+        for f in fields
+        if (value := getattr(experiment, f.name)) != getattr(usual, f.name)
+        or f.name in always
+    }
+    parts = [getattr(experiment.method, part) for part in PARTS]
+    kinds = {type(spec).__name__ for spec in (*given.values(), *parts)}
     lines = [
         "import llmrank",
         "from llmrank import (",
-        *(f"    {name}," for name in sorted(every)),
+        *(f"    {name}," for name in sorted({"Experiment", "Pipeline", *kinds})),
         ")",
         "",
-        "specs = StageSpecs(",
-        *(f"    {part!r}," for part in of.stage_specs),
+        "experiment = Experiment(",
+        *(f"    {name}={value!r}," for name, value in given.items()),
         ")",
-        "stages = Stages()",
-        "dense, pruned = stages.model(specs.model), stages.pruned(specs)",
-        f"found = llmrank.compare(dense, pruned, Measures({measures}))",
-        "print(llmrank.table(found))",
+        "pipeline = Pipeline()",
+        "report = llmrank.run(experiment, pipeline=pipeline)",
+        "print(llmrank.table(report.comparison))",
+        "pruned = pipeline.pruned(experiment)",
         f"print(llmrank.save(pruned, {export!r}{dtype}).summary)",
     ]
     return str(masked("\n".join(lines)))
-
-
-def _sections_in(measures: str) -> list[str]:
-    names = ("evaluation", "tasks", "benchmark")
-    return [n.removesuffix("s") for n in names if f"{n}=" in measures]
 
 
 def applicable(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A goal instead of a sparsity: solved for, measured, and by how much it missed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, nan
 from typing import Literal, get_args
 
@@ -13,7 +13,7 @@ from llmrank.evaluation import shape_timing
 from llmrank.evaluation.footprint import footprint, planned
 from llmrank.evaluation.perplexity import perplexity_ratio
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.allocation import Uniform
 
 Kind = Literal["size", "speed", "perplexity"]
@@ -111,10 +111,10 @@ class Answer:
 
 
 def meet(
-    of: Experiment,
+    experiment: Experiment,
     target: Target,
     *,
-    stages: Stages | None = None,
+    pipeline: Pipeline | None = None,
     progress: Progress = silent,
     publish: Callable[[Answer], None] = lambda _: None,
 ) -> Answer:
@@ -127,15 +127,15 @@ def meet(
     Raises:
         LLMRankError: whatever a stage refuses.
     """
-    known = stages or Stages()
+    known = pipeline or Pipeline()
     if target.kind == "size":
-        return _fitting(of, target, known, progress)
+        return _fitting(experiment, target, known, progress)
     measure = _speed if target.kind == "speed" else _perplexity
     steps: tuple[Measured, ...] = ()
     low, high = Measured(0.0, 1.0, 1.0, 1.0), None
     for _ in range(MAX_MEASURED):
         sparsity = _next(target, low, high)
-        found = measure(_at(of, sparsity), known, progress)
+        found = measure(experiment.at(sparsity), known, progress)
         steps = (*steps, found)
         publish(Answer(target, steps))
         if target.met_by(found.value) == target.wants_more:
@@ -160,25 +160,21 @@ def _next(target: Target, low: Measured, high: Measured | None) -> float:
     return round(guess, 3)
 
 
-def _at(of: Experiment, sparsity: float) -> Experiment:
-    return replace(of, pruning=replace(of.pruning, sparsity=sparsity))
-
-
 def _fitting(
-    of: Experiment, target: Target, stages: Stages, progress: Progress
+    experiment: Experiment, target: Target, pipeline: Pipeline, progress: Progress
 ) -> Answer:
     """Bisect the counted size; then cut, and count the model that came out.
 
     Widths that are searched take minutes for every sparsity: others of the same total
     are counted in their place, and what rounding them adds is made up for.
     """
-    dense, quick = stages.model(of.model, progress=progress), of
-    if of.allocation.searches:
-        quick = replace(of, allocation=Uniform())
+    dense, quick = pipeline.model(experiment, progress=progress), experiment
+    if experiment.method.allocation.searches:
+        quick = experiment.using(allocation=Uniform())
 
     def size(thousandths: int) -> float:
-        specs = _at(quick, thousandths / 1000).stage_specs
-        widths = stages.plan(specs, progress=progress).widths
+        cell = quick.at(thousandths / 1000)
+        widths = pipeline.plan(cell, progress=progress).widths
         return planned(dense, widths).weight_bytes / 1e6
 
     low, high = 0, round(1000 * HIGHEST)
@@ -191,35 +187,40 @@ def _fitting(
             high = middle
         else:
             low = middle + 1
-    found = _counted(of, high, stages, progress)
+    found = _counted(experiment, high, pipeline, progress)
     while not target.met_by(found.value) and high < round(1000 * HIGHEST):
         more = ceil((found.value - target.value) / per_thousandth)
         high = min(high + max(1, more), round(1000 * HIGHEST))
-        found = _counted(of, high, stages, progress)
+        found = _counted(experiment, high, pipeline, progress)
     return Answer(target, (found,))
 
 
 def _counted(
-    of: Experiment, thousandths: int, stages: Stages, progress: Progress
+    experiment: Experiment, thousandths: int, pipeline: Pipeline, progress: Progress
 ) -> Measured:
-    specs = _at(of, thousandths / 1000).stage_specs
-    value = footprint(stages.pruned(specs, progress=progress)).weight_bytes / 1e6
+    pruned = pipeline.pruned(experiment.at(thousandths / 1000), progress=progress)
+    value = footprint(pruned).weight_bytes / 1e6
     return Measured(thousandths / 1000, value, value, value)
 
 
-def _speed(of: Experiment, stages: Stages, progress: Progress) -> Measured:
-    dense = stages.model(of.model, progress=progress)
-    pruned = stages.pruned(of.stage_specs, progress=progress)
-    ratio = shape_timing.time_pair(dense, pruned, of.benchmark, progress=progress)
+def _speed(experiment: Experiment, pipeline: Pipeline, progress: Progress) -> Measured:
+    dense = pipeline.model(experiment, progress=progress)
+    pruned = pipeline.pruned(experiment, progress=progress)
+    benchmark = experiment.benchmark
+    ratio = shape_timing.time_pair(dense, pruned, benchmark, progress=progress)
     decode = ratio.speedup.decode
-    return Measured(of.pruning.sparsity, decode.measured, decode.low, decode.high)
+    return Measured(
+        experiment.pruning.sparsity, decode.measured, decode.low, decode.high
+    )
 
 
-def _perplexity(of: Experiment, stages: Stages, progress: Progress) -> Measured:
-    dense = stages.dense_text(of.model, of.evaluation, progress=progress)
-    _, text = stages.pruned_text(of.stage_specs, of.evaluation, progress=progress)
+def _perplexity(
+    experiment: Experiment, pipeline: Pipeline, progress: Progress
+) -> Measured:
+    dense = pipeline.dense_text(experiment, progress=progress)
+    _, text = pipeline.pruned_text(experiment, progress=progress)
     found: Estimate = perplexity_ratio(dense, text)
-    return Measured(of.pruning.sparsity, found.value, found.low, found.high)
+    return Measured(experiment.pruning.sparsity, found.value, found.low, found.high)
 
 
 def _shown(kind: Kind) -> Callable[[float], str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmrank.core.errors import OptionError
+from llmrank.core.formatting import choice
 from llmrank.core.registry import Registry, recipe
 from llmrank.core.specs import options
 from llmrank.methods.allocation import ALLOCATIONS, Allocation, Uniform
@@ -41,13 +42,18 @@ class Method:
     @property
     def name(self) -> str:
         """Its parts with the parameters that differ from their defaults."""
+        return " + ".join(label(part) for part in self.unseeded.told)
+
+    @property
+    def told(self) -> tuple[Any, ...]:
+        """The criterion, and those other parts that are not the usual."""
         usual = Method()
-        parts = ("allocation", "repair")
-        named = [
-            "criterion",
-            *(p for p in parts if getattr(self, p) != getattr(usual, p)),
-        ]
-        return " + ".join(_label(getattr(self, part)) for part in named)
+        own = {part: getattr(self, part) for part in PARTS}
+        return tuple(
+            value
+            for part, value in own.items()
+            if part == "criterion" or value != getattr(usual, part)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the method as plain values."""
@@ -64,8 +70,13 @@ class Method:
 
     @property
     def unseeded(self) -> "Method":
-        """The method with every seed at its default."""
-        return Method(**{part: _unseeded(getattr(self, part)) for part in PARTS})
+        """The method with every seed at its default: what competes with others."""
+        return self.seeded(None)
+
+    def seeded(self, seed: int | None) -> "Method":
+        """Return the method with every seed set; None sets the defaults."""
+        parts = {part: seeded(getattr(self, part), seed) for part in PARTS}
+        return Method(**parts)
 
 
 def method(words: str) -> Method:
@@ -78,35 +89,38 @@ def method(words: str) -> Method:
         OptionError: a name that no part has, two names of one part, or a value outside
             its limits.
     """
-    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     for word in words.split("+"):
         name, colon, rest = (w.strip() for w in word.partition(":"))
         fields = _BETWEEN.split(rest) if colon else []
         part = _part_of(name)
-        if part in found:
+        if part in parts:
             raise OptionError(f"{words[:80]!r} names {part} twice")
         kind = PARTS[part][name]
-        found[part] = kind(**dict(_field(kind, name, f.strip()) for f in fields))
-    if "criterion" not in found:
+        parts[part] = kind(**dict(_field(kind, name, f.strip()) for f in fields))
+    if "criterion" not in parts:
         raise OptionError(
             f"{words[:80]!r} names no criterion; there are: {', '.join(CRITERIA)}"
         )
-    return Method(**found)
+    return Method(**parts)
 
 
-def _unseeded(part: Any) -> Any:
-    usual = {o.name: o.default for o in options(type(part)) if o.name in SEEDS}
-    return replace(part, **usual)
+def seeded(spec: Any, seed: int | None) -> Any:
+    """Return a spec with the seeds that it has set; None sets their defaults."""
+    own = [o for o in options(type(spec)) if o.name in SEEDS]
+    return replace(spec, **{o.name: o.default if seed is None else seed for o in own})
 
 
-def _label(part: Any) -> str:
-    """Name a part with the parameters that differ from its defaults, seeds aside."""
-    changed = [
-        f"{o.name}={getattr(part, o.name)}"
-        for o in options(type(part))
-        if o.name not in SEEDS and getattr(part, o.name) != o.default
-    ]
-    return " ".join([part.name, *changed])
+def changed(part: Any) -> dict[str, Any]:
+    """Return the parameters of a part that differ from their defaults."""
+    values = {o: getattr(part, o.name) for o in options(type(part))}
+    return {o.name: value for o, value in values.items() if value != o.default}
+
+
+def label(part: Any) -> str:
+    """Name a part with the parameters that differ from its defaults."""
+    values = (f"{name}={choice(value)}" for name, value in changed(part).items())
+    return " ".join([part.name, *values])
 
 
 def _part_of(name: str) -> str:
@@ -134,12 +148,8 @@ def written(made: Method) -> str:
     Raises:
         OptionError: a value, such as a path, has a character that words cannot carry.
     """
-    plain, usual = made.unseeded, Method()
-    words = "+".join(
-        _written(getattr(plain, part))
-        for part in PARTS
-        if part == "criterion" or getattr(plain, part) != getattr(usual, part)
-    )
+    plain = made.unseeded
+    words = "+".join(map(_written, plain.told))
     try:
         is_same = method(words) == plain
     except OptionError:
@@ -152,10 +162,6 @@ def written(made: Method) -> str:
     return words
 
 
-def _written(part: object) -> str:
-    changed = [
-        f"{o.name}={getattr(part, o.name)}"
-        for o in options(type(part))
-        if getattr(part, o.name) != o.default
-    ]
-    return ":".join([str(getattr(part, "name")), *changed])  # noqa: B009
+def _written(part: Any) -> str:
+    values = (f"{name}={value}" for name, value in changed(part).items())
+    return ":".join([part.name, *values])

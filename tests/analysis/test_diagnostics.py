@@ -25,8 +25,9 @@ from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.perplexity import EvaluationSpec, TextEvaluation
 from llmrank.evaluation.speedup import Ratio, Speedup
 from llmrank.experiments.curve import Point, curve
-from llmrank.experiments.experiment import Experiment, MemoryEstimate, estimate
-from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.memory_estimate import MemoryEstimate, estimate
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.allocation import Global
 from llmrank.methods.criteria import (
     L1,
@@ -115,7 +116,7 @@ def base(tiny_folder, tiny_text):
 
 
 def test_measured_points_are_compared(base):
-    points = curve(base, (OURS, Random(), L1()), (0.5,), stages=Stages())
+    points = curve(base, (OURS, Random(), L1()), (0.5,), pipeline=Pipeline())
     means = [float(p.pruned.nll.mean()) for p in points]
     said = " ".join(s.sentence for s in worse_than_baselines(points, OURS, 0.5))
     assert ("than random" in said) == (means[0] > means[1])
@@ -169,7 +170,7 @@ def test_where_nothing_was_cut_nothing_gets_faster():
 
 def test_scores_that_more_text_would_move_are_a_warning(tiny, tiny_text):
     few = CalibrationSpec(calibration_text=str(tiny_text), samples=2, seq_len=4)
-    found = stability(tiny, StageSpecs(tiny.spec, few, OURS, PruningSpec(sparsity=0.5)))
+    found = stability(tiny, Experiment(tiny.spec, few, Method(OURS), PruningSpec(sparsity=0.5)))
     assert found.enough is False
     (said,) = unstable_scores(found)
     assert (said.level, said.sentence) == ("warning", found.sentence)
@@ -180,9 +181,9 @@ def test_scores_that_stay_have_no_symptom(tiny, tiny_text):
     spec = CalibrationSpec(calibration_text=str(tiny_text), samples=4, seq_len=32)
     half = PruningSpec(sparsity=0.5)
     assert (
-        unstable_scores(stability(tiny, StageSpecs(tiny.spec, spec, L1(), half))) == ()
+        unstable_scores(stability(tiny, Experiment(tiny.spec, spec, Method(L1()), half))) == ()
     )
-    found = stability(tiny, StageSpecs(tiny.spec, spec, OURS, half))
+    found = stability(tiny, Experiment(tiny.spec, spec, Method(OURS), half))
     agreed = Overlap(12, 12, 12)
     same = Agreement((1.0, 1.0), (agreed, agreed), 1.0, Overlap(24, 24, 24))
     steady = dataclasses.replace(found, sizes=(Match((128, 64), same, 0.5),))
@@ -348,7 +349,7 @@ def test_every_symptom_is_found_the_worst_first(tiny, tiny_text):
         points=(point(plain, 3.4, 3.5, 3.3), point(L1(), 2.8, 2.8, 2.7)),
         speedup=Speedup(ratio(0.9, 1.0, 1.1), FASTER, ()),
         stability=stability(
-            tiny, StageSpecs(tiny.spec, few, OURS, PruningSpec(sparsity=0.5))
+            tiny, Experiment(tiny.spec, few, Method(OURS), PruningSpec(sparsity=0.5))
         ),
         memory=needs(int(2.1e9)),
     )

@@ -19,7 +19,7 @@ from llmrank.calibration.activations import (
 )
 from llmrank.calibration.gradients import differentiate, differentiate_parts, measure
 from llmrank.core.errors import CancelledError, LLMRankError
-from llmrank.experiments.pipeline import StageSpecs
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.allocation import Global
 from llmrank.methods.criteria import (
     CRITERIA,
@@ -58,7 +58,7 @@ def parts(tiny, calibration):
 @pytest.fixture(scope="module")
 def found(tiny, calibration, parts):
     return stability(
-        tiny, StageSpecs(tiny.spec, calibration, LLMRank(), HALF), parts=parts
+        tiny, Experiment(tiny.spec, calibration, Method(LLMRank()), HALF), parts=parts
     )
 
 
@@ -137,7 +137,7 @@ def test_each_token_is_read_once(tiny, calibration):
         lambda _, ids, __: n_read.append(ids[0].numel())
     )
     watched = LanguageModel(tiny.spec, twin, tiny.tokenizer)
-    stability(watched, StageSpecs(watched.spec, calibration, LLMRank(), HALF))
+    stability(watched, Experiment(watched.spec, calibration, Method(LLMRank()), HALF))
     assert sum(n_read) == 16 * 32
 
 
@@ -175,13 +175,13 @@ def test_mean_and_worst_are_over_layers(found):
 
 def test_known_parts_are_not_read_again(tiny, calibration, parts, found):
     told = []
-    specs = StageSpecs(tiny.spec, calibration, LLMRank(), HALF)
+    specs = Experiment(tiny.spec, calibration, Method(LLMRank()), HALF)
     again = stability(
         tiny, specs, parts=parts, progress=lambda *step: told.append(step)
     )
     assert again == found
     assert {what for what, _, _ in told} == {"Scoring parts of the text"}
-    assert stability(tiny, StageSpecs(tiny.spec, calibration, LLMRank(), HALF)) == found
+    assert stability(tiny, Experiment(tiny.spec, calibration, Method(LLMRank()), HALF)) == found
 
 
 def test_the_result_says_on_what_it_was_measured(tiny, calibration, found):
@@ -202,7 +202,7 @@ def test_the_result_says_on_what_it_was_measured(tiny, calibration, found):
 )
 def test_few_windows_give_fewer_sizes(tiny, calibration, samples, halves, sizes):
     few = dataclasses.replace(calibration, samples=samples)
-    found = stability(tiny, StageSpecs(tiny.spec, few, Wanda(), HALF))
+    found = stability(tiny, Experiment(tiny.spec, few, Method(Wanda()), HALF))
     assert found.halves.n_tokens == halves
     assert [m.n_tokens for m in found.sizes] == [(32 * samples, n) for n in sizes]
 
@@ -210,18 +210,18 @@ def test_few_windows_give_fewer_sizes(tiny, calibration, samples, halves, sizes)
 def test_one_window_has_no_halves(tiny, calibration):
     one = dataclasses.replace(calibration, samples=1)
     with pytest.raises(LLMRankError, match="needs samples of at least 2, got 1"):
-        stability(tiny, StageSpecs(tiny.spec, one, LLMRank(), HALF))
+        stability(tiny, Experiment(tiny.spec, one, Method(LLMRank()), HALF))
 
 
 def test_parts_of_another_calibration_are_refused(tiny, calibration, parts):
     longer = dataclasses.replace(calibration, seq_len=33)
     with pytest.raises(ValueError, match=r"parts must have \[66, 66, 132, 264\] tok"):
-        stability(tiny, StageSpecs(tiny.spec, longer, LLMRank(), HALF), parts=parts)
+        stability(tiny, Experiment(tiny.spec, longer, Method(LLMRank()), HALF), parts=parts)
 
 
 def test_a_global_threshold_counts_chance_by_layer(tiny, calibration, parts):
     specs = (calibration, Wanda(), PruningSpec(sparsity=0.4), Global())
-    match = stability(tiny, StageSpecs(tiny.spec, *specs), parts=parts).halves
+    match = stability(tiny, Experiment(tiny.spec, *specs), parts=parts).halves
     overlaps = match.agreement.overlaps
     expected = sum(o.n_a * o.n_b / 24 for o in overlaps) / sum(o.n_a for o in overlaps)
     assert match.by_chance == pytest.approx(expected)
@@ -246,7 +246,7 @@ def test_a_criterion_reads_what_it_says_it_needs_and_no_more(tiny, pieces, name)
 @pytest.mark.parametrize("by", [L1(), Random(seed=7)])
 def test_a_criterion_without_data_reads_nothing_and_says_so(tiny, by):
     missing = CalibrationSpec(calibration_text="/no/such/text.txt", samples=1)
-    found = stability(tiny, StageSpecs(tiny.spec, missing, by, HALF))
+    found = stability(tiny, Experiment(tiny.spec, missing, Method(by), HALF))
     assert (found.halves, found.sizes, found.enough) == (None, (), None)
     assert found.sentence == (
         f"{by.name} looks at no data: calibration does not matter for it."
@@ -274,7 +274,7 @@ def test_gradients_of_sizes_are_those_of_separate_passes(
     tiny, calibration, separately, backwards, by
 ):
     found = stability(
-        tiny, StageSpecs(tiny.spec, calibration, by, HALF), parts=backwards
+        tiny, Experiment(tiny.spec, calibration, Method(by), HALF), parts=backwards
     )
     dropped = {
         n: drops(tiny, stats, by, gradients=of_these)
@@ -306,7 +306,7 @@ def test_a_second_text_is_read_once_and_whole(tiny, calibration, tmp_path):
     for a, b in zip(found.second.layers, calibrate(tiny, beside).layers, strict=True):
         assert torch.equal(a.neuron_norm, b.neuron_norm)
     assert found.gradients is None
-    specs = StageSpecs(tiny.spec, calibration, by, HALF)
+    specs = Experiment(tiny.spec, calibration, Method(by), HALF)
     assert stability(tiny, specs, parts=found).halves is not None
 
 
@@ -359,7 +359,7 @@ def test_unequal_halves_are_both_named(found):
 def test_without_anything_dropped_there_is_no_verdict(tiny, calibration, parts):
     found = stability(
         tiny,
-        StageSpecs(tiny.spec, calibration, LLMRank(), PruningSpec(sparsity=0)),
+        Experiment(tiny.spec, calibration, Method(LLMRank()), PruningSpec(sparsity=0)),
         parts=parts,
     )
     assert found.enough is None
@@ -414,7 +414,7 @@ def test_the_same_text_over_and_over_is_enough(tiny, tmp_path):
     path = tmp_path / "same.txt"
     path.write_text(TEXT[:31] + " " + (TEXT[:31] + " ") * 15)
     same = CalibrationSpec(calibration_text=str(path), samples=16, seq_len=32)
-    found = stability(tiny, StageSpecs(tiny.spec, same, LLMRank(), HALF))
+    found = stability(tiny, Experiment(tiny.spec, same, Method(LLMRank()), HALF))
     assert found.halves.dropped_by_both == 1
     assert found.halves.mean_spearman == pytest.approx(1)
     assert found.enough
@@ -428,7 +428,7 @@ def test_progress_counts_all_windows_and_then_the_scorings(tiny, calibration):
     told = []
     stability(
         tiny,
-        StageSpecs(tiny.spec, calibration, LLMRank(), HALF),
+        Experiment(tiny.spec, calibration, Method(LLMRank()), HALF),
         progress=lambda *step: told.append(step),
     )
     reading = [(d, t) for what, d, t in told if what == "Calibrating"]
@@ -447,7 +447,7 @@ def test_it_can_be_cancelled_while_reading_and_while_scoring(tiny, calibration, 
 
     with pytest.raises(CancelledError):
         stability(
-            tiny, StageSpecs(tiny.spec, calibration, LLMRank(), HALF), progress=stop
+            tiny, Experiment(tiny.spec, calibration, Method(LLMRank()), HALF), progress=stop
         )
 
 
@@ -460,7 +460,7 @@ def test_of_the_demo_model_more_text_agrees_better():
     lm = llmrank.load(ModelSpec(device="cpu"))
     few = CalibrationSpec(samples=8, seq_len=128)
     found = stability(
-        lm, StageSpecs(lm.spec, few, LLMRank(), PruningSpec(sparsity=0.3))
+        lm, Experiment(lm.spec, few, Method(LLMRank()), PruningSpec(sparsity=0.3))
     )
     assert found.halves.n_tokens == (512, 512)
     assert found.halves.agreement.total.n_a == 13_830

@@ -23,7 +23,7 @@ from llmrank.core.formatting import number, times
 from llmrank.core.specs import options
 from llmrank.evaluation.perplexity import EvaluationSpec, evaluate
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import CRITERIA
 from llmrank.methods.method import PARTS
 from llmrank.models.language_model import ModelSpec
@@ -216,12 +216,12 @@ def test_score_writes_scores_and_statistics(small, tmp_path, criterion):
     with safe_open(out, "pt") as file:
         metadata = file.metadata()
     e = Experiment.from_json(json.loads(metadata["recipe"]))
-    assert e.criterion.name == criterion
-    lm, known = llmrank.load(e.model), (e.model, e.calibration, e.criterion)
-    stats, gradients, second = Stages().evidence(*known)
+    assert e.method.criterion.name == criterion
+    lm, known = llmrank.load(e.model), e
+    stats, gradients, second = Pipeline().evidence(*known)
     assert metadata["text_sha256"] == stats.text_sha256
     more = {"gradients": gradients, "second": second}
-    expected = llmrank.score(lm, stats, e.criterion, **more).layers
+    expected = llmrank.score(lm, stats, e.method.criterion, **more).layers
     for i in (0, 1):
         assert torch.equal(stored[f"layers.{i}.scores"], expected[i].float())
         assert torch.equal(stored[f"layers.{i}.up_norm"], stats.layers[i].up_norm)

@@ -22,9 +22,9 @@ from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.evaluation.footprint import Footprint
 from llmrank.evaluation.perplexity import EvaluationSpec, TextEvaluation
 from llmrank.experiments.arena import ArenaSpec
-from llmrank.experiments.curve import label
+from llmrank.methods.method import label
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.settings import command_line, snippet
 from llmrank.experiments.store import Cell, Origin, Store
 from llmrank.experiments.store.row_mapping import as_run
@@ -419,12 +419,12 @@ def test_a_second_text_that_was_given_competes_in_an_arena():
 
 def test_what_a_foreign_second_text_gave_stands_in_no_list_of_points():
     source, usual = kept(b"a secret"), Experiment()
-    of = replace(usual, criterion=criterion("gprune", second_text=source))
-    stages, side = Stages(), side_of(0, "e")
+    of = usual.using(criterion=criterion("gprune", second_text=source))
+    pipeline, side = Pipeline(), side_of(0, "e")
     for e in (usual, of):
         found = (side.footprint, side.text)
-        stages.keep_pruned_text(e.stage_specs, e.evaluation, found)
+        pipeline.pruned_text.put(e, found)
     for whose, told in ((A, [usual, of]), (B, [usual])):
         with asking(whose):
-            found = stages.known_pruned_texts(usual.model, usual.evaluation)
-        assert list(found) == [e.stage_specs for e in told]
+            found = pipeline.evaluator.known_on_text(usual)
+        assert list(found) == [e for e in told]

@@ -42,7 +42,7 @@ from llmrank.experiments.arena import spec as grid
 from llmrank.experiments.arena.pareto import dominated
 from llmrank.experiments.arena.provenance import origin
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.store import Cell, Store
 from llmrank.methods.allocation import Global, Similarity, Uniform
 from llmrank.methods.criteria import (
@@ -107,16 +107,16 @@ def store(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def stages():
-    return Stages()
+def pipeline():
+    return Pipeline()
 
 
 @pytest.fixture(scope="module")
-def timed(spec, stages, tmp_path_factory):
+def timed(spec, pipeline, tmp_path_factory):
     """The entries of a small arena with everything measured but tasks."""
     store = Store(tmp_path_factory.mktemp("store") / "results.sqlite3")
     full = dataclasses.replace(spec, measures=("text", "latency"))
-    return run(full, store, stages=stages)
+    return run(full, store, pipeline=pipeline)
 
 
 def refusal(call, *args, **kwargs):
@@ -249,7 +249,7 @@ def test_cells_that_share_work_follow_one_another(base, model):
     for key in (
         lambda e: e.model,
         lambda e: (e.model, e.calibration),
-        lambda e: (e.model, e.calibration, e.criterion),
+        lambda e: (e.model, e.calibration, e.method.criterion),
     ):
         keys = [key(e) for e in found]
         changes = sum(a != b for a, b in itertools.pairwise(keys))
@@ -269,7 +269,7 @@ def test_a_seed_sets_every_seed(base, model):
     assert cell.method.name == "random"
     seeds = (
         cell.calibration.seed,
-        cell.criterion.seed,
+        cell.method.criterion.seed,
         cell.tasks.items_seed,
         cell.benchmark.seed,
     )
@@ -341,7 +341,7 @@ def test_an_arena_that_stands_as_it_did_is_not_read_again(timed, spec, store):
 
 
 def test_a_cell_is_what_its_steps_give_by_hand(timed, tiny_folder, base):
-    """The road of the package's own docstring, without stages."""
+    """The road of the package's own docstring, without pipeline."""
     entry = timed[1]
     dense = load(ModelSpec(name=str(tiny_folder), device="cpu"))
     scores = score(dense, calibrate(dense, base.calibration), Wanda())
@@ -356,9 +356,9 @@ def test_a_cell_is_what_its_steps_give_by_hand(timed, tiny_folder, base):
         assert len(side.latency.prefill.samples_ms) == 2
 
 
-def test_every_cell_is_kept_as_it_was_published(spec, store, stages):
+def test_every_cell_is_kept_as_it_was_published(spec, store, pipeline):
     seen = []
-    found = run(spec, store, stages=stages, publish=seen.append)
+    found = run(spec, store, pipeline=pipeline, publish=seen.append)
     assert states(found) == ["done"] * 4
     assert [s.count("done") for s in map(states, seen)][-1] == 4
     back = entries(find(spec, store), store)
@@ -368,13 +368,13 @@ def test_every_cell_is_kept_as_it_was_published(spec, store, stages):
     assert store.arena(find(spec, store)).finished is not None
 
 
-def test_cells_fill_in_one_by_one(spec, store, stages):
+def test_cells_fill_in_one_by_one(spec, store, pipeline):
     counts = []
 
     def watch(found):
         counts.append([s == "done" for s in states(found)].count(True))
 
-    run(spec, store, stages=stages, publish=watch)
+    run(spec, store, pipeline=pipeline, publish=watch)
     assert counts == sorted(counts)
     assert set(counts) == {0, 1, 2, 3, 4}
 
@@ -390,25 +390,25 @@ def test_shapes_are_timed_once_and_the_dense_model_read_once(timed):
     assert len(texts) == 1
 
 
-def test_only_what_is_asked_is_measured(spec, store, stages):
+def test_only_what_is_asked_is_measured(spec, store, pipeline):
     bare = dataclasses.replace(spec, measures=("latency",), sparsities=(0.5,))
-    for entry in run(bare, store, stages=stages):
+    for entry in run(bare, store, pipeline=pipeline):
         assert entry.found.pruned.text is None
         assert entry.found.pruned.memory is None
         assert entry.found.speedup is not None
 
 
 @pytest.mark.slow
-def test_memory_is_measured_once_for_each_shape(spec, store, stages):
+def test_memory_is_measured_once_for_each_shape(spec, store, pipeline):
     bare = dataclasses.replace(spec, measures=("memory",), sparsities=(0.5,))
-    wanda, random = run(bare, store, stages=stages)
+    wanda, random = run(bare, store, pipeline=pipeline)
     assert wanda.found.pruned.memory == random.found.pruned.memory
     assert wanda.found.pruned.memory.used_bytes > 0
     assert wanda.found.pruned.latency is None
 
 
 @pytest.mark.slow
-def test_tasks_are_asked_of_both_and_of_the_dense_model_once(spec, store, stages):
+def test_tasks_are_asked_of_both_and_of_the_dense_model_once(spec, store, pipeline):
     asked = dataclasses.replace(
         spec,
         measures=("tasks",),
@@ -416,17 +416,17 @@ def test_tasks_are_asked_of_both_and_of_the_dense_model_once(spec, store, stages
     )
     stages_of = []
     found = run(
-        asked, store, stages=stages, progress=lambda *said: stages_of.append(said)
+        asked, store, pipeline=pipeline, progress=lambda *said: stages_of.append(said)
     )
     starts = [what for what, done, _ in stages_of if done == 0 and "Asking" in what]
     assert len(starts) == 1 + len(found)
     assert all(e.found.task_retention["piqa"].n_items == 6 for e in found)
 
 
-def test_progress_names_the_cell(spec, store, stages):
+def test_progress_names_the_cell(spec, store, pipeline):
     said = []
     fresh = dataclasses.replace(spec, sparsities=(0.375,))
-    run(fresh, store, stages=stages, progress=lambda what, *_: said.append(what))
+    run(fresh, store, pipeline=pipeline, progress=lambda what, *_: said.append(what))
     assert "Cell 2 of 2, random at 37.5 %: Reading held-out text" in said
 
 
@@ -434,18 +434,18 @@ def test_progress_names_the_cell(spec, store, stages):
 
 
 def test_an_arena_run_again_measures_nothing(spec, store):
-    first = run(spec, store, stages=Stages())
+    first = run(spec, store, pipeline=Pipeline())
     said = []
-    again = run(spec, store, stages=Stages(), progress=lambda *s: said.append(s[0]))
+    again = run(spec, store, pipeline=Pipeline(), progress=lambda *s: said.append(s[0]))
     assert [e.run.id for e in again] == [e.run.id for e in first]
     assert not any("Cell" in what for what in said)
     assert len(store.arenas()) == 1
 
 
-def test_another_arena_takes_the_cells_that_are_done(spec, store, stages):
-    first = run(spec, store, stages=stages)
+def test_another_arena_takes_the_cells_that_are_done(spec, store, pipeline):
+    first = run(spec, store, pipeline=pipeline)
     wider = dataclasses.replace(spec, sparsities=(0.5, 0.625))
-    second = run(wider, store, stages=stages)
+    second = run(wider, store, pipeline=pipeline)
     of = {e.run.cell.recipe["pruning"]["sparsity"]: e.run.id for e in first[:2]}
     assert second[0].run.id == of[0.5]
     assert len(store.runs()) == 6
@@ -461,12 +461,12 @@ def test_a_cancelled_arena_loses_at_most_one_cell(spec, store):
 
     fresh = dataclasses.replace(spec, sparsities=(0.125, 0.75))
     with pytest.raises(CancelledError):
-        run(fresh, store, stages=Stages(), progress=cancel)
+        run(fresh, store, pipeline=Pipeline(), progress=cancel)
     left = entries(find(fresh, store), store)
     assert states(left) == ["done", "done", "cancelled", "queued"]
     assert "cancelled" in left[2].run.reason
     assert store.arena(find(fresh, store)).finished is None
-    again = run(fresh, store, stages=Stages())
+    again = run(fresh, store, pipeline=Pipeline())
     assert states(again) == ["done"] * 4
     assert [e.run for e in again[:2]] == [e.run for e in left[:2]]
 
@@ -499,12 +499,12 @@ def test_a_killed_arena_loses_at_most_one_cell(spec, store):
         arena_id = find(spec, store)
         before = entries(arena_id, store)
         assert states(before) == ["done", "done", "running", "queued"]
-        others = run(spec, store, stages=Stages())  # two at once: left to its owner
+        others = run(spec, store, pipeline=Pipeline())  # two at once: left to its owner
         assert states(others) == ["done", "done", "running", "done"]
         os.kill(child.pid, signal.SIGKILL)
     measured = []
     after = run(
-        spec, store, stages=Stages(), progress=lambda what, *_: measured.append(what)
+        spec, store, pipeline=Pipeline(), progress=lambda what, *_: measured.append(what)
     )
     assert states(after) == ["done"] * 4
     assert [e.run for e in after[:2]] == [e.run for e in before[:2]]
@@ -519,10 +519,10 @@ def test_a_text_that_changed_is_measured_anew(spec, store, tmp_path, tiny_text):
         spec.base, evaluation=EvaluationSpec(eval_text=str(own), eval_tokens=1024)
     )
     fresh = dataclasses.replace(spec, base=base, methods=(Method(Wanda()),))
-    stages = Stages()
-    before = run(fresh, store, stages=stages)
+    pipeline = Pipeline()
+    before = run(fresh, store, pipeline=pipeline)
     own.write_text(own.read_text("utf-8")[::-1], "utf-8")
-    after = run(fresh, store, stages=stages)
+    after = run(fresh, store, pipeline=pipeline)
     assert {e.run.id for e in before}.isdisjoint(e.run.id for e in after)
     assert len(store.runs(states=("done",))) == 4  # what was measured before stays
     assert not torch.equal(
@@ -544,21 +544,21 @@ def test_a_text_that_changes_meanwhile_fails_the_cell(spec, store, tmp_path, tin
         if "Reading held-out" in what and done == total:
             own.write_text("x" * 7000, "utf-8")
 
-    (entry,) = run(fresh, store, stages=Stages(), progress=meddle)
+    (entry,) = run(fresh, store, pipeline=Pipeline(), progress=meddle)
     assert entry.run.state == "failed"
     assert entry.run.reason.startswith("a text was changed while it was read")
 
 
 @pytest.mark.parametrize("places", [(0, 1), (1, 0)])
 def test_a_criterion_with_a_second_text_competes_with_others(
-    spec, store, stages, places, tmp_path, tiny_text
+    spec, store, pipeline, places, tmp_path, tiny_text
 ):
     second = tmp_path / "second.txt"
     second.write_text(tiny_text.read_text("utf-8")[::-1], "utf-8")
     both = (Method(GPrune(second_text=str(second))), Method(L1()))
     methods = tuple(both[place] for place in places)
     fresh = dataclasses.replace(spec, methods=methods, sparsities=(0.5,))
-    found = run(fresh, store, stages=stages)
+    found = run(fresh, store, pipeline=pipeline)
     assert [e.run.reason for e in found] == ["", ""]
     assert states(found) == ["done", "done"]
 
@@ -575,7 +575,7 @@ def test_a_second_text_that_changes_meanwhile_fails_its_cells_alone(
         if "gprune" in what and "Reading held-out" in what and done == total:
             second.write_text("x" * 7000, "utf-8")
 
-    found = run(fresh, store, stages=Stages(), progress=meddle)
+    found = run(fresh, store, pipeline=Pipeline(), progress=meddle)
     assert states(found) == ["failed", "done"]
     assert found[0].run.reason.startswith("a text was changed while it was read")
 
@@ -590,9 +590,9 @@ def test_a_model_that_changed_under_its_name_is_measured_anew(
         methods=(Method(Wanda()),),
         sparsities=(0.5,),
     )
-    (before,) = run(fresh, store, stages=Stages())
+    (before,) = run(fresh, store, pipeline=Pipeline())
     save_folder(tiny_model(seed=1), folder)
-    (after,) = run(fresh, store, stages=Stages())
+    (after,) = run(fresh, store, pipeline=Pipeline())
     assert before.run.id != after.run.id
     assert before.run.origin.calibration_sha256 == after.run.origin.calibration_sha256
 
@@ -603,9 +603,9 @@ def test_the_sample_of_weights_tells_models_apart(tiny, tiny_gpt2):
     assert len(others) == 3
 
 
-def test_an_origin_names_texts_versions_and_the_machine(spec, stages):
+def test_an_origin_names_texts_versions_and_the_machine(spec, pipeline):
     cell = cells(spec)[0]
-    found = origin(cell, stages.model(cell.model))
+    found = origin(cell, pipeline.model(cell))
     assert found.calibration_sha256 == found.evaluation_sha256
     kept = {"torch", "transformers", "device", "n_threads", "llmrank", "dtype"}
     assert kept <= found.environment.keys()
@@ -621,17 +621,17 @@ def test_a_cell_that_fails_is_kept_with_its_reason_and_the_rest_goes_on(
         raise LLMRankError("wanda does not apply to this model")
 
     monkeypatch.setattr(Wanda, "layers", layers)
-    found = run(spec, store, stages=Stages())
+    found = run(spec, store, pipeline=Pipeline())
     assert states(found) == ["failed", "failed", "done", "done"]
     assert found[0].run.reason == "wanda does not apply to this model"
     assert found[0].found is None
-    said = forecast(spec, Stages(), store)
+    said = forecast(spec, Pipeline(), store)
     assert (said.n_cells, said.n_missing, said.n_failed) == (4, 2, 2)
     assert "2 of 4 cells to measure (2 failed; another run tries again)" in (
         said.sentence
     )
     monkeypatch.undo()
-    again = run(spec, store, stages=Stages())  # what failed is tried again
+    again = run(spec, store, pipeline=Pipeline())  # what failed is tried again
     assert states(again) == ["done"] * 4
     assert again[0].run.reason == ""
 
@@ -643,7 +643,7 @@ def test_a_fault_in_one_method_does_not_end_the_others(
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(Wanda, "layers", layers)
-    found = run(spec, store, stages=Stages())
+    found = run(spec, store, pipeline=Pipeline())
     assert states(found) == ["failed", "failed", "done", "done"]
     assert "a fault in the program stopped it (ZeroDivisionError)" in (
         found[0].run.reason
@@ -660,7 +660,7 @@ def test_a_method_that_does_not_apply_says_why(spec, store, tmp_path):
         methods=(method("wanda+bias"), method("wanda+least-squares")),
         sparsities=(0.5,),
     )
-    bias, squares, no_bias, others = run(both, store, stages=Stages())
+    bias, squares, no_bias, others = run(both, store, pipeline=Pipeline())
     assert states((bias, squares, others)) == ["done"] * 3
     assert bias.run.n_params > squares.run.n_params
     assert no_bias.run.state == "failed"
@@ -670,15 +670,15 @@ def test_a_method_that_does_not_apply_says_why(spec, store, tmp_path):
     assert not torch.equal(*texts)
 
 
-def test_a_model_that_is_not_there_fails_its_own_cells(spec, store, stages):
+def test_a_model_that_is_not_there_fails_its_own_cells(spec, store, pipeline):
     gone = ModelSpec(name="/no/such/folder", device="cpu")
     both = dataclasses.replace(spec, models=(gone, *spec.models))
-    found = run(both, store, stages=stages)
+    found = run(both, store, pipeline=pipeline)
     assert states(found) == ["failed"] * 4 + ["done"] * 4
     assert "/no/such/folder" in found[0].run.reason
 
 
-def test_a_run_that_is_deleted_meanwhile_is_measured_next_time(spec, store, stages):
+def test_a_run_that_is_deleted_meanwhile_is_measured_next_time(spec, store, pipeline):
     arena_id = []
 
     def delete(what, done, _):
@@ -687,9 +687,9 @@ def test_a_run_that_is_deleted_meanwhile_is_measured_next_time(spec, store, stag
             store.delete([store.at(arena_id[0], 1).id])
 
     fresh = dataclasses.replace(spec, sparsities=(0.3, 0.6))
-    found = run(fresh, store, stages=Stages(), progress=delete)
+    found = run(fresh, store, pipeline=Pipeline(), progress=delete)
     assert states(found) == ["done"] * 3
-    assert states(run(fresh, store, stages=stages)) == ["done"] * 4
+    assert states(run(fresh, store, pipeline=pipeline)) == ["done"] * 4
 
 
 def test_an_arena_that_is_deleted_meanwhile_ends_with_a_sentence(spec, store):
@@ -700,7 +700,7 @@ def test_an_arena_that_is_deleted_meanwhile_ends_with_a_sentence(spec, store):
             gone.append(find(spec, store))
             store.delete_arena(gone[0])
 
-    said = refusal(run, spec, store, stages=Stages(), progress=delete)
+    said = refusal(run, spec, store, pipeline=Pipeline(), progress=delete)
     assert said.startswith(f"there is no arena '{gone[0]}' in ")
     assert [r.state for r in store.runs()] == ["done", "done"]
 
@@ -709,59 +709,59 @@ def test_a_store_that_refuses_ends_the_arena_with_its_sentence(spec, tmp_path):
     store = Store(tmp_path / "results.sqlite3", wait_s=0.1)
     blocker = sqlite3.connect(store.path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
-    assert "locked by another process" in refusal(run, spec, store, stages=Stages())
+    assert "locked by another process" in refusal(run, spec, store, pipeline=Pipeline())
     blocker.execute("ROLLBACK")
     blocker.close()
-    assert states(run(spec, store, stages=Stages())) == ["done"] * 4
+    assert states(run(spec, store, pipeline=Pipeline())) == ["done"] * 4
 
 
 # How long
 
 
 def test_a_forecast_knows_nothing_before_anything_was_read(spec, store):
-    found = forecast(spec, Stages(), store)
+    found = forecast(spec, Pipeline(), store)
     assert (found.seconds, found.n_missing) == (None, 4)
     assert "is known once a text was read here" in found.sentence
 
 
-def test_a_forecast_counts_the_tokens_that_are_left(spec, store, stages):
+def test_a_forecast_counts_the_tokens_that_are_left(spec, store, pipeline):
     fresh = dataclasses.replace(spec, sparsities=(0.15, 0.35, 0.45))
-    run(dataclasses.replace(fresh, sparsities=(0.15,)), store, stages=stages)
-    found = forecast(fresh, stages, store)
-    pace = stages.tokens_per_s(spec.models[0])
+    run(dataclasses.replace(fresh, sparsities=(0.15,)), store, pipeline=pipeline)
+    found = forecast(fresh, pipeline, store)
+    pace = pipeline.tokens_per_s(spec.models[0])
     assert found.seconds == pytest.approx(4 * 1024 / pace)  # two are known elsewhere
-    run(fresh, store, stages=stages)
-    assert forecast(fresh, stages, store).n_missing == 0
-    assert "All 6 cells are measured." in forecast(fresh, stages, store).sentence
+    run(fresh, store, pipeline=pipeline)
+    assert forecast(fresh, pipeline, store).n_missing == 0
+    assert "All 6 cells are measured." in forecast(fresh, pipeline, store).sentence
 
 
-def test_a_forecast_says_what_it_cannot_count(spec, store, stages):
+def test_a_forecast_says_what_it_cannot_count(spec, store, pipeline):
     timed = dataclasses.replace(spec, measures=("latency", "memory"))
-    stages.stats(spec.models[0], spec.base.calibration)
-    found = forecast(timed, stages, store)
+    pipeline.stats(spec.models[0], spec.base.calibration)
+    found = forecast(timed, pipeline, store)
     assert found.seconds == 0
     assert "latency, which was not measured here yet" in found.not_counted
     assert "peak memory" in found.not_counted
     timed = dataclasses.replace(timed, measures=("latency",))
-    run(timed, store, stages=stages)
+    run(timed, store, pipeline=pipeline)
     more = dataclasses.replace(timed, sparsities=(0.1, 0.2, 0.3))
-    later = forecast(more, stages, store)
+    later = forecast(more, pipeline, store)
     assert later.seconds > 0
     assert "latency, which was not measured here yet" not in later.not_counted
-    one = forecast(dataclasses.replace(more, sparsities=(0.1,)), stages, store)
+    one = forecast(dataclasses.replace(more, sparsities=(0.1,)), pipeline, store)
     assert later.seconds == pytest.approx(3 * one.seconds)  # three shapes, six cells
 
 
-def test_a_forecast_counts_what_methods_read_beside(spec, store, stages):
+def test_a_forecast_counts_what_methods_read_beside(spec, store, pipeline):
     model, base = spec.models[0], spec.base
     read = base.calibration.samples * base.calibration.seq_len
-    stages.stats(model, base.calibration)
-    pace = stages.tokens_per_s(model)
+    pipeline.stats(model, base.calibration)
+    pace = pipeline.tokens_per_s(model)
 
     def tokens(*words, sparsities=(0.22, 0.44)):
         by = tuple(map(method, words))
         wanted = dataclasses.replace(spec, methods=by, sparsities=sparsities)
-        n = forecast(wanted, stages, store).seconds * pace
+        n = forecast(wanted, pipeline, store).seconds * pace
         return round(n) - len(words) * len(sparsities) * 1024
 
     assert tokens("wanda") == 0
@@ -921,9 +921,9 @@ def test_a_grid_in_which_nothing_is_finished_has_a_table(spec, store):
     assert "perplexity" not in told
 
 
-def test_what_another_arena_measured_is_known_before_anything_runs(spec, store, stages):
+def test_what_another_arena_measured_is_known_before_anything_runs(spec, store, pipeline):
     assert known(spec, store) == ()
-    done = run(spec, store, stages=stages)
+    done = run(spec, store, pipeline=pipeline)
     fewer = dataclasses.replace(spec, methods=spec.methods[:1])
     assert find(fewer, store) is None
     there = known(fewer, store)
@@ -942,11 +942,11 @@ def test_runs_of_another_text_do_not_stand_beside_what_is_known(
     base = dataclasses.replace(spec.base, evaluation=evaluation)
     own = dataclasses.replace(spec, base=base)
     first = dataclasses.replace(own, methods=spec.methods[:1])
-    run(first, store, stages=Stages())
+    run(first, store, pipeline=Pipeline())
     assert len(known(own, store)) == 2
     text.write_text(tiny_text.read_text("utf-8")[::-1], "utf-8")
     second = dataclasses.replace(own, methods=spec.methods[1:])
-    done = run(second, store, stages=Stages())
+    done = run(second, store, pipeline=Pipeline())
     assert {e.run.id for e in known(own, store)} == {e.run.id for e in done}
 
 
@@ -971,7 +971,7 @@ def test_latex_is_a_booktabs_table_with_everything_escaped(timed):
 
 @pytest.mark.slow
 def test_the_demo_model_in_a_small_arena(tmp_path):
-    store, stages = Store(tmp_path / "results.sqlite3"), Stages()
+    store, pipeline = Store(tmp_path / "results.sqlite3"), Pipeline()
     spec = ArenaSpec(
         methods=(Method(Wanda()), Method(Random())),
         sparsities=(0.1,),
@@ -982,7 +982,7 @@ def test_the_demo_model_in_a_small_arena(tmp_path):
             benchmark=BenchmarkSpec(prompt_tokens=32, new_tokens=4, repeats=2),
         ),
     )
-    found = run(spec, store, stages=stages)
+    found = run(spec, store, pipeline=pipeline)
     assert states(found) == ["done", "done"]
     wanda, random = found
     assert wanda.run.ratio.value < random.run.ratio.value

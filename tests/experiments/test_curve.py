@@ -23,7 +23,7 @@ from llmrank.experiments.curve import (
     usual_rivals,
 )
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import CRITERIA, L2, Activation, GPrune, LLMRank, Random
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
@@ -44,13 +44,13 @@ def base(tiny_folder, tiny_text):
 
 
 @pytest.fixture(scope="module")
-def stages():
-    return Stages()
+def pipeline():
+    return Pipeline()
 
 
 @pytest.fixture(scope="module")
-def points(base, stages):
-    return curve(base, RIVALS, SPARSITIES, stages=stages)
+def points(base, pipeline):
+    return curve(base, RIVALS, SPARSITIES, pipeline=pipeline)
 
 
 def test_each_criterion_has_a_point_at_each_sparsity(points):
@@ -61,18 +61,17 @@ def test_each_criterion_has_a_point_at_each_sparsity(points):
 
 
 def test_a_point_is_what_its_pruned_model_measures(base, points):
-    stages, last = Stages(), points[-1]
-    specs = (base.model, base.calibration, Random(seed=3), PruningSpec(sparsity=0.6))
-    lm = stages.pruned(StageSpecs(*specs))
+    pipeline, last = Pipeline(), points[-1]
+    lm = pipeline.pruned(base.using(criterion=Random(seed=3)).at(0.6))
     assert torch.equal(last.pruned.nll, evaluate(lm, base.evaluation).nll)
-    dense = evaluate(stages.model(base.model), base.evaluation)
+    dense = evaluate(pipeline.model(base), base.evaluation)
     assert all(torch.equal(p.dense.nll, dense.nll) for p in points)
     assert last.n_params == sum(p.numel() for p in lm.model.parameters())
 
 
-def test_points_are_published_as_they_come(base, points, stages):
+def test_points_are_published_as_they_come(base, points, pipeline):
     seen = []
-    again = curve(base, RIVALS, SPARSITIES, stages=stages, publish=seen.append)
+    again = curve(base, RIVALS, SPARSITIES, pipeline=pipeline, publish=seen.append)
     assert [len(s) for s in seen] == [1, 2, 3, 4]
     assert seen[-1] == again
     for a, b in zip(again, points, strict=True):
@@ -89,33 +88,33 @@ def test_progress_counts_the_windows_of_all_points(base):
 
 
 def test_a_cancelled_curve_keeps_its_points(base):
-    stages, seen = Stages(), []
+    pipeline, seen = Pipeline(), []
 
     def stop(*_):
         if len(seen) == 1:
             raise CancelledError
 
     with pytest.raises(CancelledError):
-        curve(base, RIVALS, (0.5,), stages=stages, progress=stop, publish=seen.append)
-    assert known_points(base, RIVALS, (0.5,), stages) == seen[-1]
+        curve(base, RIVALS, (0.5,), pipeline=pipeline, progress=stop, publish=seen.append)
+    assert known_points(base, RIVALS, (0.5,), pipeline) == seen[-1]
 
 
-def test_known_points_compute_nothing(base, points, stages):
-    assert known_points(base, RIVALS, SPARSITIES, Stages()) == ()
-    more = known_points(base, (*RIVALS, L2()), (0.2, 0.9), stages)
+def test_known_points_compute_nothing(base, points, pipeline):
+    assert known_points(base, RIVALS, SPARSITIES, Pipeline()) == ()
+    more = known_points(base, (*RIVALS, L2()), (0.2, 0.9), pipeline)
     assert [(p.sparsity, p.criterion) for p in more] == [(0.2, c) for c in RIVALS]
     assert more[0].pruned is points[0].pruned
 
 
-def test_the_time_is_estimated_from_how_fast_the_model_read(base, stages, points):
+def test_the_time_is_estimated_from_how_fast_the_model_read(base, pipeline, points):
     assert len(points) == 4
-    assert estimated_s(base, 3, Stages()) is None
-    one, three = (estimated_s(base, n, stages) for n in (1, 3))
+    assert estimated_s(base, 3, Pipeline()) is None
+    one, three = (estimated_s(base, n, pipeline) for n in (1, 3))
     assert three == pytest.approx(3 * one)
-    assert one == pytest.approx(1536 / stages.tokens_per_s(base.model))
+    assert one == pytest.approx(1536 / pipeline.tokens_per_s(base.model))
     other = dataclasses.replace(base, evaluation=EvaluationSpec(eval_tokens=2048))
-    unread = estimated_s(other, 1, stages)  # the dense model must read this text too
-    assert unread == pytest.approx(2 * 2048 / stages.tokens_per_s(base.model))
+    unread = estimated_s(other, 1, pipeline)  # the dense model must read this text too
+    assert unread == pytest.approx(2 * 2048 / pipeline.tokens_per_s(base.model))
 
 
 # Tables

@@ -18,15 +18,10 @@ from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.perplexity import EvaluationSpec
 from llmrank.experiments import curve
 from llmrank.experiments.environment import environment
-from llmrank.experiments.experiment import (
-    Experiment,
-    check_names,
-    check_room,
-    estimate,
-    run,
-    texts_state,
-)
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.memory_estimate import estimate
+from llmrank.experiments.pipeline import Pipeline
+from llmrank.experiments.run import check_names, check_room, run, texts_state
 from llmrank.methods.criteria import L1, GPrune, LLMRank, Random, Taylor, Wanda
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
@@ -39,7 +34,7 @@ def small(tiny_folder, tiny_text):
     return Experiment(
         model=ModelSpec(name=str(tiny_folder), device="cpu"),
         calibration=CalibrationSpec(calibration_text=text, samples=4, seq_len=64),
-        criterion=LLMRank(theta=0.25),
+        method=Method(LLMRank(theta=0.25)),
         pruning=PruningSpec(sparsity=0.5),
         evaluation=EvaluationSpec(eval_text=text, eval_tokens=1024),
         benchmark=BenchmarkSpec(prompt_tokens=8, new_tokens=2, repeats=2),
@@ -51,7 +46,7 @@ def small(tiny_folder, tiny_text):
 
 @pytest.mark.parametrize("criterion", [LLMRank(theta=0.1), Random(seed=4), L1()])
 def test_json_gives_the_experiment_back(criterion):
-    e = Experiment(criterion=criterion, pruning=PruningSpec(sparsity=0.125))
+    e = Experiment(method=Method(criterion), pruning=PruningSpec(sparsity=0.125))
     plain = json.loads(json.dumps(e.to_json()))
     assert Experiment.from_json(plain) == e
     assert plain["criterion"]["name"] == criterion.name
@@ -60,7 +55,7 @@ def test_json_gives_the_experiment_back(criterion):
 
 def test_a_part_of_the_json_is_enough():
     plain = {"pruning": {"sparsity": 0.5}, "criterion": {"name": "wanda"}}
-    expected = Experiment(criterion=Wanda(), pruning=PruningSpec(sparsity=0.5))
+    expected = Experiment(method=Method(Wanda()), pruning=PruningSpec(sparsity=0.5))
     assert Experiment.from_json(plain) == expected
     assert Experiment.from_json({}) == Experiment()
 
@@ -125,8 +120,8 @@ def test_the_estimate_counts_weights_and_working_memory(small, monkeypatch):
 
 
 def test_the_estimate_bounds_what_the_models_hold(small):
-    stages, found = Stages(), estimate(small)
-    dense, pruned = stages.model(small.model), stages.pruned(small.stage_specs)
+    pipeline, found = Pipeline(), estimate(small)
+    dense, pruned = pipeline.model(small), pipeline.pruned(small)
     both = {id(p): p for lm in (dense, pruned) for p in lm.model.parameters()}
     assert (
         sum(p.nbytes for p in both.values()) <= found.dense_bytes + found.pruned_bytes
@@ -135,8 +130,8 @@ def test_the_estimate_bounds_what_the_models_hold(small):
 
 def test_a_backward_pass_counts_where_it_is_needed_and_larger(small):
     """By the estimate of the pass itself, from the loaded model's sizes."""
-    e = dataclasses.replace(small, criterion=Taylor())
-    lm = Stages().model(e.model)
+    e = small.using(criterion=Taylor())
+    lm = Pipeline().model(e)
     backwards = needed_bytes(lm, e.calibration.seq_len)
     forwards = estimate(small).working_bytes
     assert estimate(e).working_bytes == max(forwards, backwards)
@@ -147,7 +142,7 @@ def test_a_backward_pass_counts_where_it_is_needed_and_larger(small):
 
 def test_a_second_text_is_checked_and_watched_as_the_others(small, tmp_path):
     path = tmp_path / "second.txt"
-    e = dataclasses.replace(small, criterion=GPrune(second_text=str(path)))
+    e = small.using(criterion=GPrune(second_text=str(path)))
     assert e.texts == (*small.texts, str(path))
     with pytest.raises(LLMRankError, match=r"second\.txt cannot be read"):
         check_names(e)
@@ -168,25 +163,25 @@ def test_half_precision_is_estimated_as_half(small):
 
 def test_too_little_memory_is_refused_before_the_weights_load(small, monkeypatch):
     with_memory(monkeypatch, 10**6)
-    stages, told = Stages(), []
+    pipeline, told = Pipeline(), []
     with pytest.raises(LLMRankError) as caught:
-        run(small, stages=stages, progress=lambda *step: told.append(step))
+        run(small, pipeline=pipeline, progress=lambda *step: told.append(step))
     text = str(caught.value)
     assert text.startswith(f"{small.model.name} needs about 0.00 GB of memory (dense")
     assert text.endswith(
         "; 0.0 GB are free: too little; choose a smaller dtype or a smaller model"
     )
     assert told == []
-    assert not stages.has_model(small.model)
+    assert not pipeline.model.peek(small)
 
 
 def test_a_model_that_is_loaded_already_needs_no_room(small, monkeypatch):
-    stages = Stages()
-    stages.model(small.model)
+    pipeline = Pipeline()
+    pipeline.model(small)
     with_memory(monkeypatch, 0)
-    check_room(small, stages)
+    check_room(small, pipeline)
     with pytest.raises(LLMRankError, match="too little"):
-        check_room(small, Stages())
+        check_room(small, Pipeline())
 
 
 def test_free_memory_is_what_the_machine_says(monkeypatch):
@@ -198,11 +193,11 @@ def test_free_memory_is_what_the_machine_says(monkeypatch):
 @pytest.mark.parametrize("names", ["piqa,nonsense", "PIQA", "all,none,what"])
 def test_an_unknown_task_is_refused_before_any_work(small, names):
     e = dataclasses.replace(small, tasks=TaskSpec(tasks=names))
-    stages, told = Stages(), []
+    pipeline, told = Pipeline(), []
     with pytest.raises(OptionError, match=r"unknown .*; there are: .*piqa"):
-        run(e, stages=stages, progress=lambda *step: told.append(step))
+        run(e, pipeline=pipeline, progress=lambda *step: told.append(step))
     assert told == []
-    assert not stages.has_model(e.model)
+    assert not pipeline.model.peek(e)
 
 
 @pytest.mark.parametrize("part", ["calibration", "evaluation"])
@@ -228,9 +223,9 @@ def test_an_unknown_model_is_refused_before_any_work(small):
 
 @pytest.mark.usefixtures("estimated_memory")
 def test_what_a_run_measured_is_a_point_and_is_not_measured_again(small, monkeypatch):
-    stages = Stages()
-    report = run(small, stages=stages)
-    (point,) = curve.measured_points(small, stages)
+    pipeline = Pipeline()
+    report = run(small, pipeline=pipeline)
+    (point,) = curve.measured_points(small, pipeline)
     assert point.sparsity == small.pruning.sparsity
     assert point.pruned is report.comparison.pruned.text
     assert point.n_params == report.comparison.pruned.footprint.n_params
@@ -239,7 +234,7 @@ def test_what_a_run_measured_is_a_point_and_is_not_measured_again(small, monkeyp
         raise AssertionError("read again")
 
     monkeypatch.setattr(comparison, "evaluate", refuse)
-    again = run(small, stages=stages)
+    again = run(small, pipeline=pipeline)
     assert again.comparison.pruned.text is point.pruned
     assert again.comparison.pruned.latency is not report.comparison.pruned.latency
 
@@ -259,18 +254,18 @@ def test_the_environment_says_where_numbers_come_from():
 @pytest.mark.slow
 @pytest.mark.usefixtures("estimated_memory")
 def test_a_run_reports_what_the_stages_measure(small):
-    stages, seen, told = Stages(), [], []
+    pipeline, seen, told = Pipeline(), [], []
     report = run(
         small,
-        stages=stages,
+        pipeline=pipeline,
         publish=seen.append,
         progress=lambda what, *_: told.append(what),
     )
     found = report.comparison
-    lm = stages.pruned(small.stage_specs)
+    lm = pipeline.pruned(small)
     again = perplexity.evaluate(lm, small.evaluation)
     assert torch.equal(found.pruned.text.nll, again.nll)
-    assert found.dense.text is stages.dense_text(small.model, small.evaluation)
+    assert found.dense.text is pipeline.dense_text(small)
     assert found.pruned.footprint.widths == (12, 12)
     assert found.perplexity_ratio.value == pytest.approx(
         found.pruned.text.perplexity.value / found.dense.text.perplexity.value
@@ -285,7 +280,7 @@ def test_a_run_reports_what_the_stages_measure(small):
     plain = json.loads(json.dumps(report.to_json()))
     assert plain["calibration"]["text_sha256"] == found.dense.text.text_sha256
     assert plain["criterion"] == {"name": "llm-rank", "theta": 0.25, **{
-        k: getattr(small.criterion, k) for k in ("gamma", "graph", "site", "variant")
+        k: getattr(small.method.criterion, k) for k in ("gamma", "graph", "site", "variant")
     }}  # fmt: skip
     described = {k: plain[k] for k in small.to_json()}
     for part in ("calibration", "evaluation"):
@@ -301,7 +296,7 @@ def test_a_run_can_be_cancelled_in_any_stage(small, step):
         if what == step:
             raise CancelledError
 
-    stages = Stages()
+    pipeline = Pipeline()
     with pytest.raises(CancelledError):
-        run(small, stages=stages, progress=stop)
-    assert stages.has_model(small.model)
+        run(small, pipeline=pipeline, progress=stop)
+    assert pipeline.model.peek(small)

@@ -1,4 +1,4 @@
-"""Remembered stages: made once, bounded, and equal to the plain chain."""
+"""Remembered pipeline: made once, bounded, and equal to the plain chain."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from llmrank.core.cache import Memo
 from llmrank.core.errors import CancelledError, LLMRankError
 from llmrank.evaluation.footprint import footprint
 from llmrank.evaluation.perplexity import EvaluationSpec, evaluate
-from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.allocation import Global
 from llmrank.methods.criteria import Activation, Gblm, GPrune, LLMRank, Taylor
 from llmrank.methods.pruning import PruningSpec
@@ -176,139 +176,132 @@ def test_memory_stays_bounded_however_much_is_asked():
 
 
 @pytest.fixture(scope="module")
-def specs(tiny_folder, tiny_text):
-    return StageSpecs(
+def base(tiny_folder, tiny_text):
+    return Experiment(
         ModelSpec(name=str(tiny_folder), device="cpu"),
         CalibrationSpec(calibration_text=str(tiny_text), samples=4, seq_len=64),
-        LLMRank(theta=0.7, gamma=0.4, graph="chained"),
+        Method(LLMRank(theta=0.7, gamma=0.4, graph="chained"), Global()),
         PruningSpec(sparsity=0.4),
-        Global(),
+        EvaluationSpec(eval_text=str(tiny_text), eval_tokens=1024),
     )
 
 
 @pytest.fixture(scope="module")
-def evaluation(tiny_text):
-    return EvaluationSpec(eval_text=str(tiny_text), eval_tokens=1024)
+def pipeline():
+    return Pipeline()
 
 
 @pytest.fixture(scope="module")
-def stages():
-    return Stages()
-
-
-@pytest.fixture(scope="module")
-def chain(specs):
+def chain(base):
     """The same by the plain functions, nothing remembered."""
-    model, calibration, criterion, pruning, *_ = specs
-    dense = llmrank.load(model)
-    stats = llmrank.calibrate(dense, calibration)
-    scores = llmrank.score(dense, stats, criterion)
-    plan = llmrank.plan(scores, pruning, Global())
+    dense = llmrank.load(base.model)
+    stats = llmrank.calibrate(dense, base.calibration)
+    scores = llmrank.score(dense, stats, base.method.criterion)
+    plan = llmrank.plan(scores, base.pruning, Global())
     return dense, stats, scores, plan, llmrank.prune(dense, plan)
 
 
-def test_stages_give_what_the_plain_chain_gives(stages, specs, chain):
+def test_stages_give_what_the_plain_chain_gives(pipeline, base, chain):
     dense, stats, scores, plan, pruned = chain
-    kept = stages.plan(specs)
+    kept = pipeline.plan(base)
     assert kept.dense_widths == plan.dense_widths
     for ours, theirs in (
         (kept.keep, plan.keep),
-        (stages.scores(*specs.scores_key).layers, scores.layers),
+        (pipeline.scores(base).layers, scores.layers),
         (
-            [s.neuron_norm for s in stages.stats(*specs[:2]).layers],
+            [s.neuron_norm for s in pipeline.stats(base).layers],
             [s.neuron_norm for s in stats.layers],
         ),
     ):
         for a, b in zip(ours, theirs, strict=True):
             assert torch.equal(a, b)
     for ours, theirs in (
-        (stages.model(specs[0]), dense),
-        (stages.pruned(specs), pruned),
+        (pipeline.model(base), dense),
+        (pipeline.pruned(base), pruned),
     ):
         assert torch.equal(ours.model(PROMPT).logits, theirs.model(PROMPT).logits)
 
 
-def test_texts_are_measured_as_by_the_plain_chain(stages, specs, evaluation, chain):
+def test_texts_are_measured_as_by_the_plain_chain(pipeline, base, chain):
     dense, *_, pruned = chain
-    found = stages.dense_text(specs[0], evaluation)
-    assert torch.equal(found.nll, evaluate(dense, evaluation).nll)
-    sizes, text = stages.pruned_text(specs, evaluation)
-    expected = evaluate(pruned, evaluation)
+    found = pipeline.dense_text(base)
+    assert torch.equal(found.nll, evaluate(dense, base.evaluation).nll)
+    sizes, text = pipeline.pruned_text(base)
+    expected = evaluate(pruned, base.evaluation)
     assert torch.equal(text.nll, expected.nll)
     assert torch.equal(text.correct, expected.correct)
     assert sizes == footprint(pruned)
 
 
-def test_equal_specs_give_the_same_object(stages, specs):
-    model = ModelSpec(name=specs[0].name, device="cpu")
-    assert stages.model(model) is stages.model(specs[0])
-    assert stages.stats(*specs[:2]) is stages.stats(model, specs[1])
-    assert stages.pruned(specs) is stages.pruned(specs._replace(model=model))
+def test_equal_specs_give_the_same_object(pipeline, base):
+    same = replace(base, model=ModelSpec(name=base.model.name, device="cpu"))
+    for stage in (pipeline.model, pipeline.stats, pipeline.pruned):
+        assert stage(base) is stage(same)
 
 
-def test_the_pruned_model_shares_the_dense_models_weights(stages, specs):
-    dense, pruned = stages.model(specs[0]).model, stages.pruned(specs).model
+def test_the_pruned_model_shares_the_dense_models_weights(pipeline, base):
+    dense, pruned = pipeline.model(base).model, pipeline.pruned(base).model
     assert pruned.model.embed_tokens.weight is dense.model.embed_tokens.weight
 
 
-def test_what_is_there_can_be_asked_without_making_it(specs, evaluation):
-    stages = Stages()
-    asked = [
-        lambda: stages.has_model(specs[0]),
-        lambda: stages.has_stats(*specs[:2]),
-        lambda: stages.has_pruned(*specs),
-        lambda: stages.has_sorted(*specs.scores_key),
-        lambda: stages.known_dense_text(specs[0], evaluation) is not None,
-        lambda: stages.known_pruned_text(specs, evaluation) is not None,
-        lambda: stages.tokens_per_s(specs[0]) is not None,
+def test_what_is_there_can_be_asked_without_making_it(base):
+    pipeline = Pipeline()
+    ways = [
+        lambda: pipeline.model.peek(base) is not None,
+        lambda: pipeline.stats.peek(base) is not None,
+        lambda: pipeline.pruned.peek(base) is not None,
+        lambda: pipeline.pruner.sorted.peek(base) is not None,
+        lambda: pipeline.dense_text.peek(base) is not None,
+        lambda: pipeline.pruned_text.peek(base) is not None,
+        lambda: pipeline.tokens_per_s(base.model) is not None,
     ]
-    assert [ask() for ask in asked] == [False] * 7
-    stages.pruned(specs)
-    assert [ask() for ask in asked] == [True] * 3 + [False] * 3 + [True]
-    stages.dense_text(specs[0], evaluation)
-    stages.pruned_text(specs, evaluation)
-    assert [ask() for ask in asked] == [True] * 3 + [False] + [True] * 3
-    stages.prefix(specs)
-    assert [ask() for ask in asked] == [True] * 7
-    assert stages.tokens_per_s(specs[0]) > 0
+    assert [ask() for ask in ways] == [False] * 7
+    pipeline.pruned(base)
+    assert [ask() for ask in ways] == [True] * 3 + [False] * 3 + [True]
+    pipeline.dense_text(base)
+    pipeline.pruned_text(base)
+    assert [ask() for ask in ways] == [True] * 3 + [False] + [True] * 3
+    pipeline.pruner.prefix(base)
+    assert [ask() for ask in ways] == [True] * 7
+    assert pipeline.tokens_per_s(base.model) > 0
 
 
-def test_measuring_many_pruned_models_keeps_none_of_them(specs, evaluation):
-    stages = Stages()
+def test_measuring_many_pruned_models_keeps_none_of_them(base):
+    pipeline = Pipeline()
     for sparsity in (0.1, 0.2, 0.3):
-        own = specs._replace(pruning=PruningSpec(sparsity=sparsity))
-        stages.pruned_text(own, evaluation)
-        assert not stages.has_pruned(*own)
-        assert stages.known_pruned_text(own, evaluation) is not None
+        own = base.at(sparsity)
+        pipeline.pruned_text(own)
+        assert pipeline.pruned.peek(own) is None
+        assert pipeline.pruned_text.peek(own) is not None
 
 
-def test_models_and_pruned_models_are_few(stages, specs, tiny_folder):
+def test_models_and_pruned_models_are_few(pipeline, base, tiny_folder):
     for sparsity in (0.1, 0.2, 0.3, 0.4, 0.5):
-        stages.pruned(specs._replace(pruning=PruningSpec(sparsity=sparsity)))
+        pipeline.pruned(base.at(sparsity))
     there = [
-        stages.has_pruned(*specs._replace(pruning=PruningSpec(sparsity=s)))
+        pipeline.pruned.peek(base.at(s)) is not None
         for s in (0.1, 0.2, 0.3, 0.4, 0.5)
     ]
     assert there == [False, False, True, True, True]
     halves = [
-        ModelSpec(name=str(tiny_folder), device="cpu", dtype=d)
+        replace(base, model=replace(base.model, dtype=d))
         for d in ("bfloat16", "float16")
     ]
     for half in halves:
-        stages.model(half)
-    assert not stages.has_model(specs[0])
-    assert all(stages.has_model(half) for half in halves)
+        pipeline.model(half)
+    assert pipeline.model.peek(base) is None
+    assert all(pipeline.model.peek(half) is not None for half in halves)
 
 
 def storages(lm):
     return {p.untyped_storage().data_ptr() for p in lm.model.parameters()}
 
 
-def test_a_prefix_computes_what_the_pruned_model_computes(specs):
-    stages = Stages()
+def test_a_prefix_computes_what_the_pruned_model_computes(base):
+    pipeline = Pipeline()
     for sparsity in (0.0, 0.3, 0.8):
-        own = specs._replace(pruning=PruningSpec(sparsity=sparsity))
-        found, expected = (make(own) for make in (stages.prefix, stages.pruned))
+        own = base.at(sparsity)
+        found, expected = (make(own) for make in (pipeline.pruner.prefix, pipeline.pruned))
         torch.testing.assert_close(
             found.model(PROMPT).logits,
             expected.model(PROMPT).logits,
@@ -318,109 +311,111 @@ def test_a_prefix_computes_what_the_pruned_model_computes(specs):
         assert footprint(found) == footprint(expected)
 
 
-def test_all_prefixes_of_a_criterion_share_one_copy(specs):
-    stages = Stages()
+def test_all_prefixes_of_a_criterion_share_one_copy(base):
+    pipeline = Pipeline()
     first, *others = [
-        stages.prefix(specs._replace(pruning=PruningSpec(sparsity=s)))
+        pipeline.pruner.prefix(base.at(s))
         for s in (0.1, 0.5, 0.9)
     ]
     assert all(storages(lm) == storages(first) for lm in others)
     assert not any(
-        stages.has_pruned(*specs._replace(pruning=PruningSpec(sparsity=s)))
+        pipeline.pruned.peek(base.at(s)) is not None
         for s in (0.1, 0.5, 0.9)
     )
 
 
-def test_one_sorted_model_is_held(specs):
-    stages = Stages()
-    other = specs._replace(criterion=Activation())
-    first = stages.prefix(specs)
+def test_one_sorted_model_is_held(base):
+    pipeline = Pipeline()
+    other = base.using(criterion=Activation())
+    first = pipeline.pruner.prefix(base)
     expected = first.model(PROMPT).logits
-    assert stages.has_sorted(*specs.scores_key)
-    stages.prefix(other)
-    assert stages.has_sorted(*other[:3])
-    assert not stages.has_sorted(*specs.scores_key)
+    assert pipeline.pruner.sorted.peek(base) is not None
+    pipeline.pruner.prefix(other)
+    assert pipeline.pruner.sorted.peek(other) is not None
+    assert pipeline.pruner.sorted.peek(base) is None
     assert torch.equal(first.model(PROMPT).logits, expected)
 
 
-def test_a_text_is_read_with_a_prefix_where_the_neurons_are_sorted(specs, evaluation):
+def test_a_text_is_read_with_a_prefix_where_the_neurons_are_sorted(base):
     """To the last bit as the prefix reads it; as a cut model, but for rounding."""
-    unsorted, stages = Stages(), Stages()
-    asked = specs._replace(pruning=PruningSpec(sparsity=0.55))
-    sizes, cut = unsorted.pruned_text(asked, evaluation)
-    assert not unsorted.has_sorted(*specs.scores_key)
-    stages.prefix(specs)
-    same_sizes, text = stages.pruned_text(asked, evaluation)
-    assert not stages.has_pruned(*asked)
-    assert torch.equal(text.nll, evaluate(stages.prefix(asked), evaluation).nll)
+    unsorted, pipeline = Pipeline(), Pipeline()
+    at = base.at(0.55)
+    sizes, cut = unsorted.pruned_text(at)
+    assert unsorted.pruner.sorted.peek(base) is None
+    pipeline.pruner.prefix(base)
+    same_sizes, text = pipeline.pruned_text(at)
+    assert pipeline.pruned.peek(at) is None
+    assert torch.equal(text.nll, evaluate(pipeline.pruner.prefix(at), base.evaluation).nll)
     torch.testing.assert_close(text.nll, cut.nll, rtol=1e-5, atol=1e-5)
     assert same_sizes == sizes
 
 
-def test_one_backward_pass_serves_every_criterion_that_reads_gradients(specs):
-    stages, told = Stages(), []
-    known = specs[:2]
+def test_one_backward_pass_serves_every_criterion_that_reads_gradients(base):
+    pipeline, told = Pipeline(), []
     criteria = (Taylor(), Taylor(granularity="vector"), Gblm(), Gblm(alpha=1))
-    assert not stages.has_evidence(*known, Taylor())
+    assert not pipeline.evidence.is_known(base.using(criterion=Taylor()))
     for by in criteria:
-        stages.scores(*known, by, progress=lambda *step: told.append(step))
+        pipeline.scores(base.using(criterion=by), progress=lambda *step: told.append(step))
     passes = [done for what, done, _ in told if what == "Taking gradients"]
     assert passes == [0, 1, 2, 3, 4]
-    assert stages.gradients(*known) is stages.gradients(*known)
-    assert all(stages.has_evidence(*known, by) for by in criteria)
+    assert pipeline.gradients(base) is pipeline.gradients(base)
+    assert all(pipeline.evidence.is_known(base.using(criterion=by)) for by in criteria)
     for by in criteria[:1]:
-        dense = llmrank.load(known[0])
-        stats = llmrank.calibrate(dense, known[1])
-        backwards = llmrank.differentiate(dense, known[1])
+        dense = llmrank.load(base.model)
+        stats = llmrank.calibrate(dense, base.calibration)
+        backwards = llmrank.differentiate(dense, base.calibration)
         expected = llmrank.score(dense, stats, by, gradients=backwards)
-        found = stages.scores(*known, by)
+        found = pipeline.scores(base.using(criterion=by))
         for a, b in zip(found.layers, expected.layers, strict=True):
             assert torch.equal(a, b)
 
 
-def test_only_what_a_criterion_needs_is_read(specs):
+def test_only_what_a_criterion_needs_is_read(base):
     told = set()
-    stages = Stages()
-    for by in (Activation(), GPrune(second_text=specs[1].calibration_text)):
-        stages.evidence(*specs[:2], by, progress=lambda what, *_: told.add(what))
+    pipeline = Pipeline()
+    for by in (Activation(), GPrune(second_text=base.calibration.calibration_text)):
+        cell = base.using(criterion=by)
+        pipeline.evidence.collect(cell, progress=lambda what, *_: told.add(what))
     assert "Taking gradients" not in told
-    assert stages.evidence(*specs[:2], Activation())[1:] == (None, None)
+    assert pipeline.evidence.collect(base.using(criterion=Activation()))[1:] == (
+        None,
+        None,
+    )
 
 
-def test_a_second_text_that_changes_is_read_anew(specs, tmp_path):
+def test_a_second_text_that_changes_is_read_anew(base, tmp_path):
     path = tmp_path / "second.txt"
     path.write_text("0123456789 " * 100)
-    stages, by = Stages(), GPrune(second_text=str(path))
-    known = (*specs[:2], by)
-    own = StageSpecs(*known, specs.pruning)
-    first, pruned = stages.scores(*known), stages.pruned(own)
-    assert stages.has_evidence(*known)
-    assert stages.scores(*known) is first
+    pipeline, by = Pipeline(), GPrune(second_text=str(path))
+    own = base.using(criterion=by)
+    first, pruned = pipeline.scores(own), pipeline.pruned(own)
+    assert pipeline.evidence.is_known(own)
+    assert pipeline.scores(own) is first
     path.write_text("Abc, def. " * 100)
-    assert not stages.has_evidence(*known)
-    assert stages.pruned(own) is not pruned
-    again = stages.scores(*known)
+    assert not pipeline.evidence.is_known(own)
+    assert pipeline.pruned(own) is not pruned
+    again = pipeline.scores(own)
     pairs = zip(first.layers, again.layers, strict=True)
     assert not all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_a_stage_that_is_cancelled_begins_anew(specs):
-    stages = Stages()
+def test_a_stage_that_is_cancelled_begins_anew(base):
+    pipeline = Pipeline()
 
     def stop(what, *_):
         if what == "Calibrating":
             raise CancelledError
 
     with pytest.raises(CancelledError):
-        stages.pruned(specs, progress=stop)
-    assert stages.has_model(specs[0])
-    assert not stages.has_stats(*specs[:2])
-    assert stages.pruned(specs).config.intermediate_size <= 24
+        pipeline.pruned(base, progress=stop)
+    assert pipeline.model.peek(base) is not None
+    assert pipeline.stats.peek(base) is None
+    assert pipeline.pruned(base).config.intermediate_size <= 24
 
 
-def test_a_refusal_is_refused_again(specs):
-    stages = Stages()
-    model = ModelSpec(name="/nonexistent", device="cpu")
+def test_a_refusal_is_refused_again(base):
+    pipeline = Pipeline()
+    missing = replace(base, model=ModelSpec(name="/nonexistent", device="cpu"))
     for _ in range(2):
         with pytest.raises(LLMRankError, match="there is no /nonexistent"):
-            stages.stats(model, specs[1])
+            pipeline.stats(missing)

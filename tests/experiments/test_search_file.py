@@ -2,20 +2,22 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
-from llmrank.calibration.activations import CalibrationSpec
-from llmrank.experiments.pipeline import StageSpecs
+from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline.search_file import SearchFile
 from llmrank.methods.allocation import Search
 from llmrank.methods.criteria import LLMRank, Wanda
-from llmrank.methods.pruning import PruningSpec
+from llmrank.methods.method import Method
 from llmrank.methods.width_search import Searched
 from llmrank.models.language_model import ModelSpec
 
-SPECS = StageSpecs(
-    ModelSpec(), CalibrationSpec(), LLMRank(), PruningSpec(), Search(evaluations=9)
+ASKED = Experiment(method=Method(LLMRank(), Search(evaluations=9)))
+FORMERLY = (
+    "(StageSpecs(model={}, calibration={}, criterion={}, pruning={}, allocation={}, "
+    "repair={}), 'text', 'weights')"
 )
 
 
@@ -31,28 +33,31 @@ def found():
 
 
 def test_a_search_is_read_as_it_was_written_and_by_no_other(folder, found):
-    SearchFile(SPECS, "text", "weights").write(found)
-    assert SearchFile(SPECS, "text", "weights").read() == found
+    SearchFile(ASKED, "text", "weights").write(found)
+    assert SearchFile(ASKED, "text", "weights").read() == found
     for other in (
-        SPECS._replace(criterion=Wanda()),
-        SPECS._replace(model=ModelSpec("x")),
+        ASKED.using(criterion=Wanda()),
+        replace(ASKED, model=ModelSpec("x")),
     ):
         assert SearchFile(other, "text", "weights").read() is None
-    assert SearchFile(SPECS, "another", "weights").read() is None
-    assert SearchFile(SPECS, "text", "others").read() is None
+    assert SearchFile(ASKED, "another", "weights").read() is None
+    assert SearchFile(ASKED, "text", "others").read() is None
     assert len(list(folder.iterdir())) == 1
 
 
 def test_a_search_of_an_earlier_version_is_found(folder, found):
-    named = hashlib.sha256(repr((SPECS, "text", "weights")).encode()).hexdigest()
+    method = ASKED.method
+    specs = (ASKED.model, ASKED.calibration, method.criterion, ASKED.pruning)
+    said = FORMERLY.format(*specs, method.allocation, method.repair)
+    named = hashlib.sha256(said.encode()).hexdigest()
     folder.mkdir()
     (folder / f"{named}.json").write_text(json.dumps(found.to_json()))
-    assert SearchFile(SPECS, "text", "weights").read() == found
+    assert SearchFile(ASKED, "text", "weights").read() == found
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
 def test_what_is_damaged_is_no_search(folder, found, content):
-    SearchFile(SPECS, "text", "weights").write(found)
+    SearchFile(ASKED, "text", "weights").write(found)
     (path,) = folder.iterdir()
     path.write_text(content)
-    assert SearchFile(SPECS, "text", "weights").read() is None
+    assert SearchFile(ASKED, "text", "weights").read() is None

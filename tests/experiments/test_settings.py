@@ -94,7 +94,7 @@ def built(chosen, parts, seed):
     for part in {"allocation", "repair"} & set(parts):
         kind, fields = parts[part]
         specs[part] = PARTS[part].build(kind, **fields)
-    return Experiment(criterion=criterion(name, **own), **specs)
+    return Experiment(method=Method(criterion(name, **own)), **specs)
 
 
 def parsed(command):
@@ -142,7 +142,7 @@ def test_the_default_needs_no_settings():
 
 
 def test_only_what_differs_is_said():
-    e = Experiment(criterion=LLMRank(theta=0.25), allocation=Global())
+    e = Experiment(method=Method(LLMRank(theta=0.25)), allocation=Global())
     assert settings(e) == {"theta": 0.25, "allocation": "global"}
     assert command_line(e, export="out dir") == (
         "python -m llmrank run --allocation global --theta 0.25 --export 'out dir'"
@@ -156,7 +156,7 @@ def test_only_what_differs_is_said():
 def test_one_seed_sets_every_seed():
     e = experiment({"seed": "7", "criterion": "random"})
     assert e.calibration.seed == e.tasks.items_seed == e.benchmark.seed == 7
-    assert e.criterion == Random(seed=7)
+    assert e.method.criterion == Random(seed=7)
     assert experiment({"seed": "7"}).criterion == LLMRank()
 
 
@@ -175,8 +175,8 @@ def test_every_option_of_every_spec_is_a_setting():
 
 def test_defaults_are_those_of_the_issue():
     e = Experiment()
-    assert (e.model.name, e.criterion) == ("demo", LLMRank(theta=0.5, gamma=0.5))
-    assert (e.criterion.graph, e.criterion.site) == ("isolated", "neuron")
+    assert (e.model.name, e.method.criterion) == ("demo", LLMRank(theta=0.5, gamma=0.5))
+    assert (e.method.criterion.graph, e.method.criterion.site) == ("isolated", "neuron")
     assert e.pruning == PruningSpec(sparsity=0.3, multiple_of=1)
     assert e.tasks.names == ()
 
@@ -292,7 +292,7 @@ def test_the_python_snippet_builds_its_specs(chosen, parts, seed):
     imports, _, rest = code.partition("\n\n")
     exec(imports, names)
     calls = [line for line in rest.splitlines() if "llmrank.table" not in line]
-    for part in e.stage_specs:
+    for part in e:
         assert any(repr(part) in line for line in calls)
         assert eval(repr(part), names) == part
     (compared,) = [line for line in calls if "llmrank.compare" in line]

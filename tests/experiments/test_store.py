@@ -29,7 +29,8 @@ from llmrank.evaluation.latency import Latency, Timing
 from llmrank.evaluation.peak_memory import MemoryPeak
 from llmrank.evaluation.perplexity import TextEvaluation, perplexity_ratio
 from llmrank.evaluation.speedup import Ratio, Speedup
-from llmrank.experiments.experiment import Experiment, Report
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.run import Report
 from llmrank.experiments.store import Cell, Origin, Store, fingerprint, measured, schema
 from llmrank.experiments.store.serialisation import plain, rebuilt
 from llmrank.methods.criteria import Random, Wanda
@@ -199,7 +200,7 @@ def test_a_run_keeps_its_recipe_and_its_origin(store):
     run = store.run(done_run(store, cell))
     assert run.cell == cell
     assert run.origin == ORIGIN
-    assert run.experiment.criterion == Random(seed=7)
+    assert run.experiment.method.criterion == Random(seed=7)
     assert run.experiment.pruning.sparsity == 0.125
 
 

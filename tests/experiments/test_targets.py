@@ -10,7 +10,7 @@ from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.footprint import footprint
 from llmrank.evaluation.perplexity import EvaluationSpec, perplexity_ratio
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.targets import Answer, Measured, Target, meet, parsed
 from llmrank.methods.allocation import Search
 from llmrank.methods.criteria import Wanda
@@ -23,56 +23,49 @@ def of(tiny_folder, tiny_text):
     return Experiment(
         model=ModelSpec(name=str(tiny_folder), device="cpu"),
         calibration=CalibrationSpec(calibration_text=text, samples=8, seq_len=32),
-        criterion=Wanda(),
+        method=Method(Wanda()),
         evaluation=EvaluationSpec(eval_text=text, eval_tokens=1024),
         benchmark=BenchmarkSpec(prompt_tokens=8, new_tokens=2, repeats=3),
     )
 
 
 @pytest.fixture(scope="module")
-def stages():
-    return Stages()
+def pipeline():
+    return Pipeline()
 
 
-def at(of, sparsity):
-    return dataclasses.replace(
-        of, pruning=dataclasses.replace(of.pruning, sparsity=sparsity)
-    ).stage_specs
-
-
-def test_a_size_is_met_by_the_least_that_fits(of, stages):
-    half = footprint(stages.pruned(at(of, 0.5))).weight_bytes / 1e6
-    found = meet(of, Target("size", half), stages=stages)
+def test_a_size_is_met_by_the_least_that_fits(of, pipeline):
+    half = footprint(pipeline.pruned(of.at(0.5))).weight_bytes / 1e6
+    found = meet(of, Target("size", half), pipeline=pipeline)
     best = found.best
     assert best.value <= half
-    less = footprint(stages.pruned(at(of, best.sparsity - 0.001))).weight_bytes / 1e6
+    less = footprint(pipeline.pruned(of.at(best.sparsity - 0.001))).weight_bytes / 1e6
     assert less > half
     assert found.sentence.startswith(f"{100 * best.sparsity:.3g} % removed: measured ")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("multiple_of", [1, 8])
-def test_for_a_size_widths_are_searched_at_few_sparsities(of, stages, multiple_of):
+def test_for_a_size_widths_are_searched_at_few_sparsities(of, pipeline, multiple_of):
     """Not at each step of the bisection: a search takes minutes."""
-    half = footprint(stages.pruned(at(of, 0.5))).weight_bytes / 1e6
+    half = footprint(pipeline.pruned(of.at(0.5))).weight_bytes / 1e6
     asked = dataclasses.replace(
-        of,
-        allocation=Search(evaluations=8),
+        of.using(allocation=Search(evaluations=8)),
         pruning=dataclasses.replace(of.pruning, multiple_of=multiple_of),
     )
     told = []
     found = meet(
         asked,
         Target("size", half),
-        stages=stages,
+        pipeline=pipeline,
         progress=lambda what, done, _: told.append((what, done)),
     )
     assert found.best.value <= half
     assert 1 <= told.count(("Trying widths", 0)) <= 2
 
 
-def test_a_size_that_cannot_be_had_says_what_can(of, stages):
-    found = meet(of, Target("size", 1e-6), stages=stages)
+def test_a_size_that_cannot_be_had_says_what_can(of, pipeline):
+    found = meet(of, Target("size", 1e-6), pipeline=pipeline)
     assert found.best is None
     assert found.sentence.startswith("Not to be had: 1e-06 MB of weights was asked")
     assert "95 % removed gives" in found.sentence
@@ -93,15 +86,15 @@ def test_what_cannot_be_had_says_which_way_is_easier(kind, easier):
     assert found.sentence.endswith(f"; {easier}, or choose another method.")
 
 
-def test_a_perplexity_is_met_by_the_most_that_holds_it(of, stages):
+def test_a_perplexity_is_met_by_the_most_that_holds_it(of, pipeline):
     seen = []
-    found = meet(of, Target("perplexity", 1.05), stages=stages, publish=seen.append)
+    found = meet(of, Target("perplexity", 1.05), pipeline=pipeline, publish=seen.append)
     assert seen[-1].steps == found.steps
     sparsities = sorted(s.sparsity for s in found.steps)
     assert len(set(sparsities)) == len(sparsities)
-    dense = stages.dense_text(of.model, of.evaluation)
+    dense = pipeline.dense_text(of)
     for step in found.steps:
-        _, text = stages.pruned_text(at(of, step.sparsity), of.evaluation)
+        _, text = pipeline.pruned_text(of.at(step.sparsity))
         assert step.value == perplexity_ratio(dense, text).value
     if found.best is not None:
         assert found.best.value <= 1.05
@@ -109,8 +102,8 @@ def test_a_perplexity_is_met_by_the_most_that_holds_it(of, stages):
         assert all(s.sparsity > found.best.sparsity for s in worse)
 
 
-def test_a_speed_is_measured_and_carries_its_interval(of, stages):
-    found = meet(of, Target("speed", 1.5), stages=stages)
+def test_a_speed_is_measured_and_carries_its_interval(of, pipeline):
+    found = meet(of, Target("speed", 1.5), pipeline=pipeline)
     assert 1 <= len(found.steps) <= 8
     for step in found.steps:
         assert step.low <= step.value <= step.high
@@ -121,7 +114,7 @@ def test_the_bracket_closes_on_a_known_curve(of, monkeypatch):
     """A stand-in for the measurement: the ratio is 1 + s², so 1.16 is at 40 %."""
     from llmrank.experiments import targets
 
-    def curve(e, stages, progress):  # noqa: ARG001
+    def curve(e, pipeline, progress):  # noqa: ARG001
         s = e.pruning.sparsity
         return Measured(s, 1 + s * s, 1 + s * s, 1 + s * s)
 

@@ -22,7 +22,7 @@ from llmrank.calibration.activations import (
     calibrate,
     measure,
 )
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.allocation import allocation
 from llmrank.methods.criteria import LLMRank, Scores, score
 from llmrank.methods.graph import FFNGraph, graphs
@@ -386,12 +386,12 @@ def test_stages_answer_any_theta_and_gamma_from_planes_made_once(
 ):
     model = ModelSpec(name=str(tiny_folder), device="cpu")
     read = CalibrationSpec(calibration_text=str(tiny_text), samples=2, seq_len=16)
-    stages = Stages()
-    made = stages.planes(model, read, "isolated", "neuron")
-    assert stages.planes(model, read, "isolated", "neuron") is made
+    pipeline = Pipeline()
+    made = pipeline.planes(asked)
+    assert pipeline.planes(asked) is made
     by = LLMRank(theta=0.7, gamma=0.2)
-    found = stages.scores(model, read, by)
-    again = score(stages.model(model), stages.stats(model, read), by)
+    found = pipeline.scores(asked)
+    again = score(pipeline.model(asked), pipeline.stats(asked), by)
     for a, b, c in zip(found.layers, made.scores(0.7, 0.2), again.layers, strict=True):
         assert torch.equal(a, b)
         assert torch.equal(a, c)

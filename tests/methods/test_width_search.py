@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +12,11 @@ from llmrank.calibration.activations import CalibrationSpec, drawn
 from llmrank.calibration.divergence import divergence, read
 from llmrank.core.errors import CancelledError
 from llmrank.core.progress import silent
-from llmrank.experiments.pipeline import Stages, StageSpecs
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.allocation import Additive, BlockInfluence, Search, Uniform
 from llmrank.methods.criteria import Wanda
+from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningPlan, PruningSpec, descending, prune
 from llmrank.methods.repair import LeastSquares, NoRepair, SequentialLeastSquares
 from llmrank.methods.width_search import Searched, _changed, search, sensitivity
@@ -21,25 +24,23 @@ from llmrank.models.language_model import ModelSpec
 
 
 @pytest.fixture(scope="module")
-def specs(tiny_folder, tiny_text):
-    return StageSpecs(
+def base(tiny_folder, tiny_text):
+    return Experiment(
         ModelSpec(name=str(tiny_folder), device="cpu"),
         CalibrationSpec(calibration_text=str(tiny_text), samples=8, seq_len=32),
-        Wanda(),
+        Method(Wanda(), Additive(), NoRepair()),
         PruningSpec(sparsity=0.5),
-        Additive(),
-        NoRepair(),
     )
 
 
 @pytest.fixture(scope="module")
-def stages():
-    return Stages()
+def pipeline():
+    return Pipeline()
 
 
 @pytest.fixture(scope="module")
-def trial(stages, specs):
-    return stages._trial(specs, silent)
+def trial(pipeline, base):
+    return pipeline.planner._trial(base, silent)
 
 
 @pytest.fixture(autouse=True)
@@ -47,10 +48,10 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
 
 
-def test_a_layers_cost_is_that_of_the_model_with_this_layer_cut(stages, specs, trial):
+def test_a_layers_cost_is_that_of_the_model_with_this_layer_cut(pipeline, base, trial):
     found = sensitivity(trial.reads, trial.scores, trial.cut, shares=(0.25, 0.75))
-    lm = stages.model(specs.model)
-    windows = drawn(lm, specs.calibration)[1]
+    lm = pipeline.model(base)
+    windows = drawn(lm, base.calibration)[1]
     for layer in (0, 1):
         for k, share in enumerate((0.25, 0.75)):
             keep = [torch.arange(24), torch.arange(24)]
@@ -68,27 +69,27 @@ def test_a_layers_cost_is_that_of_the_model_with_this_layer_cut(stages, specs, t
     assert found.n_tokens == 256
 
 
-def test_additive_widths_come_from_the_measured_costs(stages, specs):
-    made = stages.plan(specs)
+def test_additive_widths_come_from_the_measured_costs(pipeline, base):
+    made = pipeline.plan(base)
     assert sum(made.widths) == 24
-    assert stages.has_widths(specs)
-    uniform = specs._replace(allocation=Uniform())
-    reads = stages._trial(specs, silent).reads
-    by = {s: divergence(stages.pruned(s), reads) for s in (specs, uniform)}
-    assert by[specs] <= by[uniform] * 1.05
+    assert pipeline.planner.has_widths(base)
+    uniform = base.using(allocation=Uniform())
+    reads = pipeline.planner._trial(base, silent).reads
+    by = {s: divergence(pipeline.pruned(s), reads) for s in (base, uniform)}
+    assert by[base] <= by[uniform] * 1.05
 
 
-def test_costs_know_the_repair(stages, specs):
-    repaired = specs._replace(repair=LeastSquares())
-    plain, better = (stages.sensitivity(s).costs.sum() for s in (specs, repaired))
+def test_costs_know_the_repair(pipeline, base):
+    repaired = base.using(repair=LeastSquares())
+    plain, better = (pipeline.sensitivity(s).costs.sum() for s in (base, repaired))
     assert better < plain
 
 
-def test_both_least_squares_try_widths_with_the_quicker_one(stages, specs):
-    known = stages.sensitivity(specs._replace(repair=LeastSquares()))
-    by = specs._replace(repair=SequentialLeastSquares())
-    assert stages.known_sensitivity(by) is known
-    assert stages.sensitivity(by) is known
+def test_both_least_squares_try_widths_with_the_quicker_one(pipeline, base):
+    known = pipeline.sensitivity(base.using(repair=LeastSquares()))
+    by = base.using(repair=SequentialLeastSquares())
+    assert pipeline.sensitivity.peek(by) is known
+    assert pipeline.sensitivity(by) is known
 
 
 def test_measuring_costs_counts_and_stops(trial):
@@ -131,65 +132,63 @@ def test_a_model_of_one_layer_has_nothing_to_move():
     assert _changed((12,), (24,), torch.Generator()) == (12,)
 
 
-def test_a_search_begins_no_worse_than_measured_costs_and_block_influence(specs):
-    stages, steps = Stages(), []
-    specs = specs._replace(pruning=PruningSpec(sparsity=0.3))
-    asked = specs._replace(allocation=Search(evaluations=1))
-    stages.searched(asked, publish=steps.append)
-    trial = stages._trial(asked, silent)
+def test_a_search_begins_no_worse_than_measured_costs_and_block_influence(base):
+    pipeline, steps = Pipeline(), []
+    base = base.at(0.3)
+    asked = base.using(allocation=Search(evaluations=1))
+    pipeline.searched(asked, publish=steps.append)
+    trial = pipeline.planner._trial(asked, silent)
     begun = steps[0].divergence
     others = [
-        trial(stages.plan(specs._replace(allocation=by)).widths, trial.reads)
+        trial(pipeline.plan(base.using(allocation=by)).widths, trial.reads)
         for by in (Additive(), BlockInfluence())
     ]
     assert others[0] != others[1]
     assert begun == min(others)
 
 
-def test_a_stopped_search_goes_on_from_the_disk(specs):
-    asked = specs._replace(allocation=Search(evaluations=24))
+def test_a_stopped_search_goes_on_from_the_disk(base):
+    asked = base.using(allocation=Search(evaluations=24))
 
     def stop(what, done, _):
         if what == "Trying widths" and done >= 12:
             raise CancelledError("enough")
 
     with pytest.raises(CancelledError):
-        Stages().searched(asked, progress=stop)
+        Pipeline().searched(asked, progress=stop)
     told = []
-    found = Stages().searched(asked, progress=lambda *step: told.append(step))
+    found = Pipeline().searched(asked, progress=lambda *step: told.append(step))
     tried = [done for what, done, _ in told if what == "Trying widths"]
     assert tried[0] == 8
     assert found.n_tried == 24
-    fresh = Stages()
+    fresh = Pipeline()
     assert fresh.searched(asked) == found
     assert fresh.plan(asked).widths == found.widths
 
 
-def test_a_damaged_search_begins_anew(specs, tmp_path):
-    asked = specs._replace(allocation=Search(evaluations=8))
-    found = Stages().searched(asked)
+def test_a_damaged_search_begins_anew(base, tmp_path):
+    asked = base.using(allocation=Search(evaluations=8))
+    found = Pipeline().searched(asked)
     (kept,) = (tmp_path / "searches").iterdir()
     kept.write_text('{"widths": [')
-    assert Stages().searched(asked) == found
+    assert Pipeline().searched(asked) == found
 
 
-def test_other_weights_under_the_same_name_are_searched_anew(specs, tmp_path):
+def test_other_weights_under_the_same_name_are_searched_anew(base, tmp_path):
     """A folder may be written again: its searches are those of its weights."""
     folder = tmp_path / "model"
-    asked = specs._replace(
-        model=ModelSpec(name=str(folder), device="cpu"),
-        allocation=Search(evaluations=8),
-    )
+    model = ModelSpec(name=str(folder), device="cpu")
+    asked = replace(base, model=model).using(allocation=Search(evaluations=8))
     for seed in (0, 1):
         shutil.rmtree(folder, ignore_errors=True)
         save_folder(tiny_model(seed=seed), folder)
-        Stages().searched(asked)
+        Pipeline().searched(asked)
     assert len(list((tmp_path / "searches").iterdir())) == 2
 
 
-def test_reading_keeps_what_the_model_said(stages, specs):
-    lm = stages.model(specs.model)
-    windows = drawn(lm, specs.calibration)[1][:3]
+def test_reading_keeps_what_the_model_said(pipeline, base):
+    lm = pipeline.model(base)
+    windows = drawn(lm, base.calibration)[1][:3]
     (a, b) = read(lm, windows)
     assert torch.equal(torch.cat([a.ids, b.ids]), windows)
     with torch.inference_mode():

@@ -20,7 +20,7 @@ import llmrank
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.data import texts
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import L2
 from llmrank.models import compatibility, precision
 from llmrank.models.export import SAMPLE, save
@@ -98,8 +98,8 @@ def of_another_tokenizer():
 def pruned_demo():
     """Drop 30 % of the demo's neurons, by their weights: quick."""
     few = CalibrationSpec(samples=1, seq_len=64)
-    of = Experiment(criterion=L2(), calibration=few).stage_specs
-    return Stages().pruned(of)
+    of = Experiment(method=Method(L2()), calibration=few).stage_specs
+    return Pipeline().pruned(of)
 
 
 @pytest.fixture(scope="session")

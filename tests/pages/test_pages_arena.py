@@ -9,7 +9,7 @@ from visitor import copy_results, finish, open_page, said
 
 from llmrank.core.errors import LLMRankError
 from llmrank.experiments import arena, settings
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.store import Store
 from llmrank.methods.criteria import LLMRank, Wanda
 from llmrank.methods.method import Method, method, written
@@ -50,7 +50,7 @@ def choice(asked, **changes):
 def results(asked, tmp_path_factory):
     """A file that holds the six cells, measured."""
     file = tmp_path_factory.mktemp("results") / "results.sqlite3"
-    arena.run(choice(asked), Store(file), stages=Stages())
+    arena.run(choice(asked), Store(file), pipeline=Pipeline())
     return file
 
 
@@ -74,7 +74,7 @@ def cells_shown(at: AppTest):
 
 
 def test_before_it_starts_the_page_says_how_many_cells_and_that_time_is_unknown(opened):
-    resources.stages.cache_clear()
+    resources.pipeline.cache_clear()
     at = opened()
     assert not at.exception
     assert "6 of 6 cells to measure" in captions(at)
@@ -168,7 +168,7 @@ def test_a_failed_cell_says_why_and_the_rest_is_there(opened, asked, monkeypatch
 
     of_wanda = Wanda.layers
     monkeypatch.setattr(Wanda, "layers", refuse)
-    resources.stages.cache_clear()
+    resources.pipeline.cache_clear()
     at = run_it(opened())
     assert sorted(set(cells_shown(at)["state"])) == ["done", "failed"]
     kept = arena.entries(arena.find(choice(asked), Store()), Store())
@@ -223,7 +223,7 @@ def test_filters_and_brief_columns(opened):
 
 
 def test_criteria_are_compared_after_one_button(opened, asked):
-    resources.stages.cache_clear()
+    resources.pipeline.cache_clear()
     at = opened()
     at.button(key="criteria").click().run()
     at = finish(at, "criteria", state="done")
@@ -231,7 +231,7 @@ def test_criteria_are_compared_after_one_button(opened, asked):
     assert any("rank most alike" in m.value for m in at.main.markdown)
     table = at.dataframe[-1].value
     e = settings.experiment(asked)
-    known = resources.stages()
+    known = resources.pipeline()
     first, second = (
         known.scores(e.model, e.calibration, c).normalised for c in (Wanda(), LLMRank())
     )

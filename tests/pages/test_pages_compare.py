@@ -18,8 +18,8 @@ from llmrank.evaluation.perplexity import evaluate
 from llmrank.evaluation.speedup import Ratio, Speedup
 from llmrank.experiments import settings
 from llmrank.experiments.curve import PAPER, curve, standing
-from llmrank.experiments.experiment import Report
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.run import Report
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import LLMRank, Wanda
 from llmrank.report.sentences.summary import number, windows
 from pages.shared.app import resources
@@ -47,8 +47,8 @@ def opened(asked):
 @pytest.fixture(scope="module")
 def report(asked):
     """A report of exactly these settings: text for real, times by hand."""
-    e, stages = settings.experiment(asked), Stages()
-    dense, pruned = stages.model(e.model), stages.pruned(e.stage_specs)
+    e, pipeline = settings.experiment(asked), Pipeline()
+    dense, pruned = pipeline.model(e), pipeline.pruned(e)
 
     def side(lm, ms: float, peak: int) -> Side:
         times = Latency(
@@ -312,10 +312,10 @@ def test_both_models_continue_one_prompt(opened, asked):
     at.button(key="continue").click().run()
     at = finish(at, "prompt")
     assert not at.exception
-    e, stages = settings.experiment(asked), Stages()
+    e, pipeline = settings.experiment(asked), Pipeline()
     expected = [
         continuation(lm, "The river bends", new_tokens=6)
-        for lm in (stages.model(e.model), stages.pruned(e.stage_specs))
+        for lm in (pipeline.model(e), pipeline.pruned(e))
     ]
     assert [t.value for t in at.text] == ["“The river bends”", *expected]
     assert "Words in common from the start: " in texts(at.caption)

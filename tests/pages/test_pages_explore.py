@@ -14,7 +14,7 @@ from wire import unpacked
 
 from llmrank.core.errors import CancelledError
 from llmrank.experiments import settings
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.report.payload import cut_crc
 from pages.shared.app import assets, resources
 from pages.shared.explore import canvas as explorer
@@ -68,7 +68,7 @@ def test_the_canvas_gets_the_settings_and_the_servers_own_cut(opened):
         "allocation": "global", "multipleOf": 1,
     }  # fmt: skip
     e = experiment(at)
-    plan = Stages().plan(e.stage_specs)
+    plan = Pipeline().plan(e)
     assert given["agreed"]["crc"] == cut_crc(plan)
     assert given["agreed"]["nDropped"] == plan.n_dropped == round(0.4 * 48)
 
@@ -81,7 +81,7 @@ def test_widths_of_an_allocation_the_canvas_does_not_know_are_sent(opened):
     assert table["name"] == "similarity"
     here = table["sparsities"].index(0.37)
     assert table["sparsities"] == sorted(table["sparsities"])
-    plan = Stages().plan(experiment(at).stage_specs)
+    plan = Pipeline().plan(experiment(at))
     assert tuple(table["kept"][here]) == plan.widths
     assert [sum(kept) for kept in table["kept"]] == [
         48 - int(48 * s + 0.5) for s in table["sparsities"]
@@ -93,8 +93,8 @@ def test_widths_found_for_one_sparsity_are_not_sent_for_others(
 ):
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path))
     at = opened(sparsity="0.37", allocation="search", evaluations="8")
-    specs = experiment(at).stage_specs
-    found = resources.stages().searched(specs).widths
+    specs = experiment(at)
+    found = resources.pipeline().searched(specs).widths
     table = canvas(at.run())["table"]
     here = table["sparsities"].index(0.37)
     assert tuple(table["kept"][here]) == found
@@ -325,7 +325,7 @@ def test_a_large_models_scores_are_made_by_a_job(opened, monkeypatch):
     assert canvas(at)["planes"] == waiting["planes"]
     assert (
         canvas(at)["agreed"]["nDropped"]
-        == Stages().plan(experiment(at).stage_specs).n_dropped
+        == Pipeline().plan(experiment(at)).n_dropped
     )
     assert canvas(at)["compared"] is None
     assert len(components(at)["llmrank_payload"]) == 1
@@ -361,7 +361,7 @@ def test_what_makes_a_setting_doubtful_is_said(opened):
 
 def test_memory_that_runs_out_is_said_before_it_does(opened, monkeypatch):
     assert not opened().error
-    monkeypatch.setattr("llmrank.experiments.experiment.free_bytes", lambda _: 1000)
+    monkeypatch.setattr("llmrank.experiments.memory_estimate.free_bytes", lambda _: 1000)
     at = opened()
     assert not at.exception
     assert any("GB" in e.value and "memory" in e.value for e in at.error)

@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visitor import finish, open_page, said
 
-from llmrank.experiments.experiment import Report
+from llmrank.experiments.run import Report
 from pages.shared.app import resources
 
 

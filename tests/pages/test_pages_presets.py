@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow  # some seconds
 
 def method_of(at):
     e = experiment(applicable(at.session_state["settings"]))
-    return e.criterion, e.allocation, e.repair
+    return e.method
 
 
 def test_presets_set_the_method_and_its_controls_follow(tiny_folder):
@@ -19,10 +19,10 @@ def test_presets_set_the_method_and_its_controls_follow(tiny_folder):
         at.button(key=f"preset_{label}").click().run()
         assert not at.exception
         e = experiment(wanted)
-        assert method_of(at) == (e.criterion, e.allocation, e.repair)
+        assert method_of(at) == e.method
         shown = {s.label: s.value for s in at.sidebar.selectbox}
-        assert shown["Criterion"] == e.criterion.name
-        assert shown["Allocation"] == e.allocation.name
+        assert shown["Criterion"] == e.method.criterion.name
+        assert shown["Allocation"] == e.method.allocation.name
         assert at.query_params["sparsity"] == "0.45"
 
 

@@ -15,7 +15,7 @@ from visitor import finish, open_page, read
 import llmrank
 from llmrank.evaluation.footprint import footprint
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.models import ffn
 from llmrank.models.language_model import ModelSpec
 
@@ -60,7 +60,7 @@ def experiment_of(at: AppTest) -> Experiment:
 
 
 def pruned_as_shown(at: AppTest):
-    return Stages().pruned(experiment_of(at).stage_specs)
+    return Pipeline().pruned(experiment_of(at))
 
 
 def texts(elements) -> str:
@@ -119,7 +119,7 @@ def test_the_recipe_repeats_the_experiment(opened):
     assert "--sparsity 0.25" in shell
     assert "--criterion wanda" in shell
     assert "tiny-llama-wanda-25pct-global" in shell
-    assert experiment_of(at).criterion.name == "wanda"
+    assert experiment_of(at).method.criterion.name == "wanda"
 
 
 def test_an_export_is_written_verified_and_opens_in_transformers(opened, tmp_path):

@@ -11,7 +11,7 @@ from llmrank.core.formatting import number
 from llmrank.core.statistics import times_spread
 from llmrank.experiments import arena, settings
 from llmrank.experiments.arena import Entry
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.store import Store
 from llmrank.report.tables import runs as readings
 from pages.shared.app import resources
@@ -31,7 +31,7 @@ def measured(asked, tmp_path_factory):
         settings.experiment(asked), ("wanda", "l1"), (0.25, 0.5), (0,), ("text",)
     )
     file = tmp_path_factory.mktemp("measured") / "results.sqlite3"
-    return arena.run(spec, Store(file), stages=Stages()), file
+    return arena.run(spec, Store(file), pipeline=Pipeline()), file
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_the_first_measurement_of_a_new_database_is_known_at_once(asked):
     assert unknown in [c.value for c in at.main.caption]
     e = settings.experiment(asked)
     spec = arena.asked(e, ("llm-rank",), (0.5,), (0,), ("text", "latency"))
-    arena.run(spec, Store(), stages=resources.stages())
+    arena.run(spec, Store(), pipeline=resources.pipeline())
     at.run()
     assert any(c.value.startswith("measured before") for c in at.main.caption)
 

@@ -10,7 +10,7 @@ from visitor import open_page, read, said
 
 import llmrank
 from llmrank.analysis.agreement import agreement
-from llmrank.experiments.pipeline import StageSpecs
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import Activation, LLMRank
 from llmrank.methods.pruning import PruningPlan
 from pages.shared.app import resources
@@ -58,7 +58,7 @@ def ready(tiny_folder, tiny_text):
 
 
 def scored(at: AppTest, criterion=None):
-    """What the stages say of the page's experiment, or of another criterion."""
+    """What the pipeline say of the page's experiment, or of another criterion."""
     e = at.session_state["settings"]
     model = llmrank.ModelSpec(name=e["model"])
     calibration = llmrank.CalibrationSpec(
@@ -66,8 +66,8 @@ def scored(at: AppTest, criterion=None):
     )
     by = criterion or LLMRank()
     pruning = llmrank.PruningSpec(sparsity=e.get("sparsity", 0.3))
-    scores = resources.stages().scores(model, calibration, by).normalised
-    return scores, resources.stages().plan(StageSpecs(model, calibration, by, pruning))
+    scores = resources.pipeline().scores(model, calibration, by).normalised
+    return scores, resources.pipeline().plan(StageSpecs(model, calibration, by, pruning))
 
 
 def figures(at: AppTest) -> list[dict]:

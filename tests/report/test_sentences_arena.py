@@ -26,7 +26,7 @@ def exact(value):
 
 def placed(criterion, value, *, sparsity=0.3, nll=None, half=0.1, dominated=False):
     """A cell: an interval of a given half width, and its text's windows."""
-    e = Experiment(criterion=criterion, pruning=PruningSpec(sparsity=sparsity))
+    e = Experiment(method=Method(criterion), pruning=PruningSpec(sparsity=sparsity))
     found = None
     if nll is not None:
         counts = {f.name: 100 for f in dataclasses.fields(Footprint)}

@@ -12,7 +12,8 @@ from llmrank.evaluation.latency import Latency, Timing
 from llmrank.evaluation.peak_memory import MemoryPeak
 from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.evaluation.speedup import Ratio, Speedup
-from llmrank.experiments.experiment import Experiment, Report
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.run import Report
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
 from llmrank.report.sentences import measurements as readings

@@ -12,7 +12,7 @@ from llmrank.evaluation.peak_memory import MemoryPeak
 from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.evaluation.shape_timing import SpeedPoint, of_comparison
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.pipeline import Pipeline
 from llmrank.models.language_model import ModelSpec
 
 Shape = tuple[ModelSpec, BenchmarkSpec, Footprint]
@@ -33,46 +33,46 @@ class Shared:
         self._times: dict[Shape, SpeedPoint] = {}
         self._peaks: dict[Shape, MemoryPeak] = {}
 
-    def learn(self, of: Experiment, found: Comparison) -> None:
+    def learn(self, cell: Experiment, measured: Comparison) -> None:
         """Take what a finished cell has measured."""
-        for side in (found.dense, found.pruned):
+        for side in (measured.dense, measured.pruned):
             if side.memory is not None:
-                self._peaks[of.model, of.benchmark, side.footprint] = side.memory
-        if found.dense.text is not None:
-            self._texts[of.model, of.evaluation] = found.dense.text
-        if found.dense.tasks:
-            self._tasks[of.model, of.tasks] = found.dense.tasks
-        timed = of_comparison(found)
+                self._peaks[cell.model, cell.benchmark, side.footprint] = side.memory
+        if measured.dense.text is not None:
+            self._texts[cell.model, cell.evaluation] = measured.dense.text
+        if measured.dense.tasks:
+            self._tasks[cell.model, cell.tasks] = measured.dense.tasks
+        timed = of_comparison(measured)
         if timed is not None:
-            self._times[of.model, of.benchmark, found.pruned.footprint] = timed
+            self._times[cell.model, cell.benchmark, measured.pruned.footprint] = timed
 
-    def known(self, of: Experiment, sizes: Comparison) -> Comparison:
+    def known(self, cell: Experiment, sizes: Comparison) -> Comparison:
         """Return what is known of a cell's two models, whose sizes are given."""
         dense, pruned = sizes.dense.footprint, sizes.pruned.footprint
-        timed = self._times.get((of.model, of.benchmark, pruned))
+        timed = self._times.get((cell.model, cell.benchmark, pruned))
         times = (None, None) if timed is None else (timed.dense, timed.pruned)
         return Comparison(
             Side(
                 dense,
-                text=self._texts.get((of.model, of.evaluation)),
-                tasks=self._tasks.get((of.model, of.tasks), ()),
+                text=self._texts.get((cell.model, cell.evaluation)),
+                tasks=self._tasks.get((cell.model, cell.tasks), ()),
                 latency=times[0],
-                memory=self._peaks.get((of.model, of.benchmark, dense)),
+                memory=self._peaks.get((cell.model, cell.benchmark, dense)),
             ),
             Side(
                 pruned,
                 latency=times[1],
-                memory=self._peaks.get((of.model, of.benchmark, pruned)),
+                memory=self._peaks.get((cell.model, cell.benchmark, pruned)),
             ),
             None if timed is None else timed.speedup,
         )
 
 
 def measure(
-    of: Experiment,
+    experiment: Experiment,
     measures: tuple[Measure, ...],
     shared: Shared,
-    stages: Stages,
+    pipeline: Pipeline,
     *,
     progress: Progress = silent,
 ) -> Comparison:
@@ -82,24 +82,22 @@ def measure(
         LLMRankError: whatever a stage refuses.
         CancelledError: from `progress`.
     """
-    dense = stages.model(of.model, progress=progress)
-    of.repair.check(dense)
-    pruned = stages.pruned(of.stage_specs, progress=progress)
-    known = shared.known(of, beside(dense, pruned))
+    dense = pipeline.model(experiment, progress=progress)
+    experiment.method.repair.check(dense)
+    pruned = pipeline.pruned(experiment, progress=progress)
+    known = shared.known(experiment, beside(dense, pruned))
     if "text" in measures:
-        known = _with_texts(known, of, stages, progress)
-    asked = replace(of.measures, which=measures)
+        known = _with_texts(known, experiment, pipeline, progress)
+    asked = replace(experiment.measures, which=measures)
     return compare(dense, pruned, asked, known=known, progress=progress)
 
 
 def _with_texts(
-    known: Comparison, of: Experiment, stages: Stages, progress: Progress
+    known: Comparison, experiment: Experiment, pipeline: Pipeline, progress: Progress
 ) -> Comparison:
-    """Have the texts read through the stages, which remember what was read."""
-    dense = known.dense.text or stages.dense_text(
-        of.model, of.evaluation, progress=progress
-    )
-    _, pruned = stages.pruned_text(of.stage_specs, of.evaluation, progress=progress)
+    """Have the texts read through the pipeline, which remembers what was read."""
+    dense = known.dense.text or pipeline.dense_text(experiment, progress=progress)
+    _, pruned = pipeline.pruned_text(experiment, progress=progress)
     return replace(
         known,
         dense=replace(known.dense, text=dense),

@@ -11,7 +11,9 @@ from llmrank.evaluation.latency import FFN_ROUNDS, Latency
 from llmrank.experiments.arena.spec import ArenaSpec, cells
 from llmrank.experiments.arena.stored import known_runs
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline import TRIAL_TOKENS, Stages, StageSpecs
+from llmrank.experiments.pipeline import TRIAL_TOKENS, Pipeline
+from llmrank.experiments.pipeline.stage import of_pruned
+from llmrank.experiments.pipeline.widths import of_trial
 from llmrank.experiments.store import Run, Store
 from llmrank.methods.allocation import Additive, Search, Uniform
 from llmrank.methods.width_search import FINALISTS, OFFSPRING, SHARES
@@ -56,7 +58,7 @@ class Forecast:
 
 def forecast(
     spec: ArenaSpec,
-    stages: Stages,
+    pipeline: Pipeline,
     store: Store,
     runs: Mapping[int, Run] | None = None,
 ) -> Forecast:
@@ -69,7 +71,7 @@ def forecast(
     done = {place for place, run in runs.items() if run.state == "done"}
     missing = [e for place, e in enumerate(grid) if place not in done]
     n_failed = sum(run.state == "failed" for run in runs.values())
-    per_model = [_seconds(spec, m, missing, stages, store) for m in spec.models]
+    per_model = [_seconds(spec, m, missing, pipeline, store) for m in spec.models]
     known = [seconds for seconds, _ in per_model if seconds is not None]
     complete = len(known) == len(per_model)
     not_counted = dict.fromkeys(n for _, names in per_model for n in names)
@@ -86,15 +88,15 @@ def _seconds(
     spec: ArenaSpec,
     model: ModelSpec,
     missing: list[Experiment],
-    stages: Stages,
+    pipeline: Pipeline,
     store: Store,
 ) -> tuple[float | None, tuple[str, ...]]:
     """Return the time of one model's cells, and what is left out of it."""
     own = [e for e in missing if e.model == model]
-    pace = stages.tokens_per_s(model)
+    pace = pipeline.tokens_per_s(model)
     if not own or pace is None:
         return (None if own else 0.0), ()
-    seconds, left_out = _tokens(spec, own, stages) / pace, []
+    seconds, left_out = _tokens(spec, own, pipeline) / pace, []
     if "latency" in spec.measures:
         timing_s = _timing_s(own[0], store)
         if timing_s is None:
@@ -105,15 +107,14 @@ def _seconds(
     return seconds, tuple(left_out)
 
 
-def _tokens(spec: ArenaSpec, own: list[Experiment], stages: Stages) -> int:
+def _tokens(spec: ArenaSpec, own: list[Experiment], pipeline: Pipeline) -> int:
     """Count what is read: calibration, the text and the tasks, dense and pruned."""
-    calibrations = {e.calibration for e in own if not stages.has_stats(*_stats(e))}
-    n = sum(_n_calibration(c) for c in calibrations)
-    n += _beside(own, stages)
+    unread = {e.calibration for e in own if pipeline.stats.peek(e) is None}
+    n = sum(_n_calibration(c) for c in unread)
+    n += _beside(own, pipeline)
     if "text" in spec.measures:
-        evaluation = own[0].evaluation
-        dense = stages.known_dense_text(own[0].model, evaluation)
-        n += (len(own) + (dense is None)) * evaluation.eval_tokens
+        dense = pipeline.dense_text.peek(own[0])
+        n += (len(own) + (dense is None)) * own[0].evaluation.eval_tokens
     for tasks in {e.tasks for e in own if "tasks" in spec.measures}:
         n_asked = 1 + sum(e.tasks == tasks for e in own)
         each = estimated_tokens(tasks.names, n_items=tasks.items, seed=tasks.items_seed)
@@ -121,37 +122,38 @@ def _tokens(spec: ArenaSpec, own: list[Experiment], stages: Stages) -> int:
     return n
 
 
-def _beside(own: list[Experiment], stages: Stages) -> int:
+def _beside(own: list[Experiment], pipeline: Pipeline) -> int:
     """Count what criteria, repairs and allocations read beside the statistics."""
-    cuts = {e.stage_specs for e in own}
-    n = sum(by.repair.reads * _n_calibration(by.calibration) for by in cuts)
-    solved = {by.calibration for by in cuts if by.repair.solves}
-    sloped = {by.calibration for by in cuts if "gradients" in by.criterion.needs}
+    cuts = {of_pruned(e) for e in own}
+    n = sum(e.method.repair.reads * _n_calibration(e.calibration) for e in cuts)
+    solved = {e.calibration for e in cuts if e.method.repair.solves}
+    sloped = {e.calibration for e in cuts if "gradients" in e.method.criterion.needs}
     n += sum(map(_n_calibration, solved))
     n += BACKWARD * sum(map(_n_calibration, sloped))
-    return n + sum(_on_trial(by, stages) for by in _first_of_each(cuts, stages))
+    return n + sum(_on_trial(e, pipeline) for e in _first_of_each(cuts, pipeline))
 
 
-def _first_of_each(cuts: set[StageSpecs], stages: Stages) -> Collection[StageSpecs]:
+def _first_of_each(
+    cuts: Collection[Experiment], pipeline: Pipeline
+) -> list[Experiment]:
     """Leave one of those that share what their layers cost, and every search."""
-    found: dict[Hashable, StageSpecs] = {}
-    for by in cuts:
-        if "sensitivity" in by.allocation.needs:
-            measured = by._replace(allocation=Additive())
-            found[(*by.scores_key, by.repair.on_trial)] = measured
-        if by.allocation.searches:
-            found[by] = by
-    return [by for by in found.values() if not stages.has_widths(by)]
+    first: dict[Experiment, Experiment] = {}
+    for cut in cuts:
+        if "sensitivity" in cut.method.allocation.needs:
+            first[of_trial(cut)] = cut.using(allocation=Additive())
+        if cut.method.allocation.searches:
+            first[cut] = cut
+    return [e for e in first.values() if not pipeline.planner.has_widths(e)]
 
 
-def _on_trial(by: StageSpecs, stages: Stages) -> int:
+def _on_trial(experiment: Experiment, pipeline: Pipeline) -> int:
     """Count the tokens on which widths are tried."""
-    if isinstance(by.allocation, Search):
+    allocation = experiment.method.allocation
+    if isinstance(allocation, Search):
         # all on a quarter, the best of each generation on the whole
-        return round((1 / 4 + FINALISTS / OFFSPRING) * TRIAL_TOKENS) * (
-            by.allocation.evaluations
-        )
-    n_layers = len(ffn.blocks(stages.model(by.model).model))
+        each = round((1 / 4 + FINALISTS / OFFSPRING) * TRIAL_TOKENS)
+        return each * allocation.evaluations
+    n_layers = len(ffn.blocks(pipeline.model(experiment).model))
     # of each run only the blocks from the cut on, half of them on average
     return len(SHARES) * n_layers * TRIAL_TOKENS // 2
 
@@ -160,28 +162,24 @@ def _n_calibration(calibration: CalibrationSpec) -> int:
     return calibration.samples * calibration.seq_len
 
 
-def _stats(of: Experiment) -> tuple[ModelSpec, CalibrationSpec]:
-    return of.model, of.calibration
-
-
-def _shape(of: Experiment) -> Hashable:
+def _shape(cell: Experiment) -> Hashable:
     """Return what is equal where two cells share a timing, as far as is known before.
 
     With the same share in each layer, the widths do not depend on the scores.
     """
-    is_uniform = of.allocation == Uniform()
-    return (of.pruning, of.benchmark, of.repair) if is_uniform else of
+    is_uniform = cell.method.allocation == Uniform()
+    return (cell.pruning, cell.benchmark, cell.method.repair) if is_uniform else cell
 
 
-def _timing_s(of: Experiment, store: Store) -> float | None:
+def _timing_s(cell: Experiment, store: Store) -> float | None:
     """Return how long one timing takes, from the latest one of the model."""
     runs = store.runs(
-        columns={"model": [of.model.name]}, states=("done",), limit=EARLIER
+        columns={"model": [cell.model.name]}, states=("done",), limit=EARLIER
     )
     timed = [r.id for r in runs if "latency" in r.cell.measures]
-    for found in store.comparisons(timed).values():
-        if found.dense.latency is not None:
-            return _pair_s(of.benchmark, found.dense.latency)
+    for measured in store.comparisons(timed).values():
+        if measured.dense.latency is not None:
+            return _pair_s(cell.benchmark, measured.dense.latency)
     return None
 
 

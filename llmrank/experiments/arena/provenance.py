@@ -32,12 +32,12 @@ def origin(experiment: Experiment, lm: LanguageModel) -> Origin:
     )
 
 
-def of_criterion(known: Origin, by: Criterion) -> Origin:
+def of_criterion(known: Origin, criterion: Criterion) -> Origin:
     """Return the origin with the second text of a criterion that reads one.
 
     A text that cannot be read is no text: scoring will say what is wrong with it.
     """
-    second = getattr(by, "second_text", None)
+    second = criterion.second_text
     if not second:
         return known
     try:

@@ -15,8 +15,9 @@ from llmrank.experiments.arena.axes import AXES
 from llmrank.experiments.arena.cell import Shared, measure
 from llmrank.experiments.arena.provenance import of_criterion, origin
 from llmrank.experiments.arena.spec import ArenaSpec, cells
-from llmrank.experiments.experiment import Experiment, check_names, check_room
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import Pipeline
+from llmrank.experiments.run import check_names, check_room
 from llmrank.experiments.store import Cell, Origin, Run, Store
 from llmrank.methods.method import Method
 
@@ -42,7 +43,7 @@ class Entry:
     @cached_property
     def method(self) -> Method:
         """What competes."""
-        return self.experiment.method
+        return self.experiment.method.unseeded
 
     @cached_property
     def figures(self) -> Mapping[str, Estimate]:
@@ -52,9 +53,9 @@ class Entry:
         return {name: value for name, value in every.items() if value is not None}
 
 
-def title(of: Experiment) -> str:
+def title(cell: Experiment) -> str:
     """Name a cell: its method and how much it removes."""
-    return f"{of.method.name} at {share(of.pruning.sparsity)}"
+    return f"{cell.method.name} at {share(cell.pruning.sparsity)}"
 
 
 def find(spec: ArenaSpec, store: Store) -> str | None:
@@ -75,7 +76,7 @@ def run(
     spec: ArenaSpec,
     store: Store,
     *,
-    stages: Stages | None = None,
+    pipeline: Pipeline | None = None,
     progress: Progress = silent,
     publish: Callable[[tuple[Entry, ...]], None] = lambda _: None,
 ) -> tuple[Entry, ...]:
@@ -89,7 +90,7 @@ def run(
     Args:
         spec: the grid.
         store: where results are kept.
-        stages: shared results.
+        pipeline: shared results.
         progress: called by every stage; it may raise `CancelledError`.
         publish: given all cells as they stand, whenever one has changed.
 
@@ -102,10 +103,10 @@ def run(
     asked = [_asked(e, spec.measures) for e in grid]
     arena_id = find(spec, store) or store.add_arena(spec.to_json(), asked)
     board = _Board(arena_id, grid, asked, store, publish)
-    known = stages or Stages()
+    known = pipeline or Pipeline()
     for model in spec.models:
         places = [i for i, e in enumerate(grid) if e.model == model]
-        _Heat(board, places, known, progress).run()
+        _ModelCells(board, places, known, progress).run()
     store.finish_arena(arena_id)
     return board.entries
 
@@ -176,14 +177,14 @@ class _Board:
         self._publish(self.entries)
 
 
-class _Heat:
+class _ModelCells:
     """All cells of one model."""
 
     def __init__(
-        self, board: _Board, places: list[int], stages: Stages, progress: Progress
+        self, board: _Board, places: list[int], pipeline: Pipeline, progress: Progress
     ) -> None:
         self._board, self._places = board, places
-        self._stages, self._progress = stages, progress
+        self._pipeline, self._progress = pipeline, progress
         self._shared, self._first = Shared(), board.grid[places[0]]
         self._read: dict[str, object] = {}
         self._has_changed(self._first)
@@ -192,8 +193,8 @@ class _Heat:
         """Take what is known, then measure the rest."""
         try:
             check_names(self._first)
-            check_room(self._first, self._stages)
-            dense = self._stages.model(self._first.model, progress=self._progress)
+            check_room(self._first, self._pipeline)
+            dense = self._pipeline.model(self._first, progress=self._progress)
             self._origin = origin(self._first, dense)
         except LLMRankError as error:
             for place in self._places:
@@ -203,18 +204,18 @@ class _Heat:
             self._step(place)
 
     def _is_known(self, place: int) -> bool:
-        of = self._board.grid[place]
-        found = self._board.take_known(place, self._origin_of(of))
+        cell = self._board.grid[place]
+        found = self._board.take_known(place, self._origin_of(cell))
         if found is not None:
-            self._shared.learn(of, found)
+            self._shared.learn(cell, found)
         return found is not None
 
     def _step(self, place: int) -> None:
         """Measure one cell and keep it, whatever way it ends."""
-        of, store = self._board.grid[place], self._board.store
+        cell, store = self._board.grid[place], self._board.store
         if self._is_known(place):  # another process was faster
             return
-        run_id = self._board.claim(place, self._origin_of(of))
+        run_id = self._board.claim(place, self._origin_of(cell))
         if run_id is None:
             return
         found = None
@@ -231,37 +232,37 @@ class _Heat:
             store.fail(run_id, explained(error))
         else:
             store.finish(run_id, found)
-            self._shared.learn(of, found)
+            self._shared.learn(cell, found)
         self._board.show(place, found)
 
     def _measured(self, place: int) -> Comparison:
-        of, what = self._board.grid[place], self._title(place)
+        cell, what = self._board.grid[place], self._title(place)
 
         def report(stage: str, done: int, total: int) -> None:
             self._progress(f"{what}: {stage}", done, total)
 
         measures = self._board.asked[place].measures
-        self._has_changed(of)  # its criterion may read a text that no other does
-        found = measure(of, measures, self._shared, self._stages, progress=report)
-        if self._has_changed(of):
+        self._has_changed(cell)  # its criterion may read a text that no other does
+        found = measure(cell, measures, self._shared, self._pipeline, progress=report)
+        if self._has_changed(cell):
             raise LLMRankError(
                 "a text was changed while it was read; run the arena again, which "
                 "measures all cells on the new one"
             )
         return found
 
-    def _has_changed(self, of: Experiment) -> bool:
+    def _has_changed(self, cell: Experiment) -> bool:
         """Whether a text is another file than when a cell first asked for it."""
-        now = {source: state_of(source) for source in of.texts}
+        now = {source: state_of(source) for source in cell.texts}
         return any(self._read.setdefault(s, found) != found for s, found in now.items())
 
-    def _origin_of(self, of: Experiment) -> Origin:
-        return of_criterion(self._origin, of.criterion)
+    def _origin_of(self, cell: Experiment) -> Origin:
+        return of_criterion(self._origin, cell.method.criterion)
 
     def _title(self, place: int) -> str:
-        of, n_cells = self._board.grid[place], len(self._board.grid)
-        return f"Cell {place + 1} of {n_cells}, {title(of)}"
+        cell, n_cells = self._board.grid[place], len(self._board.grid)
+        return f"Cell {place + 1} of {n_cells}, {title(cell)}"
 
 
-def _asked(of: Experiment, measures: tuple[Measure, ...]) -> Cell:
-    return Cell(of.to_json(), of.calibration.seed, measures)
+def _asked(cell: Experiment, measures: tuple[Measure, ...]) -> Cell:
+    return Cell(cell.to_json(), cell.calibration.seed, measures)

@@ -1,6 +1,5 @@
 """What an arena is asked for: models × methods × sparsities × seeds, and measures."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -8,12 +7,12 @@ from typing import Any, no_type_check
 
 from llmrank.core.errors import OptionError
 from llmrank.core.formatting import counted
-from llmrank.core.specs import described, options
+from llmrank.core.specs import described
 from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.evaluation.comparison import MEASURES, Measure
 from llmrank.evaluation.decoding import BenchmarkSpec
-from llmrank.experiments.experiment import Experiment
-from llmrank.methods.method import PARTS, SEEDS, Method
+from llmrank.experiments.experiment import Experiment, spec_kinds
+from llmrank.methods.method import Method, seeded
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
 
@@ -123,49 +122,44 @@ def cells(spec: ArenaSpec) -> tuple[Experiment, ...]:
     """
     methods = _grouped(spec.methods)
     return tuple(
-        cell(spec, model, by, sparsity, seed)
+        cell(spec, model, method, sparsity, seed)
         for model in spec.models
         for seed in spec.seeds
-        for by in methods
+        for method in methods
         for sparsity in spec.sparsities
     )
 
 
 def cell(
-    spec: ArenaSpec, model: ModelSpec, by: Method, sparsity: float, seed: int
+    spec: ArenaSpec, model: ModelSpec, method: Method, sparsity: float, seed: int
 ) -> Experiment:
     """Return one cell's experiment; what is not measured is left at its default.
 
     So a cell that measures less is the same in every arena.
     """
     timed = {"latency", "memory"} & set(spec.measures)
-    pruning = replace(spec.base.pruning, sparsity=sparsity)
-    experiment = replace(spec.base, model=model, pruning=pruning)
-    experiment = replace(experiment, **{p: getattr(by, p) for p in PARTS})
-    seeded = _seeded(experiment, seed)
+    experiment = replace(spec.base, model=model, method=method).at(sparsity)
+    cell = _seeded(experiment, seed)
     return replace(
-        seeded,
-        tasks=seeded.tasks if "tasks" in spec.measures else TaskSpec(),
-        benchmark=seeded.benchmark if timed else BenchmarkSpec(),
+        cell,
+        tasks=cell.tasks if "tasks" in spec.measures else TaskSpec(),
+        benchmark=cell.benchmark if timed else BenchmarkSpec(),
     )
 
 
 def _seeded(experiment: Experiment, seed: int) -> Experiment:
     """Set every seed there is: calibration's, the items', the prompt's, a method's."""
-    changed: dict[str, Any] = {}
-    for field in dataclasses.fields(experiment):
-        part = getattr(experiment, field.name)
-        seeds = {o.name: seed for o in options(type(part)) if o.name in SEEDS}
-        if seeds:
-            changed[field.name] = replace(part, **seeds)
+    changed: dict[str, Any] = {"method": experiment.method.seeded(seed)}
+    for name in spec_kinds():
+        changed[name] = seeded(getattr(experiment, name), seed)
     return replace(experiment, **changed)
 
 
 def _grouped(methods: Sequence[Method]) -> list[Method]:
     """Bring methods together that share work, groups in the order of their first."""
 
-    def first(of: Method, parts: Sequence[str]) -> int:
-        alike = (all(getattr(m, p) == getattr(of, p) for p in parts) for m in methods)
+    def first(one: Method, parts: Sequence[str]) -> int:
+        alike = (all(getattr(m, p) == getattr(one, p) for p in parts) for m in methods)
         return list(alike).index(True)
 
     return sorted(methods, key=lambda m: [first(m, parts) for parts in SHARED_BY])

@@ -1,15 +1,13 @@
-"""Models and what was read of them on calibration texts, remembered by their specs."""
+"""Dense models and what criteria read of them on calibration texts."""
 
 import time
 from dataclasses import replace
-from typing import Any
 
-from llmrank.calibration.activations import ActivationStats, CalibrationSpec, calibrate
+from llmrank.calibration.activations import ActivationStats, calibrate
 from llmrank.calibration.gradients import Gradients, differentiate
-from llmrank.core.cache import Memo
 from llmrank.core.progress import Progress, silent
-from llmrank.data import texts
-from llmrank.methods.criteria import Criterion
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline.stage import ReadTexts, Stage, of_model, of_reading
 from llmrank.models.language_model import LanguageModel, ModelSpec, load
 
 
@@ -19,123 +17,70 @@ class Evidence:
     Models are few because they are large; what is read of them is small.
     """
 
-    def __init__(self) -> None:
-        self._models: Memo[LanguageModel] = Memo(2)
-        self._stats: Memo[ActivationStats] = Memo(8)
-        self._gradients: Memo[Gradients] = Memo(8)
-        self._tokens_per_s: dict[ModelSpec, float] = {}
-        self._texts: dict[str, object] = {}
-        self._of_texts: list[Memo[Any]] = [self._stats, self._gradients]
-
-    def _watch(self, source: str | None) -> None:
-        """Refuse a text that is not opened for who asks: others' results are here too.
-
-        What was read from texts is forgotten when one of them has changed on the disk.
-        """
-        if source is None:
-            return
-        texts.check(source)
-        state = texts.state_of(source)
-        if self._texts.setdefault(source, state) != state:
-            self._texts[source] = state
-            for memo in self._of_texts:
-                memo.clear()
-
-    def has_model(self, model: ModelSpec) -> bool:
-        """Whether the dense model is in memory."""
-        return self._models.peek(model) is not None
-
-    def has_stats(self, model: ModelSpec, calibration: CalibrationSpec) -> bool:
-        """Whether the statistics are measured."""
-        self._watch(calibration.calibration_text)
-        return self._stats.peek((model, calibration)) is not None
-
-    def has_evidence(
-        self, model: ModelSpec, calibration: CalibrationSpec, criterion: Criterion
-    ) -> bool:
-        """Whether all that a criterion reads is measured: scoring can begin at once."""
-        beside = _second(calibration, criterion)
-        return (
-            self.has_stats(model, calibration)
-            and (beside is None or self.has_stats(model, beside))
-            and (
-                "gradients" not in criterion.needs
-                or self._gradients.peek((model, calibration)) is not None
-            )
+    def __init__(self, read: ReadTexts) -> None:
+        self.model: Stage[LanguageModel] = Stage(_load, of_model, limit=2)
+        self.stats: Stage[ActivationStats] = Stage(
+            self._calibrate, of_reading, limit=8, read=read
         )
+        self.gradients: Stage[Gradients] = Stage(
+            self._differentiate, of_reading, limit=8, read=read
+        )
+        self._tokens_per_s: dict[ModelSpec, float] = {}
 
     def tokens_per_s(self, model: ModelSpec) -> float | None:
         """How fast the model last read a text here: for estimates, not a result."""
         return self._tokens_per_s.get(model)
 
-    def model(self, spec: ModelSpec, *, progress: Progress = silent) -> LanguageModel:
-        """Return the dense model; see `models.load`."""
-        return self._models.get(spec, lambda: load(spec, progress=progress))
+    def note_pace(self, model: ModelSpec, n_tokens: int, start: float) -> None:
+        """Remember how fast a model has read since a moment of `perf_counter`."""
+        self._tokens_per_s[model] = n_tokens / (time.perf_counter() - start)
 
-    def stats(
-        self,
-        model: ModelSpec,
-        calibration: CalibrationSpec,
-        *,
-        progress: Progress = silent,
-    ) -> ActivationStats:
-        """Return the calibration statistics; see `calibration.calibrate`."""
+    def is_known(self, experiment: Experiment) -> bool:
+        """Whether all that the criterion reads is there: scoring can begin at once."""
+        second = _second(experiment)
+        return (
+            self.stats.peek(experiment) is not None
+            and (second is None or self.stats.peek(second) is not None)
+            and (
+                "gradients" not in experiment.method.criterion.needs
+                or self.gradients.peek(experiment) is not None
+            )
+        )
 
-        def make() -> ActivationStats:
-            dense = self.model(model, progress=progress)
-            start = time.perf_counter()
-            stats = calibrate(dense, calibration, progress=progress)
-            self._note_pace(model, calibration.samples * calibration.seq_len, start)
-            return stats
-
-        self._watch(calibration.calibration_text)
-        return self._stats.get((model, calibration), make)
-
-    def gradients(
-        self,
-        model: ModelSpec,
-        calibration: CalibrationSpec,
-        *,
-        progress: Progress = silent,
-    ) -> Gradients:
-        """Return the gradients, the same for every criterion; see `differentiate`."""
-
-        def make() -> Gradients:
-            dense = self.model(model, progress=progress)
-            return differentiate(dense, calibration, progress=progress)
-
-        self._watch(calibration.calibration_text)
-        return self._gradients.get((model, calibration), make)
-
-    def evidence(
-        self,
-        model: ModelSpec,
-        calibration: CalibrationSpec,
-        criterion: Criterion,
-        *,
-        progress: Progress = silent,
+    def collect(
+        self, experiment: Experiment, *, progress: Progress = silent
     ) -> tuple[ActivationStats, Gradients | None, ActivationStats | None]:
-        """Return all that a criterion reads: statistics, gradients, a second text's.
+        """Return all that the criterion reads: statistics, gradients, a second text's.
 
         What it does not need is not read, and None.
         """
-        known, gradients, second = (model, calibration), None, None
-        stats = self.stats(*known, progress=progress)
-        if "gradients" in criterion.needs:
-            gradients = self.gradients(*known, progress=progress)
-        beside = _second(calibration, criterion)
-        if beside is not None:
-            second = self.stats(model, beside, progress=progress)
-        return stats, gradients, second
+        stats, gradients = self.stats(experiment, progress=progress), None
+        if "gradients" in experiment.method.criterion.needs:
+            gradients = self.gradients(experiment, progress=progress)
+        second = _second(experiment)
+        beside = None if second is None else self.stats(second, progress=progress)
+        return stats, gradients, beside
 
-    def _note_pace(self, model: ModelSpec, n_tokens: int, start: float) -> None:
-        self._tokens_per_s[model] = n_tokens / (time.perf_counter() - start)
+    def _calibrate(self, experiment: Experiment, progress: Progress) -> ActivationStats:
+        dense, spec = self.model(experiment, progress=progress), experiment.calibration
+        start = time.perf_counter()
+        stats = calibrate(dense, spec, progress=progress)
+        self.note_pace(experiment.model, spec.samples * spec.seq_len, start)
+        return stats
+
+    def _differentiate(self, experiment: Experiment, progress: Progress) -> Gradients:
+        dense = self.model(experiment, progress=progress)
+        return differentiate(dense, experiment.calibration, progress=progress)
 
 
-def _second(
-    calibration: CalibrationSpec, criterion: Criterion
-) -> CalibrationSpec | None:
-    """Return how a criterion's second text is read: as the first."""
-    if criterion.second_text is None:
+def _load(experiment: Experiment, progress: Progress) -> LanguageModel:
+    return load(experiment.model, progress=progress)
+
+
+def _second(experiment: Experiment) -> Experiment | None:
+    """Return how a criterion's second text is read, if it has one: as the first."""
+    second = experiment.method.criterion.second_text
+    if second is None:
         return None
-    return replace(calibration, calibration_text=criterion.second_text)
+    calibration = replace(experiment.calibration, calibration_text=second)
+    return replace(experiment, calibration=calibration)

@@ -1,78 +1,46 @@
-"""Planes and scores, by the specs that made them."""
+"""Scores, and the planes that answer every θ and γ at once."""
 
-from collections.abc import Hashable
-
-from llmrank.calibration.activations import CalibrationSpec
-from llmrank.core.cache import Memo
-from llmrank.core.progress import Progress, silent, track
+from llmrank.core.progress import Progress, track
+from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline.evidence import Evidence
-from llmrank.methods.criteria import Criterion, LLMRank, Scores, score
-from llmrank.methods.graph import Site, graphs
-from llmrank.methods.pagerank import Graph
+from llmrank.experiments.pipeline.stage import ReadTexts, Stage, of_scores
+from llmrank.methods.criteria import LLMRank, Scores, score
+from llmrank.methods.graph import graphs
 from llmrank.methods.response_planes import Planes, planes
 from llmrank.models import ffn
-from llmrank.models.language_model import ModelSpec
 
 
-class Scored(Evidence):
-    """The stages up to the scores, and what they gave."""
+class Scorer:
+    """Scores the neurons of dense models."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._planes: Memo[Planes] = Memo(8)
-        self._scores: Memo[Scores] = Memo(64)
-        self._of_texts += [self._planes, self._scores]
+    def __init__(self, evidence: Evidence, read: ReadTexts) -> None:
+        self._evidence = evidence
+        self.planes: Stage[Planes] = Stage(self._solve, of_planes, limit=8, read=read)
+        self.scores: Stage[Scores] = Stage(self._score, of_scores, limit=64, read=read)
 
-    def has_planes(self, *key: Hashable) -> bool:
-        """Whether the planes of (model, calibration, graph, site) are made."""
-        return self._planes.peek(key) is not None
+    def _solve(self, experiment: Experiment, progress: Progress) -> Planes:
+        by = experiment.method.criterion
+        assert isinstance(by, LLMRank)
+        stats = self._evidence.stats(experiment, progress=progress)
+        dense = self._evidence.model(experiment, progress=progress)
+        drawn = graphs(ffn.ffns(dense.model), stats)
+        tracked = track(drawn, f"Building the {by.graph} planes", progress)
+        return planes(tracked, graph=by.graph, site=by.site)
 
-    def has_scores(self, *key: Hashable) -> bool:
-        """Whether (model, calibration, criterion) is scored."""
-        return self._scores.peek(key) is not None
+    def _score(self, experiment: Experiment, progress: Progress) -> Scores:
+        by = experiment.method.criterion
+        if isinstance(by, LLMRank) and by.from_planes:
+            made = self.planes(experiment, progress=progress)
+            return Scores(made.scores(by.theta, by.gamma))
+        read = self._evidence.collect(experiment, progress=progress)
+        stats, gradients, second = read
+        dense = self._evidence.model(experiment, progress=progress)
+        more = {"gradients": gradients, "second": second}
+        return score(dense, stats, by, **more, progress=progress)
 
-    def planes(
-        self,
-        model: ModelSpec,
-        calibration: CalibrationSpec,
-        graph: Graph,
-        site: Site,
-        *,
-        progress: Progress = silent,
-    ) -> Planes:
-        """Return what answers every θ and γ at once; see `planes.planes`."""
 
-        def make() -> Planes:
-            stats = self.stats(model, calibration, progress=progress)
-            dense = self.model(model, progress=progress)
-            drawn = graphs(ffn.ffns(dense.model), stats)
-            tracked = track(drawn, f"Building the {graph} planes", progress)
-            return planes(tracked, graph=graph, site=site)
-
-        self._watch(calibration.calibration_text)
-        return self._planes.get((model, calibration, graph, site), make)
-
-    def scores(
-        self,
-        model: ModelSpec,
-        calibration: CalibrationSpec,
-        criterion: Criterion,
-        *,
-        progress: Progress = silent,
-    ) -> Scores:
-        """Return a criterion's scores; see `criteria.score`."""
-
-        def make() -> Scores:
-            if isinstance(criterion, LLMRank) and criterion.from_planes:
-                where = (criterion.graph, criterion.site)
-                made = self.planes(model, calibration, *where, progress=progress)
-                return Scores(made.scores(criterion.theta, criterion.gamma))
-            known = (model, calibration, criterion)
-            stats, gradients, second = self.evidence(*known, progress=progress)
-            dense = self.model(model, progress=progress)
-            more = {"gradients": gradients, "second": second}
-            return score(dense, stats, criterion, **more, progress=progress)
-
-        self._watch(calibration.calibration_text)
-        self._watch(criterion.second_text)
-        return self._scores.get((model, calibration, criterion), make)
+def of_planes(experiment: Experiment) -> Experiment:
+    """Leave what decides the planes of LLM-Rank: neither θ nor γ."""
+    by = experiment.method.criterion
+    assert isinstance(by, LLMRank)
+    return of_scores(experiment.using(criterion=LLMRank(graph=by.graph, site=by.site)))

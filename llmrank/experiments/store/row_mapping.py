@@ -15,6 +15,7 @@ from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.experiments.store.records import Arena, Cell, Origin, Run, fingerprint
 from llmrank.experiments.store.schema import arenas, cells, runs
 from llmrank.experiments.store.serialisation import plain, rebuilt
+from llmrank.methods.method import PARTS
 
 Row = Mapping[Any, Any]
 """A row by the names of its columns."""
@@ -36,7 +37,7 @@ def born() -> dict[str, Any]:
 def of_cell(cell: Cell) -> dict[str, Any]:
     """Return the columns of what was asked for."""
     recipe = cell.recipe
-    parts = {p: recipe.get(p, {}) for p in ("criterion", "allocation", "repair")}
+    parts = {p: recipe.get(p, {}) for p in PARTS}
     return {
         "recipe": recipe,
         "measures": list(cell.measures),

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, delete, insert, select, update
 from llmrank.core.errors import LLMRankError
 from llmrank.core.paths import results_file
 from llmrank.evaluation.comparison import Comparison
-from llmrank.experiments.experiment import Report
+from llmrank.experiments.run import Report
 from llmrank.experiments.store import row_mapping
 from llmrank.experiments.store.database import Database
 from llmrank.experiments.store.records import (

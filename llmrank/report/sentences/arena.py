@@ -118,7 +118,7 @@ def _ours(best: Placed, others: Sequence[Placed], tied: Sequence[Placed]) -> str
 
 
 def _is_ours(point: Placed) -> bool:
-    return isinstance(point.entry.experiment.criterion, LLMRank)
+    return isinstance(point.entry.method.criterion, LLMRank)
 
 
 def _text(point: Placed) -> TextEvaluation | None:

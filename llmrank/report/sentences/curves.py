@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from llmrank.core.formatting import counted, duration, number, share
 from llmrank.core.statistics import share_spread, times_spread
 from llmrank.evaluation.perplexity import perplexity_ratio, top1_retention
-from llmrank.experiments.curve import Metric, Point, Standing, label, standing
+from llmrank.experiments.curve import Metric, Point, Standing, standing
 from llmrank.methods.criteria import Criterion
+from llmrank.methods.method import label
 
 BETTER = {"perplexity": "the lowest perplexity", "top1": "the most right first guesses"}
 

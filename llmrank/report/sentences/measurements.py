@@ -9,7 +9,8 @@ from llmrank.evaluation.latency import Latency
 from llmrank.evaluation.peak_memory import MemoryPeak
 from llmrank.evaluation.shape_timing import SpeedPoint
 from llmrank.evaluation.speedup import as_fast
-from llmrank.experiments.experiment import Experiment, Report
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.run import Report
 from llmrank.report.sentences.summary import PAIRED, left_out, windows
 from llmrank.report.tables.comparison import Phase, timing_of
 

@@ -9,6 +9,7 @@ from llmrank.core.formatting import interval, number, share
 from llmrank.experiments.arena.axes import AXES
 from llmrank.experiments.arena.pareto import Placed
 from llmrank.experiments.arena.runner import Entry
+from llmrank.methods.method import PARTS
 
 ALWAYS = ("method", "sparsity")
 """What a row is, even where all rows share it."""
@@ -16,7 +17,6 @@ ALWAYS = ("method", "sparsity")
 OWN = ("run", "finished")
 """What differs from row to row by itself, and tells nothing."""
 
-PARTS = ("criterion", "allocation", "repair")
 
 ORIGIN = ("device", "dtype", "n_threads", "torch", "transformers", "llmrank")
 """What is told of the versions and the machine."""

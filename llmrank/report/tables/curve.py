@@ -10,7 +10,8 @@ from llmrank.evaluation.perplexity import (
     perplexity_ratio,
     top1_retention,
 )
-from llmrank.experiments.curve import Metric, Point, label
+from llmrank.experiments.curve import Metric, Point
+from llmrank.methods.method import label
 
 
 def as_table(points: Sequence[Point]) -> pd.DataFrame:

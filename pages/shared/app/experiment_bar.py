@@ -45,15 +45,10 @@ def _size(widths: tuple[int, ...]) -> str:
 
 def _method(e: Experiment) -> str:
     removed = f"**{share(e.pruning.sparsity)} removed**"
-    if e.allocation.sets_sparsity:
+    if e.method.allocation.sets_sparsity:
         removed = "**widths of its own**"
-    usual = Experiment()
-    more = [
-        _named(getattr(e, part))
-        for part in ("allocation", "repair")
-        if getattr(e, part) != getattr(usual, part)
-    ]
-    return " &emsp; ".join([_named(e.criterion), removed, *more])
+    criterion, *others = map(_named, e.method.told)
+    return " &emsp; ".join([criterion, removed, *others])
 
 
 def _named(of: Criterion | Allocation | Repair) -> str:
@@ -115,8 +110,8 @@ def _widths(e: Experiment) -> tuple[int, ...] | None:
         access.check(e)
         if not is_here(e.model.name):
             return None
-        if resources.stages().has_model(e.model):
-            return ffn.widths(resources.stages().model(e.model).model)
+        if resources.pipeline().model.peek(e) is not None:
+            return ffn.widths(resources.pipeline().model(e).model)
         known = resources.shapes().peek(e.model)
         if known is not None:
             return known.widths

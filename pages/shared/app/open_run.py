@@ -3,7 +3,8 @@
 import streamlit as st
 
 from llmrank.evaluation.comparison import Comparison
-from llmrank.experiments.experiment import Experiment, Report
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.run import Report
 from llmrank.experiments.settings import command_line, snippet
 from llmrank.experiments.store import Run
 from pages.shared.app import resources, session

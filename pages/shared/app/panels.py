@@ -15,8 +15,9 @@ from llmrank.core.whereabouts import is_here
 from llmrank.evaluation import shape_timing
 from llmrank.evaluation.comparison import Comparison
 from llmrank.evaluation.speedup import as_fast
-from llmrank.experiments import experiment as experiments
-from llmrank.experiments.experiment import Experiment, Report
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.memory_estimate import estimate
+from llmrank.experiments.run import Report, run
 from llmrank.experiments.settings import command_line
 from llmrank.experiments.store import Store
 from llmrank.methods.allocation import Search
@@ -53,24 +54,22 @@ def start_measuring(e: Experiment) -> None:
     """Do the whole job in the worker, and keep what it measures."""
     access.check(e)
     unkept = resources.unkept()
-    stages, reports, points = (
-        resources.stages(),
+    pipeline, reports, points = (
+        resources.pipeline(),
         resources.reports(),
         resources.speeds(),
     )
 
     def work(job: Job) -> Report:
-        measured = experiments.run(
-            e, stages=stages, progress=job.progress, publish=job.publish
-        )
+        measured = run(e, pipeline=pipeline, progress=job.progress, publish=job.publish)
         reports.put(e, measured)
         timed = shape_timing.of_comparison(measured.comparison)
         if timed is not None:
-            points.put((e.model, e.benchmark, e.repair, timed.widths), timed)
+            points.put((e.model, e.benchmark, e.method.repair, timed.widths), timed)
         unkept.put(e, _kept(measured))
         return measured
 
-    title = f"Measuring {share(e.pruning.sparsity)} by {e.criterion.name}"
+    title = f"Measuring {share(e.pruning.sparsity)} by {e.method.criterion.name}"
     jobs.start("measure", title, work, key=e)
 
 
@@ -86,8 +85,8 @@ def _kept(measured: Report) -> str | None:
 def has_scores(e: Experiment) -> bool:
     """Return whether scores are at hand; else offer to read the model, once."""
     access.check(e)
-    stages = resources.stages()
-    if stages.has_model(e.model) and stages.has_evidence(*e.stage_specs.scores_key):
+    pipeline = resources.pipeline()
+    if pipeline.model.peek(e) is not None and pipeline.evidence.is_known(e):
         return _widths_ready(e)
     if jobs.active("read"):
         st.info("The model is being read; its neurons appear here when it is done.")
@@ -97,27 +96,33 @@ def has_scores(e: Experiment) -> bool:
         access.check(e)
 
         def work(job: Job) -> None:
-            experiments.estimate(e).check()
+            estimate(e).check()
             # Asked for by itself: its statistics may outlive it in memory.
-            stages.model(e.model, progress=job.progress)
-            stages.evidence(*e.stage_specs.scores_key, progress=job.progress)
+            pipeline.model(e, progress=job.progress)
+            pipeline.evidence.collect(e, progress=job.progress)
 
-        key = (e.model, e.calibration, e.criterion.needs, e.criterion.second_text)
+        key = (
+            e.model,
+            e.calibration,
+            e.method.criterion.needs,
+            e.method.criterion.second_text,
+        )
         jobs.start("read", f"Reading {e.model.name}", work, key=key)
     return False
 
 
 def _widths_ready(e: Experiment) -> bool:
     """Return whether the allocation can answer; else offer to measure what it needs."""
-    if resources.stages().has_widths(e.stage_specs):
+    if resources.pipeline().planner.has_widths(e):
         return True
     if jobs.active(WIDTHS):
         st.info("What the layers cost is being measured; the widths follow from it.")
         return False
-    searches = isinstance(e.allocation, Search)
-    tried = f", then {e.allocation.evaluations:,} widths are tried" if searches else ""
+    allocation = e.method.allocation
+    searches = isinstance(allocation, Search)
+    tried = f", then {allocation.evaluations:,} widths are tried" if searches else ""
     st.info(
-        f"Allocation {e.allocation.name} follows measurements: each layer alone is cut "
+        f"Allocation {allocation.name} follows measurements: each layer alone is cut "
         f"at several widths and the model read again{tried}. It takes minutes; the job "
         "says how long, and can be stopped"
         + (", and a stopped search goes on where it was." if searches else ".")
@@ -130,13 +135,13 @@ def _widths_ready(e: Experiment) -> bool:
 def measure_widths(e: Experiment) -> None:
     """Measure what each layer costs; search, where the allocation does."""
     access.check(e)
-    stages, of = resources.stages(), e.stage_specs
+    pipeline, of = resources.pipeline(), e
 
     def work(job: Job) -> None:
-        if of.allocation.searches:
-            stages.searched(of, progress=job.progress, publish=job.publish)
+        if of.method.allocation.searches:
+            pipeline.searched(of, progress=job.progress, publish=job.publish)
         else:
-            stages.sensitivity(of, progress=job.progress)
+            pipeline.sensitivity(of, progress=job.progress)
 
     jobs.start(WIDTHS, "Measuring what each layer costs", work, key=of)
 
@@ -146,15 +151,15 @@ def _about_reading(e: Experiment) -> str:
     if not is_here(e.model.name):
         return f"{name} is not on this machine; reading it asks the Hugging Face hub."
     tokens = e.calibration.samples * e.calibration.seq_len
-    also = ""
-    if "gradients" in e.criterion.needs:
-        also = f" {e.criterion.name} needs gradients: the text is read backwards too."
-    if e.criterion.second_text is not None:
-        also = f" {e.criterion.name} reads as much of a second text."
+    by, also = e.method.criterion, ""
+    if "gradients" in by.needs:
+        also = f" {by.name} needs gradients: the text is read backwards too."
+    if by.second_text is not None:
+        also = f" {by.name} reads as much of a second text."
     return (
         f"{name} has not been read with these settings. Reading loads it and runs "
         f"{tokens:,} calibration tokens through it once; after that every θ, γ and "
-        f"sparsity answers at once.{also} {plain(experiments.estimate(e).sentence)}."
+        f"sparsity answers at once.{also} {plain(estimate(e).sentence)}."
     )
 
 

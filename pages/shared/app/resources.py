@@ -1,4 +1,4 @@
-"""What all visitors share: the results of stages, the worker, finished reports."""
+"""What all visitors share: the pipeline, the worker, finished reports."""
 
 from typing import Any
 
@@ -11,8 +11,9 @@ from llmrank.core.jobs import Worker
 from llmrank.core.paths import results_file
 from llmrank.evaluation.shape_timing import SpeedPoint
 from llmrank.experiments import arena
-from llmrank.experiments.experiment import Report
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import Pipeline
+from llmrank.experiments.run import Report
 from llmrank.experiments.store import Store
 from llmrank.lesson import Race
 from llmrank.models.ffn import ffns
@@ -22,9 +23,9 @@ from pages.shared.app.lasting import lasting
 
 
 @lasting
-def stages() -> Stages:
+def pipeline() -> Pipeline:
     """Models, statistics, scores and plans by their specs."""
-    return Stages()
+    return Pipeline()
 
 
 @lasting
@@ -54,7 +55,7 @@ def shapes() -> Memo[ModelShape]:
 @st.cache_data(show_spinner=False, max_entries=32)
 def zero_share(model: ModelSpec) -> float:
     """Return the share of incoming FFN weights that are zero; the model is read."""
-    return sentences.zero_share(ffns(stages().model(model).model))
+    return sentences.zero_share(ffns(pipeline().model(Experiment(model)).model))
 
 
 @lasting

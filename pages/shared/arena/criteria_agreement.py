@@ -9,13 +9,12 @@ from llmrank.analysis.agreement import Agreement, agreement, correlations, disag
 from llmrank.analysis.neuron import Neuron
 from llmrank.core.formatting import share
 from llmrank.core.jobs import Job
-from llmrank.experiments import experiment as experiments
 from llmrank.experiments.arena import ArenaSpec
-from llmrank.experiments.curve import label
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline import Stages
+from llmrank.experiments.run import check_room
 from llmrank.methods.allocation import Uniform
 from llmrank.methods.criteria import Criterion, Scores
+from llmrank.methods.method import label
 from llmrank.methods.pruning import PruningPlan
 from llmrank.report import charts, sentences
 from llmrank.report.sentences import arena as arena_readings
@@ -62,9 +61,9 @@ def show_overlap(
 
 def _known(e: Experiment, asked: Mapping[str, Criterion]) -> dict[str, Scores]:
     """Return the scores at hand; nothing is read or computed for it."""
-    stages = resources.stages()
-    ready = {n: (e.model, e.calibration, c) for n, c in asked.items()}
-    return {n: stages.scores(*k) for n, k in ready.items() if stages.has_scores(*k)}
+    pipeline = resources.pipeline()
+    known = {n: pipeline.scores.peek(e.using(criterion=c)) for n, c in asked.items()}
+    return {name: scores for name, scores in known.items() if scores is not None}
 
 
 def _offer(e: Experiment, missing: Mapping[str, Criterion]) -> None:
@@ -80,13 +79,13 @@ def _offer(e: Experiment, missing: Mapping[str, Criterion]) -> None:
 
 def _start(e: Experiment, missing: Mapping[str, Criterion]) -> None:
     access.check(e)
-    stages: Stages = resources.stages()
+    pipeline = resources.pipeline()
 
     def work(job: Job) -> None:
-        experiments.check_room(e, stages)
+        check_room(e, pipeline)
         for done, (name, by) in enumerate(missing.items()):
             job.progress(f"Scoring by {name}", done, len(missing))
-            stages.scores(e.model, e.calibration, by, progress=job.progress)
+            pipeline.scores(e.using(criterion=by), progress=job.progress)
 
     key = (e.model, e.calibration, tuple(missing.values()))
     jobs.start(KIND, f"Scoring by {len(missing)} criteria", work, key=key)
@@ -162,5 +161,5 @@ def _show_apart(both: list, named: tuple[str, str]) -> None:
 
 
 def _plan(e: Experiment, by: Criterion) -> PruningPlan:
-    of = e.stage_specs._replace(criterion=by, allocation=Uniform())
-    return resources.stages().plan(of)
+    uniform = e.using(criterion=by, allocation=Uniform())
+    return resources.pipeline().plan(uniform)

@@ -85,7 +85,7 @@ def asked(e: Experiment, store: Store) -> ArenaSpec:
 
 def forecast(spec: ArenaSpec, store: Store, runs: Mapping[int, Run]) -> None:
     """Say what it takes, and offer to run it."""
-    said = arena.forecast(spec, resources.stages(), store, runs)
+    said = arena.forecast(spec, resources.pipeline(), store, runs)
     with st.container(horizontal=True, vertical_alignment="center"):
         busy = jobs.active(KIND) or not said.n_missing
         if st.button(_label(said), type="primary", disabled=busy, key="run_arena"):
@@ -114,13 +114,15 @@ def start(spec: ArenaSpec, store: Store) -> None:
     for method in spec.methods:
         if method.criterion.second_text is not None:
             texts.check(method.criterion.second_text)
-    stages = resources.stages()
+    pipeline = resources.pipeline()
 
     def work(job: Job) -> str:
         def publish(entries: tuple[Entry, ...]) -> None:
             job.publish((spec, entries))
 
-        arena.run(spec, store, stages=stages, progress=job.progress, publish=publish)
+        arena.run(
+            spec, store, pipeline=pipeline, progress=job.progress, publish=publish
+        )
         return "done"
 
     n_cells = len(arena.cells(spec))

@@ -8,9 +8,10 @@ from llmrank.core.formatting import share
 from llmrank.core.jobs import Job, JobView
 from llmrank.core.specs import Option
 from llmrank.experiments import curve
-from llmrank.experiments import experiment as experiments
 from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.run import check_room
 from llmrank.methods.criteria import Criterion
+from llmrank.methods.method import label
 from llmrank.report import charts
 from llmrank.report.sentences import curves
 from llmrank.report.tables import curve as curve_tables
@@ -40,9 +41,9 @@ def show(e: Experiment) -> None:
     st.subheader("Accuracy over sparsity, by criterion", anchor=False)
     criteria, sparsities = _choose_criteria(e), _choose_sparsities(e)
     metric = view_options.choose("compare", METRIC, "Measure")
-    known = curve.known_points(e, criteria, sparsities, resources.stages())
+    known = curve.known_points(e, criteria, sparsities, resources.pipeline())
     missing = len(criteria) * len(sparsities) - len(known)
-    seconds = curve.estimated_s(e, missing, resources.stages())
+    seconds = curve.estimated_s(e, missing, resources.pipeline())
     with st.container(horizontal=True, vertical_alignment="center"):
         busy = jobs.active("curve") or not missing
         asked = st.button("Measure the curve", disabled=busy, key="curve")
@@ -52,7 +53,7 @@ def show(e: Experiment) -> None:
     jobs.here("curve")
 
     def draw(_: JobView | None = None) -> None:
-        points = curve.known_points(e, criteria, sparsities, resources.stages())
+        points = curve.known_points(e, criteria, sparsities, resources.pipeline())
         _show_points(e, points, metric)
 
     if jobs.active("curve"):
@@ -63,13 +64,13 @@ def show(e: Experiment) -> None:
 
 def _choose_criteria(e: Experiment) -> tuple[Criterion, ...]:
     """Ask which criteria are drawn beside the one in hand."""
-    known = {curve.label(c): c for c in curve.rivals(e.criterion)}
-    usual = [curve.label(c) for c in curve.usual_rivals(e.criterion)]
-    name = curve.label(e.criterion)
+    known = {label(c): c for c in curve.rivals(e.method.criterion)}
+    usual = [label(c) for c in curve.usual_rivals(e.method.criterion)]
+    name = label(e.method.criterion)
     against = _choose_several(
         "against", f"Compare {name} with", known, usual, key=f"against_{name}"
     )
-    return e.criterion, *(known[n] for n in against)
+    return e.method.criterion, *(known[n] for n in against)
 
 
 def _choose_sparsities(e: Experiment) -> tuple[float, ...]:
@@ -97,7 +98,7 @@ def _choose_several(
 
 def _named(name: str) -> str:
     """Tell whose setting it is."""
-    paper = name == curve.label(curve.PAPER)
+    paper = name == label(curve.PAPER)
     return f"{name} (the paper's)" if paper else name
 
 
@@ -106,12 +107,12 @@ def _start(
 ) -> None:
     """Measure what is missing, in the worker."""
     access.check(e)
-    stages = resources.stages()
+    pipeline = resources.pipeline()
 
     def work(job: Job) -> int:
-        experiments.check_room(e, stages)
+        check_room(e, pipeline)
         points = curve.curve(
-            e, criteria, sparsities, stages=stages, progress=job.progress
+            e, criteria, sparsities, pipeline=pipeline, progress=job.progress
         )
         return len(points)
 
@@ -133,7 +134,7 @@ def _show_points(
         charts.tradeoff(
             curve_tables.chart_table(points, metric), metric=unit, dark=panels.is_dark()
         ),
-        curves.of_curve(points, e.pruning.sparsity, metric, e.criterion),
+        curves.of_curve(points, e.pruning.sparsity, metric, e.method.criterion),
         lambda: curve_tables.as_table(points),
         key="curve_chart",
     )

@@ -9,7 +9,8 @@ from llmrank.analysis.stability import Stability, nested_parts, stability
 from llmrank.core.jobs import Job
 from llmrank.core.whereabouts import is_file
 from llmrank.experiments import curve
-from llmrank.experiments.experiment import Experiment, MemoryEstimate, estimate
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.memory_estimate import MemoryEstimate, estimate
 from llmrank.models.language_model import shape
 from llmrank.report.tables.stability import as_table, shown_table
 from pages.shared.app import access, jobs, panels, resources
@@ -21,10 +22,10 @@ KIND = "steady"
 def known(e: Experiment) -> Stability | None:
     """Return how stable the scores are, if the text has been read in parts."""
     parts = resources.parts().peek(_key(e))
-    if parts is None and e.criterion.needs:
+    if parts is None and e.method.criterion.needs:
         return None
-    model = resources.stages().model(e.model)
-    return stability(model, e.stage_specs, parts=parts)
+    model = resources.pipeline().model(e)
+    return stability(model, e, parts=parts)
 
 
 def show(e: Experiment, found: Stability | None) -> None:
@@ -48,11 +49,11 @@ def show(e: Experiment, found: Stability | None) -> None:
 def start(e: Experiment) -> None:
     """Read the calibration text in parts, in the worker."""
     access.check(e)
-    stages, memo = resources.stages(), resources.parts()
+    pipeline, memo = resources.pipeline(), resources.parts()
 
     def work(job: Job) -> None:
-        model = stages.model(e.model, progress=job.progress)
-        known = (e.calibration, e.criterion)
+        model = pipeline.model(e, progress=job.progress)
+        known = (e.calibration, e.method.criterion)
         memo.put(key, nested_parts(model, *known, progress=job.progress))
 
     title, key = "Reading the calibration text in parts", _key(e)
@@ -61,7 +62,7 @@ def start(e: Experiment) -> None:
 
 def _key(e: Experiment) -> tuple[Hashable, ...]:
     """Criteria that need the same share what is read."""
-    needs, second = e.criterion.needs, e.criterion.second_text
+    needs, second = e.method.criterion.needs, e.method.criterion.second_text
     return e.model, e.calibration, needs, second
 
 
@@ -69,25 +70,25 @@ def _memory(e: Experiment) -> tuple[MemoryEstimate | None, int]:
     """Return what a run needs, and how much of it is in memory already."""
     if is_file(e.model.name):
         return None, 0  # the head of a .gguf takes seconds to read
-    stages = resources.stages()
+    pipeline = resources.pipeline()
     needed = estimate(e, sizes=resources.shapes().get(e.model, lambda: shape(e.model)))
-    held = needed.dense_bytes if stages.has_model(e.model) else 0
-    held += needed.pruned_bytes if stages.has_pruned(*e.stage_specs) else 0
+    held = needed.dense_bytes if pipeline.model.peek(e) is not None else 0
+    held += needed.pruned_bytes if pipeline.pruned.peek(e) is not None else 0
     return needed, held
 
 
 def warn(e: Experiment, found: Stability | None) -> None:
     """Say what makes this setting doubtful, as far as it is known."""
-    stages = resources.stages()
+    pipeline = resources.pipeline()
     report = resources.reports().peek(e)
     needed, held = _memory(e)
     seen = symptoms(
         Known(
-            e.criterion,
+            e.method.criterion,
             e.pruning.sparsity,
-            scores=stages.scores(*e.stage_specs.scores_key),
-            plan=stages.plan(e.stage_specs),
-            points=curve.measured_points(e, stages),
+            scores=pipeline.scores(e),
+            plan=pipeline.plan(e),
+            points=curve.measured_points(e, pipeline),
             speedup=None if report is None else report.comparison.speedup,
             stability=found,
             memory=needed,

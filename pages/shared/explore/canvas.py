@@ -103,32 +103,30 @@ def table_of(of: Experiment) -> dict[str, Any] | None:
 
     A search has found those of one sparsity; at others stands what it would begin with.
     """
-    if isinstance(of.allocation, Uniform | Global):
+    if isinstance(of.method.allocation, Uniform | Global):
         return None
-    stages, specs, own = resources.stages(), of.stage_specs, of.pruning.sparsity
+    planner, own = resources.pipeline().planner, of.pruning.sparsity
     sparsities = sorted({*TABLED, own})
-    if of.allocation.searches:
-        kept = stages.widths(specs._replace(allocation=Additive()), sparsities)
-        kept[sparsities.index(own)] = stages.widths(specs, [own])[0]
+    if of.method.allocation.searches:
+        kept = planner.widths(of.using(allocation=Additive()), sparsities)
+        kept[sparsities.index(own)] = planner.widths(of, [own])[0]
     else:
-        kept = stages.widths(specs, sparsities)
-    return {"name": of.allocation.name, "sparsities": sparsities, "kept": kept}
+        kept = planner.widths(of, sparsities)
+    return {"name": of.method.allocation.name, "sparsities": sparsities, "kept": kept}
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def planes_payload(name: str, _e: Experiment) -> bytes:
     """Pack what the canvas needs of the experiment's criterion; the name is the key."""
-    stages, by = resources.stages(), _e.criterion
+    pipeline, by = resources.pipeline(), _e.method.criterion
     if has_planes(by):
-        made = stages.planes(_e.model, _e.calibration, by.graph, by.site)
-        return of_planes(name, made)
-    found = stages.scores(_e.model, _e.calibration, by)
-    return pack(name, {by.name: found.layers})
+        return of_planes(name, pipeline.planes(_e))
+    return pack(name, {by.name: pipeline.scores(_e).layers})
 
 
 def is_large(of: Experiment) -> bool:
     """Whether the model's scores take so long that a job makes them."""
-    return sum(ffn.widths(resources.stages().model(of.model).model)) > MAX_AT_ONCE
+    return sum(ffn.widths(resources.pipeline().model(of).model)) > MAX_AT_ONCE
 
 
 def has_planes(by: Criterion) -> TypeGuard[LLMRank]:

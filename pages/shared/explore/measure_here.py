@@ -39,9 +39,7 @@ class Probe:
 
 def show(e: Experiment, *, committed: bool) -> None:
     """Offer measurements of this setting, and draw all that were made."""
-    known = e.stage_specs in resources.stages().known_pruned_texts(
-        e.model, e.evaluation
-    )
+    known = resources.pipeline().pruned_text.peek(e) is not None
     with st.container(horizontal=True, vertical_alignment="center"):
         follow = st.toggle(
             "Measure on release",
@@ -81,36 +79,37 @@ def start(e: Experiment) -> None:
     before = jobs.view(KIND)
     if before is not None and not before.finished:
         resources.worker().cancel(before.id, jobs.owner())
-    stages = resources.stages()
+    pipeline = resources.pipeline()
 
     def work(job: Job) -> Probe:
-        dense = stages.dense_text(e.model, e.evaluation, progress=job.progress)
+        dense = pipeline.dense_text(e, progress=job.progress)
         # Sorted once for these scores; another sparsity is a view of the same copy.
-        stages.prefix(e.stage_specs, progress=job.progress)
-        _, pruned = stages.pruned_text(
-            e.stage_specs,
-            e.evaluation,
+        pipeline.pruner.prefix(e, progress=job.progress)
+        _, pruned = pipeline.pruned_text(
+            e,
             progress=job.progress,
             publish=lambda text: job.publish(Probe(e, dense, text)),
         )
         return Probe(e, dense, pruned)
 
-    title = f"Measuring {share(e.pruning.sparsity)} by {e.criterion.name} on text"
+    title = (
+        f"Measuring {share(e.pruning.sparsity)} by {e.method.criterion.name} on text"
+    )
     jobs.start(KIND, title, work, key=e)
 
 
 def time_here(e: Experiment) -> None:
     """Time this setting's shape against the dense model."""
     access.check(e)
-    stages, points = resources.stages(), resources.speeds()
+    pipeline, points = resources.pipeline(), resources.speeds()
 
     def work(job: Job) -> SpeedPoint:
-        dense = stages.model(e.model, progress=job.progress)
-        pruned = stages.pruned(e.stage_specs, progress=job.progress)
+        dense = pipeline.model(e, progress=job.progress)
+        pruned = pipeline.pruned(e, progress=job.progress)
         found = shape_timing.time_pair(
             dense, pruned, e.benchmark, progress=job.progress
         )
-        points.put((e.model, e.benchmark, e.repair, found.widths), found)
+        points.put((e.model, e.benchmark, e.method.repair, found.widths), found)
         return found
 
     title = f"Timing {share(e.pruning.sparsity)} against dense"
@@ -119,18 +118,18 @@ def time_here(e: Experiment) -> None:
 
 def _timed(e: Experiment) -> SpeedPoint | None:
     """Return what is known of the widths that this setting leaves."""
-    return resources.speeds().peek((e.model, e.benchmark, e.repair, _widths(e)))
+    return resources.speeds().peek((e.model, e.benchmark, e.method.repair, _widths(e)))
 
 
 def _widths(e: Experiment) -> tuple[int, ...]:
-    return resources.stages().plan(e.stage_specs).widths
+    return resources.pipeline().plan(e).widths
 
 
 def _draw_speeds(e: Experiment) -> None:
     points = [
         point
         for (*made, _), point in resources.speeds().items()
-        if made == [e.model, e.benchmark, e.repair]
+        if made == [e.model, e.benchmark, e.method.repair]
     ]
     if not points:
         st.caption(
@@ -157,7 +156,7 @@ def _draw_speeds(e: Experiment) -> None:
 def _draw(e: Experiment, seen: JobView | None) -> None:
     if seen is not None and isinstance(seen.partial, Probe):
         st.markdown(_so_far(seen.partial))
-    points = curve.measured_points(e, resources.stages())
+    points = curve.measured_points(e, resources.pipeline())
     if not points:
         st.caption(
             "Nothing is measured yet of this model, allocation, rounding and repair. "
@@ -171,7 +170,7 @@ def _draw(e: Experiment, seen: JobView | None) -> None:
             metric="perplexity",
             dark=panels.is_dark(),
         ),
-        curves.of_curve(points, e.pruning.sparsity, "perplexity", e.criterion),
+        curves.of_curve(points, e.pruning.sparsity, "perplexity", e.method.criterion),
         lambda: curve_tables.as_table(points),
         key="measured_chart",
     )

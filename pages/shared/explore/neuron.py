@@ -59,7 +59,7 @@ def choose(held: Neuron | None, widths: Sequence[int]) -> Neuron | None:
 def show(e: Experiment, at: Neuron) -> None:
     """Show all that is known of a neuron; offer to measure the rest."""
     st.subheader(f"Layer {at.layer}, neuron {at.index:,}", anchor=False)
-    model = resources.stages().model(e.model)
+    model = resources.pipeline().model(e)
     left, middle, right = st.columns(3)
     with left, panels.panel():
         show_ranks(e, at)
@@ -73,14 +73,17 @@ def show(e: Experiment, at: Neuron) -> None:
 
 def show_ranks(e: Experiment, at: Neuron) -> None:
     """List its rank under every criterion."""
-    stages, known = resources.stages(), (e.model, e.calibration)
-    every = [CRITERIA[n]() for n in CRITERIA if n != e.criterion.name]
-    others = [by for by in every if stages.has_evidence(*known, by)]
+    pipeline = resources.pipeline()
+    every = [CRITERIA[n]() for n in CRITERIA if n != e.method.criterion.name]
+    others = [by for by in every if pipeline.evidence.is_known(e.using(criterion=by))]
     unread = [by.name for by in every if by not in others]
     if canvas.is_large(e):  # the canvas compares with the rest when it is asked to
-        others = [by for by in others if stages.has_scores(*known, by)]
-    scores = {by.name: stages.scores(*known, by) for by in (e.criterion, *others)}
-    found = neuron.ranks(at, scores, stages.planner(e.stage_specs))
+        others = [
+            c for c in others if pipeline.scores.peek(e.using(criterion=c)) is not None
+        ]
+    shown = (e.method.criterion, *others)
+    scores = {c.name: pipeline.scores(e.using(criterion=c)) for c in shown}
+    found = neuron.ranks(at, scores, pipeline.planner.planner(e))
     st.markdown(f"**Its rank** among {found[0].n_layer:,} of its layer")
     rows = [
         {
@@ -194,21 +197,24 @@ def show_measured(e: Experiment, at: Neuron) -> None:
 
 def start(e: Experiment, at: Neuron) -> None:
     """Queue the two measurements of a neuron."""
-    stages = resources.stages()
+    pipeline = resources.pipeline()
 
     def work(job: Job) -> Found:
-        model = stages.model(e.model, progress=job.progress)
+        model = pipeline.model(e, progress=job.progress)
         (fires,) = neuron.firing(
             model, e.calibration, (at,), n_contexts=N_CONTEXTS, progress=job.progress
         )
         job.publish(Found(e, fires))
-        few = replace(e.evaluation, eval_tokens=SMALL.eval_tokens)
+        evaluation = replace(e.evaluation, eval_tokens=SMALL.eval_tokens)
+        few = replace(e, evaluation=evaluation)
         known = (
-            stages.dense_text(e.model, few, progress=job.progress),
-            stages.pruned_text(e.stage_specs, few, progress=job.progress)[1],
+            pipeline.dense_text(few, progress=job.progress),
+            pipeline.pruned_text(few, progress=job.progress)[1],
         )
-        plan = stages.plan(e.stage_specs)
-        worth = neuron.effect(model, plan, at, few, known=known, progress=job.progress)
+        plan = pipeline.plan(e)
+        worth = neuron.effect(
+            model, plan, at, evaluation, known=known, progress=job.progress
+        )
         return Found(e, fires, worth)
 
     title = f"Inspecting layer {at.layer}, neuron {at.index:,}"

@@ -44,7 +44,7 @@ def links(e: Experiment) -> tuple[dict[str, str], Selection] | None:
     seen = canvas.view()
     if seen["edges"] == "off":
         return None
-    stages = resources.stages()
+    pipeline = resources.pipeline()
     view = View(
         layer=seen["layer"],
         first=seen["from"],
@@ -53,10 +53,8 @@ def links(e: Experiment) -> tuple[dict[str, str], Selection] | None:
         held=held(),
         brush=brushed(),
     )
-    d_model = ffns(stages.model(e.model).model)[0].up.shape[1]
-    found = selection(
-        stages.scores(*e.stage_specs.scores_key).layers, view, d_model=d_model
-    )
+    d_model = ffns(pipeline.model(e).model)[0].up.shape[1]
+    found = selection(pipeline.scores(e).layers, view, d_model=d_model)
     if found is None:
         return None
     return {"name": _name(e, found), "said": found.said}, found
@@ -65,7 +63,7 @@ def links(e: Experiment) -> tuple[dict[str, str], Selection] | None:
 @st.cache_data(show_spinner=False, max_entries=32)
 def payload(name: str, _e: Experiment, _of: Selection) -> bytes:
     """Pack the strongest edges of a selection; the name tells it and the model."""
-    model = resources.stages().model(_e.model)
+    model = resources.pipeline().model(_e)
     found: Paths = paths(ffns(model.model), _of.selected, among=_of.among)
     columns = ("layer", "source", "target", "flow")
     return pack(name, {column: [getattr(found, column)] for column in columns})
@@ -76,12 +74,12 @@ def show_range(e: Experiment) -> None:
     brush = brushed()
     if brush is None:
         return
-    stages, by_rank = resources.stages(), canvas.view()["sort"] == "rank"
-    scores = stages.scores(*e.stage_specs.scores_key).normalised
+    pipeline, by_rank = resources.pipeline(), canvas.view()["sort"] == "rank"
+    scores = pipeline.scores(e).normalised
     neurons = in_range(scores, brush, by_rank=by_rank).tolist()
     if not neurons:
         return
-    plan = stages.plan(e.stage_specs)
+    plan = pipeline.plan(e)
     of_layer = sentences.neuron_table([scores[brush.layer]], [plan.keep[brush.layer]])
     table = of_layer.iloc[neurons].assign(layer=brush.layer)
     table["fate"] = table["kept"].map({True: "kept", False: "cut"})

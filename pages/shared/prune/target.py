@@ -42,11 +42,11 @@ def show(e: Experiment) -> None:
 def start(e: Experiment, target: Target) -> None:
     """Measure at a few sparsities until one meets the goal."""
     access.check(e)
-    stages = resources.stages()
+    pipeline = resources.pipeline()
 
     def work(job: Job) -> tuple[Experiment, Answer]:
         return e, meet(
-            e, target, stages=stages, progress=job.progress, publish=job.publish
+            e, target, pipeline=pipeline, progress=job.progress, publish=job.publish
         )
 
     jobs.start(KIND, f"Looking for {target.kind} {target.value:g}", work, key=target)

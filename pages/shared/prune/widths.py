@@ -19,7 +19,7 @@ COLUMNS = 3
 def show_costs(e: Experiment, kept: Sequence[int], dense: Sequence[int]) -> None:
     """Show what each layer costs, or offer to measure it."""
     st.subheader("What each layer costs", anchor=False)
-    found = resources.stages().known_sensitivity(e.stage_specs)
+    found = resources.pipeline().sensitivity.peek(e)
     if found is None:
         st.caption(
             "Cut one layer alone, read again, and see what it costs: the layers differ "
@@ -36,7 +36,7 @@ def show_costs(e: Experiment, kept: Sequence[int], dense: Sequence[int]) -> None
         lambda: readings.costs_table(found),
         key="costs",
     )
-    searched = resources.stages().known_searched(e.stage_specs)
+    searched = resources.pipeline().searched.peek(e)
     if searched is not None:
         show_search(searched)
 
@@ -58,11 +58,11 @@ def show_search(found: Searched) -> None:
 
 def by_hand(e: Experiment, dense: tuple[int, ...]) -> None:
     """Draw a slider per layer, with what its width costs where that is measured."""
-    if not isinstance(e.allocation, ByHand):
+    if not isinstance(e.method.allocation, ByHand):
         return
     st.subheader("Your own widths", anchor=False)
-    kept = e.allocation.checked(dense)
-    costs = resources.stages().known_sensitivity(e.stage_specs)
+    kept = e.method.allocation.checked(dense)
+    costs = resources.pipeline().sensitivity.peek(e)
     columns = st.columns(COLUMNS)
     for layer, d_ff in enumerate(dense):
         key = f"width_{layer}_{d_ff}"

@@ -1,0 +1,132 @@
+"""Pruned models, and what dense and pruned ones are on a text."""
+
+import time
+from typing import Any
+
+from llmrank.core.progress import Progress, silent
+from llmrank.core.uploads import masked
+from llmrank.evaluation.footprint import Footprint, footprint
+from llmrank.evaluation.perplexity import TextEvaluation, evaluate
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline.evidence import Evidence
+from llmrank.experiments.pipeline.repair import Repairer
+from llmrank.experiments.pipeline.scores import Scorer
+from llmrank.experiments.pipeline.stage import (
+    ReadTexts,
+    Stage,
+    of_dense_text,
+    of_pruned,
+    of_pruned_text,
+    of_scores,
+)
+from llmrank.experiments.pipeline.widths import Planner
+from llmrank.methods.repair import NoRepair
+from llmrank.methods.sorted_model import SortedModel, prefix, sort_neurons
+from llmrank.models.language_model import LanguageModel
+
+
+class Pruner:
+    """Makes smaller models; few are kept, because they are large."""
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        scorer: Scorer,
+        repairer: Repairer,
+        planner: Planner,
+        read: ReadTexts,
+    ) -> None:
+        self._evidence, self._scorer = evidence, scorer
+        self._repairer, self._planner = repairer, planner
+        self.pruned: Stage[LanguageModel] = Stage(
+            self._cut, of_pruned, limit=3, read=read
+        )
+        self.sorted: Stage[SortedModel] = Stage(
+            self._sort, of_scores, limit=1, read=read
+        )
+
+    def prefix(
+        self, experiment: Experiment, *, progress: Progress = silent
+    ) -> LanguageModel:
+        """Return the smaller model, to evaluate; see `sorted_model.prefix`.
+
+        The first of a criterion sorts the neurons, which takes about as long as
+        `pruned`; at every other sparsity it is there at once. The sorted weights of
+        one criterion are held. A repaired model is no prefix: it has weights of its
+        own.
+        """
+        if experiment.method.repair != NoRepair():
+            return self.pruned(experiment, progress=progress)
+        kept = self._planner.plan(experiment, progress=progress)
+        return prefix(self.sorted(experiment, progress=progress), kept)
+
+    def passing(self, experiment: Experiment, progress: Progress) -> LanguageModel:
+        """Return the smaller model to look at once: it is not kept.
+
+        It is a prefix where the neurons are sorted already, and cut where not: sorting
+        pays only for those who come back to the same criterion.
+        """
+        kept = self.pruned.peek(experiment)
+        if kept is not None:
+            return kept
+        if self.sorted.peek(experiment) is not None:
+            return self.prefix(experiment, progress=progress)
+        return self._cut(experiment, progress)
+
+    def _cut(self, experiment: Experiment, progress: Progress) -> LanguageModel:
+        kept = self._planner.plan(experiment, progress=progress)
+        return self._repairer.cutter(experiment, progress=progress)(kept, progress)
+
+    def _sort(self, experiment: Experiment, progress: Progress) -> SortedModel:
+        scores = self._scorer.scores(experiment, progress=progress)
+        dense = self._evidence.model(experiment, progress=progress)
+        return sort_neurons(dense, scores, progress=progress)
+
+
+class Evaluator:
+    """Reads texts with dense and pruned models; the models are let go."""
+
+    def __init__(self, evidence: Evidence, pruner: Pruner, read: ReadTexts) -> None:
+        self._evidence, self._pruner = evidence, pruner
+        self.dense_text: Stage[TextEvaluation] = Stage(
+            self._dense, of_dense_text, limit=32, read=read
+        )
+        self.pruned_text: Stage[tuple[Footprint, TextEvaluation]] = Stage(
+            self._pruned, of_pruned_text, limit=512, read=read
+        )
+
+    def known_on_text(
+        self, experiment: Experiment
+    ) -> dict[Experiment, tuple[Footprint, TextEvaluation]]:
+        """Return all that was measured of a model's pruned forms on a text.
+
+        Not what a criterion found in a second text that who asks cannot open.
+        """
+        asked = of_dense_text(experiment)
+        self.dense_text.peek(asked)  # refuses a text that is another's
+        return {
+            known: measured
+            for known, measured in self.pruned_text.items()
+            if of_dense_text(known) == asked and _is_told(known)
+        }
+
+    def _dense(
+        self, experiment: Experiment, progress: Progress, **options: Any
+    ) -> TextEvaluation:
+        dense = self._evidence.model(experiment, progress=progress)
+        start = time.perf_counter()
+        text = evaluate(dense, experiment.evaluation, progress=progress, **options)
+        self._evidence.note_pace(experiment.model, text.n_tokens, start)
+        return text
+
+    def _pruned(
+        self, experiment: Experiment, progress: Progress, **options: Any
+    ) -> tuple[Footprint, TextEvaluation]:
+        lm = self._pruner.passing(experiment, progress)
+        text = evaluate(lm, experiment.evaluation, progress=progress, **options)
+        return footprint(lm), text
+
+
+def _is_told(experiment: Experiment) -> bool:
+    second = experiment.method.criterion.second_text
+    return masked(second) == second

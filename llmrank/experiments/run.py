@@ -1,0 +1,105 @@
+"""The whole job: load, calibrate, score, plan, prune, compare; and its report."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from llmrank.core.progress import Progress, silent
+from llmrank.data import texts
+from llmrank.evaluation.comparison import Comparison, beside, compare
+from llmrank.experiments.environment import environment
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.memory_estimate import estimate
+from llmrank.experiments.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Report:
+    """An experiment and what it measured, with all that tells where it came from."""
+
+    experiment: Experiment
+    environment: dict[str, str]
+    calibration_sha256: str
+    comparison: Comparison
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as the command line prints it."""
+        plain = self.experiment.to_json() | {"environment": self.environment}
+        plain["calibration"]["text_sha256"] = self.calibration_sha256
+        text = self.comparison.dense.text
+        plain["evaluation"]["text_sha256"] = None if text is None else text.text_sha256
+        return plain | self.comparison.to_json()
+
+
+def run(
+    experiment: Experiment = Experiment(),
+    *,
+    pipeline: Pipeline | None = None,
+    progress: Progress = silent,
+    publish: Callable[[Report], None] = lambda _: None,
+) -> Report:
+    """Do the whole job: load, calibrate, score, plan, prune, compare.
+
+    Args:
+        experiment: what is done.
+        pipeline: shared results.
+        progress: called by every stage.
+        publish: given the report so far, whenever it has more.
+
+    Raises:
+        LLMRankError: whatever a stage refuses; names are checked before any work.
+    """
+    known, read = pipeline or Pipeline(), texts_state(experiment)
+    check_names(experiment)
+    check_room(experiment, known)
+    dense = known.model(experiment, progress=progress)
+    stats = known.stats(experiment, progress=progress)
+    experiment.method.repair.check(dense)
+    pruned = known.pruned(experiment, progress=progress)
+    where = environment(dense, experiment.calibration)
+
+    def report(comparison: Comparison) -> Report:
+        return Report(experiment, where, stats.text_sha256, comparison)
+
+    text = known.dense_text(experiment, progress=progress)
+    measured = known.pruned_text.peek(experiment)
+    known_texts = (text, None if measured is None else measured[1])
+    comparison = compare(
+        dense,
+        pruned,
+        experiment.measures,
+        known=beside(dense, pruned, known_texts),
+        progress=progress,
+        publish=lambda c: publish(report(c)),
+    )
+    side = comparison.pruned
+    if side.text is not None and texts_state(experiment) == read:
+        known.pruned_text.put(experiment, (side.footprint, side.text))
+    return report(comparison)
+
+
+def texts_state(experiment: Experiment) -> tuple[tuple[int, int] | None, ...]:
+    """Return what changes when a file that the experiment reads does."""
+    return tuple(texts.state_of(source) for source in experiment.texts)
+
+
+def check_names(experiment: Experiment) -> None:
+    """Refuse tasks that are not registered and text files that cannot be read.
+
+    Raises:
+        LLMRankError: naming what there is, or what is wrong with the file.
+    """
+    _ = experiment.tasks.names
+    for source in experiment.texts:
+        if source != texts.EMBEDDED:
+            texts.text(source, "evaluation")
+
+
+def check_room(experiment: Experiment, pipeline: Pipeline) -> None:
+    """Refuse a model that is not loaded yet and cannot fit.
+
+    Raises:
+        LLMRankError: with the estimate and what to change.
+    """
+    if pipeline.model.peek(experiment) is None:
+        estimate(experiment).check()
