@@ -5,9 +5,8 @@ import argparse
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.speedup import Ratio, measure, speedup
+from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
-from llmrank.methods.criteria import LLMRank
-from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
 
 
@@ -19,11 +18,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--batch", type=int, default=1)
     options = parser.parse_args()
-    pipeline, model, read = (
-        Pipeline(),
-        ModelSpec(name=options.model),
-        CalibrationSpec(samples=2),
-    )
+    pipeline = Pipeline()
+    experiment = Experiment(ModelSpec(name=options.model), CalibrationSpec(samples=2))
     spec = BenchmarkSpec(repeats=options.rounds, batch=options.batch)
     print(
         "| removed | parameters | prefill measured / ideal | decode measured / ideal |"
@@ -31,10 +27,8 @@ def main() -> None:
     print("|---|---|---|---|")
     reasons: list[str] = []
     for sparsity in options.sparsities:
-        pruned = pipeline.pruned(
-            StageSpecs(model, read, LLMRank(), PruningSpec(sparsity=sparsity))
-        )
-        costs = measure((pipeline.model(model), pruned), spec)
+        pruned = pipeline.pruned(experiment.at(sparsity))
+        costs = measure((pipeline.model(experiment), pruned), spec)
         found = speedup(*costs)
         n_params = costs[1].footprint.n_params
         cells = [

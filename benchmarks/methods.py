@@ -7,6 +7,7 @@ re-run by our own code in the same run.
 
 import argparse
 import time
+from dataclasses import replace
 
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.cli.terminal import ProgressBar
@@ -15,9 +16,9 @@ from llmrank.core.progress import silent
 from llmrank.core.statistics import Estimate
 from llmrank.data.texts import EMBEDDED
 from llmrank.evaluation.perplexity import EvaluationSpec, perplexity_ratio
+from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.method import Method, method
-from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
 
 METHODS = (
@@ -73,12 +74,17 @@ def main() -> None:
     options = parser.parse_args()
     methods = [method(words) for words in options.methods]
     pipeline, bar = Pipeline(), silent if options.quiet else ProgressBar()
-    model = ModelSpec(name=options.model)
     read = CalibrationSpec(
         calibration_text=options.calibration_text, samples=options.samples
     )
-    on = EvaluationSpec(eval_text=options.eval_text, eval_tokens=options.eval_tokens)
-    dense = pipeline.dense_text(model, on, progress=bar)
+    experiment = Experiment(
+        ModelSpec(name=options.model),
+        read,
+        evaluation=EvaluationSpec(
+            eval_text=options.eval_text, eval_tokens=options.eval_tokens
+        ),
+    )
+    dense = pipeline.dense_text(experiment, progress=bar)
     print(
         f"{dense.n_tokens:,} tokens of {dense.text_source}; dense perplexity ", end=""
     )
@@ -90,9 +96,8 @@ def main() -> None:
     for by in sorted(methods, key=lambda m: methods.index(_first_alike(m, methods))):
         start, ratios = time.perf_counter(), []
         for sparsity in options.sparsities:
-            parts = (by.criterion, PruningSpec(sparsity=sparsity))
-            specs = StageSpecs(model, read, *parts, by.allocation, by.repair)
-            _, text = pipeline.pruned_text(specs, on, progress=bar)
+            asked = replace(experiment, method=by).at(sparsity)
+            _, text = pipeline.pruned_text(asked, progress=bar)
             ratios.append((perplexity_ratio(dense, text), text.top1.value))
         cells = "".join(f"{_cell(*found):>34}" for found in ratios)
         print(f"{by.name:<48}{cells}{time.perf_counter() - start:>9.0f}", flush=True)

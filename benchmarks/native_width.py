@@ -10,9 +10,8 @@ from llmrank.calibration.activations import CalibrationSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.footprint import footprint
 from llmrank.evaluation.latency import latency
+from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
-from llmrank.methods.criteria import LLMRank
-from llmrank.methods.pruning import PruningSpec
 from llmrank.models.families import family_of
 from llmrank.models.language_model import LanguageModel, ModelSpec
 
@@ -24,13 +23,8 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, default=0.3)
     parser.add_argument("--rounds", type=int, default=8)
     options = parser.parse_args()
-    specs = StageSpecs(
-        ModelSpec(name=options.model),
-        CalibrationSpec(samples=2),
-        LLMRank(),
-        PruningSpec(sparsity=options.sparsity),
-    )
-    pruned = Pipeline().pruned(specs)
+    experiment = Experiment(ModelSpec(name=options.model), CalibrationSpec(samples=2))
+    pruned = Pipeline().pruned(experiment.at(options.sparsity))
     native = natively_built(pruned)
     sizes = [footprint(lm) for lm in (pruned, native)]
     assert sizes[0] == sizes[1], "a natively built model must have the same footprint"

@@ -11,8 +11,9 @@ from benchmarks.scoring import seconds
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.latency import Timing, latency
+from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
-from llmrank.methods.criteria import LLMRank, Scores
+from llmrank.methods.criteria import Scores
 from llmrank.methods.pruning import PruningSpec, plan, prune
 from llmrank.methods.sorted_model import SortedModel, prefix, sort_neurons
 from llmrank.models.language_model import LanguageModel, ModelSpec
@@ -28,9 +29,10 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, default=0.3)
     parser.add_argument("--rounds", type=int, default=8)
     options = parser.parse_args()
-    pipeline, model = Pipeline(), ModelSpec(name=options.model)
-    lm = pipeline.model(model)
-    scores = pipeline.scores(model, CalibrationSpec(samples=2), LLMRank())
+    pipeline = Pipeline()
+    experiment = Experiment(ModelSpec(name=options.model), CalibrationSpec(samples=2))
+    lm = pipeline.model(experiment)
+    scores = pipeline.scores(experiment)
     ordered: list[SortedModel] = []
     once = seconds(lambda: ordered.append(sort_neurons(lm, scores)))
     times = new_sparsities(lm, ordered[0], scores)

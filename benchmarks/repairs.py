@@ -14,8 +14,10 @@ from benchmarks.scoring import seconds
 from llmrank.calibration.activations import CalibrationSpec, drawn
 from llmrank.calibration.second_moments import moments
 from llmrank.core.progress import silent
+from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import Wanda
+from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningPlan, PruningSpec, plan, prune
 from llmrank.methods.repair import Basis, Cutter, LeastSquares
 from llmrank.methods.repair.least_squares import penalty
@@ -32,10 +34,11 @@ def main() -> None:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--samples", type=int, default=64)
     options = parser.parse_args()
-    pipeline, model = Pipeline(), ModelSpec(name=options.model)
-    read = CalibrationSpec(samples=options.samples)
-    lm, windows = pipeline.model(model), drawn(pipeline.model(model), read)[1]
-    known = (pipeline.scores(model, read, Wanda()), pipeline.stats(model, read), windows)
+    pipeline, read = Pipeline(), CalibrationSpec(samples=options.samples)
+    experiment = Experiment(ModelSpec(name=options.model), read, Method(Wanda()))
+    lm = pipeline.model(experiment)
+    windows = drawn(lm, read)[1]
+    known = (pipeline.scores(experiment), pipeline.stats(experiment), windows)
     found: list[Basis] = []
     once = seconds(lambda: found.append(Basis(lm, *known, tuple(moments(lm, windows)))))
     print(f"second moments of {windows.numel():,} tokens, once: {once:.1f} s")

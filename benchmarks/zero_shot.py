@@ -8,6 +8,7 @@ resampling the items of each task, the same ones for both models.
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -19,9 +20,9 @@ from llmrank.core.progress import Progress, silent
 from llmrank.data.tasks import TASKS
 from llmrank.data.texts import EMBEDDED
 from llmrank.evaluation.accuracy import TaskResult, evaluate_task
+from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.method import method
-from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import LanguageModel, ModelSpec
 
 METHODS = (
@@ -47,20 +48,18 @@ def main() -> None:
     options = parser.parse_args()
     methods = [method(words) for words in options.methods]
     pipeline, bar = Pipeline(), silent if options.quiet else ProgressBar()
-    model = ModelSpec(name=options.model)
     read = CalibrationSpec(
         calibration_text=options.calibration_text, samples=options.samples
     )
+    experiment = Experiment(ModelSpec(name=options.model), read).at(options.sparsity)
     print(
         f"{options.model}, {options.sparsity:.0%} of the FFN neurons removed, at most "
         f"{options.items} items per task, calibrated on {read.samples} × {read.seq_len}"
     )
     print(f"{'':<44}{''.join(f'{name:>16}' for name in TASKS)}   retention")
-    dense = _line("dense", pipeline.model(model, progress=bar), options.items, bar)
+    dense = _line("dense", pipeline.model(experiment, progress=bar), options.items, bar)
     for by in methods:
-        pruning = PruningSpec(sparsity=options.sparsity)
-        of = StageSpecs(model, read, by.criterion, pruning, by.allocation, by.repair)
-        pruned = pipeline.pruned(of, progress=bar)
+        pruned = pipeline.pruned(replace(experiment, method=by), progress=bar)
         _line(by.name, pruned, options.items, bar, dense)
 
 

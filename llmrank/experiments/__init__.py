@@ -7,7 +7,7 @@ __getattr__, __all__ = handed_on(
     {
         "experiment": "Experiment",
         "pipeline": "Pipeline",
-        "run": "Report run",
+        "run": "Report",
         "store": "Store",
         "arena": "ArenaSpec",
     },

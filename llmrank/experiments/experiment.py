@@ -76,7 +76,8 @@ class Experiment:
             OptionError: a value outside its limits, an unknown name or field.
         """
         kinds = spec_kinds()
-        known = {name: PARTS[name].build for name in PARTS} | kinds
+        builds = kinds | {name: PARTS[name].build for name in PARTS}
+        known = {name: builds[name] for name in (*FIRST, *PARTS, *kinds)}
         made: dict[str, Any] = {}
         for name, values in plain.items():
             if name not in known:

@@ -38,6 +38,7 @@ from llmrank.methods.criteria import (
     Wanda,
     score,
 )
+from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningPlan, PruningSpec, plan
 from llmrank.models.language_model import ModelSpec
 
@@ -170,7 +171,9 @@ def test_where_nothing_was_cut_nothing_gets_faster():
 
 def test_scores_that_more_text_would_move_are_a_warning(tiny, tiny_text):
     few = CalibrationSpec(calibration_text=str(tiny_text), samples=2, seq_len=4)
-    found = stability(tiny, Experiment(tiny.spec, few, Method(OURS), PruningSpec(sparsity=0.5)))
+    found = stability(
+        tiny, Experiment(tiny.spec, few, Method(OURS), PruningSpec(sparsity=0.5))
+    )
     assert found.enough is False
     (said,) = unstable_scores(found)
     assert (said.level, said.sentence) == ("warning", found.sentence)
@@ -181,7 +184,10 @@ def test_scores_that_stay_have_no_symptom(tiny, tiny_text):
     spec = CalibrationSpec(calibration_text=str(tiny_text), samples=4, seq_len=32)
     half = PruningSpec(sparsity=0.5)
     assert (
-        unstable_scores(stability(tiny, Experiment(tiny.spec, spec, Method(L1()), half))) == ()
+        unstable_scores(
+            stability(tiny, Experiment(tiny.spec, spec, Method(L1()), half))
+        )
+        == ()
     )
     found = stability(tiny, Experiment(tiny.spec, spec, Method(OURS), half))
     agreed = Overlap(12, 12, 12)

@@ -19,7 +19,7 @@ from llmrank.calibration.activations import (
 )
 from llmrank.calibration.gradients import differentiate, differentiate_parts, measure
 from llmrank.core.errors import CancelledError, LLMRankError
-from llmrank.experiments.pipeline import Pipeline
+from llmrank.experiments.experiment import Experiment
 from llmrank.methods.allocation import Global
 from llmrank.methods.criteria import (
     CRITERIA,
@@ -32,6 +32,7 @@ from llmrank.methods.criteria import (
     Wanda,
     score,
 )
+from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningSpec, plan
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel, ModelSpec
@@ -181,7 +182,10 @@ def test_known_parts_are_not_read_again(tiny, calibration, parts, found):
     )
     assert again == found
     assert {what for what, _, _ in told} == {"Scoring parts of the text"}
-    assert stability(tiny, Experiment(tiny.spec, calibration, Method(LLMRank()), HALF)) == found
+    assert (
+        stability(tiny, Experiment(tiny.spec, calibration, Method(LLMRank()), HALF))
+        == found
+    )
 
 
 def test_the_result_says_on_what_it_was_measured(tiny, calibration, found):
@@ -216,12 +220,15 @@ def test_one_window_has_no_halves(tiny, calibration):
 def test_parts_of_another_calibration_are_refused(tiny, calibration, parts):
     longer = dataclasses.replace(calibration, seq_len=33)
     with pytest.raises(ValueError, match=r"parts must have \[66, 66, 132, 264\] tok"):
-        stability(tiny, Experiment(tiny.spec, longer, Method(LLMRank()), HALF), parts=parts)
+        stability(
+            tiny, Experiment(tiny.spec, longer, Method(LLMRank()), HALF), parts=parts
+        )
 
 
 def test_a_global_threshold_counts_chance_by_layer(tiny, calibration, parts):
-    specs = (calibration, Wanda(), PruningSpec(sparsity=0.4), Global())
-    match = stability(tiny, Experiment(tiny.spec, *specs), parts=parts).halves
+    method, pruning = Method(Wanda(), Global()), PruningSpec(sparsity=0.4)
+    asked = Experiment(tiny.spec, calibration, method, pruning)
+    match = stability(tiny, asked, parts=parts).halves
     overlaps = match.agreement.overlaps
     expected = sum(o.n_a * o.n_b / 24 for o in overlaps) / sum(o.n_a for o in overlaps)
     assert match.by_chance == pytest.approx(expected)
@@ -447,7 +454,9 @@ def test_it_can_be_cancelled_while_reading_and_while_scoring(tiny, calibration, 
 
     with pytest.raises(CancelledError):
         stability(
-            tiny, Experiment(tiny.spec, calibration, Method(LLMRank()), HALF), progress=stop
+            tiny,
+            Experiment(tiny.spec, calibration, Method(LLMRank()), HALF),
+            progress=stop,
         )
 
 

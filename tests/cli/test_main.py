@@ -217,8 +217,8 @@ def test_score_writes_scores_and_statistics(small, tmp_path, criterion):
         metadata = file.metadata()
     e = Experiment.from_json(json.loads(metadata["recipe"]))
     assert e.method.criterion.name == criterion
-    lm, known = llmrank.load(e.model), e
-    stats, gradients, second = Pipeline().evidence(*known)
+    lm = llmrank.load(e.model)
+    stats, gradients, second = Pipeline().evidence.collect(e)
     assert metadata["text_sha256"] == stats.text_sha256
     more = {"gradients": gradients, "second": second}
     expected = llmrank.score(lm, stats, e.method.criterion, **more).layers

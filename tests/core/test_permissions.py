@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from llmrank.core.permissions import Asker, allowed_roots, asking, check_path
 from llmrank.core.variables import is_on, variable
 from llmrank.data import texts
 from llmrank.experiments.arena import ArenaSpec
+from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.store import Store
 from llmrank.methods.criteria import criterion
@@ -222,10 +224,9 @@ def test_a_second_text_within_a_method_opens_no_file(tiny, tiny_text, monkeypatc
     )
     by = criterion("gprune", second_text=str(tiny_text))
     spec = ArenaSpec(methods=(Method(by),), sparsities=(0.5,), measures=("text",))
-    of = spec.base.calibration
-    pipeline = Pipeline()
+    asked = replace(spec.base, model=tiny.spec, method=Method(by))
     with asking(STRANGER):
-        said = refusal(pipeline.scores, tiny.spec, of, by)
+        said = refusal(Pipeline().scores, asked)
     assert "reads no files of its own" in said
 
 
@@ -237,14 +238,16 @@ def test_what_another_has_read_is_not_served_from_memory(tiny, tiny_text, monkey
     monkeypatch.setattr(
         "llmrank.experiments.pipeline.evidence.load", lambda *_, **__: tiny
     )
-    pipeline, of = Pipeline(), CalibrationSpec(str(tiny_text), samples=2, seq_len=32)
-    pipeline.scores(tiny.spec, of, LLMRank())
+    pipeline = Pipeline()
+    asked = Experiment(
+        tiny.spec, CalibrationSpec(str(tiny_text), samples=2, seq_len=32)
+    )
+    pipeline.scores(asked)
     with asking(STRANGER):
-        for ask in (pipeline.stats, pipeline.has_stats):
-            assert "reads no files" in refusal(ask, tiny.spec, of)
-        assert "reads no files" in refusal(pipeline.scores, tiny.spec, of, LLMRank())
-        about = (tiny.spec, of, "chained", "neuron")
-        assert "reads no files" in refusal(pipeline.planes, *about)
+        for ask in (pipeline.stats, pipeline.stats.peek, pipeline.scores):
+            assert "reads no files" in refusal(ask, asked)
+        chained = asked.using(criterion=LLMRank(graph="chained"))
+        assert "reads no files" in refusal(pipeline.planes, chained)
 
 
 def test_work_asks_for_whom_it_was_handed_over_by():

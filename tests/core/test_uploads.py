@@ -4,7 +4,6 @@ import hashlib
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,14 +21,13 @@ from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.evaluation.footprint import Footprint
 from llmrank.evaluation.perplexity import EvaluationSpec, TextEvaluation
 from llmrank.experiments.arena import ArenaSpec
-from llmrank.methods.method import label
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.settings import command_line, snippet
 from llmrank.experiments.store import Cell, Origin, Store
 from llmrank.experiments.store.row_mapping import as_run
 from llmrank.methods.criteria import criterion
-from llmrank.methods.method import Method, method, written
+from llmrank.methods.method import Method, label, method, written
 from llmrank.mlp import tables
 from pages.shared.app.escape import plain
 
@@ -341,7 +339,7 @@ def hidden(source: str) -> Experiment:
     return Experiment(
         calibration=CalibrationSpec(source),
         evaluation=EvaluationSpec(source),
-        criterion=criterion("gprune", second_text=source),
+        method=Method(criterion("gprune", second_text=source)),
     )
 
 
@@ -421,10 +419,10 @@ def test_what_a_foreign_second_text_gave_stands_in_no_list_of_points():
     source, usual = kept(b"a secret"), Experiment()
     of = usual.using(criterion=criterion("gprune", second_text=source))
     pipeline, side = Pipeline(), side_of(0, "e")
-    for e in (usual, of):
-        found = (side.footprint, side.text)
-        pipeline.pruned_text.put(e, found)
+    for experiment in (usual, of):
+        with asking(A):
+            pipeline.pruned_text.put(experiment, (side.footprint, side.text))
     for whose, told in ((A, [usual, of]), (B, [usual])):
         with asking(whose):
             found = pipeline.evaluator.known_on_text(usual)
-        assert list(found) == [e for e in told]
+        assert list(found) == told

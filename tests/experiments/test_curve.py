@@ -16,7 +16,6 @@ from llmrank.experiments.curve import (
     curve,
     estimated_s,
     known_points,
-    label,
     margin,
     rivals,
     standing,
@@ -25,7 +24,7 @@ from llmrank.experiments.curve import (
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import CRITERIA, L2, Activation, GPrune, LLMRank, Random
-from llmrank.methods.pruning import PruningSpec
+from llmrank.methods.method import label
 from llmrank.models.language_model import ModelSpec
 from llmrank.report.tables.curve import as_table, chart_table
 
@@ -95,7 +94,9 @@ def test_a_cancelled_curve_keeps_its_points(base):
             raise CancelledError
 
     with pytest.raises(CancelledError):
-        curve(base, RIVALS, (0.5,), pipeline=pipeline, progress=stop, publish=seen.append)
+        curve(
+            base, RIVALS, (0.5,), pipeline=pipeline, progress=stop, publish=seen.append
+        )
     assert known_points(base, RIVALS, (0.5,), pipeline) == seen[-1]
 
 

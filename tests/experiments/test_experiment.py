@@ -23,6 +23,7 @@ from llmrank.experiments.memory_estimate import estimate
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.run import check_names, check_room, run, texts_state
 from llmrank.methods.criteria import L1, GPrune, LLMRank, Random, Taylor, Wanda
+from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
 
@@ -279,9 +280,8 @@ def test_a_run_reports_what_the_stages_measure(small):
     ]  # fmt: skip
     plain = json.loads(json.dumps(report.to_json()))
     assert plain["calibration"]["text_sha256"] == found.dense.text.text_sha256
-    assert plain["criterion"] == {"name": "llm-rank", "theta": 0.25, **{
-        k: getattr(small.method.criterion, k) for k in ("gamma", "graph", "site", "variant")
-    }}  # fmt: skip
+    criterion = dataclasses.asdict(small.method.criterion)
+    assert plain["criterion"] == {"name": "llm-rank", **criterion, "theta": 0.25}
     described = {k: plain[k] for k in small.to_json()}
     for part in ("calibration", "evaluation"):
         del described[part]["text_sha256"]

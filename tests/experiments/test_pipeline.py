@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,9 +13,11 @@ from llmrank.core.cache import Memo
 from llmrank.core.errors import CancelledError, LLMRankError
 from llmrank.evaluation.footprint import footprint
 from llmrank.evaluation.perplexity import EvaluationSpec, evaluate
+from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.allocation import Global
 from llmrank.methods.criteria import Activation, Gblm, GPrune, LLMRank, Taylor
+from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
 
@@ -275,12 +278,11 @@ def test_measuring_many_pruned_models_keeps_none_of_them(base):
         assert pipeline.pruned_text.peek(own) is not None
 
 
-def test_models_and_pruned_models_are_few(pipeline, base, tiny_folder):
+def test_models_and_pruned_models_are_few(pipeline, base):
     for sparsity in (0.1, 0.2, 0.3, 0.4, 0.5):
         pipeline.pruned(base.at(sparsity))
     there = [
-        pipeline.pruned.peek(base.at(s)) is not None
-        for s in (0.1, 0.2, 0.3, 0.4, 0.5)
+        pipeline.pruned.peek(base.at(s)) is not None for s in (0.1, 0.2, 0.3, 0.4, 0.5)
     ]
     assert there == [False, False, True, True, True]
     halves = [
@@ -301,7 +303,9 @@ def test_a_prefix_computes_what_the_pruned_model_computes(base):
     pipeline = Pipeline()
     for sparsity in (0.0, 0.3, 0.8):
         own = base.at(sparsity)
-        found, expected = (make(own) for make in (pipeline.pruner.prefix, pipeline.pruned))
+        found, expected = (
+            make(own) for make in (pipeline.pruner.prefix, pipeline.pruned)
+        )
         torch.testing.assert_close(
             found.model(PROMPT).logits,
             expected.model(PROMPT).logits,
@@ -313,14 +317,10 @@ def test_a_prefix_computes_what_the_pruned_model_computes(base):
 
 def test_all_prefixes_of_a_criterion_share_one_copy(base):
     pipeline = Pipeline()
-    first, *others = [
-        pipeline.pruner.prefix(base.at(s))
-        for s in (0.1, 0.5, 0.9)
-    ]
+    first, *others = [pipeline.pruner.prefix(base.at(s)) for s in (0.1, 0.5, 0.9)]
     assert all(storages(lm) == storages(first) for lm in others)
     assert not any(
-        pipeline.pruned.peek(base.at(s)) is not None
-        for s in (0.1, 0.5, 0.9)
+        pipeline.pruned.peek(base.at(s)) is not None for s in (0.1, 0.5, 0.9)
     )
 
 
@@ -345,7 +345,9 @@ def test_a_text_is_read_with_a_prefix_where_the_neurons_are_sorted(base):
     pipeline.pruner.prefix(base)
     same_sizes, text = pipeline.pruned_text(at)
     assert pipeline.pruned.peek(at) is None
-    assert torch.equal(text.nll, evaluate(pipeline.pruner.prefix(at), base.evaluation).nll)
+    assert torch.equal(
+        text.nll, evaluate(pipeline.pruner.prefix(at), base.evaluation).nll
+    )
     torch.testing.assert_close(text.nll, cut.nll, rtol=1e-5, atol=1e-5)
     assert same_sizes == sizes
 
@@ -355,7 +357,9 @@ def test_one_backward_pass_serves_every_criterion_that_reads_gradients(base):
     criteria = (Taylor(), Taylor(granularity="vector"), Gblm(), Gblm(alpha=1))
     assert not pipeline.evidence.is_known(base.using(criterion=Taylor()))
     for by in criteria:
-        pipeline.scores(base.using(criterion=by), progress=lambda *step: told.append(step))
+        pipeline.scores(
+            base.using(criterion=by), progress=lambda *step: told.append(step)
+        )
     passes = [done for what, done, _ in told if what == "Taking gradients"]
     assert passes == [0, 1, 2, 3, 4]
     assert pipeline.gradients(base) is pipeline.gradients(base)

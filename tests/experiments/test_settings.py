@@ -32,7 +32,7 @@ from llmrank.experiments.settings import (
 )
 from llmrank.methods.allocation import ByHand, Global
 from llmrank.methods.criteria import CRITERIA, LLMRank, Random, Wanda, criterion
-from llmrank.methods.method import PARTS
+from llmrank.methods.method import PARTS, Method
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
 from llmrank.models.precision import PRECISIONS
@@ -91,10 +91,11 @@ def built(chosen, parts, seed):
         )
         for s in SECTIONS
     }
-    for part in {"allocation", "repair"} & set(parts):
-        kind, fields = parts[part]
-        specs[part] = PARTS[part].build(kind, **fields)
-    return Experiment(method=Method(criterion(name, **own)), **specs)
+    method = {
+        part: PARTS[part].build(parts[part][0], **parts[part][1])
+        for part in {"allocation", "repair"} & set(parts)
+    }
+    return Experiment(method=Method(criterion(name, **own), **method), **specs)
 
 
 def parsed(command):
@@ -142,7 +143,7 @@ def test_the_default_needs_no_settings():
 
 
 def test_only_what_differs_is_said():
-    e = Experiment(method=Method(LLMRank(theta=0.25)), allocation=Global())
+    e = Experiment(method=Method(LLMRank(theta=0.25), Global()))
     assert settings(e) == {"theta": 0.25, "allocation": "global"}
     assert command_line(e, export="out dir") == (
         "python -m llmrank run --allocation global --theta 0.25 --export 'out dir'"
@@ -157,7 +158,7 @@ def test_one_seed_sets_every_seed():
     e = experiment({"seed": "7", "criterion": "random"})
     assert e.calibration.seed == e.tasks.items_seed == e.benchmark.seed == 7
     assert e.method.criterion == Random(seed=7)
-    assert experiment({"seed": "7"}).criterion == LLMRank()
+    assert experiment({"seed": "7"}).method.criterion == LLMRank()
 
 
 def test_every_option_of_every_spec_is_a_setting():
@@ -252,15 +253,16 @@ def test_a_parameter_of_another_criterion_is_refused():
         (
             Experiment(
                 ModelSpec(name="someone/Tiny Model"),
-                criterion=Wanda(),
+                method=Method(Wanda(), Global()),
                 pruning=PruningSpec(sparsity=0.125),
-                allocation=Global(),
             ),
             "Tiny-Model-wanda-12.5pct-global",
         ),
         (Experiment(ModelSpec(name="/m/a.gguf")), "a-llm-rank-30pct"),
         (
-            Experiment(ModelSpec(name="/m/a"), allocation=ByHand(kept="1,2")),
+            Experiment(
+                ModelSpec(name="/m/a"), method=Method(allocation=ByHand(kept="1,2"))
+            ),
             "a-llm-rank-by-hand",
         ),
         (Experiment(ModelSpec(name="..")), "llm-rank-30pct"),
@@ -286,18 +288,11 @@ def test_an_exports_name_is_one_plain_folder(chosen, parts, seed):
 @drawn
 def test_the_python_snippet_builds_its_specs(chosen, parts, seed):
     """The lines are Python, and the names that they use are imported by them."""
-    e = built(chosen, parts, seed)
-    code = snippet(e)
-    names = {}
-    imports, _, rest = code.partition("\n\n")
-    exec(imports, names)
-    calls = [line for line in rest.splitlines() if "llmrank.table" not in line]
-    for part in e:
-        assert any(repr(part) in line for line in calls)
-        assert eval(repr(part), names) == part
-    (compared,) = [line for line in calls if "llmrank.compare" in line]
-    start = "found = llmrank.compare(dense, pruned, "
-    assert eval(compared.removeprefix(start)[:-1], names) == e.measures
+    asked, names = built(chosen, parts, seed), {}
+    code = snippet(asked)
+    exec(code.partition("pipeline = ")[0], names)
+    assert names["experiment"] == asked
+    compile(code, "snippet", "exec")
 
 
 def test_a_name_means_the_same_in_every_criterion():
@@ -314,7 +309,7 @@ def test_the_python_snippet_runs(tiny_folder, tiny_text, tmp_path, capsys):
     e = Experiment(
         model=ModelSpec(name=str(tiny_folder), device="cpu"),
         calibration=CalibrationSpec(calibration_text=text, samples=4, seq_len=64),
-        criterion=LLMRank(theta=0.25),
+        method=Method(LLMRank(theta=0.25)),
         pruning=PruningSpec(sparsity=0.5),
         evaluation=EvaluationSpec(eval_text=text, eval_tokens=1024),
         benchmark=BenchmarkSpec(prompt_tokens=8, new_tokens=2, repeats=2),

@@ -34,6 +34,7 @@ from llmrank.experiments.run import Report
 from llmrank.experiments.store import Cell, Origin, Store, fingerprint, measured, schema
 from llmrank.experiments.store.serialisation import plain, rebuilt
 from llmrank.methods.criteria import Random, Wanda
+from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningSpec
 
 ORIGIN = Origin("c" * 64, "e" * 64, {"torch": "2.13.0", "measured_at": "2026-01-01"})
@@ -89,7 +90,7 @@ FOUND = Comparison(side_of(0), side_of(1), FASTER)
 
 def cell_of(sparsity=0.3, criterion=None, measures=("text",), seed=0):
     experiment = Experiment(
-        criterion=criterion or Wanda(), pruning=PruningSpec(sparsity=sparsity)
+        method=Method(criterion or Wanda()), pruning=PruningSpec(sparsity=sparsity)
     )
     return Cell(experiment.to_json(), seed, measures)
 

@@ -14,6 +14,7 @@ from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.targets import Answer, Measured, Target, meet, parsed
 from llmrank.methods.allocation import Search
 from llmrank.methods.criteria import Wanda
+from llmrank.methods.method import Method
 from llmrank.models.language_model import ModelSpec
 
 

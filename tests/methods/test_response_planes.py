@@ -22,10 +22,12 @@ from llmrank.calibration.activations import (
     calibrate,
     measure,
 )
+from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.allocation import allocation
 from llmrank.methods.criteria import LLMRank, Scores, score
 from llmrank.methods.graph import FFNGraph, graphs
+from llmrank.methods.method import Method
 from llmrank.methods.pagerank import Graph, chained, weighted_pagerank
 from llmrank.methods.pruning import PruningSpec, plan
 from llmrank.methods.response_planes import EXPONENTS, NODES, PROBES, planes
@@ -386,10 +388,11 @@ def test_stages_answer_any_theta_and_gamma_from_planes_made_once(
 ):
     model = ModelSpec(name=str(tiny_folder), device="cpu")
     read = CalibrationSpec(calibration_text=str(tiny_text), samples=2, seq_len=16)
-    pipeline = Pipeline()
-    made = pipeline.planes(asked)
-    assert pipeline.planes(asked) is made
     by = LLMRank(theta=0.7, gamma=0.2)
+    asked, pipeline = Experiment(model, read, Method(by)), Pipeline()
+    made = pipeline.planes(asked)
+    other = LLMRank(theta=0.1, gamma=0.9)
+    assert pipeline.planes(asked.using(criterion=other)) is made
     found = pipeline.scores(asked)
     again = score(pipeline.model(asked), pipeline.stats(asked), by)
     for a, b, c in zip(found.layers, made.scores(0.7, 0.2), again.layers, strict=True):

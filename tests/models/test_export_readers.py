@@ -22,6 +22,7 @@ from llmrank.data import texts
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import L2
+from llmrank.methods.method import Method
 from llmrank.models import compatibility, precision
 from llmrank.models.export import SAMPLE, save
 from llmrank.models.families import SUPPORTED

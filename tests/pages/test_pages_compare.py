@@ -18,8 +18,8 @@ from llmrank.evaluation.perplexity import evaluate
 from llmrank.evaluation.speedup import Ratio, Speedup
 from llmrank.experiments import settings
 from llmrank.experiments.curve import PAPER, curve, standing
-from llmrank.experiments.run import Report
 from llmrank.experiments.pipeline import Pipeline
+from llmrank.experiments.run import Report
 from llmrank.methods.criteria import LLMRank, Wanda
 from llmrank.report.sentences.summary import number, windows
 from pages.shared.app import resources

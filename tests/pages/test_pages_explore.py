@@ -14,7 +14,7 @@ from wire import unpacked
 
 from llmrank.core.errors import CancelledError
 from llmrank.experiments import settings
-from llmrank.experiments.pipeline import Pipeline
+from llmrank.experiments.pipeline import Pipeline, scores
 from llmrank.report.payload import cut_crc
 from pages.shared.app import assets, resources
 from pages.shared.explore import canvas as explorer
@@ -306,13 +306,13 @@ def test_halves_of_the_calibration_answer_for_every_setting(opened):
 def test_a_large_models_scores_are_made_by_a_job(opened, monkeypatch):
     """The canvas stands meanwhile, and is told when the server has its own."""
     monkeypatch.setattr(explorer, "MAX_AT_ONCE", 10)
-    gate, made = threading.Event(), Stages.planes
+    gate, made = threading.Event(), scores.planes
 
     def slow(*given, **more):
         assert gate.wait(60)
         return made(*given, **more)
 
-    monkeypatch.setattr(Stages, "planes", slow)
+    monkeypatch.setattr(scores, "planes", slow)
     at = opened(samples="9", graph="chained")  # no other test has read so many
     waiting = canvas(at)
     assert waiting["agreed"] is None
@@ -323,10 +323,7 @@ def test_a_large_models_scores_are_made_by_a_job(opened, monkeypatch):
     at = finish(at, "planes", state="done")
     assert not at.exception
     assert canvas(at)["planes"] == waiting["planes"]
-    assert (
-        canvas(at)["agreed"]["nDropped"]
-        == Pipeline().plan(experiment(at)).n_dropped
-    )
+    assert canvas(at)["agreed"]["nDropped"] == Pipeline().plan(experiment(at)).n_dropped
     assert canvas(at)["compared"] is None
     assert len(components(at)["llmrank_payload"]) == 1
     at.toggle(key="compare_others").set_value(True).run()
@@ -341,14 +338,14 @@ def test_a_job_that_was_stopped_is_not_begun_again_unasked(opened, monkeypatch):
     def stopped(*_, **__):
         raise CancelledError
 
-    made = Stages.planes
-    monkeypatch.setattr(Stages, "planes", stopped)
+    made = scores.planes
+    monkeypatch.setattr(scores, "planes", stopped)
     at = opened(samples="11", graph="chained")
     at = finish(at, "planes", state="cancelled").run()
     assert [b.label for b in at.main.button if b.key == "prepare"]
     first = at.session_state["jobs"]["planes"]
     assert at.run().session_state["jobs"]["planes"] == first
-    monkeypatch.setattr(Stages, "planes", made)
+    monkeypatch.setattr(scores, "planes", made)
     at = finish(at.button(key="prepare").click().run(), "planes", state="done")
     assert canvas(at)["agreed"]
 
@@ -361,7 +358,9 @@ def test_what_makes_a_setting_doubtful_is_said(opened):
 
 def test_memory_that_runs_out_is_said_before_it_does(opened, monkeypatch):
     assert not opened().error
-    monkeypatch.setattr("llmrank.experiments.memory_estimate.free_bytes", lambda _: 1000)
+    monkeypatch.setattr(
+        "llmrank.experiments.memory_estimate.free_bytes", lambda _: 1000
+    )
     at = opened()
     assert not at.exception
     assert any("GB" in e.value and "memory" in e.value for e in at.error)

@@ -10,8 +10,8 @@ from visitor import open_page, read, said
 
 import llmrank
 from llmrank.analysis.agreement import agreement
-from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import Activation, LLMRank
+from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningPlan
 from pages.shared.app import resources
 
@@ -58,16 +58,15 @@ def ready(tiny_folder, tiny_text):
 
 
 def scored(at: AppTest, criterion=None):
-    """What the pipeline say of the page's experiment, or of another criterion."""
+    """What the pipeline says of the page's experiment, or of another criterion."""
     e = at.session_state["settings"]
     model = llmrank.ModelSpec(name=e["model"])
     calibration = llmrank.CalibrationSpec(
         calibration_text=e["calibration_text"], samples=2, seq_len=32
     )
-    by = criterion or LLMRank()
-    pruning = llmrank.PruningSpec(sparsity=e.get("sparsity", 0.3))
-    scores = resources.pipeline().scores(model, calibration, by).normalised
-    return scores, resources.pipeline().plan(StageSpecs(model, calibration, by, pruning))
+    by, pipeline = Method(criterion or LLMRank()), resources.pipeline()
+    asked = llmrank.Experiment(model, calibration, by).at(e.get("sparsity", 0.3))
+    return pipeline.scores(asked).normalised, pipeline.plan(asked)
 
 
 def figures(at: AppTest) -> list[dict]:

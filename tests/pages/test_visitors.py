@@ -84,8 +84,8 @@ def test_two_visitors_of_the_app_are_told_apart():
     assert first.run().session_state["visitor"] in names
 
 
-KEPT = ("stages", "worker", "reports", "speeds", "shapes", "races", "parts", "entries",
-        "unkept")  # fmt: skip
+KEPT = ("pipeline", "worker", "reports", "speeds", "shapes", "races", "parts",
+        "entries", "unkept")  # fmt: skip
 
 
 def test_no_visitor_can_make_the_server_forget_what_all_share():

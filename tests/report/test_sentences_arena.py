@@ -14,6 +14,7 @@ from llmrank.experiments.arena import Entry, Placed
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.store import Cell, Run
 from llmrank.methods.criteria import L1, L2, LLMRank, Random, Wanda
+from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningSpec
 from llmrank.report.sentences.arena import of_correlations, of_pareto
 
