@@ -35,12 +35,12 @@ def show_running(seen: JobView) -> None:
         st.caption("Loading the model and measuring its activations first.")
 
 
-def show_next(of: Experiment) -> None:
+def show_next(experiment: Experiment) -> None:
     """Offer the next step."""
     st.markdown("**Next**")
     for path, label in NEXT.items():
         st.page_link(path, label=label, icon=":material/arrow_forward:")
-    panels.measure(of, "Measure again", primary=False)
+    panels.measure(experiment, "Measure again", primary=False)
 
 
 st.markdown(

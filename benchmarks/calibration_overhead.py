@@ -52,7 +52,7 @@ def main() -> None:
 @torch.inference_mode()
 def bare_pass(lm: LanguageModel, windows: torch.Tensor) -> None:
     """Run the same batches through the same modules without any hook."""
-    model = ffn.twin(lm.model).base_model
+    model = ffn.shared_copy(lm.model).base_model
     for chunk in windows.split(max(1, BATCH_TOKENS // windows.shape[1])):
         model(chunk.to(lm.device), use_cache=False)
 

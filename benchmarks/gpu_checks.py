@@ -18,7 +18,7 @@ from llmrank.methods import pagerank
 from llmrank.methods.criteria import CRITERIA, Criterion, Scores, criterion, score
 from llmrank.methods.graph import graphs
 from llmrank.methods.pruning import PruningPlan, PruningSpec, plan, prune
-from llmrank.methods.repair import REPAIRS, Basis, repair
+from llmrank.methods.repair import REPAIRS, RepairInputs, repair
 from llmrank.methods.response_planes import PROBES, planes
 from llmrank.methods.sorted_model import prefix, sort_neurons
 from llmrank.models import ffn
@@ -191,8 +191,8 @@ def repairs(ours: Known, theirs: Known) -> Iterator[Check]:
         for fields in ({}, {"ridge": 1.0}) if "least" in name else ({},):
             made = []
             for one in (ours, theirs):
-                basis = Basis(one.lm, scores, one.stats, one.windows)
-                made.append(repair(name, **fields).cutter(basis)(chosen, silent))
+                inputs = RepairInputs(one.lm, scores, one.stats, one.windows)
+                made.append(repair(name, **fields).cutter(inputs)(chosen, silent))
             worst = relative(logits(ours, made[0]), logits(theirs, made[1]))
             views = zip(*(ffn.ffns(lm.model) for lm in made), strict=True)
             worst = max(worst, *(relative(a.down, b.down) for a, b in views))

@@ -18,7 +18,7 @@ from llmrank.methods import pagerank
 from llmrank.methods.criteria import Scores, criterion, score
 from llmrank.methods.graph import graphs
 from llmrank.methods.pruning import PruningSpec, plan, prune
-from llmrank.methods.repair import REPAIRS, Basis, repair
+from llmrank.methods.repair import REPAIRS, RepairInputs, repair
 from llmrank.methods.response_planes import planes
 from llmrank.methods.sorted_model import prefix, sort_neurons
 from llmrank.models import ffn
@@ -60,7 +60,7 @@ def time_all(run: Run, shape: str, dtype: str) -> None:
         "scoring": partial(scoring, run, lm, stats),
         "cutting": partial(cutting, run, lm, scores),
         "speeds": partial(speeds, run, lm, scores),
-        "repairs": partial(repairs, run, Basis(lm, scores, stats, windows)),
+        "repairs": partial(repairs, run, RepairInputs(lm, scores, stats, windows)),
     }
     for what, section in sections.items():
         if run.left_s < WORK_S[shape]:
@@ -129,10 +129,10 @@ def cutting(run: Run, lm: LanguageModel, scores: Scores) -> None:
     timed(run, lm, "prefix view", partial(prefix, ordered, chosen))
 
 
-def repairs(run: Run, basis: Basis) -> None:
+def repairs(run: Run, inputs: RepairInputs) -> None:
     """Time second moments, and each repair's preparation and cut at 30 %."""
-    lm, chosen = basis.lm, plan(basis.scores, PruningSpec(sparsity=0.3))
-    read = partial(moments, lm, basis.windows)
+    lm, chosen = inputs.lm, plan(inputs.scores, PruningSpec(sparsity=0.3))
+    read = partial(moments, lm, inputs.windows)
     timed(run, lm, "second moments", lambda: [None for _ in read()], 1)
     for name in REPAIRS:
         if run.left_s < WORK_S[lm.spec.name]:
@@ -141,7 +141,7 @@ def repairs(run: Run, basis: Basis) -> None:
             run.works.append(Work(*own, None, 0, None, remark))
             continue
         cutters = []
-        prepare = partial(repair(name).cutter, basis)
+        prepare = partial(repair(name).cutter, inputs)
         timed(
             run, lm, f"{name}: prepared", lambda p=prepare, c=cutters: c.append(p()), 1
         )

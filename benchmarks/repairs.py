@@ -19,7 +19,7 @@ from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import Wanda
 from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningPlan, PruningSpec, plan, prune
-from llmrank.methods.repair import Basis, Cutter, LeastSquares
+from llmrank.methods.repair import Cut, LeastSquares, RepairInputs
 from llmrank.methods.repair.least_squares import penalty
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel, ModelSpec
@@ -39,11 +39,13 @@ def main() -> None:
     lm = pipeline.model(experiment)
     windows = drawn(lm, read)[1]
     known = (pipeline.scores(experiment), pipeline.stats(experiment), windows)
-    found: list[Basis] = []
-    once = seconds(lambda: found.append(Basis(lm, *known, tuple(moments(lm, windows)))))
+    found: list[RepairInputs] = []
+    once = seconds(
+        lambda: found.append(RepairInputs(lm, *known, tuple(moments(lm, windows))))
+    )
     print(f"second moments of {windows.numel():,} tokens, once: {once:.1f} s")
     by = LeastSquares(ridge=RIDGE)
-    cutters: list[Cutter] = []
+    cutters: list[Cut] = []
     print(
         f"factors, once: {seconds(lambda: cutters.append(by.cutter(found[0]))):.1f} s"
     )
@@ -60,12 +62,12 @@ def main() -> None:
     print(f"x{ratio:.1f} as fast as solving anew")
 
 
-def anew(basis: Basis, new: PruningPlan) -> LanguageModel:
+def anew(inputs: RepairInputs, new: PruningPlan) -> LanguageModel:
     """Solve every layer's kept block by itself, as a repair without factors does."""
-    assert basis.known_moments is not None
-    pruned, downs = prune(basis.lm, new), []
+    assert inputs.known_moments is not None
+    pruned, downs = prune(inputs.lm, new), []
     for view, known, keep in zip(
-        ffn.ffns(basis.lm.model), basis.known_moments, new.keep, strict=True
+        ffn.ffns(inputs.lm.model), inputs.known_moments, new.keep, strict=True
     ):
         rows = known.total[keep].double()
         pull = penalty(rows[:, keep].diagonal(), RIDGE)

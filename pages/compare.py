@@ -82,17 +82,17 @@ def show_unfinished() -> None:
 
 def show_report(report: Report) -> None:
     """Show the verdict, every number dense beside pruned, and where it comes from."""
-    found = report.comparison
-    for heading, said in verdict(found).items():
+    comparison = report.comparison
+    for heading, said in verdict(comparison).items():
         st.markdown(f"**{heading}** &ensp; {said}")
-    show_lines(tables.lines(found))
-    if found.dense.tasks:
-        show_lines(tables.task_lines(found))
+    show_lines(tables.lines(comparison))
+    if comparison.dense.tasks:
+        show_lines(tables.task_lines(comparison))
     origins = "  \n".join(escape.plain(o) for o in readings.origins(report))
     st.caption(origins, help=readings.GLOSSARY)
-    if found.speedup is not None and found.speedup.reasons:
+    if comparison.speedup is not None and comparison.speedup.reasons:
         st.markdown("**Why it is not as fast as arithmetic allows**")
-        st.markdown("\n".join(f"- {reason}" for reason in found.speedup.reasons))
+        st.markdown("\n".join(f"- {reason}" for reason in comparison.speedup.reasons))
 
 
 def show_lines(lines: Sequence[tables.Line]) -> None:
@@ -120,25 +120,25 @@ def show_charts() -> None:
     report = resources.reports().peek(e)
     if report is None or report.comparison.speedup is None:
         return
-    found = report.comparison
+    comparison = report.comparison
     st.subheader("Every timing", anchor=False)
     for column, phase in zip(st.columns(2), ("prefill", "decode"), strict=True):
         with column:
-            show_timings(found, phase)
-    if found.pruned.tasks:
+            show_timings(comparison, phase)
+    if comparison.pruned.tasks:
         st.subheader("Tasks", anchor=False)
-        table = readings.tasks_table(found)
+        table = readings.tasks_table(comparison)
         panels.chart(
             charts.task_chart(table, dark=panels.is_dark()),
-            readings.of_retention(found),
+            readings.retention_sentence(comparison),
             lambda: table,
             key="tasks",
         )
 
 
-def show_timings(found: Comparison, phase: tables.Phase) -> None:
+def show_timings(comparison: Comparison, phase: tables.Phase) -> None:
     """Draw the timings of one phase, dense beside pruned."""
-    samples = readings.samples_table(found, phase)
+    samples = readings.samples_table(comparison, phase)
     by_side = samples.groupby("side")["ms"]
     unit = "ms" if phase == "prefill" else "ms per token"
     panels.chart(
@@ -146,10 +146,10 @@ def show_timings(found: Comparison, phase: tables.Phase) -> None:
             by_side.get_group("dense").tolist(),
             by_side.get_group("pruned").tolist(),
             f"{phase}, {unit}",
-            getattr(found.speedup, phase),
+            getattr(comparison.speedup, phase),
             dark=panels.is_dark(),
         ),
-        readings.of_latency(found, phase),
+        readings.latency_sentence(comparison, phase),
         lambda: samples,
         key=phase,
     )

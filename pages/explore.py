@@ -29,55 +29,68 @@ from pages.shared.explore import (
 )
 
 
-def named(of: Experiment, *more: str) -> str:
+def named(experiment: Experiment, *more: str) -> str:
     """Name a payload by all that decides it."""
-    by = of.method.criterion
+    by = experiment.method.criterion
     if canvas.has_planes(by):
         by = replace(by, theta=0.5, gamma=0.5)  # planes are the same for all
-    text = texts.state_of(of.calibration.calibration_text)
-    about = repr((of.model, of.calibration, text, by, more))
+    text = texts.state_of(experiment.calibration.calibration_text)
+    about = repr((experiment.model, experiment.calibration, text, by, more))
     return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
-def others_of(of: Experiment) -> list[Criterion]:
+def others_of(experiment: Experiment) -> list[Criterion]:
     """Return the criteria that the one in hand is compared with.
 
     Those that would have to read more text first are left out: a page does not wait.
     """
-    others = [CRITERIA[name]() for name in CRITERIA if name != of.method.criterion.name]
+    others = [
+        CRITERIA[name]()
+        for name in CRITERIA
+        if name != experiment.method.criterion.name
+    ]
     is_known = resources.pipeline().evidence.is_known
-    return [by for by in others if is_known(of.using(criterion=by))]
+    return [by for by in others if is_known(experiment.using(criterion=by))]
 
 
 @st.cache_data(show_spinner=False, max_entries=4)
-def compared_payload(name: str, _e: Experiment) -> bytes:
+def compared_payload(name: str, _experiment: Experiment) -> bytes:
     """Pack the scores of the other criteria with their defaults."""
     pipeline = resources.pipeline()
-    others = {o.name: pipeline.scores(_e.using(criterion=o)) for o in others_of(_e)}
+    others = {
+        o.name: pipeline.scores(_experiment.using(criterion=o))
+        for o in others_of(_experiment)
+    }
     return pack(name, {n: s.layers for n, s in others.items()})
 
 
-def compares(of: Experiment) -> bool:
+def compares(experiment: Experiment) -> bool:
     """Whether the other criteria are wanted beside the canvas."""
-    return not canvas.is_large(of) or bool(st.session_state.get("compare_others"))
+    return not canvas.is_large(experiment) or bool(
+        st.session_state.get("compare_others")
+    )
 
 
-def at_hand(of: Experiment) -> bool:
+def at_hand(experiment: Experiment) -> bool:
     """Whether drawing needs no more than what is in memory, or soon is."""
-    if not canvas.is_large(of):
+    if not canvas.is_large(experiment):
         return True
-    pipeline, by = resources.pipeline(), of.method.criterion
-    wanted = others_of(of) if compares(of) else []
+    pipeline, by = resources.pipeline(), experiment.method.criterion
+    wanted = others_of(experiment) if compares(experiment) else []
     if not (isinstance(by, LLMRank) and by.from_planes):
         wanted = [by, *wanted]
-    if canvas.has_planes(by) and pipeline.planes.peek(of) is None:
+    if canvas.has_planes(by) and pipeline.planes.peek(experiment) is None:
         return False
-    return None not in [pipeline.scores.peek(of.using(criterion=c)) for c in wanted]
+    return None not in [
+        pipeline.scores.peek(experiment.using(criterion=c)) for c in wanted
+    ]
 
 
-def prepare(of: Experiment) -> None:
+def prepare(experiment: Experiment) -> None:
     """Make the scores of a large model in the worker; once for each that is wanted."""
-    name = named(of, str(compares(of)), str(of.method.criterion))
+    name = named(
+        experiment, str(compares(experiment)), str(experiment.method.criterion)
+    )
     if jobs.active("planes"):
         return
     if st.session_state.get("prepared") == name and not st.button(
@@ -85,15 +98,22 @@ def prepare(of: Experiment) -> None:
     ):
         return  # it was stopped, or failed: not again without being asked
     st.session_state["prepared"] = name
-    pipeline, wanted = resources.pipeline(), others_of(of) if compares(of) else []
+    pipeline, wanted = (
+        resources.pipeline(),
+        others_of(experiment) if compares(experiment) else [],
+    )
 
     def work(job: Job) -> None:
-        if canvas.has_planes(of.method.criterion):
-            pipeline.planes(of, progress=job.progress)
-        for criterion in (of.method.criterion, *wanted):
-            pipeline.scores(of.using(criterion=criterion), progress=job.progress)
+        if canvas.has_planes(experiment.method.criterion):
+            pipeline.planes(experiment, progress=job.progress)
+        for criterion in (experiment.method.criterion, *wanted):
+            pipeline.scores(
+                experiment.using(criterion=criterion), progress=job.progress
+            )
 
-    jobs.start("planes", f"Scoring every neuron of {of.model.name}", work, key=name)
+    jobs.start(
+        "planes", f"Scoring every neuron of {experiment.model.name}", work, key=name
+    )
 
 
 @st.fragment
@@ -142,8 +162,8 @@ def show_held() -> None:
 
 def show_beside(*, committed: bool) -> None:
     """Show what belongs to the setting, and to the neuron that is held."""
-    found = calibration_check.known(e)
-    calibration_check.warn(e, found)
+    stability = calibration_check.known(e)
+    calibration_check.warn(e, stability)
     inspect, measure, stable = st.tabs(
         ["The neuron held", "Measured here", "Does the calibration suffice?"],
         key="beside",
@@ -153,7 +173,7 @@ def show_beside(*, committed: bool) -> None:
     with measure, panels.panel():
         measure_here.show(e, committed=committed)
     with stable, panels.panel():
-        calibration_check.show(e, found)
+        calibration_check.show(e, stability)
 
 
 ready = False

@@ -39,7 +39,7 @@ def show(views: Sequence[FFN], scores: Sequence[Tensor], plan: PruningPlan) -> N
             spec = choose(views, plan)
         mass = resources.pipeline().stats(e).layers[spec.layer]
         graph = network.network(views, scores, plan.keep, spec, mass=mass.input_norm)
-        said.markdown(sentences.of_network(graph, views))
+        said.markdown(sentences.network_sentence(graph, views))
         if spec.which == "boundary" and not plan.n_dropped:
             st.caption(
                 "Nothing is dropped, so there is no boundary: these are the lowest."
@@ -97,7 +97,7 @@ def show_graph(graph: nx.DiGraph, spec: NetworkSpec) -> None:
 
 def show_edges(graph: nx.DiGraph) -> None:
     """List the edges that are drawn, the strongest first."""
-    table = network.as_table(graph)
+    table = network.network_table(graph)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader("The strongest edges", anchor=False)
         panels.csv(lambda: table, key="graph-edges")

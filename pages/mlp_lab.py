@@ -26,35 +26,35 @@ TITLES = {
 }
 
 
-def show(view: str, lab: Lab, found: mlp.Trained) -> None:
+def show(view: str, lab: Lab, trained: mlp.Trained) -> None:
     """Show one view of a network that is there."""
     if view == "prune":
         canvas.show_pruning(lab)
-        if found.epochs:
+        if trained.epochs:
             with st.expander("How the training went"):
-                training.show_history(found)
-        training.show_files(found.network)
+                training.show_history(trained)
+        training.show_files(trained.network)
     elif view == "inside":
-        canvas.show_inside(lab, found.network)
+        canvas.show_inside(lab, trained.network)
     elif view == "after":
-        retraining.show_recovery(lab, found)
+        retraining.show_recovery(lab, trained)
     else:
-        retraining.show_robustness(lab, found)
+        retraining.show_robustness(lab, trained)
 
 
 with panels.panel():
     lab = sidebar.asked()
-    found = None
+    network = None
     with panels.panel():
-        found = training.show(lab)
+        network = training.show(lab)
     view = sidebar.titled(VIEW, TITLES, "View", st.segmented_control)
     with panels.panel():
         if view == "paper":
             paper_experiment.show(lab)
-        elif found is None:
+        elif network is None:
             when = (
                 "when it is trained" if training.is_running() else "once you train it"
             )
             st.info(f"The network is shown here {when}.")
         else:
-            show(view, lab, found)
+            show(view, lab, network)

@@ -54,7 +54,7 @@ def show_widths(plan: PruningPlan) -> None:
     dark = panels.is_dark()
     panels.chart(
         charts.widths_chart(plan.dense_widths, plan.widths, dark=dark),
-        readings.of_widths(plan),
+        readings.widths_sentence(plan),
         lambda: readings.widths_table(plan),
         key="widths",
     )
@@ -113,8 +113,8 @@ def ask_form(pruned: Footprint | None) -> tuple[bool, str]:
     written = pruned if form == AS_IS else padded
     opened = opened_by(lm.config.to_dict())
     st.caption(
-        f"{readings.of_checkpoint(pruned, padded, kept, opened)} "
-        f"{readings.of_precision(written, e.model.dtype, kept)}"
+        f"{readings.checkpoint_sentence(pruned, padded, kept, opened)} "
+        f"{readings.precision_sentence(written, e.model.dtype, kept)}"
     )
     return form == PADDED, asked
 
@@ -155,11 +155,11 @@ def show_export(pruned: Footprint | None) -> None:
         show_saved(*done.result)
 
 
-def show_saved(of: Experiment, saved: Saved) -> None:
+def show_saved(experiment: Experiment, saved: Saved) -> None:
     """Show what was written, how to open it, and a zip of it."""
     like = "what its rounded weights do" if saved.rounding else "the same"
     st.success(f"Written, reloaded from the disk and compared: it computes {like}.")
-    panels.other_settings(of, e)
+    panels.other_settings(experiment, e)
     st.text(without_folders(saved.summary))
     st.code(without_folders(saved.snippet), language="python", wrap_lines=True)
     archive = saved.folder.with_name(f"{saved.folder.name}.zip")
@@ -222,7 +222,7 @@ with panels.panel():
         lm = resources.pipeline().model(e)
         pruned = planned(lm, plan.widths)
         show_sizes(footprint(lm), pruned)
-        rounding = readings.of_rounding(plan, e.pruning)
+        rounding = readings.rounding_sentence(plan, e.pruning)
         if rounding is not None:
             st.info(rounding)
 widths.live()

@@ -90,8 +90,8 @@ def show_chosen(chosen: Sequence[Run], table: pd.DataFrame, store: Store) -> Non
     Exports are made of all rows shown where none is chosen.
     """
     ids = [run.id for run in chosen]
-    found = store.comparisons(ids)
-    entries = [Entry(run, found.get(run.id)) for run in chosen]
+    comparisons = store.comparisons(ids)
+    entries = [Entry(run, comparisons.get(run.id)) for run in chosen]
     with st.container(horizontal=True, vertical_alignment="center"):
         show_exports(ids, table, store)
         show_delete(chosen, store)
@@ -111,9 +111,9 @@ def show_one(entry: Entry) -> None:
         st.markdown(f"**{plain(readings.name(run))}** · {run.state}")
         if run.reason:
             st.error(plain(run.reason))
-        if entry.found is not None and run.origin is not None:
-            panels.numbers(entry.found, run.origin.environment)
-        open_run.show_ways(run, entry.found, key="runs_open")
+        if entry.comparison is not None and run.origin is not None:
+            panels.numbers(entry.comparison, run.origin.environment)
+        open_run.show_ways(run, entry.comparison, key="runs_open")
         if st.button(
             "Measure it again", key="runs_again",
             help="All of it, with today's texts and versions; this run stays",
@@ -128,8 +128,8 @@ def show_exports(ids: Sequence[str], table: pd.DataFrame, store: Store) -> None:
     wanted = list(ids) or table["run"].tolist()
 
     def as_json() -> str:
-        found = store.comparisons(wanted)
-        entries = [Entry(store.run(i), found.get(i)) for i in wanted]
+        comparisons = store.comparisons(wanted)
+        entries = [Entry(store.run(i), comparisons.get(i)) for i in wanted]
         return json.dumps(readings.exported(entries), indent=1)
 
     st.download_button(

@@ -49,11 +49,11 @@ def show_all(scores: Scored, plan: PruningPlan, layers: pd.DataFrame) -> None:
     with st.container(horizontal=True):
         order = view_options.choose("scores", ORDER, "Neurons in order of")
         value = view_options.choose("scores", VALUE, "Colour")
-    reading = sentences.of_heatmap(layers)
+    reading = sentences.heatmap_sentence(layers)
     if value == "percentile":
-        reading = sentences.of_percentiles(layers)
+        reading = sentences.percentiles_sentence(layers)
     elif order == "index":
-        reading = sentences.of_index(scores)
+        reading = sentences.index_sentence(scores)
     dark = panels.is_dark()
     panels.chart(
         charts.score_heatmap(scores, plan.keep, order=order, value=value, dark=dark),
@@ -81,7 +81,7 @@ def show_layer(layer: int, scores: Scored, plan: PruningPlan, row: pd.Series) ->
     dark = panels.is_dark()
     panels.chart(
         charts.score_distribution(scores[layer], threshold, layer=layer, dark=dark),
-        sentences.of_distribution(row),
+        sentences.distribution_sentence(row),
         lambda: sentences.neuron_table(scores, plan.keep).query("layer == @layer"),
         key="scores-layer",
     )
@@ -92,7 +92,7 @@ def show_layers(scores: Scored, plan: PruningPlan, layers: pd.DataFrame) -> None
     thresholds = layers["threshold"].tolist() if plan.n_dropped else None
     panels.chart(
         charts.distributions(scores, thresholds, dark=panels.is_dark()),
-        sentences.of_distributions(layers),
+        sentences.distributions_sentence(layers),
         lambda: layers,
         key="scores-layers",
     )
@@ -107,7 +107,7 @@ def show_extremes(scores: Scored) -> None:
         n = view_options.choose("scores", ends, "Neurons at each end")
         table = extremes(scores, n)
         panels.csv(lambda: table, key="scores-extremes")
-    st.markdown(sentences.of_extremes(table))
+    st.markdown(sentences.extremes_sentence(table))
     for column, end in zip(st.columns(2), ("highest", "lowest"), strict=True):
         column.markdown(f"**{end.capitalize()}**")
         rows = table[table["extreme"] == end]
@@ -142,10 +142,10 @@ def show_other(scores: Scored, plan: PruningPlan) -> None:
         with st.spinner(f"Scoring by {other.name}"):
             others = resources.pipeline().scores(second).normalised
             its_plan = resources.pipeline().plan(second)
-        found = agreement(scores, others, plan.keep, its_plan.keep)
+        agreed = agreement(scores, others, plan.keep, its_plan.keep)
         names = sentences.names(e.method.criterion, other)
-        criteria_agreement.show_overlap(found, names, its_plan, key="overlap")
-        show_ranks(found, names, (scores, others), (plan, its_plan), layer)
+        criteria_agreement.show_overlap(agreed, names, its_plan, key="overlap")
+        show_ranks(agreed, names, (scores, others), (plan, its_plan), layer)
 
 
 def choose_other(n_layers: int) -> tuple[Criterion, int | None]:
@@ -172,7 +172,7 @@ def choose_other(n_layers: int) -> tuple[Criterion, int | None]:
 
 
 def show_ranks(
-    found: Agreement,
+    agreement: Agreement,
     names: tuple[str, str],
     scores: tuple[Scored, Scored],
     plans: tuple[PruningPlan, PruningPlan],
@@ -184,7 +184,7 @@ def show_ranks(
     first, second = (s[drawn] for s in scores)
     panels.chart(
         charts.rank_scatter(first, second, keep, names=names, dark=panels.is_dark()),
-        sentences.of_ranks(found, names, layer),
+        sentences.ranks_sentence(agreement, names, layer),
         lambda: sentences.pair_table(scores, (plans[0].keep, plans[1].keep)),
         key="ranks",
     )
@@ -195,7 +195,9 @@ def show_formula() -> None:
     st.markdown(inspect.getdoc(type(e.method.criterion)))
     st.latex(e.method.criterion.formula)
     if isinstance(e.method.criterion, LLMRank):
-        st.markdown(sentences.of_rho(e.method.criterion, resources.zero_share(e.model)))
+        st.markdown(
+            sentences.rho_sentence(e.method.criterion, resources.zero_share(e.model))
+        )
 
 
 with panels.panel():

@@ -122,9 +122,9 @@ def moved(lm):
     """Return a language model whose weights and buffers lie on the second device."""
     import dataclasses
 
-    from llmrank.models.ffn import twin
+    from llmrank.models.ffn import shared_copy
 
-    model = twin(lm.model)
+    model = shared_copy(lm.model)
     for module in model.modules():
         for table, make in (
             (module._parameters, lambda x: torch.nn.Parameter(x, requires_grad=False)),

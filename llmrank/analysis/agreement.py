@@ -85,7 +85,7 @@ def correlations(
 
 def _mean_correlation(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
     pairs = (rank_correlation(x, y) for x, y in zip(a, b, strict=True))
-    known = [found for found in pairs if found is not None]
+    known = [correlation for correlation in pairs if correlation is not None]
     return sum(known) / len(known) if known else nan
 
 

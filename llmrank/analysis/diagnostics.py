@@ -50,7 +50,7 @@ class Symptom:
 
 
 @dataclass(frozen=True)
-class Known:
+class DiagnosticInputs:
     """What is known of an experiment so far; None and empty are not known (yet).
 
     `held_bytes` is the part of the memory estimate that is in memory already.
@@ -67,21 +67,21 @@ class Known:
     held_bytes: int = 0
 
 
-def symptoms(known: Known) -> tuple[Symptom, ...]:
+def symptoms(known: DiagnosticInputs) -> tuple[Symptom, ...]:
     """Return every warning that what is known gives, the worst first."""
-    found = [
+    noticed = [
         *worse_than_baselines(known.points, known.criterion, known.sparsity),
         *degenerate_scores(known.criterion, known.scores),
     ]
     if known.plan is not None:
-        found += starved_layers(known.plan)
+        noticed += starved_layers(known.plan)
     if known.speedup is not None:
-        found += no_speedup(known.speedup)
+        noticed += no_speedup(known.speedup)
     if known.stability is not None:
-        found += unstable_scores(known.stability)
+        noticed += unstable_scores(known.stability)
     if known.memory is not None:
-        found += memory_short(known.memory, held_bytes=known.held_bytes)
-    return tuple(sorted(found, key=lambda s: get_args(Level).index(s.level)))
+        noticed += memory_short(known.memory, held_bytes=known.held_bytes)
+    return tuple(sorted(noticed, key=lambda s: get_args(Level).index(s.level)))
 
 
 def worse_than_baselines(
@@ -103,23 +103,23 @@ def worse_than_baselines(
     return tuple(s for pair in pairs for s in _worse(*pair))
 
 
-def no_speedup(found: Speedup) -> tuple[Symptom, ...]:
+def no_speedup(speedup: Speedup) -> tuple[Symptom, ...]:
     """Warn where a phase did not get faster though fewer MACs are done, and say why."""
-    phases: dict[Phase, Ratio] = {"prefill": found.prefill, "decode": found.decode}
+    phases: dict[Phase, Ratio] = {"prefill": speedup.prefill, "decode": speedup.decode}
     return tuple(
-        _not_faster(phase, ratio, found.reasons)
+        _not_faster(phase, ratio, speedup.reasons)
         for phase, ratio in phases.items()
         if ratio.ideal > 1 and ratio.outcome != "faster"
     )
 
 
-def unstable_scores(found: Stability) -> tuple[Symptom, ...]:
+def unstable_scores(stability: Stability) -> tuple[Symptom, ...]:
     """Warn where more calibration text would still change what is dropped."""
-    if found.enough is not False:
+    if stability.enough is not False:
         return ()
-    n = found.calibration.samples
+    n = stability.calibration.samples
     remedy = f"Read more calibration text: samples {2 * n:,} instead of {n:,}."
-    return (Symptom("warning", found.sentence, remedy),)
+    return (Symptom("warning", stability.sentence, remedy),)
 
 
 def memory_short(

@@ -240,16 +240,16 @@ def _scored(lm: LanguageModel, piece: _Piece, experiment: Experiment) -> _Scored
 
 def _match(a: _Scored, b: _Scored) -> Match:
     (n_a, scores_a, plan_a), (n_b, scores_b, plan_b) = a, b
-    found = agreement(
+    agreed = agreement(
         scores_a.normalised, scores_b.normalised, plan_a.keep, plan_b.keep
     )
-    return Match((n_a, n_b), found, _by_chance(found, plan_a.dense_widths))
+    return Match((n_a, n_b), agreed, _by_chance(agreed, plan_a.dense_widths))
 
 
-def _by_chance(found: Agreement, widths: Sequence[int]) -> float | None:
-    pairs = zip(found.overlaps, widths, strict=True)
+def _by_chance(agreement: Agreement, widths: Sequence[int]) -> float | None:
+    pairs = zip(agreement.overlaps, widths, strict=True)
     shared = sum(o.n_a * o.n_b / width for o, width in pairs)
-    return shared / found.total.n_a if found.total.n_a else None
+    return shared / agreement.total.n_a if agreement.total.n_a else None
 
 
 def _sentence(halves: Match, doubled: Match, enough: bool | None) -> str:
@@ -274,11 +274,11 @@ def _tokens(halves: Match) -> str:
     return " and ".join(f"{n:,}" for n in dict.fromkeys(halves.n_tokens))
 
 
-def _ranks(found: Match) -> str:
-    if found.mean_spearman is None:
+def _ranks(match: Match) -> str:
+    if match.mean_spearman is None:
         return "no rank correlation, since all scores are equal"
-    mean, worst = found.mean_spearman, found.worst_spearman
+    mean, worst = match.mean_spearman, match.worst_spearman
     return (
         f"rank correlation {mean:.3f}, at worst {worst:.3f} in layer "
-        f"{found.worst_layer}"
+        f"{match.worst_layer}"
     )

@@ -160,7 +160,7 @@ def measure(
     Raises:
         LLMRankError: an activation is not finite (naming the layer).
     """
-    model = ffn.twin(lm.model)
+    model = ffn.shared_copy(lm.model)
     sums = [_hooked(p) for p in ffn.projections(model)]
     for block, own in zip(ffn.blocks(model), sums, strict=True):
         _hook_block(block, own)

@@ -16,7 +16,7 @@ from llmrank.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
+class DenseBatch:
     """One batch of windows as the dense model read it.
 
     `entering`: the residual stream before each block; `log_probs`: of every next
@@ -35,23 +35,23 @@ def read(
     *,
     batch: int = 2,
     progress: Progress = silent,
-) -> tuple[Read, ...]:
+) -> tuple[DenseBatch, ...]:
     """Read windows with the dense model, and keep what comparing needs."""
-    model = ffn.twin(lm.model)
+    model = ffn.shared_copy(lm.model)
     entering: list[Tensor] = []
     for block in ffn.blocks(model):
         enters(block, entering.append)
-    found = []
+    batches = []
     for ids in track(windows.split(batch), "Reading with the dense model", progress):
         entering.clear()
         log_probs = _log_probs(model, ids.to(lm.device)).half()
-        found.append(Read(ids.to(lm.device), tuple(entering), log_probs))
-    return tuple(found)
+        batches.append(DenseBatch(ids.to(lm.device), tuple(entering), log_probs))
+    return tuple(batches)
 
 
 @torch.inference_mode()
 def divergence(
-    lm: LanguageModel, reads: Sequence[Read], *, first_changed: int = 0
+    lm: LanguageModel, reads: Sequence[DenseBatch], *, first_changed: int = 0
 ) -> float:
     """Return the mean KL divergence, dense from changed, in nats per token.
 
@@ -64,7 +64,7 @@ def divergence(
     Raises:
         LLMRankError: the changed model's output is not finite.
     """
-    model = ffn.twin(lm.model)
+    model = ffn.shared_copy(lm.model)
     entering = begin_at(model, first_changed)
     total, n_tokens = 0.0, 0
     for one in reads:

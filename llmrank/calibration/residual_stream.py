@@ -57,15 +57,15 @@ def entering(
     model: nn.Module, ids: Int[Tensor, "batch pos"]
 ) -> Float[Tensor, "batch pos d_model"]:
     """Return the residual stream that enters the first block."""
-    twin, found = ffn.twin(model), []
+    twin, inputs = ffn.shared_copy(model), []
 
     def stop(stream: Tensor) -> None:
-        found.append(stream)
+        inputs.append(stream)
         raise StopWalkError
 
     enters(ffn.blocks(twin)[0], stop)
     run(twin, ids)
-    return found[0]
+    return inputs[0]
 
 
 @torch.inference_mode()
@@ -91,20 +91,20 @@ def watched(
     Float[Tensor, "batch pos d_model"],
 ]:
     """Run one block; return its neurons, its FFN's output and the stream after it."""
-    twin, found = ffn.twin(model), {}
+    twin, outputs = ffn.shared_copy(model), {}
 
     def on_down(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        found["neurons"], found["output"] = inputs[0], output
+        outputs["neurons"], outputs["output"] = inputs[0], output
 
     def on_block(_: nn.Module, __: tuple[Any, ...], after: Tensor) -> None:
-        found["after"] = after
+        outputs["after"] = after
         raise StopWalkError
 
     begin_at(twin, block).append(stream)
     ffn.projections(twin)[block].down.register_forward_hook(on_down)
     ffn.blocks(twin)[block].register_forward_hook(on_block)
     run(twin, ids)
-    return found["neurons"], found["output"], found["after"]
+    return outputs["neurons"], outputs["output"], outputs["after"]
 
 
 def run(twin: Any, ids: Int[Tensor, "batch pos"]) -> None:

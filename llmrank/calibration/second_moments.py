@@ -74,13 +74,13 @@ def moments(
     for group in groups:
         sums: list[dict[int, Tensor]] = []
         for part in parts:
-            found: dict[int, Tensor] = {}
-            model = _hooked(lm, group, found)
+            moments_of: dict[int, Tensor] = {}
+            model = _hooked(lm, group, moments_of)
             for batch in part.split(per_batch) if len(part) else ():
                 progress("Reading second moments", done, n_batches * len(groups))
                 run(model, batch.to(lm.device))
                 done += 1
-            sums.append(found)
+            sums.append(moments_of)
         for layer in group:
             held_out = sums[1].pop(layer, None)
             yield _checked(layer, sums[0].pop(layer), held_out, windows.numel())
@@ -88,18 +88,18 @@ def moments(
 
 
 def _hooked(
-    lm: LanguageModel, group: Sequence[int], found: dict[int, Tensor]
+    lm: LanguageModel, group: Sequence[int], sums: dict[int, Tensor]
 ) -> nn.Module:
-    model = ffn.twin(lm.model)
+    model = ffn.shared_copy(lm.model)
     every = ffn.projections(model)
 
     def hook(layer: int) -> Any:
         def on_down(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             x = inputs[0].flatten(0, -2).float()
-            if layer in found:
-                found[layer].addmm_(x.T, x)
+            if layer in sums:
+                sums[layer].addmm_(x.T, x)
             else:
-                found[layer] = x.T @ x
+                sums[layer] = x.T @ x
             if layer == group[-1]:
                 raise StopWalkError
 

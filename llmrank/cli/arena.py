@@ -67,13 +67,13 @@ def arena_command(options: argparse.Namespace) -> None:
     pipeline, bar = Pipeline(), ProgressBar()
     board = _Lines(spec, bar, lambda: arena.forecast(spec, pipeline, store))
     try:
-        found = arena.run(
+        entries = arena.run(
             spec, store, pipeline=pipeline, progress=bar, publish=board.publish
         )
     finally:
         bar.clear()
         print(f"kept in {store.path}; the same command goes on", file=sys.stderr)
-    _finish(found, spec, options)
+    _finish(entries, spec, options)
 
 
 def _spec(options: argparse.Namespace) -> Any:
@@ -118,9 +118,9 @@ class _Lines:
         self._widths["model"] = max(len(m.name) for m in spec.models) + 2
         self._print([_heading(name) for name in self._columns])
 
-    def publish(self, found: Sequence[Any]) -> None:
+    def publish(self, entries: Sequence[Any]) -> None:
         """Print the cells that are over since the last time."""
-        news = [e for e in found if _is_over(e) and e.run.id not in self._shown]
+        news = [e for e in entries if _is_over(e) and e.run.id not in self._shown]
         if not news:
             return
         self._bar.clear()
@@ -139,9 +139,9 @@ class _Lines:
             print(forecast.sentence, file=sys.stderr)
 
     def _line(self, entry: Any) -> None:
-        from llmrank.report.tables.arena import as_table, printed
+        from llmrank.report.tables.arena import arena_table, printed
 
-        row = printed(as_table([entry])).iloc[0]
+        row = printed(arena_table([entry])).iloc[0]
         if entry.run.state == "failed":
             known = [str(row[c]) for c in self._columns[: self._n_names]]
             self._print([*known, f"failed: {entry.run.reason}"])
@@ -165,29 +165,29 @@ def _heading(column: str) -> str:
 
 
 def _is_over(entry: Any) -> bool:
-    return entry.found is not None or entry.run.state == "failed"
+    return entry.comparison is not None or entry.run.state == "failed"
 
 
-def _finish(found: Sequence[Any], spec: Any, options: argparse.Namespace) -> None:
+def _finish(entries: Sequence[Any], spec: Any, options: argparse.Namespace) -> None:
     """Say who is ahead and write the files.
 
     Raises:
         LLMRankError: no cell could be measured.
     """
-    from llmrank.report.tables.arena import as_table, latex
+    from llmrank.report.tables.arena import arena_table, latex
 
-    if not any(e.found for e in found):
-        why = next((e.run.reason for e in found if e.run.reason), "nothing was done")
+    if not any(e.comparison for e in entries):
+        why = next((e.run.reason for e in entries if e.run.reason), "nothing was done")
         raise LLMRankError(f"no cell could be measured; the first says: {why}")
-    table = as_table(found)
+    table = arena_table(entries)
     each_of(
-        lambda: print(_ahead(found, spec)),
+        lambda: print(_ahead(entries, spec)),
         lambda: write(options.csv, lambda: table.to_csv(index=False)),
         lambda: write(options.latex, lambda: latex(table)),
     )
 
 
-def _ahead(found: Sequence[Any], spec: Any) -> str:
+def _ahead(entries: Sequence[Any], spec: Any) -> str:
     """Name the cells that no other dominates."""
     from llmrank.experiments.arena import AXES, pareto, title
 
@@ -196,7 +196,7 @@ def _ahead(found: Sequence[Any], spec: Any) -> str:
     )
     x = "decode_speedup" if "latency" in spec.measures else "parameters"
     y = y or "weights_mb"
-    ahead = [p.entry for p in pareto(found, x, y) if not p.dominated]
+    ahead = [p.entry for p in pareto(entries, x, y) if not p.dominated]
     names = "; ".join(title(e.experiment) for e in ahead)
     return f"\nNot dominated in {AXES[y].title} and {AXES[x].title}: {names}."
 

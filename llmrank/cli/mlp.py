@@ -26,18 +26,18 @@ def mlp_settings() -> dict[str, Any]:
     from llmrank.mlp import MLPRank, MLPSpec, RetentionSpec
     from llmrank.mlp.datasets import DataSpec
 
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for cls in (RetentionSpec, MLPSpec, MLPRank, DataSpec):
-        found |= {o.name: o for o in options(cls)}
+        settings |= {o.name: o for o in options(cls)}
     # The experiment has several of these, or makes them itself.
-    return {n: o for n, o in found.items() if n not in ("widths", "variant", "data")}
+    return {n: o for n, o in settings.items() if n not in ("widths", "variant", "data")}
 
 
 def mlp_command(options: argparse.Namespace) -> None:
     """Train MLPs, prune them by MLP-Rank and its rivals, and test the paper's claim."""
     from llmrank import mlp
-    from llmrank.mlp.experiment import as_table, record
-    from llmrank.report.sentences.mlp import of_gains, of_summary
+    from llmrank.mlp.experiment import record, retention_table
+    from llmrank.report.sentences.mlp import gains_sentence, summary_sentence
 
     for target in (options.json, options.csv, options.figure):
         check_new_file(target)
@@ -52,10 +52,10 @@ def mlp_command(options: argparse.Namespace) -> None:
         bar.clear()
     seconds = time.monotonic() - start
     print(f"{len(points):,} points in {seconds:.0f} s", file=sys.stderr)
-    text = f"{of_summary(points)}\n\n{of_gains(points, spec)}"
+    text = f"{summary_sentence(points)}\n\n{gains_sentence(points, spec)}"
     plain = record(points, spec, training, ranked, data_seed)
     each_of(
-        lambda: write(options.csv, lambda: as_table(points).to_csv(index=False)),
+        lambda: write(options.csv, lambda: retention_table(points).to_csv(index=False)),
         lambda: write(options.figure, lambda: _page(mlp.summary(points))),
         lambda: give(plain, options.json, text),
     )

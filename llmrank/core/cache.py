@@ -8,11 +8,11 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-_every: "weakref.WeakSet[Memo[Any]]" = weakref.WeakSet()
+_every: "weakref.WeakSet[Cache[Any]]" = weakref.WeakSet()
 _listing = threading.Lock()
 
 
-class Memo(Generic[T]):
+class Cache(Generic[T]):
     """The last few results of one stage; made once, however many ask at a time."""
 
     def __init__(self, limit: int) -> None:
@@ -61,9 +61,9 @@ class Memo(Generic[T]):
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
         with making:
-            found = self.peek(key)
-            if found is not None:
-                return found
+            result = self.peek(key)
+            if result is not None:
+                return result
             try:
                 made = make()
                 self.put(key, made)

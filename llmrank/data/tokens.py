@@ -67,15 +67,15 @@ def opening(lm: LanguageModel) -> tuple[int, ...]:
         return ()
     bare, whole = (_ids(lm, "a", add_special_tokens=add) for add in (False, True))
     starts = (i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
-    found = whole[: next(starts, 0)]
-    if lm.spec.bos == "always" and not found:
+    start = whole[: next(starts, 0)]
+    if lm.spec.bos == "always" and not start:
         if lm.tokenizer.bos_token_id is None:
             raise LLMRankError(
                 f"the tokenizer of {lm.spec.name} has no BOS token that texts could "
                 "begin with; set bos to auto or never"
             )
-        found = [lm.tokenizer.bos_token_id]
-    return tuple(_embedded(lm, found))
+        start = [lm.tokenizer.bos_token_id]
+    return tuple(_embedded(lm, start))
 
 
 def opening_text(lm: LanguageModel) -> str:
@@ -114,13 +114,13 @@ def facts(lm: LanguageModel, seq_len: int) -> dict[str, str]:
 def _ids(lm: LanguageModel, content: str, *, add_special_tokens: bool) -> list[int]:
     quoted = lm.spec.control_tokens == "text"
     reader = _reader(lm.tokenizer) if quoted else lm.tokenizer
-    found: list[int] = reader(
+    ids: list[int] = reader(
         content,
         add_special_tokens=add_special_tokens,
         split_special_tokens=quoted,
         verbose=False,
     )["input_ids"]
-    return found
+    return ids
 
 
 def _reader(tokenizer: Any) -> Any:

@@ -121,7 +121,7 @@ def evaluate_task(
     """
     rows, every = asked(name, n_items=n_items, seed=seed)
     pairs = [_parted(lm, item) for item in every]
-    kept = [i for i, found in enumerate(pairs) if found]
+    kept = [i for i, likelihood in enumerate(pairs) if likelihood]
     if len(kept) < 2:
         raise LLMRankError(
             f"{name} cannot be asked: {lm.spec.name} has no tokens that part the "
@@ -134,7 +134,9 @@ def evaluate_task(
     return TaskResult(
         name=name,
         correct=_right([(item, likelihoods) for item, likelihoods in by_item]),
-        correct_norm=_right([(i, found / _lengths(i)) for i, found in by_item]),
+        correct_norm=_right(
+            [(i, likelihood / _lengths(i)) for i, likelihood in by_item]
+        ),
         chance=torch.tensor([item.chance for item in items], dtype=torch.float32),
         rows=rows[kept],
         n_left_out=len(every) - len(kept),
@@ -190,14 +192,14 @@ def _note(dense: float, stderr: float, chance: float) -> str:
 
 def _parted(lm: LanguageModel, item: Item) -> list[Parted]:
     """Part all pairs of an item; none where one of them cannot be."""
-    found = [pair for p in item.pairs if (pair := parted(lm, *p)) is not None]
-    return found if len(found) == len(item.pairs) else []
+    parts = [pair for p in item.pairs if (pair := parted(lm, *p)) is not None]
+    return parts if len(parts) == len(item.pairs) else []
 
 
 def _right(scored: list[tuple[Item, Tensor]]) -> Float[Tensor, " n_items"]:
     """Mark the items whose first highest score is the right choice's (numpy's rule)."""
-    found = [float(s.numpy().argmax() == item.gold) for item, s in scored]
-    return torch.tensor(found, dtype=torch.float32)
+    right = [float(s.numpy().argmax() == item.gold) for item, s in scored]
+    return torch.tensor(right, dtype=torch.float32)
 
 
 def _lengths(item: Item) -> Tensor:

@@ -262,8 +262,8 @@ class _Board:
         self._publish(self.comparison)
 
 
-def _side(found: Comparison, side: "SideName") -> Side:
-    return found.dense if side == "dense" else found.pruned
+def _side(comparison: Comparison, side: "SideName") -> Side:
+    return comparison.dense if side == "dense" else comparison.pruned
 
 
 SideName = Literal["dense", "pruned"]

@@ -202,7 +202,7 @@ def _phases(rounds: list[Round]) -> tuple[Timing, Timing]:
 
 def _watched(lm: LanguageModel, calls_ms: list[float]) -> LanguageModel:
     """Return a twin that appends the time of every FFN call."""
-    model, device = ffn.twin(lm.model), lm.device
+    model, device = ffn.shared_copy(lm.model), lm.device
     started: list[float] = []
 
     def now() -> float:

@@ -47,7 +47,7 @@ def log_likelihoods(
     Raises:
         LLMRankError: a pair cannot be parted, or the model's output is not finite.
     """
-    found = []
+    sums = []
     for context, continuation in pairs:
         pair = parted(lm, context, continuation)
         if pair is None:
@@ -56,8 +56,8 @@ def log_likelihoods(
                 f"must have 1 to {_max_length(lm)} tokens of its own for this model, "
                 "after at least one of the context"
             )
-        found.append(pair)
-    return scored(lm, found, batch_tokens=batch_tokens, what=what, progress=progress)
+        sums.append(pair)
+    return scored(lm, sums, batch_tokens=batch_tokens, what=what, progress=progress)
 
 
 def parted(lm: LanguageModel, context: str, continuation: str) -> Parted | None:
@@ -99,8 +99,8 @@ def scored(
     size = batch_tokens or min(BATCH_TOKENS, BATCH_LOGITS // lm.config.vocab_size)
     sums = torch.zeros(len(pairs), dtype=torch.float64)
     for batch in track(_batches(rows, size), what, progress):
-        numbers, found = _predicted(lm, batch)
-        sums.index_add_(0, numbers, found)
+        numbers, likelihoods = _predicted(lm, batch)
+        sums.index_add_(0, numbers, likelihoods)
     if not sums.isfinite().all():
         raise LLMRankError(
             f"{what}: {lm.spec.name} gives log-likelihoods that are not finite; "
@@ -157,7 +157,7 @@ def _rows(pairs: Sequence[Parted]) -> list[_Row]:
     shared: dict[Tokens, list[tuple[int, Tokens]]] = {}
     for number, (context, continuation) in enumerate(pairs):
         shared.setdefault(context, []).append((number, continuation))
-    rows = [_Row(context, tuple(found)) for context, found in shared.items()]
+    rows = [_Row(context, tuple(targets)) for context, targets in shared.items()]
     return sorted(rows, key=len, reverse=True)
 
 
@@ -181,8 +181,8 @@ def _predicted(
     places = [(i, *p) for i, row in enumerate(batch) for p in row.predicted()]
     line, numbers, place, token = torch.tensor(places, device=lm.device).unbind(1)
     at = (line, place - first)
-    found = logits[*at, token] - logits.logsumexp(-1)[at]
-    return numbers.cpu(), found.cpu().double()
+    likelihoods = logits[*at, token] - logits.logsumexp(-1)[at]
+    return numbers.cpu(), likelihoods.cpu().double()
 
 
 def _logits(

@@ -43,20 +43,20 @@ def time_pair(
         CancelledError: from `progress`.
     """
     measures = Measures(benchmark=spec, which=("latency",))
-    found = of_comparison(compare(dense, pruned, measures, progress=progress))
-    assert found is not None
-    return found
+    point = speed_point(compare(dense, pruned, measures, progress=progress))
+    assert point is not None
+    return point
 
 
-def of_comparison(found: Comparison) -> SpeedPoint | None:
+def speed_point(comparison: Comparison) -> SpeedPoint | None:
     """Return the point that a comparison has timed, or None."""
-    before, after = found.dense, found.pruned
-    if found.speedup is None or before.latency is None or after.latency is None:
+    before, after = comparison.dense, comparison.pruned
+    if comparison.speedup is None or before.latency is None or after.latency is None:
         return None
     return SpeedPoint(
         removed=1 - after.footprint.n_ffn_neurons / before.footprint.n_ffn_neurons,
         widths=after.footprint.widths,
-        speedup=found.speedup,
+        speedup=comparison.speedup,
         dense=before.latency,
         pruned=after.latency,
     )

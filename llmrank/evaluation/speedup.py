@@ -217,11 +217,11 @@ def _macs_outside(cost: Cost, phase: Phase) -> float:
 
 
 def _odd_widths(pruned: Cost) -> Iterator[str]:
-    widths, found = pruned.footprint.widths, pruned.odd_width
+    widths, is_odd = pruned.footprint.widths, pruned.odd_width
     odd = [w for w in widths if w % 8]
-    if not odd or found is None:
+    if not odd or is_odd is None:
         return
-    measured, low, high = _paired(found.odd, found.rounded)
+    measured, low, high = _paired(is_odd.odd, is_odd.rounded)
     rounded = odd[0] + -odd[0] % 8
     verdict = "rounding the widths would not help here"
     if low > 1:

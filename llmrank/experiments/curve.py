@@ -11,7 +11,7 @@ from llmrank.evaluation.footprint import Footprint
 from llmrank.evaluation.perplexity import READING, TextEvaluation
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
-from llmrank.experiments.pipeline.stage import of_pruned
+from llmrank.experiments.pipeline.stage import pruned_key
 from llmrank.methods.criteria import (
     CRITERIA,
     Activation,
@@ -39,7 +39,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Ranking:
     """Who is ahead at one sparsity; `tied` cannot be told from the best."""
 
     best: Point
@@ -140,9 +140,9 @@ def usual_rivals(in_hand: Criterion) -> tuple[Criterion, ...]:
     return tuple(c for c in (*ours, *usual) if c != in_hand)
 
 
-def standing(
+def ranking(
     points: Sequence[Point], sparsity: float, metric: Metric = "perplexity"
-) -> Standing | None:
+) -> Ranking | None:
     """Say who is ahead at a sparsity, and who cannot be told from the best.
 
     A criterion is behind when its 95 % interval against the best, paired by window
@@ -156,7 +156,7 @@ def standing(
         return None
     best, *others = sorted(here, key=lambda p: _loss(p, metric))
     worse = [margin(p, best, metric).low > 0 for p in others]
-    return Standing(
+    return Ranking(
         best,
         tied=tuple(compress(others, [not w for w in worse])),
         behind=tuple(compress(others, worse)),
@@ -182,7 +182,7 @@ def _cells(
 def _is_alike(cell: Experiment, base: Experiment) -> bool:
     """Whether two differ in nothing but the criterion and the sparsity."""
     cell = cell.using(criterion=base.method.criterion).at(base.pruning.sparsity)
-    return of_pruned(cell) == of_pruned(base)
+    return pruned_key(cell) == pruned_key(base)
 
 
 def _point(

@@ -135,13 +135,13 @@ def meet(
     low, high = Measured(0.0, 1.0, 1.0, 1.0), None
     for _ in range(MAX_MEASURED):
         sparsity = _next(target, low, high)
-        found = measure(experiment.at(sparsity), known, progress)
-        steps = (*steps, found)
+        point = measure(experiment.at(sparsity), known, progress)
+        steps = (*steps, point)
         publish(Answer(target, steps))
-        if target.met_by(found.value) == target.wants_more:
-            high = found
+        if target.met_by(point.value) == target.wants_more:
+            high = point
         else:
-            low = found
+            low = point
         if high is None and low.sparsity >= HIGHEST:
             break
         if high is not None and high.sparsity - low.sparsity <= CLOSE:
@@ -187,12 +187,12 @@ def _fitting(
             high = middle
         else:
             low = middle + 1
-    found = _counted(experiment, high, pipeline, progress)
-    while not target.met_by(found.value) and high < round(1000 * HIGHEST):
-        more = ceil((found.value - target.value) / per_thousandth)
+    reached = _counted(experiment, high, pipeline, progress)
+    while not target.met_by(reached.value) and high < round(1000 * HIGHEST):
+        more = ceil((reached.value - target.value) / per_thousandth)
         high = min(high + max(1, more), round(1000 * HIGHEST))
-        found = _counted(experiment, high, pipeline, progress)
-    return Answer(target, (found,))
+        reached = _counted(experiment, high, pipeline, progress)
+    return Answer(target, (reached,))
 
 
 def _counted(
@@ -219,8 +219,8 @@ def _perplexity(
 ) -> Measured:
     dense = pipeline.dense_text(experiment, progress=progress)
     _, text = pipeline.pruned_text(experiment, progress=progress)
-    found: Estimate = perplexity_ratio(dense, text)
-    return Measured(experiment.pruning.sparsity, found.value, found.low, found.high)
+    ratio: Estimate = perplexity_ratio(dense, text)
+    return Measured(experiment.pruning.sparsity, ratio.value, ratio.low, ratio.high)
 
 
 def _shown(kind: Kind) -> Callable[[float], str]:

@@ -125,11 +125,11 @@ def network(numbers: Sequence[float] | None = None) -> Network:
 
 def activations(net: Network) -> tuple[Float64[Tensor, "n_examples _"], ...]:
     """Return what every node gives out on every example, layer by layer."""
-    found, last = [net.examples], len(net.weights) - 1
+    signals, last = [net.examples], len(net.weights) - 1
     for at, weights in enumerate(net.weights):
-        sums = found[-1] @ weights.T
-        found.append(sums if at == last else sums.relu())
-    return tuple(found)
+        sums = signals[-1] @ weights.T
+        signals.append(sums if at == last else sums.relu())
+    return tuple(signals)
 
 
 def priors(net: Network) -> tuple[Float64[Tensor, " _"], ...]:
@@ -176,17 +176,17 @@ def sharpened(values: Float64[Tensor, " n"]) -> Float64[Tensor, " n"]:
     return torch.round(values, decimals=DECIMALS)
 
 
-def cut_plan(net: Network, of: LessonSpec) -> PruningPlan:
+def cut_plan(net: Network, spec: LessonSpec) -> PruningPlan:
     """Choose which hidden neurons stay; inputs and outputs always do."""
-    found = scores(net, theta=of.theta, gamma=of.gamma)[1:-1]
-    hidden = Scores(tuple(sharpened(s) for s in found))
-    return plan(hidden, PruningSpec(sparsity=of.sparsity))
+    ranks = scores(net, theta=spec.theta, gamma=spec.gamma)[1:-1]
+    hidden = Scores(tuple(sharpened(s) for s in ranks))
+    return plan(hidden, PruningSpec(sparsity=spec.sparsity))
 
 
-def cut(net: Network, by: PruningPlan) -> Network:
+def cut(net: Network, plan: PruningPlan) -> Network:
     """Return the smaller network: rows and columns gone, not zeros."""
     every = slice(None)
-    ends = [every, *by.keep, every]
+    ends = [every, *plan.keep, every]
     pairs = itertools.pairwise(ends)
     smaller = tuple(
         w[rows][:, columns]
@@ -195,6 +195,6 @@ def cut(net: Network, by: PruningPlan) -> Network:
     return Network(smaller, net.examples)
 
 
-def answers(net: Network, by: PruningPlan) -> Answers:
+def answers(net: Network, plan: PruningPlan) -> Answers:
     """Compare what comes out before and after the cut."""
-    return Answers(activations(net)[-1], activations(cut(net, by))[-1])
+    return Answers(activations(net)[-1], activations(cut(net, plan))[-1])

@@ -54,23 +54,23 @@ class Race:
             self.timings[name].samples_ms,
             strict=True,
         )
-        found = [dense / own for dense, own in pairs]
-        low, _, high = statistics.quantiles(found, n=4, method="inclusive")
-        return statistics.median(found), low, high
+        ratios = [dense / own for dense, own in pairs]
+        low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
+        return statistics.median(ratios), low, high
 
 
 Block = tuple[Float32[Tensor, "d_ff d_model"], Float32[Tensor, "d_model d_ff"]]
 
 
-def versions(of: RaceSpec, device: torch.device) -> dict[str, Block]:
+def versions(spec: RaceSpec, device: torch.device) -> dict[str, Block]:
     """Make the four pairs of matrices; the pruned ones lose the same share."""
-    g = torch.Generator().manual_seed(of.seed)
-    up = torch.randn(of.d_ff, of.d_model, generator=g)
-    down = torch.randn(of.d_model, of.d_ff, generator=g)
-    n_gone = int(of.sparsity * of.d_ff + 0.5)
-    gone, kept = torch.randperm(of.d_ff, generator=g).tensor_split([n_gone])
+    g = torch.Generator().manual_seed(spec.seed)
+    up = torch.randn(spec.d_ff, spec.d_model, generator=g)
+    down = torch.randn(spec.d_model, spec.d_ff, generator=g)
+    n_gone = int(spec.sparsity * spec.d_ff + 0.5)
+    gone, kept = torch.randperm(spec.d_ff, generator=g).tensor_split([n_gone])
     kept = kept.sort().values
-    scattered = tuple(_scattered(w, of.sparsity, g) for w in (up, down))
+    scattered = tuple(_scattered(w, spec.sparsity, g) for w in (up, down))
     in_rows = (
         up.index_fill(0, gone, 0),
         down.index_fill(1, gone, 0),
@@ -85,7 +85,7 @@ def versions(of: RaceSpec, device: torch.device) -> dict[str, Block]:
 
 @torch.inference_mode()
 def race(
-    of: RaceSpec = RaceSpec(),
+    spec: RaceSpec = RaceSpec(),
     *,
     device: torch.device | None = None,
     progress: Progress = silent,
@@ -96,22 +96,22 @@ def race(
         CancelledError: from `progress`, between two runs.
     """
     device = device or torch.device("cpu")
-    blocks = versions(of, device)
-    g = torch.Generator().manual_seed(of.seed + 1)
-    x = torch.randn(of.rows, of.d_model, generator=g).to(device)
+    blocks = versions(spec, device)
+    g = torch.Generator().manual_seed(spec.seed + 1)
+    x = torch.randn(spec.rows, spec.d_model, generator=g).to(device)
     calls = {name: _call(block, x) for name, block in blocks.items()}
-    found: dict[str, list[float]] = {name: [] for name in calls}
-    total, done = len(calls) * (WARM_UP + of.rounds), itertools.count(1)
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    total, done = len(calls) * (WARM_UP + spec.rounds), itertools.count(1)
     with alone(progress):
-        for n in range(WARM_UP + of.rounds):
+        for n in range(WARM_UP + spec.rounds):
             for name in _turned(n):
-                found[name].append(elapsed_ms(calls[name], device))
+                times[name].append(elapsed_ms(calls[name], device))
                 progress("Timing the four versions", next(done), total)
     timings = {
-        name: Timing(tuple(ms[WARM_UP:]), of.rounds) for name, ms in found.items()
+        name: Timing(tuple(ms[WARM_UP:]), spec.rounds) for name, ms in times.items()
     }
     return Race(
-        spec=of,
+        spec=spec,
         timings=timings,
         nonzero={n: sum(int(w.count_nonzero()) for w in b) for n, b in blocks.items()},
         device=str(device),
@@ -122,13 +122,13 @@ def race(
     )
 
 
-def fastest(of: Race) -> str:
+def fastest(race: Race) -> str:
     """Name the fastest of the three, or `same` where none is 5 % ahead.
 
     By their rounds' own ratios to all weights, which a drift of the machine spares.
     """
     ids = ("scattered", "rows", "cut")
-    gains = {i: of.ratio(n)[0] for i, n in zip(ids, VERSIONS[1:], strict=True)}
+    gains = {i: race.ratio(n)[0] for i, n in zip(ids, VERSIONS[1:], strict=True)}
     first, second, *_ = sorted(gains, key=lambda i: -gains[i])
     return first if gains[first] > 1.05 * gains[second] else "same"
 

@@ -81,7 +81,7 @@ def referee(
             edges = [((t, i), (t + 1, j), w) for i, w in enumerate(row) if w]
             graph.add_weighted_edges_from(edges)
     jump = {(t, i): float(v) for t, b in enumerate(prior) for i, v in enumerate(b)}
-    found = nx.pagerank(
+    ranks = nx.pagerank(
         graph,
         alpha=gamma,
         personalization=jump,  # networkx divides it by its sum, the number of layers
@@ -89,7 +89,7 @@ def referee(
         tol=TOLERANCE,
         max_iter=MAX_STEPS,
     )
-    visits = torch.tensor([found[node] for node in jump], dtype=torch.float64)
+    visits = torch.tensor([ranks[node] for node in jump], dtype=torch.float64)
     return _by_layer(net, visits)
 
 

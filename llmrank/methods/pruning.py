@@ -12,7 +12,12 @@ from llmrank.calibration.activations import ActivationStats
 from llmrank.core.notebook import Shown
 from llmrank.core.progress import Progress, silent
 from llmrank.core.specs import option, spec
-from llmrank.methods.allocation import Allocation, Known, Sensitivity, Uniform
+from llmrank.methods.allocation import (
+    Allocation,
+    AllocationInputs,
+    Sensitivity,
+    Uniform,
+)
 from llmrank.methods.criteria import Scores
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
@@ -69,7 +74,7 @@ class PruningPlan(Shown):
 def plan(
     scores: Scores,
     spec: PruningSpec = PruningSpec(),
-    by: Allocation = Uniform(),
+    allocation: Allocation = Uniform(),
     *,
     stats: ActivationStats | None = None,
     sensitivity: Sensitivity | None = None,
@@ -83,7 +88,7 @@ def plan(
     Args:
         scores: one vector per layer.
         spec: how many go, and the rounding.
-        by: how the rest is divided among the layers.
+        allocation: how the rest is divided among the layers.
         stats: what calibration measured, where the allocation needs it.
         sensitivity: what each layer's cut costs, likewise.
         searched: the widths that a search found, likewise.
@@ -92,12 +97,14 @@ def plan(
         LLMRankError: the allocation does not apply to this model.
         ValueError: what the allocation needs is not given.
     """
-    known = Known(scores, stats, sensitivity, searched)
-    missing = [need for need in by.needs if getattr(known, need) is None]
+    known = AllocationInputs(scores, stats, sensitivity, searched)
+    missing = [need for need in allocation.needs if getattr(known, need) is None]
     if missing:
-        raise ValueError(f"allocation {by.name} needs {', '.join(sorted(missing))}")
+        raise ValueError(
+            f"allocation {allocation.name} needs {', '.join(sorted(missing))}"
+        )
     dense = known.dense_widths
-    kept = by.widths(known, spec.sparsity)
+    kept = allocation.widths(known, spec.sparsity)
     widths = [
         _rounded(k, n, spec.multiple_of) for k, n in zip(kept, dense, strict=True)
     ]
@@ -109,16 +116,18 @@ def plan(
 
 
 def prune(
-    lm: LanguageModel, by: PruningPlan, *, progress: Progress = silent
+    lm: LanguageModel, plan: PruningPlan, *, progress: Progress = silent
 ) -> LanguageModel:
     """Return a really smaller model; the dense one is untouched, the rest is shared.
 
     Raises:
         ValueError: the plan is of a model with other widths.
     """
-    if ffn.widths(lm.model) != by.dense_widths:
+    if ffn.widths(lm.model) != plan.dense_widths:
         raise ValueError("the plan was made for a model with other FFN widths")
-    return dataclasses.replace(lm, model=ffn.cut(lm.model, by.keep, progress=progress))
+    return dataclasses.replace(
+        lm, model=ffn.cut(lm.model, plan.keep, progress=progress)
+    )
 
 
 def descending(scores: Float[Tensor, " n"]) -> Int[Tensor, " n"]:

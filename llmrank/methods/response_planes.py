@@ -104,8 +104,8 @@ def planes(graphs: Iterable[FFNGraph], *, graph: Graph, site: Site) -> Planes:
         layers = tuple(_terms(g, site) for g in graphs)
         return Planes(graph, site, layers, (0.0,) * len(layers))
     at_points = chained(graphs, _step_at((*NODES, *PROBES)), site)
-    found = [_interpolated(scores.cpu().double()) for scores in at_points]
-    return Planes(graph, site, *(tuple(part) for part in zip(*found, strict=True)))
+    sampled = [_interpolated(scores.cpu().double()) for scores in at_points]
+    return Planes(graph, site, *(tuple(part) for part in zip(*sampled, strict=True)))
 
 
 def _terms(g: FFNGraph, site: Site) -> Tensor:

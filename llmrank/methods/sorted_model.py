@@ -48,7 +48,7 @@ def sort_neurons(
     return SortedModel(dataclasses.replace(lm, model=model), places)
 
 
-def prefix(of: SortedModel, by: PruningPlan) -> LanguageModel:
+def prefix(ordered: SortedModel, plan: PruningPlan) -> LanguageModel:
     """Return the smaller model of a plan as views of the sorted one's weights.
 
     It computes what `pruning.prune`'s model computes, but for the order in which
@@ -60,14 +60,16 @@ def prefix(of: SortedModel, by: PruningPlan) -> LanguageModel:
         ValueError: the plan is of a model with other widths, or does not keep each
             layer's highest scores.
     """
-    if of.dense_widths != by.dense_widths:
+    if ordered.dense_widths != plan.dense_widths:
         raise ValueError("the plan was made for a model with other FFN widths")
-    if not all(map(_is_prefix, of.places, by.keep)):
+    if not all(map(_is_prefix, ordered.places, plan.keep)):
         raise ValueError(
             "a prefix keeps the highest scores of each layer; "
             "this plan was made from other scores"
         )
-    return dataclasses.replace(of.lm, model=ffn.prefix(of.lm.model, by.widths))
+    return dataclasses.replace(
+        ordered.lm, model=ffn.prefix(ordered.lm.model, plan.widths)
+    )
 
 
 def _is_prefix(places: Tensor, keep: Tensor) -> bool:

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from llmrank.calibration.divergence import Read, divergence
+from llmrank.calibration.divergence import DenseBatch, divergence
 from llmrank.core.progress import Progress, silent
 from llmrank.methods.allocation import Sensitivity
 from llmrank.methods.criteria import Scores
 from llmrank.methods.pruning import PruningPlan, descending
-from llmrank.methods.repair import Cutter
+from llmrank.methods.repair import Cut
 from llmrank.models.language_model import LanguageModel
 
 SHARES = (0.2, 0.4, 0.55, 0.7)
@@ -28,9 +28,9 @@ FINALISTS = 2
 
 
 def sensitivity(
-    reads: Sequence[Read],
+    reads: Sequence[DenseBatch],
     scores: Scores,
-    cut: Cutter,
+    cut: Cut,
     *,
     shares: Sequence[float] = SHARES,
     progress: Progress = silent,
@@ -116,11 +116,11 @@ class Searched:
 class Trial:
     """What a search tries its candidates with."""
 
-    reads: Sequence[Read]
+    reads: Sequence[DenseBatch]
     scores: Scores
-    cut: Cutter
+    cut: Cut
 
-    def __call__(self, widths: Sequence[int], reads: Sequence[Read]) -> float:
+    def __call__(self, widths: Sequence[int], reads: Sequence[DenseBatch]) -> float:
         """Return the divergence of the model with these widths."""
         lm: LanguageModel = self.cut(highest(self.scores, widths), silent)
         return divergence(lm, reads)
@@ -152,41 +152,43 @@ def search(
     Source: after Týr-the-Pruner and DarwinLM (Tang et al. 2025, arXiv 2502.07780).
     """
     if isinstance(start, Searched):
-        found = start
+        searched = start
     else:
         value = trial(start, trial.reads)
-        found = Searched(tuple(start), value, ((0, value),), seed)
-    publish(found)
-    while found.n_tried < evaluations:
-        found = _generation(trial, found, evaluations, progress)
-        publish(found)
-    return found
+        searched = Searched(tuple(start), value, ((0, value),), seed)
+    publish(searched)
+    while searched.n_tried < evaluations:
+        searched = _generation(trial, searched, evaluations, progress)
+        publish(searched)
+    return searched
 
 
 def _generation(
-    trial: Trial, found: Searched, evaluations: int, progress: Progress
+    trial: Trial, searched: Searched, evaluations: int, progress: Progress
 ) -> Searched:
-    n = min(OFFSPRING, evaluations - found.n_tried)
+    n = min(OFFSPRING, evaluations - searched.n_tried)
     # of seed and place alone, so that a search goes on as if it had not stopped
-    generator = torch.Generator().manual_seed(found.seed * 1_000_003 + found.n_tried)
+    generator = torch.Generator().manual_seed(
+        searched.seed * 1_000_003 + searched.n_tried
+    )
     dense = tuple(len(s) for s in trial.scores.layers)
-    offspring = [_changed(found.widths, dense, generator) for _ in range(n)]
+    offspring = [_changed(searched.widths, dense, generator) for _ in range(n)]
     few = trial.reads[: max(1, len(trial.reads) // 4)]
     firsts = []
     for done, widths in enumerate(offspring):
-        progress("Trying widths", found.n_tried + done, evaluations)
+        progress("Trying widths", searched.n_tried + done, evaluations)
         firsts.append((trial(widths, few), widths))
     finals = [
         (trial(widths, trial.reads), widths) for _, widths in sorted(firsts)[:FINALISTS]
     ]
-    value, widths = min([(found.divergence, found.widths), *finals])
-    tried = found.n_tried + n
+    value, widths = min([(searched.divergence, searched.widths), *finals])
+    tried = searched.n_tried + n
     progress("Trying widths", tried, evaluations)
     return replace(
-        found,
+        searched,
         widths=widths,
         divergence=value,
-        history=(*found.history, (tried, value)),
+        history=(*searched.history, (tried, value)),
     )
 
 

@@ -8,10 +8,15 @@ from llmrank.mlp.files import as_bytes, load_network, network_of, save_network
 from llmrank.mlp.graphs import ffns, graphs
 from llmrank.mlp.hub_datasets import HUB_SETS
 from llmrank.mlp.network import Network, accuracy, cut, logits, predictions
-from llmrank.mlp.preferred_inputs import Likes, likes
+from llmrank.mlp.preferred_inputs import PreferredInput, preferred_inputs
 from llmrank.mlp.pruning import Sweep, planned, prune, sweep
 from llmrank.mlp.retraining import Recovery, recover
-from llmrank.mlp.robustness import Shaken, brittleness, corrupt, shake
+from llmrank.mlp.robustness import (
+    RobustnessResult,
+    brittleness,
+    corrupt,
+    robustness_results,
+)
 from llmrank.mlp.training import Epoch, MLPSpec, Trained, train
 
 __all__ = [
@@ -24,14 +29,14 @@ __all__ = [
     "Epoch",
     "Examples",
     "Gain",
-    "Likes",
     "MLPRank",
     "MLPSpec",
     "Network",
     "Point",
+    "PreferredInput",
     "Recovery",
     "RetentionSpec",
-    "Shaken",
+    "RobustnessResult",
     "Shape",
     "Sweep",
     "Trained",
@@ -46,18 +51,18 @@ __all__ = [
     "ffns",
     "gains",
     "graphs",
-    "likes",
     "load_network",
     "logits",
     "network_of",
     "planned",
     "predictions",
+    "preferred_inputs",
     "prune",
     "recover",
     "retention",
+    "robustness_results",
     "save_network",
     "score",
-    "shake",
     "summary",
     "sweep",
     "train",

@@ -110,8 +110,8 @@ def _check_header(
 def _values(
     packed: zipfile.ZipExtFile, dtype: np.dtype[np.generic], size: int, shown: str
 ) -> NDArray[np.generic]:
-    found = np.empty(size, dtype)
-    content, n_read = found.view(np.uint8).data, 0
+    values = np.empty(size, dtype)
+    content, n_read = values.view(np.uint8).data, 0
     while piece := packed.read(PIECE):
         if n_read + len(piece) > len(content):
             break
@@ -122,4 +122,4 @@ def _values(
             f"{shown} has not the {len(content):,} bytes that its header says; save it "
             "again"
         )
-    return found
+    return values

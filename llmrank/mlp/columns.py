@@ -15,12 +15,12 @@ BLOCK = 4_000_000  # numbers that are compared at once
 def left_out(rows: Rows, y: Int[np.ndarray, " n"]) -> dict[int, str]:
     """Say of each column of a text table that is no feature why."""
     empty = np.isnan(rows.numbers).all(0).nonzero()[0]
-    found = dict.fromkeys(empty.tolist(), "empty")
+    reasons = dict.fromkeys(empty.tolist(), "empty")
     candidates = range(len(rows.names)) if not rows.is_headless else range(1)
     for column in candidates:
-        if column not in found and _is_index(rows, column):
-            found[column] = "an index"
-    return copies(rows.numbers, y) | found
+        if column not in reasons and _is_index(rows, column):
+            reasons[column] = "an index"
+    return copies(rows.numbers, y) | reasons
 
 
 def _is_index(rows: Rows, column: int) -> bool:
@@ -64,8 +64,8 @@ def copies(x: Shaped[np.ndarray, "n d"], y: Int[np.ndarray, " n"]) -> dict[int, 
         part = x[start : start + step][:, followed]
         own = x[first][:, followed][of_class[start : start + step]]
         followed = followed[(part == own).all(0)]
-    found = _indicators(x[first], followed[n_values[followed] == 2])
-    return found | {int(c): COPY for c in followed if n_values[c] == len(classes)}
+    same = _indicators(x[first], followed[n_values[followed] == 2])
+    return same | {int(c): COPY for c in followed if n_values[c] == len(classes)}
 
 
 def _indicators(

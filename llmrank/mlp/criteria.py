@@ -85,10 +85,10 @@ for _name in SHARED:
     MLP_CRITERIA.add(_name)(CRITERIA[_name])
 
 
-def score(network: Network, data: Examples, by: Criterion) -> Scores:
+def score(network: Network, data: Examples, criterion: Criterion) -> Scores:
     """Score every hidden neuron, on training examples.
 
     Raises:
         LLMRankError: weights or signals are not finite.
     """
-    return score_graphs(graphs(network, data.train_x, data.train_y), by)
+    return score_graphs(graphs(network, data.train_x, data.train_y), criterion)

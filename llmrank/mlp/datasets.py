@@ -13,7 +13,7 @@ from llmrank.core.progress import Progress, silent
 from llmrank.core.specs import option, spec
 from llmrank.mlp import tables
 from llmrank.mlp.examples import Examples, Shape, split
-from llmrank.mlp.hub_datasets import HUB_SETS, of_hub
+from llmrank.mlp.hub_datasets import HUB_SETS, read_hub
 
 EMBEDDED = ("digits", "mnist-5k")
 TITLES = {
@@ -56,8 +56,8 @@ def examples(spec: DataSpec, *, progress: Progress = silent) -> Examples:
     if spec.data == "mnist-5k":
         return _mnist_5k(spec.data_seed)
     if spec.data in HUB_SETS:
-        return of_hub(spec.data, progress=progress)
-    return tables.of_source(spec.data, seed=spec.data_seed)
+        return read_hub(spec.data, progress=progress)
+    return tables.read_source(spec.data, seed=spec.data_seed)
 
 
 def check_open(spec: DataSpec) -> None:
@@ -79,10 +79,10 @@ def _digits(seed: int) -> Examples:
     """1,797 digits of 8×8 pixels with 17 levels (Alpaydin and Kaynak 1998, UCI)."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    x = torch.tensor(found.data / 16, dtype=torch.float32)
+    digits = load_digits()
+    x = torch.tensor(digits.data / 16, dtype=torch.float32)
     named = partial(split, shape=Shape(8, 8), source="scikit-learn's digits")
-    return named(x, torch.tensor(found.target), _ten(), seed=seed)
+    return named(x, torch.tensor(digits.target), _ten(), seed=seed)
 
 
 def _mnist_5k(seed: int) -> Examples:

@@ -65,10 +65,10 @@ class Examples:
     @property
     def sha256(self) -> str:
         """The hash of all numbers and classes, as they are split."""
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for values in (self.train_x, self.train_y, self.test_x, self.test_y):
-            found.update(values.contiguous().numpy().tobytes())
-        return found.hexdigest()
+            digest.update(values.contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def split(

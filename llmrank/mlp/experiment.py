@@ -59,8 +59,8 @@ class RetentionSpec:
         Raises:
             OptionError: an unknown one.
         """
-        found: Names = {name: criterion(name) for name in _words(self.baselines)}
-        return found
+        criteria: Names = {name: criterion(name) for name in _words(self.baselines)}
+        return criteria
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -161,18 +161,18 @@ def contestants(spec: RetentionSpec, ranked: MLPRank) -> Names:
 
 
 def _network(
-    name: str, data: Examples, training: MLPSpec, by: Names
+    name: str, data: Examples, training: MLPSpec, names: Names
 ) -> tuple[Point, ...]:
     trained = train(training, data).network
     drawn = graphs(trained, data.train_x, data.train_y)
     points = []
-    for title, one in by.items():
+    for title, one in names.items():
         # A draw for each network: one draw for all would be one sample of chance.
         own = criterion("random", seed=training.seed) if title == "random" else one
-        found = sweep(
+        swept = sweep(
             trained, score_graphs(drawn, own), data.test_x, (0.0, *SPARSITIES)
         )
-        dense, *rest = found.accuracies(data.test_y)
+        dense, *rest = swept.accuracies(data.test_y)
         points += [
             Point(name, training.widths, training.seed, title, s, dense, accuracy)
             for s, accuracy in zip(SPARSITIES, rest, strict=True)
@@ -180,7 +180,7 @@ def _network(
     return tuple(points)
 
 
-def as_table(points: Sequence[Point]) -> pd.DataFrame:
+def retention_table(points: Sequence[Point]) -> pd.DataFrame:
     """Return the points as rows."""
     rows = [vars(p) | {"retention": p.retention} for p in points]
     columns = [*Point.__dataclass_fields__, "retention"]
@@ -192,10 +192,10 @@ def summary(points: Sequence[Point]) -> pd.DataFrame:
 
     `spread` is the standard deviation over trained networks of all kinds and seeds.
     """
-    table = as_table(points)
+    table = retention_table(points)
     by = table.groupby(["data", "criterion", "sparsity"], sort=False)["retention"]
-    found = by.agg(["mean", "std", "count"]).reset_index()
-    return found.rename(columns={"std": "spread", "count": "networks"}).fillna(
+    figures = by.agg(["mean", "std", "count"]).reset_index()
+    return figures.rename(columns={"std": "spread", "count": "networks"}).fillna(
         {"spread": 0.0}
     )
 
@@ -210,7 +210,7 @@ def gains(
     Of every trained network the difference of retention is averaged over sparsities
     up to `highest`; the interval is over these differences.
     """
-    table = as_table(points)
+    table = retention_table(points)
     table = table[table["sparsity"] <= highest + 1e-9]
     network = ["data", "widths", "seed"]
     wide = table.pivot_table("retention", network, "criterion", aggfunc="mean")
@@ -224,13 +224,15 @@ def gains(
 
 
 def _gain(name: str, differences: pd.Series, highest: float) -> Gain:
-    found = t_interval(torch.tensor(differences.dropna().to_numpy()))
-    return Gain(name, found.value, found.low, found.high, found.n_windows, highest)
+    interval = t_interval(torch.tensor(differences.dropna().to_numpy()))
+    return Gain(
+        name, interval.value, interval.low, interval.high, interval.n_windows, highest
+    )
 
 
-def described(by: Names) -> dict[str, dict[str, object]]:
+def described(names: Names) -> dict[str, dict[str, object]]:
     """Return the criteria with their parameters, as plain values."""
-    return {name: recipe(one) for name, one in by.items()}
+    return {name: recipe(one) for name, one in names.items()}
 
 
 def _words(text: str) -> list[str]:

@@ -86,7 +86,7 @@ def _read(whole: Path, shown: str) -> Network:
             )
         with safe_open(whole, framework="pt") as file:
             said = (file.metadata() or {}).get("activation", "relu")
-            found = _parameters(file, shown)
+            parameters = _parameters(file, shown)
     except (OSError, RuntimeError, SafetensorError) as error:
         why = getattr(error, "strerror", None) or str(error).replace(str(whole), shown)
         raise LLMRankError(
@@ -98,7 +98,7 @@ def _read(whole: Path, shown: str) -> Network:
         raise LLMRankError(
             f"{shown!r} names the activation {json.dumps(said)[:40]}; there are {known}"
         )
-    return _chain(found, said, shown)
+    return _chain(parameters, said, shown)
 
 
 def _parameters(file: Any, shown: str) -> dict[str, Tensor]:
@@ -131,25 +131,27 @@ def _parameters(file: Any, shown: str) -> dict[str, Tensor]:
     return {name: file.get_tensor(name) for name in names}
 
 
-def _chain(found: dict[str, Tensor], activation: ActivationName, shown: str) -> Network:
+def _chain(
+    tensors: dict[str, Tensor], activation: ActivationName, shown: str
+) -> Network:
     """Put the layers in order and check that each fits the next."""
     heads = sorted(
-        (n[: -len("weight")] for n in found if n.endswith("weight")), key=_natural
+        (n[: -len("weight")] for n in tensors if n.endswith("weight")), key=_natural
     )
-    weights = [found[f"{head}weight"] for head in heads]
+    weights = [tensors[f"{head}weight"] for head in heads]
     whole = weights and all(w.dim() == 2 and 0 not in w.shape for w in weights)
     chained = whole and all(
         len(a) == b.shape[1] for a, b in itertools.pairwise(weights)
     )
     if len(weights) < 2 or not chained:
-        shapes = ", ".join(f"{tuple(found[f'{h}weight'].shape)}" for h in heads[:6])
+        shapes = ", ".join(f"{tuple(tensors[f'{h}weight'].shape)}" for h in heads[:6])
         raise LLMRankError(
             f"{shown!r} is no MLP: it needs two linear layers at least, named in "
             "their order, whose matrices [n_out, n_in] follow one another; got "
             f"{shapes or 'no weights'}"
         )
     biases = [
-        found.get(f"{head}bias", torch.zeros(len(w)))
+        tensors.get(f"{head}bias", torch.zeros(len(w)))
         for head, w in zip(heads, weights, strict=True)
     ]
     network = Network(

@@ -47,8 +47,8 @@ def graphs(
     """
     x, y = x[:MAX_CALIBRATION], y[:MAX_CALIBRATION]
     with torch.no_grad():
-        found = signals(network, x)
-    for layer, sums in enumerate(found.sums):
+        read = signals(network, x)
+    for layer, sums in enumerate(read.sums):
         if not sums.isfinite().all():
             raise LLMRankError(
                 f"the signals of layer {layer} are not finite; its weights overflow"
@@ -57,24 +57,24 @@ def graphs(
     return tuple(
         FFNGraph(
             ffn=view,
-            stats=_stats(found, view.layer),
+            stats=_stats(read, view.layer),
             n_tokens=len(x),
-            gradients=_gradients(network, found, slopes, view.layer),
+            gradients=_gradients(network, read, slopes, view.layer),
         )
         for view in ffns(network)
     )
 
 
-def _stats(found: Signals, layer: int) -> LayerStats:
+def _stats(signals: Signals, layer: int) -> LayerStats:
     """Measure one layer; a block's angle is of language models and stays nothing."""
-    signal = found.inputs[layer + 1].double()
+    signal = signals.inputs[layer + 1].double()
     return LayerStats(
-        input_norm=_norm(found.inputs[layer]),
-        up_norm=_norm(found.sums[layer]),
+        input_norm=_norm(signals.inputs[layer]),
+        up_norm=_norm(signals.sums[layer]),
         neuron_norm=_norm(signal),
         neuron_mean=signal.mean(0).float(),
         neuron_abs_mean=signal.abs().mean(0).float(),
-        output_norm=_norm(found.sums[layer + 1]),
+        output_norm=_norm(signals.sums[layer + 1]),
         block_cosine=1.0,
         block_angle=0.0,
     )
@@ -87,13 +87,13 @@ def _norm(x: Tensor) -> Tensor:
 def _slopes(network: Network, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     """Differentiate the mean loss by every layer's sums, example by example."""
     with torch.enable_grad():
-        found = signals(network, x.detach().clone().requires_grad_())
-        loss = functional.cross_entropy(found.sums[-1], y)
-    return torch.autograd.grad(loss, found.sums)
+        read = signals(network, x.detach().clone().requires_grad_())
+        loss = functional.cross_entropy(read.sums[-1], y)
+    return torch.autograd.grad(loss, read.sums)
 
 
 def _gradients(
-    network: Network, found: Signals, slopes: Sequence[Tensor], layer: int
+    network: Network, signals: Signals, slopes: Sequence[Tensor], layer: int
 ) -> LayerGradients:
     """Reduce the gradients of both matrices of a layer's neurons.
 
@@ -101,7 +101,7 @@ def _gradients(
     inputs: sums over examples need no loop over them.
     """
     up, down = network.weights[layer], network.weights[layer + 1]
-    before, after = found.inputs[layer], found.inputs[layer + 1]
+    before, after = signals.inputs[layer], signals.inputs[layer + 1]
     return LayerGradients(
         gate=None,
         up=_member(up, slopes[layer], before),

@@ -48,7 +48,7 @@ HUB_SETS = {
 }
 
 
-def of_hub(name: str, *, progress: Progress = silent) -> Examples:
+def read_hub(name: str, *, progress: Progress = silent) -> Examples:
     """Fetch an image set, or take it from the hub's cache, and decode its pictures.
 
     Raises:
@@ -64,14 +64,14 @@ def of_hub(name: str, *, progress: Progress = silent) -> Examples:
 
 
 def _read(
-    folder: Path, part: str, of: HubSet, progress: Progress
+    folder: Path, part: str, hub_set: HubSet, progress: Progress
 ) -> tuple[Float[Tensor, "n d_in"], Int[Tensor, " n"]]:
     """Decode one part of a set, in the order of its files."""
     files = sorted(folder.rglob(f"{part}*.parquet"))
     if not files:
         raise LLMRankError(
-            f"{of.repository} came without {part} files; remove its folder from the "
-            "hub's cache and try again"
+            f"{hub_set.repository} came without {part} files; remove its folder from "
+            "the hub's cache and try again"
         )
     pictures: list[Any] = []
     labels: list[int] = []
@@ -79,16 +79,18 @@ def _read(
         for file in files:
             if parquet.read_metadata(file).num_rows > MAX_ROWS:
                 raise ValueError(f"more than {MAX_ROWS:,} rows")
-            table = parquet.read_table(file, columns=[of.image, of.label])
-            pictures += [row["bytes"] for row in table[of.image].to_pylist()]
-            labels += table[of.label].to_pylist()
-        x = _decoded(pictures, of.shape, f"Decoding {of.repository}, {part}", progress)
-        allowed = range(of.n_classes)
+            table = parquet.read_table(file, columns=[hub_set.image, hub_set.label])
+            pictures += [row["bytes"] for row in table[hub_set.image].to_pylist()]
+            labels += table[hub_set.label].to_pylist()
+        x = _decoded(
+            pictures, hub_set.shape, f"Decoding {hub_set.repository}, {part}", progress
+        )
+        allowed = range(hub_set.n_classes)
         if not labels or any(type(n) is not int or n not in allowed for n in labels):
-            raise ValueError(f"labels other than 0 to {of.n_classes - 1}")
+            raise ValueError(f"labels other than 0 to {hub_set.n_classes - 1}")
     except BROKEN as error:
         raise LLMRankError(
-            f"{of.repository}'s {part} files are not what is expected "
+            f"{hub_set.repository}'s {part} files are not what is expected "
             f"({str(error)[:80]}); remove its folder from the hub's cache and try again"
         ) from error
     return x, torch.tensor(labels)
@@ -100,7 +102,7 @@ def _decoded(
     from PIL import Image
 
     mode = "L" if shape.channels == 1 else "RGB"
-    found = np.empty((len(pictures), shape.size), dtype=np.uint8)
+    pixels = np.empty((len(pictures), shape.size), dtype=np.uint8)
     chunk = 2000
     for start in track(range(0, len(pictures), chunk), what, progress):
         for place, content in enumerate(pictures[start : start + chunk], start):
@@ -110,17 +112,21 @@ def _decoded(
                 raise ValueError(str(error)) from error
             if picture.size != (shape.width, shape.height):  # before it is decoded
                 raise ValueError(f"a picture of {picture.size}")
-            found[place] = np.asarray(picture.convert(mode)).reshape(-1)
-    return torch.from_numpy(found).float() / 255
+            pixels[place] = np.asarray(picture.convert(mode)).reshape(-1)
+    return torch.from_numpy(pixels).float() / 255
 
 
-def _names(folder: Path, of: HubSet) -> tuple[str, ...]:
+def _names(folder: Path, hub_set: HubSet) -> tuple[str, ...]:
     """Read the classes' names that the parquet files carry, or number them."""
     file = sorted(folder.rglob("test*.parquet"))[0]
     said = (parquet.read_schema(file).metadata or {}).get(b"huggingface", b"{}")
     try:
         features = json.loads(said)["info"]["features"]
-        names = tuple(str(n)[:24] for n in features[of.label]["names"])
+        names = tuple(str(n)[:24] for n in features[hub_set.label]["names"])
     except (KeyError, TypeError, ValueError, RecursionError):
         names = ()
-    return names if len(names) == of.n_classes else tuple(map(str, range(of.n_classes)))
+    return (
+        names
+        if len(names) == hub_set.n_classes
+        else tuple(map(str, range(hub_set.n_classes)))
+    )

@@ -27,11 +27,11 @@ def classes(
     Raises:
         LLMRankError: too many numbers to be classes.
     """
-    found, numbers = np.unique(labels, return_inverse=True)
-    said = [_class_name(v) for v in found.tolist()]
-    if len(found) > MAX_CLASSES and any(isinstance(v, float) for v in found.tolist()):
+    values, numbers = np.unique(labels, return_inverse=True)
+    said = [_class_name(v) for v in values.tolist()]
+    if len(values) > MAX_CLASSES and any(isinstance(v, float) for v in values.tolist()):
         raise LLMRankError(
-            f"{name}: the labels are {len(found):,} different numbers; an MLP lab "
+            f"{name}: the labels are {len(values):,} different numbers; an MLP lab "
             f"takes classes, at most {MAX_CLASSES}"
         )
     if len(set(said)) < len(said):  # too long to tell apart

@@ -13,7 +13,7 @@ N_TOP = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Likes:
+class PreferredInput:
     """Of one hidden layer, neuron by neuron.
 
     `top`: the test examples that excite it most, the strongest first, as places in the
@@ -26,17 +26,19 @@ class Likes:
     dead: tuple[bool, ...]
 
 
-def likes(network: Network, x: Float[Tensor, "n d_in"]) -> tuple[Likes, ...]:
+def preferred_inputs(
+    network: Network, x: Float[Tensor, "n d_in"]
+) -> tuple[PreferredInput, ...]:
     """Find for every hidden neuron its pattern and its strongest examples."""
     with torch.no_grad():
-        found = signals(network, x)
+        read = signals(network, x)
     return tuple(
-        _layer(network, x, found.inputs[layer + 1], layer)
+        _layer(network, x, read.inputs[layer + 1], layer)
         for layer in range(len(network.widths))
     )
 
 
-def _layer(network: Network, x: Tensor, answers: Tensor, layer: int) -> Likes:
+def _layer(network: Network, x: Tensor, answers: Tensor, layer: int) -> PreferredInput:
     top = answers.topk(min(N_TOP, len(x)), dim=0).indices.T
     if layer == 0:
         pattern = network.weights[0].clone()
@@ -44,7 +46,7 @@ def _layer(network: Network, x: Tensor, answers: Tensor, layer: int) -> Likes:
         rows = [_pattern(network, x[places], layer, j) for j, places in enumerate(top)]
         pattern = torch.stack(rows)
     silent = (answers.amax(0) - answers.amin(0)) == 0
-    return Likes(top, pattern, tuple(silent.tolist()))
+    return PreferredInput(top, pattern, tuple(silent.tolist()))
 
 
 def _pattern(network: Network, x: Tensor, layer: int, neuron: int) -> Tensor:

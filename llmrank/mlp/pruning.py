@@ -32,16 +32,18 @@ class Sweep:
         return tuple((self.predictions == y).double().mean(1).tolist())
 
 
-def prune(network: Network, by: PruningPlan) -> Network:
+def prune(network: Network, plan: PruningPlan) -> Network:
     """Return the really smaller network of a plan."""
-    if network.widths != by.dense_widths:
+    if network.widths != plan.dense_widths:
         raise ValueError("the plan was made for a network with other widths")
-    return cut(network, by.keep)
+    return cut(network, plan.keep)
 
 
-def planned(scores: Scores, sparsity: float, by: Allocation = Uniform()) -> PruningPlan:
+def planned(
+    scores: Scores, sparsity: float, allocation: Allocation = Uniform()
+) -> PruningPlan:
     """Choose what stays: in every layer the same share, the highest scores."""
-    return plan(scores, PruningSpec(sparsity=sparsity), by)
+    return plan(scores, PruningSpec(sparsity=sparsity), allocation)
 
 
 def sweep(

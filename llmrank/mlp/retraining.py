@@ -35,7 +35,7 @@ class Recovery:
 
 def recover(
     trained: Trained,
-    by: PruningPlan,
+    plan: PruningPlan,
     spec: MLPSpec,
     data: Examples,
     *,
@@ -51,7 +51,7 @@ def recover(
 
     Args:
         trained: the dense network and where it began.
-        by: the neurons that stay.
+        plan: the neurons that stay.
         spec: how the small ones are trained; its widths are not used.
         data: what on.
         progress: called per epoch.
@@ -60,28 +60,28 @@ def recover(
     Raises:
         LLMRankError: a training diverges.
     """
-    own = replace(spec, widths=",".join(map(str, by.widths)))
+    own = replace(spec, widths=",".join(map(str, plan.widths)))
     # Another seed than the dense network's: from scratch means other weights. They are
     # drawn here, so that the order of the examples is the one of the other two.
     other = torch.Generator().manual_seed(own.seed + 1)
-    sizes = (data.d_in, *by.widths, data.n_classes)
+    sizes = (data.d_in, *plan.widths, data.n_classes)
     ways = {
-        FINE_TUNE: cut(trained.network, by.keep),
-        REWIND: cut(trained.start, by.keep),
+        FINE_TUNE: cut(trained.network, plan.keep),
+        REWIND: cut(trained.start, plan.keep),
         SCRATCH: initial(sizes, own.activation, other),
     }
     dense = accuracy(trained.network, data.test_x, data.test_y)
-    found = Recovery(dense, {}, {}, {}, len(data.test_y))
+    recovery = Recovery(dense, {}, {}, {}, len(data.test_y))
     for name, start in ways.items():
-        found = _way(name, own, start, found, data, progress, publish)
-    return found
+        recovery = _way(name, own, start, recovery, data, progress, publish)
+    return recovery
 
 
 def _way(  # noqa: PLR0913
     name: str,
     how: MLPSpec,
     start: Network,
-    found: Recovery,
+    recovery: Recovery,
     data: Examples,
     progress: Progress,
     publish: Callable[[Recovery], None],
@@ -90,13 +90,13 @@ def _way(  # noqa: PLR0913
         progress(f"Training the small network: {name}", done, total)
 
     def so_far(epochs: tuple[Epoch, ...]) -> None:
-        publish(replace(found, curves=found.curves | {name: epochs}))
+        publish(replace(recovery, curves=recovery.curves | {name: epochs}))
 
     done = train(how, data, start=start, progress=heard, publish=so_far)
     before = accuracy(done.start, data.test_x, data.test_y)
     return replace(
-        found,
-        at_start=found.at_start | {name: before},
-        curves=found.curves | {name: done.epochs},
-        networks=found.networks | {name: done.network},
+        recovery,
+        at_start=recovery.at_start | {name: before},
+        curves=recovery.curves | {name: done.epochs},
+        networks=recovery.networks | {name: done.network},
     )

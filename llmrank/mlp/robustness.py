@@ -30,7 +30,7 @@ UNITS = {"noise": "σ of a pixel", "blur": "σ in eighths of the height",
 
 
 @dataclass(frozen=True, eq=False)
-class Shaken:
+class RobustnessResult:
     """What one network gets right of the test set under one corruption (0: clean)."""
 
     network: str
@@ -65,14 +65,14 @@ def kinds(data: Examples) -> tuple[str, ...]:
     return tuple(STRENGTHS) if data.shape else ("noise",)
 
 
-def shake(
+def robustness_results(
     networks: Mapping[str, Network],
     data: Examples,
     *,
     dense: Network,
     seed: int = 0,
     progress: Progress = silent,
-) -> tuple[Shaken, ...]:
+) -> tuple[RobustnessResult, ...]:
     """Measure every network under every corruption; all see the same noise.
 
     Source: after Li et al. 2022, Understanding Robustness Lottery, arXiv 2206.07918.
@@ -86,16 +86,18 @@ def shake(
     """
     cells = [("clean", 0.0)]
     cells += [(kind, s) for kind in kinds(data) for s in STRENGTHS[kind]]
-    found = []
+    results = []
     for done, (kind, strength) in enumerate(cells):
         progress(f"Testing under {kind}", done, len(cells))
         x = _shaken(data, kind, strength, seed)
         before = predictions(dense, x) == data.test_y
-        found += [
-            Shaken(name, kind, strength, predictions(n, x) == data.test_y, before)
+        results += [
+            RobustnessResult(
+                name, kind, strength, predictions(n, x) == data.test_y, before
+            )
             for name, n in networks.items()
         ]
-    return tuple(found)
+    return tuple(results)
 
 
 def _shaken(data: Examples, kind: str, strength: float, seed: int) -> Tensor:
@@ -106,13 +108,13 @@ def _shaken(data: Examples, kind: str, strength: float, seed: int) -> Tensor:
     return corrupt(data.test_x, data.shape, kind, strength, seed=seed)
 
 
-def as_table(found: tuple[Shaken, ...]) -> pd.DataFrame:
+def robustness_table(results: tuple[RobustnessResult, ...]) -> pd.DataFrame:
     """Return the measurements as rows."""
     names = ("network", "corruption", "strength", "accuracy")
-    return pd.DataFrame([{name: getattr(s, name) for name in names} for s in found])
+    return pd.DataFrame([{name: getattr(s, name) for name in names} for s in results])
 
 
-def brittleness(found: tuple[Shaken, ...]) -> pd.DataFrame:
+def brittleness(results: tuple[RobustnessResult, ...]) -> pd.DataFrame:
     """Return what corruption costs each network beyond what it costs the dense one.
 
     `loss` is the mean fall from clean accuracy over all corruptions; `extra` is that
@@ -120,8 +122,8 @@ def brittleness(found: tuple[Shaken, ...]) -> pd.DataFrame:
     each compared with itself. Positive: brittle.
     """
     rows = []
-    for name in dict.fromkeys(s.network for s in found):
-        mine = [s for s in found if s.network == name]
+    for name in dict.fromkeys(s.network for s in results):
+        mine = [s for s in results if s.network == name]
         own, dense = (
             _falls([s.right for s in mine]),
             _falls([s.dense_right for s in mine]),

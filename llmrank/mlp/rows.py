@@ -73,12 +73,12 @@ def read(content: bytes, name: str) -> Rows:
     at = _label(names)
     shown = tuple(n or f"column {i + 1}" for i, n in enumerate(names))
     others = shown[:at] + shown[at + 1 :]
-    found = Rows(names[:at] + names[at + 1 :], others, headless, written, shown[at])
-    reader = _Reader(found, name)
+    table = Rows(names[:at] + names[at + 1 :], others, headless, written, shown[at])
+    reader = _Reader(table, name)
     blocks = [reader.block(block, at) for block in _blocks(rest, len(head), name)]
     if blocks:
-        found.numbers = np.concatenate(blocks)
-    return found
+        table.numbers = np.concatenate(blocks)
+    return table
 
 
 class _Lines(Iterator[str]):
@@ -113,13 +113,13 @@ class _Lines(Iterator[str]):
 
 def _sample(lines: _Lines) -> list[str]:
     """Take the first lines, by which the dialect is told."""
-    found: list[str] = []
+    sample: list[str] = []
     for line in lines:
-        found.append(line)
-        if len(found) == MAX_LINES or sum(map(len, found)) > MAX_LINE:
+        sample.append(line)
+        if len(sample) == MAX_LINES or sum(map(len, sample)) > MAX_LINE:
             break
     lines.since_row = 0
-    return found
+    return sample
 
 
 def _rows(
@@ -209,13 +209,13 @@ class _Reader:
             )
         whole = self._all_numbers(list(chain.from_iterable(block)))
         if whole is not None:
-            found = whole.reshape(len(block), -1)
+            values = whole.reshape(len(block), -1)
         else:
             columns = enumerate(zip(*block, strict=True))
-            found = np.stack([self._column(cells, i) for i, cells in columns], axis=1)
+            values = np.stack([self._column(cells, i) for i, cells in columns], axis=1)
             self._check_words()
-        self._check_missing(np.isnan(found))
-        return found
+        self._check_missing(np.isnan(values))
+        return values
 
     def _all_numbers(self, cells: Sequence[str]) -> NDArray[np.float64] | None:
         """Return all cells as numbers, if they are: no 1_000, no ٣, no nan."""
@@ -229,9 +229,9 @@ class _Reader:
             return None
 
     def _column(self, cells: Sequence[str], column: int) -> NDArray[np.float64]:
-        found = self._all_numbers(cells)
-        if found is not None:
-            return found
+        numbers = self._all_numbers(cells)
+        if numbers is not None:
+            return numbers
         known = {c: self._cell(c.strip(), column) for c in dict.fromkeys(cells)}
         return np.fromiter(map(known.__getitem__, cells), np.float64, len(cells))
 

@@ -30,18 +30,18 @@ def keep(content: bytes, name: str) -> str:
         LLMRankError: it is no usable table.
     """
     suffix = _suffix(name)
-    of_content(content, name, seed=0)
+    read_content(content, name, seed=0)
     return uploads.keep(content, name, suffix)
 
 
-def of_source(source: str, *, seed: int) -> Examples:
+def read_source(source: str, *, seed: int) -> Examples:
     """Read an uploaded file, or one that is named by its path.
 
     Raises:
         LLMRankError: no such file, too large, or no usable table.
     """
     if uploads.is_upload(source):
-        return of_content(uploads.content(source), _named(source), seed=seed)
+        return read_content(uploads.content(source), _named(source), seed=seed)
     permissions.check_own_file(source)
     path = named_path(source)
     if path.exists() and not path.is_file():  # a pipe or a device may never end
@@ -59,10 +59,10 @@ def of_source(source: str, *, seed: int) -> Examples:
         raise too_large(
             path.name, f"{n_bytes / 1e6:,.0f} MB", f"{MAX_BYTES / 1e6:,.0f} MB"
         )
-    return of_content(content, path.name, seed=seed)
+    return read_content(content, path.name, seed=seed)
 
 
-def of_content(content: bytes, name: str, *, seed: int) -> Examples:
+def read_content(content: bytes, name: str, *, seed: int) -> Examples:
     """Read a table from the content of a file with that name.
 
     Raises:
@@ -75,13 +75,13 @@ def of_content(content: bytes, name: str, *, seed: int) -> Examples:
 
 
 def _suffix(name: str) -> str:
-    found = Path(name).suffix.lower()
-    if found not in SUFFIXES:
+    suffix = Path(name).suffix.lower()
+    if suffix not in SUFFIXES:
         raise LLMRankError(
             f"{name[:80]!r} is neither a .csv or .tsv nor a .npz file; one row per "
             "example with its label, or arrays x and y, are read"
         )
-    return found
+    return suffix
 
 
 def _named(source: str) -> str:
@@ -100,9 +100,9 @@ def _csv(content: bytes, name: str, seed: int) -> Examples:
     if unused:
         table.numbers = table.numbers[:, kept]
     x = torch.from_numpy(table.numbers)
-    found = split(x, numbers, classes, shape=None, source=name, seed=seed)
+    data = split(x, numbers, classes, shape=None, source=name, seed=seed)
     return replace(
-        _standardised(found),
+        _standardised(data),
         about=_about(x, classes, left, f" in `{table.label[:40]}`", table.dialect.said),
     )
 
@@ -164,11 +164,11 @@ def _npz(content: bytes, name: str, seed: int) -> Examples:
     if shape:
         flat = torch.from_numpy(x.reshape(len(x), -1).astype(np.float32))
         pictures = _in_unit(flat, x.dtype)
-        found = split(pictures, numbers, classes, shape=shape, source=name, seed=seed)
-        return replace(found, about=_about(flat, classes, {}))
+        data = split(pictures, numbers, classes, shape=shape, source=name, seed=seed)
+        return replace(data, about=_about(flat, classes, {}))
     flat, left = _features(x.reshape(len(x), -1), numbers.numpy(), name)
-    found = split(flat, numbers, classes, shape=None, source=name, seed=seed)
-    return replace(_standardised(found), about=_about(flat, classes, left))
+    data = split(flat, numbers, classes, shape=None, source=name, seed=seed)
+    return replace(_standardised(data), about=_about(flat, classes, left))
 
 
 def _features(

@@ -126,9 +126,9 @@ def check_weights(folder: Path, name: str) -> None:
         return
     if not any(file.endswith(_SUFFIX) for file in there):
         pickles = [f for f in there if f.endswith((".bin", ".pt", ".pth", ".pkl"))]
-        found = f"; {pickles[0]} is a pickle, which is never loaded" if pickles else ""
+        pickle = f"; {pickles[0]} is a pickle, which is never loaded" if pickles else ""
         raise LLMRankError(
-            f"{name} holds no *.safetensors{found}; "
+            f"{name} holds no *.safetensors{pickle}; "
             "convert the weights to safetensors first"
         )
     if WEIGHTS not in there:

@@ -65,11 +65,11 @@ def locate(
         check_config(path, name)
         check_weights(path, name)
         return Source(path, name=name)
-    found = hub.fetch(name, revision, weights=weights, progress=progress)
-    check_config(found, name)
+    folder = hub.fetch(name, revision, weights=weights, progress=progress)
+    check_config(folder, name)
     if weights:
-        check_weights(found, name)
-    return Source(found, name=name)
+        check_weights(folder, name)
+    return Source(folder, name=name)
 
 
 def demo_folder(
@@ -252,17 +252,17 @@ def read_tokenizer(source: Source) -> Any:
     try:
         if source.gguf is not None:
             return gguf.tokenizer(gguf.read_header(source.path, source.name))
-        found = transformers().AutoTokenizer.from_pretrained(
+        tokenizer = transformers().AutoTokenizer.from_pretrained(
             source.folder, trust_remote_code=False
         )
-        if not found.is_fast:
-            raise TypeError(f"{type(found).__name__} has no tokenizer.json")
+        if not tokenizer.is_fast:
+            raise TypeError(f"{type(tokenizer).__name__} has no tokenizer.json")
     except Exception as error:
         raise LLMRankError(
             f"{source.name} holds no usable tokenizer ({type(error).__name__}); "
             "put tokenizer.json beside the weights"
         ) from error
-    return found
+    return tokenizer
 
 
 def _damaged(source: Source, error: Exception) -> str:

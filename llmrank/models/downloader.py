@@ -79,8 +79,8 @@ def _head(name: str, revision: str) -> Path:
     try:
         return Path(hf_hub_download(name, CONFIG, revision=revision))
     except RemoteEntryNotFoundError:
-        found = Path(hf_hub_download(name, ADAPTER, revision=revision))
-        check_config(found.parent, name)
+        adapter = Path(hf_hub_download(name, ADAPTER, revision=revision))
+        check_config(adapter.parent, name)
         raise
 
 

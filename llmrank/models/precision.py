@@ -80,7 +80,7 @@ def cast(model: nn.Module, precision: str) -> nn.Module:
     dtype: torch.dtype = getattr(torch, precision)
     if all(p.dtype == dtype for p in model.parameters()):
         return model
-    other = ffn.twin(model)
+    other = ffn.shared_copy(model)
     rounded = {
         id(p): nn.Parameter(_rounded(p, dtype), requires_grad=False)
         for p in other.parameters()

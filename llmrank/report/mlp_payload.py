@@ -9,7 +9,7 @@ from torch import Tensor
 from llmrank.methods.criteria import Scores
 from llmrank.mlp.examples import Examples, Shape
 from llmrank.mlp.network import Network
-from llmrank.mlp.preferred_inputs import Likes
+from llmrank.mlp.preferred_inputs import PreferredInput
 from llmrank.mlp.pruning import Sweep
 
 MAGIC = b"LLAB"
@@ -64,13 +64,13 @@ def of_images(name: str, data: Examples) -> bytes:
     )
 
 
-def of_sweeps(name: str, found: Mapping[str, Sweep]) -> bytes:
+def of_sweeps(name: str, sweeps: Mapping[str, Sweep]) -> bytes:
     """Pack what every criterion's smaller networks take the examples for."""
-    first = next(iter(found.values()))
+    first = next(iter(sweeps.values()))
     return pack(
         name,
-        {"predictions": torch.stack([s.predictions for s in found.values()])},
-        criteria=list(found),
+        {"predictions": torch.stack([s.predictions for s in sweeps.values()])},
+        criteria=list(sweeps),
         sparsities=first.sparsities,
         widths=first.widths,
         params=first.n_params,
@@ -78,7 +78,7 @@ def of_sweeps(name: str, found: Mapping[str, Sweep]) -> bytes:
 
 
 def of_network(
-    name: str, network: Network, liked: Sequence[Likes], scores: Scores
+    name: str, network: Network, liked: Sequence[PreferredInput], scores: Scores
 ) -> bytes:
     """Pack a network with what its neurons like and how they score."""
     sections: dict[str, Tensor] = {}

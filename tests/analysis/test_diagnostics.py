@@ -10,7 +10,7 @@ from llmrank.analysis.diagnostics import (
     FEW,
     FLAT,
     MEMORY_ROOM,
-    Known,
+    DiagnosticInputs,
     degenerate_scores,
     memory_short,
     no_speedup,
@@ -335,9 +335,9 @@ def test_a_global_threshold_can_starve_a_layer_and_a_layers_own_cannot():
 
 
 def test_nothing_known_and_nothing_wrong_give_no_symptom(tiny, stats):
-    assert symptoms(Known(OURS, 0.3)) == ()
+    assert symptoms(DiagnosticInputs(OURS, 0.3)) == ()
     scores = score(tiny, stats, OURS)
-    healthy = Known(
+    healthy = DiagnosticInputs(
         OURS, 0.3, scores, plan(scores), (BETTER, CHANCE),
         Speedup(FASTER, FASTER, ()), memory=needs(10**10),
     )  # fmt: skip
@@ -347,7 +347,7 @@ def test_nothing_known_and_nothing_wrong_give_no_symptom(tiny, stats):
 def test_every_symptom_is_found_the_worst_first(tiny, tiny_text):
     few = CalibrationSpec(calibration_text=str(tiny_text), samples=2, seq_len=4)
     plain = LLMRank(gamma=0)
-    known = Known(
+    known = DiagnosticInputs(
         criterion=plain,
         sparsity=0.3,
         scores=Scores((torch.ones(8), torch.arange(8.0))),

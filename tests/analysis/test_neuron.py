@@ -127,7 +127,7 @@ def test_ranks_are_those_of_a_plain_sort(by):
     generator = torch.Generator().manual_seed(3)
     layers = [torch.randint(0, 4, (n,), generator=generator) for n in (7, 12, 5)]
     scores = Scores(tuple(s.float() for s in layers))
-    planned = partial(plan, spec=PruningSpec(sparsity=0.4), by=by)
+    planned = partial(plan, spec=PruningSpec(sparsity=0.4), allocation=by)
     keep = planned(scores).keep
     every = torch.cat(scores.normalised).tolist()
     flat = 0
@@ -159,7 +159,7 @@ def test_the_global_rank_decides_what_the_global_allocation_drops():
     """No layer is emptied here, so that the two must agree neuron by neuron."""
     generator = torch.Generator().manual_seed(8)
     scores = Scores(tuple(torch.rand(n, generator=generator) for n in (20, 30)))
-    planned = partial(plan, spec=PruningSpec(sparsity=0.3), by=Global())
+    planned = partial(plan, spec=PruningSpec(sparsity=0.3), allocation=Global())
     for layer, s in enumerate(scores.layers):
         for index in range(len(s)):
             (found,) = ranks(Neuron(layer, index), {"a": scores}, planned)
@@ -587,7 +587,7 @@ def test_a_head_that_is_not_on_the_residual_is_refused(tiny):
 
 def masked_nll(lm, dropped, n_windows=4):
     """The dense model with those signals set to zero, nats per token and window."""
-    model = ffn.twin(lm.model)
+    model = ffn.shared_copy(lm.model)
     for layer, p in enumerate(ffn.projections(model)):
         mask = torch.ones(ffn.widths(lm.model)[layer])
         mask[[j for at, j in dropped if at == layer]] = 0
@@ -630,7 +630,7 @@ def test_the_effect_is_that_of_masking(lm, held_out, at):
                 getattr(expected, name), abs=1e-5
             )
     assert found.n_tokens == 2048
-    assert found.basis == f"measured on 2,048 tokens ({held_out.eval_text})"
+    assert found.inputs == f"measured on 2,048 tokens ({held_out.eval_text})"
 
 
 def test_known_readings_are_used_and_change_nothing(tiny, held_out):
@@ -742,7 +742,7 @@ def test_removing_a_real_neuron_equals_masking_it(demo):
     whole = PruningPlan((torch.arange(1536),) * 30, (1536,) * 30)
     dense = evaluate(demo, spec)
     found = effect(demo, whole, neuron, spec, known=(dense, dense))
-    model = ffn.twin(demo.model)
+    model = ffn.shared_copy(demo.model)
     mask = torch.ones(1536)
     mask[neuron.index] = 0
     ffn.projections(model)[10].down.register_forward_pre_hook(

@@ -36,7 +36,7 @@ from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningSpec, plan
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel, ModelSpec
-from llmrank.report.tables.stability import as_table, shown_table
+from llmrank.report.tables.stability import shown_table, stability_table
 
 STATS = [
     f.name
@@ -133,7 +133,7 @@ def test_parts_that_are_not_the_whole_are_refused(tiny, calibration, parts):
 def test_each_token_is_read_once(tiny, calibration):
     """Counted at the model: 16 windows of 32, whatever is compared in the end."""
     n_read = []
-    twin = ffn.twin(tiny.model)
+    twin = ffn.shared_copy(tiny.model)
     twin.model.embed_tokens.register_forward_hook(
         lambda _, ids, __: n_read.append(ids[0].numel())
     )
@@ -258,7 +258,7 @@ def test_a_criterion_without_data_reads_nothing_and_says_so(tiny, by):
     assert found.sentence == (
         f"{by.name} looks at no data: calibration does not matter for it."
     )
-    assert len(as_table(found)) == 0
+    assert len(stability_table(found)) == 0
 
 
 # --- what does not add up -------------------------------------------------------------
@@ -385,7 +385,7 @@ def test_scores_that_all_tie_have_no_rank_correlation(found):
 
 
 def test_the_table_has_a_row_for_each_comparison(found):
-    table = as_table(found)
+    table = stability_table(found)
     assert table["compared"].tolist() == ["halves", "sizes", "sizes", "sizes"]
     assert table["n_tokens_other"].tolist() == [256, 64, 128, 256]
     assert table["dropped_by_both"].tolist() == [
@@ -407,7 +407,7 @@ def test_the_table_that_is_read_spells_numbers_as_the_sentence_does(found):
         "Rank correlation, mean": "0.850",
         "At worst": "0.800 (layer 1)",
     }
-    assert len(shown_table(found)) == len(as_table(found))
+    assert len(shown_table(found)) == len(stability_table(found))
 
 
 def test_the_table_that_is_read_says_nothing_where_nothing_is_known(found):

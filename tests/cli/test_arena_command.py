@@ -58,7 +58,7 @@ def test_it_prints_a_line_for_each_cell(ran, folder):
     found = entries(store.arenas()[0].id, store)
     assert len(found) == 6
     for line, entry in zip(lines, found, strict=False):
-        text = entry.found.pruned.text.perplexity
+        text = entry.comparison.pruned.text.perplexity
         assert line.startswith(entry.method.name)
         assert f" {number(text.value)} [" in line
         assert f" {entry.run.n_params:,} " in line
@@ -88,7 +88,7 @@ def test_the_csv_has_every_figure_to_the_last_digit(ran, folder):
     store = Store(folder / "results.sqlite3")
     found = entries(store.arenas()[0].id, store)
     assert [float(r["perplexity"]) for r in rows] == [
-        e.found.pruned.text.perplexity.value for e in found
+        e.comparison.pruned.text.perplexity.value for e in found
     ]
     assert [r["repair"] for r in rows] == ["none"] * 2 + ["least-squares"] * 2 + [
         "none"

@@ -24,7 +24,7 @@ from llmrank.evaluation.perplexity import EvaluationSpec, evaluate
 from llmrank.methods.criteria import CRITERIA, criterion, score
 from llmrank.methods.graph import graphs
 from llmrank.methods.pruning import PruningSpec, plan, prune
-from llmrank.methods.repair import REPAIRS, Basis, repair
+from llmrank.methods.repair import REPAIRS, RepairInputs, repair
 from llmrank.methods.response_planes import planes
 from llmrank.methods.sorted_model import prefix, sort_neurons
 from llmrank.models.ffn import ffns
@@ -69,8 +69,8 @@ def logits(lm):
 
 
 def repaired(lm, name):
-    basis = Basis(lm, scores(lm), stats(lm), WINDOWS)
-    return logits(repair(name).cutter(basis)(chosen(lm), silent))
+    inputs = RepairInputs(lm, scores(lm), stats(lm), WINDOWS)
+    return logits(repair(name).cutter(inputs)(chosen(lm), silent))
 
 
 def read_on_chained_planes(lm):

@@ -12,7 +12,7 @@ import torch
 from llmrank import mlp
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.core import durable, uploads
-from llmrank.core.cache import Memo
+from llmrank.core.cache import Cache
 from llmrank.core.errors import LLMRankError
 from llmrank.core.permissions import Asker, asking
 from llmrank.core.process import this_process
@@ -198,7 +198,7 @@ def test_who_comes_back_while_a_job_reads_keeps_what_is_there():
 
 def test_what_was_made_of_an_upload_is_forgotten_with_it():
     """But not what somebody else has given too, nor what is another's."""
-    memo = Memo(8)
+    memo = Cache(8)
     shared, mine = kept(b"known to both"), kept(b"a secret")
     kept(b"known to both", B)
     for key in ((mlp.DataSpec(mine), 1), mlp.DataSpec(shared), mlp.DataSpec("digits")):
@@ -212,7 +212,7 @@ def test_what_was_made_of_an_upload_is_forgotten_with_it():
 
 def test_what_was_made_of_an_upload_that_made_room_is_forgotten(monkeypatch):
     monkeypatch.setattr(uploads, "MOST_BYTES", 100)
-    memo, source = Memo(8), kept(b"1" * 100)
+    memo, source = Cache(8), kept(b"1" * 100)
     memo.put(source, "made of it")
     kept(b"2" * 100)
     assert memo.peek(source) is None

@@ -30,7 +30,7 @@ SPEC = BenchmarkSpec(batch=2, prompt_tokens=9, new_tokens=5, repeats=2)
 
 def recorded(lm):
     """A twin that notes the tokens it is given and the logits it returns."""
-    twin, calls = ffn.twin(lm.model), []
+    twin, calls = ffn.shared_copy(lm.model), []
     twin.register_forward_hook(
         lambda _, args, __, out: calls.append((args[0], out.logits)), with_kwargs=True
     )
@@ -179,7 +179,7 @@ def test_run_larger_than_the_free_memory_is_refused_first(tiny, monkeypatch):
 
 
 def test_out_of_memory_inside_a_run_frees_the_clock(tiny):
-    twin = ffn.twin(tiny.model)
+    twin = ffn.shared_copy(tiny.model)
     twin.register_forward_pre_hook(lambda *_: torch.empty(2**60))
     hungry = LanguageModel(tiny.spec, twin, tiny.tokenizer)
 

@@ -83,7 +83,7 @@ def test_a_neuron_less_saves_its_weights_and_nothing_else(model_type):
 @pytest.mark.parametrize("widths", [(24, 24), (24, 7), (1, 30)])
 def test_what_is_planned_is_what_a_cut_or_a_wider_model_has(model_type, widths):
     lm = tiny_model(model_type)
-    resized = ffn.twin(lm.model)
+    resized = ffn.shared_copy(lm.model)
     ffn.resize(resized, widths)
     expected = footprint(LanguageModel(lm.spec, resized, lm.tokenizer))
     assert planned(lm, widths) == expected

@@ -105,7 +105,7 @@ def test_evaluation_can_be_stopped(tiny, spec):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_output_that_is_not_finite_is_refused(tiny, spec, value):
-    model = ffn.twin(tiny.model)
+    model = ffn.shared_copy(tiny.model)
     model.lm_head = copy.deepcopy(tiny.model.lm_head)
     model.lm_head.weight.data[7] = value
     with pytest.raises(LLMRankError) as caught:

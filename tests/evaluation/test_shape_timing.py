@@ -50,7 +50,7 @@ def test_a_pair_is_timed_and_placed_by_what_was_removed(tiny):
     assert found.removed == 0.5
     assert found.widths == (18, 6)
     assert found.dense.prefill.n_rounds == found.pruned.prefill.n_rounds == 2
-    table = speed_tables.as_table([found])
+    table = speed_tables.speed_table([found])
     assert list(table["phase"]) == ["prefill", "decode"]
     assert (table["low"] <= table["times_as_fast"]).all()
     assert (table["dense_ms"] > 0).all()
@@ -61,7 +61,7 @@ def test_a_pair_is_timed_and_placed_by_what_was_removed(tiny):
 
 def test_a_comparison_that_timed_nothing_is_no_point(tiny):
     side = Side(footprint(tiny))
-    assert shape_timing.of_comparison(Comparison(side, side)) is None
+    assert shape_timing.speed_point(Comparison(side, side)) is None
 
 
 def test_every_line_of_the_chart_starts_at_dense():
@@ -83,13 +83,13 @@ def test_every_line_of_the_chart_starts_at_dense():
 
 def test_the_sentence_names_the_nearest_point_and_says_when_it_is_another():
     points = [point(0.5, 1.7, 1.3, ("Because.",)), point(0.2, 1.2, 1.1)]
-    at = readings.of_speeds(points[0], 0.5, (1,))
+    at = readings.speeds_sentence(points[0], 0.5, (1,))
     assert at.startswith(
         "With 50 % of the neurons removed prefill is ×1.70 [1.60, 1.80"
     )
     assert "decode is ×1.30 [1.10, 1.50] as fast (its arithmetic allows ×1.50)" in at
     assert at.endswith("Because.")
-    near = readings.of_speeds(points[1], 0.3, (2,))
+    near = readings.speeds_sentence(points[1], 0.3, (2,))
     assert near.startswith("30 % with these widths is not timed; with 20 % removed pre")
 
 

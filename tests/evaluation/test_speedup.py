@@ -51,7 +51,7 @@ def test_round_medians_are_those_of_the_rounds():
 
 
 def noted(lm, name, calls):
-    twin = ffn.twin(lm.model)
+    twin = ffn.shared_copy(lm.model)
     twin.register_forward_pre_hook(lambda *_: calls.append(name))
     return LanguageModel(lm.spec, twin, lm.tokenizer)
 
@@ -82,7 +82,7 @@ def test_latency_keeps_all_samples_and_where_they_were_taken(tiny, tiny_gpt2):
 
 def test_samples_are_milliseconds(tiny):
     """A step that sleeps 20 ms takes 20 and not 0.02 or 20,000."""
-    twin = ffn.twin(tiny.model)
+    twin = ffn.shared_copy(tiny.model)
     twin.register_forward_pre_hook(lambda *_: _sleep())
     slow = LanguageModel(tiny.spec, twin, tiny.tokenizer)
     (times,) = latency([slow], replace(SPEC, new_tokens=1, repeats=2))
@@ -138,7 +138,7 @@ def test_ffn_time_is_a_part_of_the_step(model_type):
 @pytest.mark.parametrize("model_type", ["llama", "opt"])
 def test_ffn_time_sees_the_ffn_layers_and_only_them(model_type):
     """20 ms more in each `down` is FFN time; 20 ms more in the head is not."""
-    model = ffn.twin(tiny_model(model_type).model)
+    model = ffn.shared_copy(tiny_model(model_type).model)
     for p in ffn.projections(model):
         p.down.register_forward_hook(lambda *_: _sleep())
     model.get_output_embeddings().register_forward_hook(lambda *_: _sleep())

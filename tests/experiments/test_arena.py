@@ -17,7 +17,7 @@ import torch
 from conftest import save_folder, tiny_model
 
 from llmrank.calibration.activations import CalibrationSpec, calibrate
-from llmrank.core.cache import Memo
+from llmrank.core.cache import Cache
 from llmrank.core.errors import CancelledError, LLMRankError
 from llmrank.core.formatting import interval
 from llmrank.core.paths import child_environment
@@ -60,7 +60,7 @@ from llmrank.methods.pruning import PruningSpec, plan, prune
 from llmrank.methods.repair import Bias, LeastSquares, NoRepair
 from llmrank.models.language_model import ModelSpec, load, weights_sample
 from llmrank.report.tables.arena import (
-    as_table,
+    arena_table,
     brief,
     differing,
     latex,
@@ -329,8 +329,8 @@ def test_an_arena_that_stands_as_it_did_is_not_read_again(timed, spec, store):
     arena_id = store.add_arena(spec.to_json(), [e.run.cell for e in timed])
     there = store.places(arena_id).values()
     for measured, queued in zip(timed, there, strict=True):
-        store.finish(queued.id, measured.found)
-    memory = Memo(100)
+        store.finish(queued.id, measured.comparison)
+    memory = Cache(100)
     first = known(spec, store, memory=memory)
     again = known(spec, store, memory=memory)
     assert [a is b for a, b in zip(first, again, strict=True)] == [True] * len(first)
@@ -348,7 +348,7 @@ def test_a_cell_is_what_its_steps_give_by_hand(timed, tiny_folder, base):
     pruned = prune(dense, plan(scores, PruningSpec(sparsity=0.5)))
     sides = {"dense": dense, "pruned": pruned}
     for name, lm in sides.items():
-        side, text = getattr(entry.found, name), evaluate(lm, base.evaluation)
+        side, text = getattr(entry.comparison, name), evaluate(lm, base.evaluation)
         assert torch.equal(side.text.nll, text.nll)
         assert torch.equal(side.text.correct, text.correct)
         assert side.footprint == footprint(lm)
@@ -364,7 +364,7 @@ def test_every_cell_is_kept_as_it_was_published(spec, store, pipeline):
     back = entries(find(spec, store), store)
     assert [e.run for e in back] == [e.run for e in found]
     for a, b in zip(back, found, strict=True):
-        assert torch.equal(a.found.pruned.text.nll, b.found.pruned.text.nll)
+        assert torch.equal(a.comparison.pruned.text.nll, b.comparison.pruned.text.nll)
     assert store.arena(find(spec, store)).finished is not None
 
 
@@ -383,28 +383,28 @@ def test_shapes_are_timed_once_and_the_dense_model_read_once(timed):
     """Two shapes in four cells: uniform widths do not depend on the criterion."""
     wanda, random = timed[:2], timed[2:]
     for a, b in zip(wanda, random, strict=True):
-        assert a.found.pruned.latency == b.found.pruned.latency
-        assert a.found.speedup == b.found.speedup
-    assert wanda[0].found.pruned.latency != wanda[1].found.pruned.latency
-    texts = {tuple(e.found.dense.text.nll.tolist()) for e in timed}
+        assert a.comparison.pruned.latency == b.comparison.pruned.latency
+        assert a.comparison.speedup == b.comparison.speedup
+    assert wanda[0].comparison.pruned.latency != wanda[1].comparison.pruned.latency
+    texts = {tuple(e.comparison.dense.text.nll.tolist()) for e in timed}
     assert len(texts) == 1
 
 
 def test_only_what_is_asked_is_measured(spec, store, pipeline):
     bare = dataclasses.replace(spec, measures=("latency",), sparsities=(0.5,))
     for entry in run(bare, store, pipeline=pipeline):
-        assert entry.found.pruned.text is None
-        assert entry.found.pruned.memory is None
-        assert entry.found.speedup is not None
+        assert entry.comparison.pruned.text is None
+        assert entry.comparison.pruned.memory is None
+        assert entry.comparison.speedup is not None
 
 
 @pytest.mark.slow
 def test_memory_is_measured_once_for_each_shape(spec, store, pipeline):
     bare = dataclasses.replace(spec, measures=("memory",), sparsities=(0.5,))
     wanda, random = run(bare, store, pipeline=pipeline)
-    assert wanda.found.pruned.memory == random.found.pruned.memory
-    assert wanda.found.pruned.memory.used_bytes > 0
-    assert wanda.found.pruned.latency is None
+    assert wanda.comparison.pruned.memory == random.comparison.pruned.memory
+    assert wanda.comparison.pruned.memory.used_bytes > 0
+    assert wanda.comparison.pruned.latency is None
 
 
 @pytest.mark.slow
@@ -420,7 +420,7 @@ def test_tasks_are_asked_of_both_and_of_the_dense_model_once(spec, store, pipeli
     )
     starts = [what for what, done, _ in stages_of if done == 0 and "Asking" in what]
     assert len(starts) == 1 + len(found)
-    assert all(e.found.task_retention["piqa"].n_items == 6 for e in found)
+    assert all(e.comparison.task_retention["piqa"].n_items == 6 for e in found)
 
 
 def test_progress_names_the_cell(spec, store, pipeline):
@@ -529,7 +529,7 @@ def test_a_text_that_changed_is_measured_anew(spec, store, tmp_path, tiny_text):
     assert {e.run.id for e in before}.isdisjoint(e.run.id for e in after)
     assert len(store.runs(states=("done",))) == 4  # what was measured before stays
     assert not torch.equal(
-        before[0].found.dense.text.nll, after[0].found.dense.text.nll
+        before[0].comparison.dense.text.nll, after[0].comparison.dense.text.nll
     )
 
 
@@ -627,7 +627,7 @@ def test_a_cell_that_fails_is_kept_with_its_reason_and_the_rest_goes_on(
     found = run(spec, store, pipeline=Pipeline())
     assert states(found) == ["failed", "failed", "done", "done"]
     assert found[0].run.reason == "wanda does not apply to this model"
-    assert found[0].found is None
+    assert found[0].comparison is None
     said = forecast(spec, Pipeline(), store)
     assert (said.n_cells, said.n_missing, said.n_failed) == (4, 2, 2)
     assert "2 of 4 cells to measure (2 failed; another run tries again)" in (
@@ -669,7 +669,7 @@ def test_a_method_that_does_not_apply_says_why(spec, store, tmp_path):
     assert no_bias.run.state == "failed"
     assert "models of type mistral have none" in no_bias.run.reason
     assert "repair least-squares changes only weights" in no_bias.run.reason
-    texts = [e.found.pruned.text.nll for e in (bias, squares)]
+    texts = [e.comparison.pruned.text.nll for e in (bias, squares)]
     assert not torch.equal(*texts)
 
 
@@ -832,7 +832,7 @@ def test_an_unknown_axis_is_refused(timed):
 
 @pytest.mark.parametrize("name", list(AXES))
 def test_every_axis_gives_figures_of_both_sides(timed, name):
-    axis, found = AXES[name], timed[0].found
+    axis, found = AXES[name], timed[0].comparison
     assert axis.title
     if name in ("accuracy", "peak_mb"):  # not measured here
         assert axis.pruned(found) is None
@@ -844,7 +844,7 @@ def test_every_axis_gives_figures_of_both_sides(timed, name):
 
 
 def test_axes_are_the_comparisons_own_figures(timed):
-    found = timed[0].found
+    found = timed[0].comparison
     assert AXES["perplexity_ratio"].pruned(found) == found.perplexity_ratio
     assert AXES["top1"].dense(found) == found.dense.text.top1
     decode = AXES["decode_speedup"].pruned(found)
@@ -855,11 +855,11 @@ def test_axes_are_the_comparisons_own_figures(timed):
 
 
 def test_a_table_has_a_row_per_cell_with_its_origin(timed):
-    table = as_table(timed)
+    table = arena_table(timed)
     assert len(table) == 4
     assert table["sparsity"].tolist() == [0.25, 0.5, 0.25, 0.5]
     assert table["method"].tolist() == ["wanda", "wanda", "random", "random"]
-    first = timed[0].found
+    first = timed[0].comparison
     assert table["perplexity"][0] == first.pruned.text.perplexity.value
     assert table["perplexity_ratio_high"][0] == first.perplexity_ratio.high
     assert table["torch"][0] == torch.__version__
@@ -867,28 +867,28 @@ def test_a_table_has_a_row_per_cell_with_its_origin(timed):
 
 
 def test_a_table_survives_csv(timed):
-    table = as_table(timed)
+    table = arena_table(timed)
     back = pd.read_csv(io.StringIO(table.to_csv(index=False)))
     assert back["perplexity"].tolist() == table["perplexity"].tolist()
 
 
 def test_only_columns_that_differ_are_shown(timed):
-    shown = differing(as_table(timed))
+    shown = differing(arena_table(timed))
     assert {"method", "sparsity", "perplexity", "parameters"} <= set(shown)
     assert not {"model", "seed", "torch", "state", "run", "accuracy"} & set(shown)
-    assert "model" in differing(as_table(timed[:1]))
+    assert "model" in differing(arena_table(timed[:1]))
 
 
 def test_cells_that_wait_are_rows_without_figures(spec, store, timed):
     arena_id = store.add_arena(spec.to_json(), [e.run.cell for e in timed])
-    table = as_table(entries(arena_id, store))
+    table = arena_table(entries(arena_id, store))
     assert table["state"].tolist() == ["queued"] * 4
     assert table["perplexity"].isna().all()
 
 
 def test_printed_values_carry_their_intervals(timed):
-    text = printed(as_table(timed))
-    found = timed[0].found.pruned.text.perplexity
+    text = printed(arena_table(timed))
+    found = timed[0].comparison.pruned.text.perplexity
     assert text["perplexity"][0].startswith(f"{found.value:.0f} [{found.low:.0f}, ")
     assert text["sparsity"].tolist() == ["25 %", "50 %", "25 %", "50 %"]
     assert text["parameters"][0] == f"{timed[0].run.n_params:,}"
@@ -896,7 +896,7 @@ def test_printed_values_carry_their_intervals(timed):
 
 
 def test_a_brief_table_has_the_figures_first_and_no_origin_that_is_one(timed):
-    table = as_table(timed)
+    table = arena_table(timed)
     told = list(brief(table))
     assert told[:2] == ["method", "sparsity"]
     assert "perplexity" in told
@@ -908,7 +908,7 @@ def test_a_brief_table_has_the_figures_first_and_no_origin_that_is_one(timed):
 
 
 def test_a_table_for_the_screen_has_numbers_and_their_intervals_beside(timed):
-    table = as_table(timed)
+    table = arena_table(timed)
     screen = shown(brief(table))
     assert screen["perplexity"].tolist() == table["perplexity"].tolist()
     low, high = table.loc[0, "perplexity_low"], table.loc[0, "perplexity_high"]
@@ -919,7 +919,7 @@ def test_a_table_for_the_screen_has_numbers_and_their_intervals_beside(timed):
 def test_a_grid_in_which_nothing_is_finished_has_a_table(spec, store):
     asked = [Cell(e.to_json(), 0, spec.measures) for e in cells(spec)]
     arena_id = store.add_arena(spec.to_json(), asked)
-    told = brief(as_table(entries(arena_id, store)))
+    told = brief(arena_table(entries(arena_id, store)))
     assert len(told) == len(asked)
     assert "perplexity" not in told
 
@@ -933,7 +933,7 @@ def test_what_another_arena_measured_is_known_before_anything_runs(
     assert find(fewer, store) is None
     there = known(fewer, store)
     assert [e.run.id for e in there] == [e.run.id for e in done[: len(there)]]
-    assert all(e.found is not None for e in there)
+    assert all(e.comparison is not None for e in there)
     timed = dataclasses.replace(fewer, measures=("text", "latency"))
     assert known(timed, store) == ()  # they measured less, and other benchmarks
 
@@ -956,7 +956,7 @@ def test_runs_of_another_text_do_not_stand_beside_what_is_known(
 
 
 def test_latex_is_a_booktabs_table_with_everything_escaped(timed):
-    table = as_table(timed)
+    table = arena_table(timed)
     table["method"] = ["50 % & more_of #1", r"\input{x}", "{braces} ~^", "$wanda$"]
     written = latex(table)
     assert written.startswith(r"\begin{tabular}{")

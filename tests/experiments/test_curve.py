@@ -17,8 +17,8 @@ from llmrank.experiments.curve import (
     estimated_s,
     known_points,
     margin,
+    ranking,
     rivals,
-    standing,
     usual_rivals,
 )
 from llmrank.experiments.experiment import Experiment
@@ -26,7 +26,7 @@ from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import CRITERIA, L2, Activation, GPrune, LLMRank, Random
 from llmrank.methods.method import label
 from llmrank.models.language_model import ModelSpec
-from llmrank.report.tables.curve import as_table, chart_table
+from llmrank.report.tables.curve import chart_table, curve_table
 
 SPARSITIES = (0.2, 0.6)
 RIVALS = (LLMRank(), Random(seed=3))
@@ -122,7 +122,7 @@ def test_the_time_is_estimated_from_how_fast_the_model_read(base, pipeline, poin
 
 
 def test_the_csv_can_be_read_back(points):
-    table = as_table(points)
+    table = curve_table(points)
     back = pd.read_csv(io.StringIO(table.to_csv(index=False)))
     assert list(back["criterion"]) == ["llm-rank", "random seed=3"] * 2
     assert list(back["sparsity"]) == [0.2, 0.2, 0.6, 0.6]
@@ -167,7 +167,7 @@ def test_a_point_that_is_surely_worse_is_behind():
     best = point(LLMRank(), [2.0, 3.0, 4.0])
     worse = point(L2(), [2.1, 3.1, 4.1])
     unsure = point(Random(), [1.9, 3.4, 4.1])
-    found = standing([worse, unsure, best], 0.3)
+    found = ranking([worse, unsure, best], 0.3)
     assert found.best is best
     assert found.behind == (worse,)
     assert found.tied == (unsure,)
@@ -177,13 +177,13 @@ def test_a_point_that_is_surely_worse_is_behind():
 def test_the_other_metric_has_its_own_order():
     one = point(LLMRank(), [2.0, 3.0, 4.0], [0.1, 0.2, 0.3])
     two = point(L2(), [2.1, 3.1, 4.1], [0.3, 0.4, 0.5])
-    assert standing([one, two], 0.3, "perplexity").best is one
-    assert standing([one, two], 0.3, "top1").best is two
+    assert ranking([one, two], 0.3, "perplexity").best is one
+    assert ranking([one, two], 0.3, "top1").best is two
     assert margin(one, two, "top1").value == pytest.approx(0.2)
 
 
 def test_nobody_is_ahead_where_nothing_is_measured():
-    assert standing([point(L2(), [1.0, 2.0, 3.0])], 0.5) is None
+    assert ranking([point(L2(), [1.0, 2.0, 3.0])], 0.5) is None
 
 
 @pytest.mark.parametrize("in_hand", [LLMRank(), PAPER, Activation(), LLMRank(theta=1)])

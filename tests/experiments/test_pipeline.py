@@ -9,7 +9,7 @@ import torch
 
 import llmrank
 from llmrank.calibration.activations import CalibrationSpec
-from llmrank.core.cache import Memo
+from llmrank.core.cache import Cache
 from llmrank.core.errors import CancelledError, LLMRankError
 from llmrank.evaluation.footprint import footprint
 from llmrank.evaluation.perplexity import EvaluationSpec, evaluate
@@ -51,7 +51,7 @@ def in_threads(*functions):
 
 
 def test_a_result_is_made_once_and_is_the_same_object():
-    memo, made = Memo(4), []
+    memo, made = Cache(4), []
 
     def make():
         made.append(1)
@@ -63,7 +63,7 @@ def test_a_result_is_made_once_and_is_the_same_object():
 
 
 def test_equal_specs_are_one_key():
-    memo = Memo(4)
+    memo = Cache(4)
     first = memo.get((PruningSpec(sparsity=0), LLMRank(theta=1)), object)
     assert memo.get((PruningSpec(sparsity=0.0), LLMRank(theta=1.0)), object) is first
     assert memo.get((PruningSpec(sparsity=0), LLMRank(theta=0.9)), object) is not first
@@ -75,12 +75,12 @@ def test_specs_of_different_classes_are_different_keys():
     class Other(Activation):
         pass
 
-    memo = Memo(4)
+    memo = Cache(4)
     assert memo.get(Activation(), object) is not memo.get(Other(), object)
 
 
 def test_many_that_ask_at_once_wait_for_one():
-    memo, made, barrier = Memo(4), [], threading.Barrier(6, timeout=WAIT_S)
+    memo, made, barrier = Cache(4), [], threading.Barrier(6, timeout=WAIT_S)
 
     def make():
         made.append(1)
@@ -98,7 +98,7 @@ def test_many_that_ask_at_once_wait_for_one():
 
 def test_different_results_are_made_side_by_side():
     """Each make waits for the other: one after the other would never end."""
-    memo, barrier = Memo(4), threading.Barrier(2, timeout=WAIT_S)
+    memo, barrier = Cache(4), threading.Barrier(2, timeout=WAIT_S)
 
     def make():
         barrier.wait()
@@ -109,7 +109,7 @@ def test_different_results_are_made_side_by_side():
 
 
 def test_looking_does_not_wait_for_what_is_being_made():
-    memo, started, finish = Memo(4), threading.Event(), threading.Event()
+    memo, started, finish = Cache(4), threading.Event(), threading.Event()
 
     def make():
         started.set()
@@ -128,7 +128,7 @@ def test_looking_does_not_wait_for_what_is_being_made():
 
 @pytest.mark.parametrize("error", [LLMRankError("no"), CancelledError(), KeyError("b")])
 def test_a_failure_is_not_remembered(error):
-    memo = Memo(4)
+    memo = Cache(4)
 
     def fail():
         raise error
@@ -142,7 +142,7 @@ def test_a_failure_is_not_remembered(error):
 
 def test_who_waited_for_a_failure_tries_itself():
     """The first is cancelled; the second, who waits, must not be."""
-    memo, started = Memo(4), threading.Event()
+    memo, started = Cache(4), threading.Event()
 
     def fail():
         started.set()
@@ -159,7 +159,7 @@ def test_who_waited_for_a_failure_tries_itself():
 
 
 def test_the_result_asked_for_longest_ago_is_forgotten():
-    memo = Memo(2)
+    memo = Cache(2)
     for key in "ab":
         memo.put(key, key.upper())
     assert memo.peek("a") == "A"
@@ -168,7 +168,7 @@ def test_the_result_asked_for_longest_ago_is_forgotten():
 
 
 def test_memory_stays_bounded_however_much_is_asked():
-    memo = Memo(3)
+    memo = Cache(3)
     for key in range(100):
         memo.get(key, object)
     assert len(memo._results) == 3

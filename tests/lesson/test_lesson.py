@@ -242,7 +242,7 @@ def test_a_race_keeps_every_round_and_its_machine():
     assert set(found.timings) == set(lesson.VERSIONS)
     assert all(len(t.samples_ms) == 5 for t in found.timings.values())
     assert found.ratio("all weights") == (1.0, 1.0, 1.0)
-    table = race.as_table(found)
+    table = race.race_table(found)
     assert table["weights not zero"].tolist() == [1024, 512, 512, 512]
     assert (table["lower quarter ms"] <= table["median ms"]).all()
     assert found.processor in race.origin(found)

@@ -15,11 +15,11 @@ from llmrank.core.registry import recipe
 from llmrank.methods.allocation import (
     ALLOCATIONS,
     Additive,
+    AllocationInputs,
     BlockInfluence,
     ByHand,
     Effective,
     Global,
-    Known,
     PQIndex,
     Search,
     Sensitivity,
@@ -62,7 +62,7 @@ def known_of(widths, seed=0):
     g = torch.Generator().manual_seed(seed)
     blocks = [(0.5 + 0.4 * float(torch.rand(1, generator=g)), 0.1 * i + 0.05)
               for i in range(len(widths))]  # fmt: skip
-    return Known(
+    return AllocationInputs(
         random_scores(widths, seed),
         stats_of(blocks),
         convex(len(widths)),
@@ -131,41 +131,45 @@ def test_standardised_by_hand():
     """z of (0, 2) is (−1, 1), of (0, 0, 3) it is (−0.707, −0.707, 1.414)."""
     scores = Scores((torch.tensor([0.0, 2.0]), torch.tensor([0.0, 0.0, 3.0])))
     by = Standardised()
-    assert by.widths(Known(scores), 0.6) == (1, 1)
-    assert by.widths(Known(scores), 0.8) == (0, 1)
-    assert by.widths(Known(scores), 0.2) == (1, 3)
+    assert by.widths(AllocationInputs(scores), 0.6) == (1, 1)
+    assert by.widths(AllocationInputs(scores), 0.8) == (0, 1)
+    assert by.widths(AllocationInputs(scores), 0.2) == (1, 3)
 
 
 def test_equal_scores_have_no_spread_to_divide_by():
     scores = Scores((torch.ones(4), torch.ones(4)))
-    assert Standardised().widths(Known(scores), 0.5) == (4, 0)
+    assert Standardised().widths(AllocationInputs(scores), 0.5) == (4, 0)
     assert plan(scores, PruningSpec(sparsity=0.5), Standardised()).widths == (4, 1)
 
 
 def test_the_effective_number_by_hand():
     """1/Σs² of (1, 1, 1, 1)/4 is 4; of (3, 1)/4 it is 16/10."""
     scores = Scores((torch.ones(4), torch.tensor([3.0, 1.0])))
-    assert Effective(budget="own").widths(Known(scores), 0.99) == (4, 1)
+    assert Effective(budget="own").widths(AllocationInputs(scores), 0.99) == (4, 1)
     # in proportion to 4 and 1.6, together 3
-    assert Effective().widths(Known(scores), 0.5) == (2, 1)
+    assert Effective().widths(AllocationInputs(scores), 0.5) == (2, 1)
 
 
 def test_the_pq_index_by_hand():
     """p = ½, q = 1: I of (1, 0) is 1 − 2^{−1}·1 = ½, of equals 0; 1 − I is kept."""
     scores = Scores((torch.tensor([1.0, 0] * 20), torch.ones(40)))
-    assert PQIndex().widths(Known(scores), 0.55) == (12, 24)
+    assert PQIndex().widths(AllocationInputs(scores), 0.55) == (12, 24)
 
 
 def test_similarity_by_hand():
     """1 − cosine is 0.1 and 0.3, centred and scaled −1 and 1: 30 % ∓ 10 points."""
-    known = Known(random_scores((100, 100)), stats_of([(0.9, 0.1), (0.7, 0.2)]))
+    known = AllocationInputs(
+        random_scores((100, 100)), stats_of([(0.9, 0.1), (0.7, 0.2)])
+    )
     assert Similarity(amplitude=0.1).widths(known, 0.3) == (60, 80)
     assert Similarity(amplitude=0).widths(known, 0.3) == (70, 70)
 
 
 def test_block_influence_by_hand():
     """z of the angles is ∓1: sigmoids of ∓1 are 0.2689 and 0.7311, together 100."""
-    known = Known(random_scores((100, 100)), stats_of([(0.9, 0.1), (0.7, 0.2)]))
+    known = AllocationInputs(
+        random_scores((100, 100)), stats_of([(0.9, 0.1), (0.7, 0.2)])
+    )
     assert BlockInfluence(steepness=1).widths(known, 0.5) == (27, 73)
     assert BlockInfluence(steepness=0).widths(known, 0.5) == (50, 50)
 
@@ -261,7 +265,7 @@ def test_a_search_gives_what_it_found():
 
 
 def test_given_widths_are_taken_whatever_the_sparsity():
-    known = Known(random_scores((10, 20)))
+    known = AllocationInputs(random_scores((10, 20)))
     assert ByHand(kept="3, 20").widths(known, 0.9) == (3, 20)
     assert method("l1+by-hand:kept=3 20").allocation.widths(known, 0.9) == (3, 20)
     assert ByHand().widths(known, 0.9) == (10, 20)
@@ -280,11 +284,11 @@ def test_given_widths_are_taken_whatever_the_sparsity():
 )
 def test_widths_that_do_not_fit_are_refused(kept, said):
     with pytest.raises(OptionError, match=said):
-        ByHand(kept=kept).widths(Known(random_scores((10, 20))), 0.3)
+        ByHand(kept=kept).widths(AllocationInputs(random_scores((10, 20))), 0.3)
 
 
 def test_uniform_is_the_same_share_of_each():
-    assert Uniform().widths(Known(random_scores((10, 21))), 0.5) == (5, 10)
+    assert Uniform().widths(AllocationInputs(random_scores((10, 21))), 0.5) == (5, 10)
 
 
 @pytest.mark.parametrize("name", list(ALLOCATIONS))

@@ -174,7 +174,7 @@ def plan_of(keeps):
 
 def masked_logits(lm, keep):
     """The dense model with the dropped neurons' signals set to zero."""
-    model = ffn.twin(lm.model)
+    model = ffn.shared_copy(lm.model)
     for p, kept in zip(ffn.projections(model), keep, strict=True):
         mask = torch.zeros(24).index_fill(0, kept, 1)
         p.down.register_forward_pre_hook(lambda _, x, mask=mask: (x[0] * mask,))

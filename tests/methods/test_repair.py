@@ -19,10 +19,10 @@ from llmrank.methods.criteria import Wanda, score
 from llmrank.methods.pruning import PruningSpec, plan, prune
 from llmrank.methods.repair import (
     REPAIRS,
-    Basis,
     Bias,
     LeastSquares,
     NoRepair,
+    RepairInputs,
     SequentialLeastSquares,
     factor,
     repair,
@@ -40,7 +40,7 @@ def spec(tiny_text):
 
 def basis_of(lm, spec):
     stats = calibrate(lm, spec)
-    return Basis(lm, score(lm, stats, Wanda()), stats, drawn(lm, spec)[1])
+    return RepairInputs(lm, score(lm, stats, Wanda()), stats, drawn(lm, spec)[1])
 
 
 def scores_of(lm, spec):
@@ -59,7 +59,7 @@ def with_biases(model_type):
 
 
 @pytest.fixture(scope="module", params=["llama", "gpt2", "opt"])
-def basis(request, spec):
+def inputs(request, spec):
     return basis_of(with_biases(request.param), spec)
 
 
@@ -70,7 +70,7 @@ def llama(spec):
 
 def recorded(model, windows, layer):
     """The input of `down` at one layer, all tokens below one another."""
-    twin, seen = ffn.twin(model), []
+    twin, seen = ffn.shared_copy(model), []
     down = ffn.projections(twin)[layer].down
     down.register_forward_pre_hook(lambda _, x: seen.append(x[0].flatten(0, -2)))
     with torch.inference_mode():
@@ -96,8 +96,8 @@ def ridged(x, down, keep, ridge, *, own_mean=False, goal=None):
     return torch.linalg.lstsq(tall, wide).solution.T
 
 
-def planned(basis, sparsity=0.5):
-    return plan(basis.scores, PruningSpec(sparsity=sparsity))
+def planned(inputs, sparsity=0.5):
+    return plan(inputs.scores, PruningSpec(sparsity=sparsity))
 
 
 def outputs(lm, windows):
@@ -132,11 +132,11 @@ def test_without_a_cut_nothing_is_repaired(name, llama):
     assert torch.equal(outputs(same, llama.windows), outputs(llama.lm, llama.windows))
 
 
-def test_no_repair_is_the_bare_cut(basis):
-    made = planned(basis)
-    ours = NoRepair().cutter(basis)(made, silent)
-    bare = prune(basis.lm, made)
-    assert torch.equal(outputs(ours, basis.windows), outputs(bare, basis.windows))
+def test_no_repair_is_the_bare_cut(inputs):
+    made = planned(inputs)
+    ours = NoRepair().cutter(inputs)(made, silent)
+    bare = prune(inputs.lm, made)
+    assert torch.equal(outputs(ours, inputs.windows), outputs(bare, inputs.windows))
 
 
 # Least squares
@@ -144,12 +144,12 @@ def test_no_repair_is_the_bare_cut(basis):
 
 @pytest.mark.parametrize("ridge", [0.001, 0.3])
 @pytest.mark.parametrize("sparsity", SPARSITIES)
-def test_least_squares_solves_the_tall_problem(basis, sparsity, ridge):
-    made = planned(basis, sparsity)
-    pruned = LeastSquares(ridge=ridge).cutter(basis)(made, silent)
-    dense = ffn.ffns(basis.lm.model)
+def test_least_squares_solves_the_tall_problem(inputs, sparsity, ridge):
+    made = planned(inputs, sparsity)
+    pruned = LeastSquares(ridge=ridge).cutter(inputs)(made, silent)
+    dense = ffn.ffns(inputs.lm.model)
     for layer, view in enumerate(ffn.ffns(pruned.model)):
-        x = recorded(basis.lm.model, basis.windows, layer)
+        x = recorded(inputs.lm.model, inputs.windows, layer)
         expected = ridged(x, dense[layer].down, made.keep[layer], ridge)
         torch.testing.assert_close(view.down.double(), expected, rtol=2e-3, atol=2e-4)
         for name in ("gate", "up"):
@@ -207,33 +207,33 @@ def test_repair_brings_the_outputs_closer(llama):
 
 def test_fewer_tokens_than_neurons_are_regularised(tiny_text):
     few = CalibrationSpec(calibration_text=str(tiny_text), samples=1, seq_len=8)
-    basis = basis_of(tiny_model(), few)
+    inputs = basis_of(tiny_model(), few)
     for kind in (LeastSquares(), SequentialLeastSquares()):
-        pruned = kind.cutter(basis)(planned(basis), silent)
-        assert outputs(pruned, basis.windows).isfinite().all()
+        pruned = kind.cutter(inputs)(planned(inputs), silent)
+        assert outputs(pruned, inputs.windows).isfinite().all()
 
 
 def test_a_dead_layer_is_left_as_it_is(spec):
     lm = tiny_model()
     with torch.no_grad():
         ffn.projections(lm.model)[0].up.weight.zero_()
-    basis = basis_of(lm, spec)
-    made = planned(basis)
-    pruned = LeastSquares(ridge=0.01).cutter(basis)(made, silent)
+    inputs = basis_of(lm, spec)
+    made = planned(inputs)
+    pruned = LeastSquares(ridge=0.01).cutter(inputs)(made, silent)
     bare = prune(lm, made)
     ours, theirs = (ffn.ffns(m.model)[0].down for m in (pruned, bare))
     torch.testing.assert_close(ours, theirs)
 
 
-def test_a_layer_at_a_time_measures_the_same(basis):
-    all_at_once = list(moments(basis.lm, basis.windows, at_once=2))
-    one_by_one = list(moments(basis.lm, basis.windows, at_once=1))
+def test_a_layer_at_a_time_measures_the_same(inputs):
+    all_at_once = list(moments(inputs.lm, inputs.windows, at_once=2))
+    one_by_one = list(moments(inputs.lm, inputs.windows, at_once=1))
     for layer, (a, b) in enumerate(zip(all_at_once, one_by_one, strict=True)):
         torch.testing.assert_close(a.fitted, b.fitted)
         torch.testing.assert_close(a.held_out, b.held_out)
-        x = recorded(basis.lm.model, basis.windows, layer)
+        x = recorded(inputs.lm.model, inputs.windows, layer)
         torch.testing.assert_close(a.total.double(), x.T @ x, rtol=1e-4, atol=1e-3)
-        x = recorded(basis.lm.model, basis.windows[:2], layer)
+        x = recorded(inputs.lm.model, inputs.windows[:2], layer)
         torch.testing.assert_close(a.held_out.double(), x.T @ x, rtol=1e-4, atol=1e-3)
 
 
@@ -258,45 +258,45 @@ def test_memory_for_no_layer_is_refused(llama, monkeypatch):
 # Layer by layer
 
 
-def test_sequential_sees_the_pruned_prefix(basis):
+def test_sequential_sees_the_pruned_prefix(inputs):
     """The first layer as dense; the second on the model whose first is repaired."""
-    made, ridge = planned(basis), 0.01
+    made, ridge = planned(inputs), 0.01
     by = SequentialLeastSquares(ridge=ridge, correct=0.0)
-    views = ffn.ffns(by.cutter(basis)(made, silent).model)
-    dense = ffn.ffns(basis.lm.model)
-    x = recorded(basis.lm.model, basis.windows, 0)
+    views = ffn.ffns(by.cutter(inputs)(made, silent).model)
+    dense = ffn.ffns(inputs.lm.model)
+    x = recorded(inputs.lm.model, inputs.windows, 0)
     first = ridged(x, dense[0].down, made.keep[0], ridge, own_mean=True)
     torch.testing.assert_close(views[0].down.double(), first, rtol=2e-3, atol=2e-4)
-    x = recorded(half_repaired(basis, made, views[0].down), basis.windows, 1)
+    x = recorded(half_repaired(inputs, made, views[0].down), inputs.windows, 1)
     second = ridged(x, dense[1].down, made.keep[1], ridge, own_mean=True)
     torch.testing.assert_close(views[1].down.double(), second, rtol=2e-3, atol=2e-4)
 
 
-def test_correcting_aims_at_the_dense_stream(basis):
+def test_correcting_aims_at_the_dense_stream(inputs):
     """The wanted output: what is missing from the pruned stream before the FFN."""
-    made, ridge = planned(basis), 0.01
+    made, ridge = planned(inputs), 0.01
     views = ffn.ffns(
-        SequentialLeastSquares(ridge=ridge).cutter(basis)(made, silent).model
+        SequentialLeastSquares(ridge=ridge).cutter(inputs)(made, silent).model
     )
-    dense = ffn.ffns(basis.lm.model)
-    half = half_repaired(basis, made, views[0].down)
-    x = recorded(half, basis.windows, 1)
-    missing = streams(basis.lm.model, basis.windows) - streams(half, basis.windows)
+    dense = ffn.ffns(inputs.lm.model)
+    half = half_repaired(inputs, made, views[0].down)
+    x = recorded(half, inputs.windows, 1)
+    missing = streams(inputs.lm.model, inputs.windows) - streams(half, inputs.windows)
     goal = x @ dense[1].down.double().T + missing
     second = ridged(x, dense[1].down, made.keep[1], ridge, own_mean=True, goal=goal)
     torch.testing.assert_close(views[1].down.double(), second, rtol=2e-3, atol=5e-4)
 
 
-def half_repaired(basis, made, down):
+def half_repaired(inputs, made, down):
     """The dense model with its first layer cut and these output weights."""
     keep = (made.keep[0], torch.arange(24))
-    half = prune(basis.lm, dataclasses.replace(made, keep=keep))
-    return ffn.with_down(half.model, [down, ffn.ffns(basis.lm.model)[1].down])
+    half = prune(inputs.lm, dataclasses.replace(made, keep=keep))
+    return ffn.with_down(half.model, [down, ffn.ffns(inputs.lm.model)[1].down])
 
 
 def streams(model, windows):
     """The residual stream after the second block, tokens below one another."""
-    twin, seen = ffn.twin(model), []
+    twin, seen = ffn.shared_copy(model), []
     ffn.blocks(twin)[1].register_forward_hook(lambda *given: seen.append(given[2]))
     with torch.inference_mode():
         for window in windows:
@@ -316,48 +316,48 @@ def test_correcting_knows_a_scaled_residual_stream(spec):
             block.mlp.down_proj.weight *= scale
     found = []
     for lm in (scaled, plain):
-        basis = dataclasses.replace(basis_of(lm, spec), scores=scores_of(scaled, spec))
-        cut = SequentialLeastSquares().cutter(basis)
-        by = plan(basis.scores, PruningSpec(sparsity=0.5))
+        inputs = dataclasses.replace(basis_of(lm, spec), scores=scores_of(scaled, spec))
+        cut = SequentialLeastSquares().cutter(inputs)
+        by = plan(inputs.scores, PruningSpec(sparsity=0.5))
         found.append([v.down for v in ffn.ffns(cut(by, silent).model)])
     for ours, same in zip(*found, strict=True):
         torch.testing.assert_close(scale * ours, same, rtol=1e-3, atol=1e-4)
 
 
 def test_correcting_is_refused_behind_a_norm(spec):
-    basis = basis_of(tiny_model("gemma2"), spec)
+    inputs = basis_of(tiny_model("gemma2"), spec)
     with pytest.raises(LLMRankError, match="set correct 0"):
-        SequentialLeastSquares().cutter(basis)
-    lm = SequentialLeastSquares(correct=0.0).cutter(basis)(planned(basis), silent)
-    assert outputs(lm, basis.windows).isfinite().all()
+        SequentialLeastSquares().cutter(inputs)
+    lm = SequentialLeastSquares(correct=0.0).cutter(inputs)(planned(inputs), silent)
+    assert outputs(lm, inputs.windows).isfinite().all()
 
 
-def test_blocks_one_at_a_time_are_the_model(basis):
+def test_blocks_one_at_a_time_are_the_model(inputs):
     """The stream before the second block, handed on, gives the model's own logits."""
-    ids = basis.windows[:2]
+    ids = inputs.windows[:2]
     seen = []
-    twin = ffn.twin(basis.lm.model)
+    twin = ffn.shared_copy(inputs.lm.model)
     ffn.blocks(twin)[1].register_forward_pre_hook(
         lambda _, args, named: seen.append(args[0] if args else named["hidden_states"]),
         with_kwargs=True,
     )
     with torch.inference_mode():
         twin(ids)
-    after = through(basis.lm.model, 0, ids, entering(basis.lm.model, ids))
+    after = through(inputs.lm.model, 0, ids, entering(inputs.lm.model, ids))
     assert torch.equal(after, seen[0])
 
 
-def test_divergence_from_a_later_layer_is_that_of_the_whole(basis):
+def test_divergence_from_a_later_layer_is_that_of_the_whole(inputs):
     """Blocks before the changed one are skipped: the same number by another road."""
-    reads = read(basis.lm, basis.windows[:4])
-    assert divergence(basis.lm, reads) == pytest.approx(0, abs=1e-4)
-    made = planned(basis, 0.6)
+    reads = read(inputs.lm, inputs.windows[:4])
+    assert divergence(inputs.lm, reads) == pytest.approx(0, abs=1e-4)
+    made = planned(inputs, 0.6)
     later = dataclasses.replace(made, keep=(torch.arange(24), made.keep[1]))
-    pruned = prune(basis.lm, later)
+    pruned = prune(inputs.lm, later)
     whole = divergence(pruned, reads)
     assert divergence(pruned, reads, first_changed=1) == pytest.approx(whole, rel=1e-5)
     dense, other = (
-        outputs(m, basis.windows).log_softmax(-1) for m in (basis.lm, pruned)
+        outputs(m, inputs.windows).log_softmax(-1) for m in (inputs.lm, pruned)
     )
     expected = (dense.exp() * (dense - other)).sum(-1).mean()
     assert whole == pytest.approx(float(expected), rel=2e-2)
@@ -366,14 +366,14 @@ def test_divergence_from_a_later_layer_is_that_of_the_whole(basis):
 # Bias
 
 
-def test_the_bias_is_the_mean_of_what_was_cut(basis):
-    made = planned(basis)
-    if basis.lm.config.model_type == "llama":
-        assert not hasattr(basis.lm.model.model.layers[0].mlp.down_proj.bias, "data")
-    pruned = Bias().cutter(basis)(made, silent)
+def test_the_bias_is_the_mean_of_what_was_cut(inputs):
+    made = planned(inputs)
+    if inputs.lm.config.model_type == "llama":
+        assert not hasattr(inputs.lm.model.model.layers[0].mlp.down_proj.bias, "data")
+    pruned = Bias().cutter(inputs)(made, silent)
     for layer, view in enumerate(ffn.ffns(pruned.model)):
-        x = recorded(basis.lm.model, basis.windows, layer)
-        dense = ffn.ffns(basis.lm.model)[layer]
+        x = recorded(inputs.lm.model, inputs.windows, layer)
+        dense = ffn.ffns(inputs.lm.model)[layer]
         drop = made.drop[layer]
         expected = (x[:, drop] @ dense.down[:, drop].double().T).mean(0)
         if dense.down_bias is not None:
@@ -384,9 +384,9 @@ def test_the_bias_is_the_mean_of_what_was_cut(basis):
 
 
 def test_a_bias_the_checkpoint_cannot_hold_is_refused(spec):
-    basis = basis_of(tiny_model("qwen2"), spec)
+    inputs = basis_of(tiny_model("qwen2"), spec)
     with pytest.raises(LLMRankError, match="repair least-squares changes only"):
-        Bias().cutter(basis)
+        Bias().cutter(inputs)
 
 
 @pytest.mark.slow

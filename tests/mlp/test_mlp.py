@@ -19,7 +19,13 @@ from llmrank.methods.criteria import CRITERIA
 from llmrank.mlp import retraining, robustness
 from llmrank.mlp.criteria import SHARED
 from llmrank.mlp.examples import split
-from llmrank.mlp.experiment import BASELINES, PAPERS_GAIN, Point, as_table, record
+from llmrank.mlp.experiment import (
+    BASELINES,
+    PAPERS_GAIN,
+    Point,
+    record,
+    retention_table,
+)
 from llmrank.mlp.network import initial, prefix, signals
 from llmrank.report.sentences import mlp as reading
 
@@ -470,7 +476,9 @@ def test_three_ways_back_start_where_they_say(digits, trained):
     assert found.at_start["rewind"] == pytest.approx(begun)
     assert {n.widths for n in found.networks.values()} == {plan.widths}
     assert len(seen) == 6
-    assert "of 359 test examples right, one training each" in reading.of_recovery(found)
+    assert "of 359 test examples right, one training each" in reading.recovery_sentence(
+        found
+    )
     assert retraining.REWIND in found.at_start
 
 
@@ -500,7 +508,7 @@ def test_a_way_back_that_wins_by_chance_does_not_win(ends, said):
     ways = (retraining.FINE_TUNE, retraining.REWIND, retraining.SCRATCH)
     curves = {n: (mlp.Epoch(0.1, 1.0, e),) for n, e in zip(ways, ends, strict=True)}
     found = retraining.Recovery(0.99, {}, curves, {}, 359)
-    assert said in reading.of_recovery(found)
+    assert said in reading.recovery_sentence(found)
 
 
 # Robustness
@@ -530,7 +538,7 @@ def test_the_clean_row_is_the_accuracy_and_dense_is_never_brittle(digits, traine
         mlp.planned(mlp.score(trained.network, digits, mlp.MLPRank()), 0.5),
     )
     networks = {"dense": trained.network, "pruned": small}
-    found = mlp.shake(networks, digits, dense=trained.network)
+    found = mlp.robustness_results(networks, digits, dense=trained.network)
     assert len(found) == 2 * 17
     clean = {s.network: s.accuracy for s in found if s.corruption == "clean"}
     assert clean["pruned"] == mlp.accuracy(small, digits.test_x, digits.test_y)
@@ -544,7 +552,7 @@ def test_the_clean_row_is_the_accuracy_and_dense_is_never_brittle(digits, traine
     low, middle, high = table.loc["pruned", ends]
     assert middle == pytest.approx(extra)
     assert low < middle < high
-    rows = robustness.as_table(found)
+    rows = robustness.robustness_table(found)
     worst = rows[(rows["corruption"] == "noise") & (rows["network"] == "dense")]
     assert worst["accuracy"].iloc[-1] < clean["dense"]
 
@@ -555,24 +563,24 @@ def test_brittle_is_what_falls_further_than_dense_for_certain():
     lost = {name: every.clone() for name in ("dense", "even", "glass")}
     lost["dense"][:10] = lost["even"][10:20] = lost["glass"][:60] = False
     found = tuple(
-        mlp.Shaken(name, kind, strength, right, dense)
+        mlp.RobustnessResult(name, kind, strength, right, dense)
         for kind, strength, at in (("clean", 0.0, {}), ("noise", 0.1, lost))
         for name in lost
         for right, dense in [(at.get(name, every), at.get("dense", every))]
     )
     table = mlp.brittleness(found)
     assert table["extra"].tolist() == pytest.approx([0, 0, 0.5])
-    said = reading.of_brittleness(table, 0.3)
+    said = reading.brittleness_sentence(table, 0.3)
     assert "costs **glass** +50.0 [+40.0, +60.0] points more than dense" in said
     assert said.endswith("Brittle at 95 %: **glass**.")
-    tame = reading.of_brittleness(table[table["network"] != "glass"], 0.3)
+    tame = reading.brittleness_sentence(table[table["network"] != "glass"], 0.3)
     assert tame.endswith("None is brittle at 95 %.")
 
 
 def test_rows_of_a_table_take_only_noise(blobs):
     assert robustness.kinds(blobs) == ("noise",)
     network = drawn((6, 4, 3))
-    found = mlp.shake({"one": network}, blobs, dense=network)
+    found = mlp.robustness_results({"one": network}, blobs, dense=network)
     assert {s.corruption for s in found} == {"clean", "noise"}
 
 
@@ -582,7 +590,7 @@ def test_rows_of_a_table_take_only_noise(blobs):
 def test_the_first_layer_likes_its_weights_and_top_images_are_the_strongest(
     digits, trained
 ):
-    first, second = mlp.likes(trained.network, digits.test_x)
+    first, second = mlp.preferred_inputs(trained.network, digits.test_x)
     assert torch.equal(first.pattern, trained.network.weights[0])
     answers = signals(trained.network, digits.test_x).inputs[2]
     best = answers[:, 3].sort(descending=True).values[:8]
@@ -591,7 +599,7 @@ def test_the_first_layer_likes_its_weights_and_top_images_are_the_strongest(
 
 def test_a_deeper_neurons_pattern_is_the_mean_of_its_paths(digits, trained):
     """W2 · diag(slope) · W1, with relu's slopes on the neuron's own images."""
-    _, second = mlp.likes(trained.network, digits.test_x)
+    _, second = mlp.preferred_inputs(trained.network, digits.test_x)
     w1, w2, _ = trained.network.weights
     sums = signals(trained.network, digits.test_x[second.top[5]]).sums[0]
     slope = (sums > 0).float().mean(0)
@@ -615,8 +623,8 @@ def test_the_experiment_repeats_from_its_seed_and_random_is_drawn_anew():
     assert set(kept["networks"]) == {2}
     plain = record(first, spec, training, mlp.MLPRank(), 0)
     assert plain["recipe"]["criteria"]["mlp-rank, authors' code"]["gamma"] == 0.9
-    assert "accuracy kept, per cent" in reading.of_summary(first)
-    assert f"{100 * PAPERS_GAIN:.2f} %" in reading.of_gains(first, spec)
+    assert "accuracy kept, per cent" in reading.summary_sentence(first)
+    assert f"{100 * PAPERS_GAIN:.2f} %" in reading.gains_sentence(first, spec)
 
 
 def points(**kept):
@@ -647,7 +655,7 @@ def test_a_claim_that_holds_here_is_said():
 
 def test_the_table_holds_the_points_in_their_order():
     found = points(**{"mlp-rank": [0.9, 0.8], "random": [0.5, 0.6]})
-    assert as_table(found)["retention"].tolist()[:2] == pytest.approx([0.9, 0.8])
+    assert retention_table(found)["retention"].tolist()[:2] == pytest.approx([0.9, 0.8])
 
 
 @pytest.mark.parametrize(
@@ -690,7 +698,10 @@ def test_a_payload_is_its_header_and_its_sections_padded(digits, trained):
     expected = torch.cat([found.predictions, found.predictions]).numpy()
     assert body.reshape(4, 359).tolist() == expected.tolist()
     network = mlp_payload.of_network(
-        "n", trained.network, mlp.likes(trained.network, digits.test_x), scores
+        "n",
+        trained.network,
+        mlp.preferred_inputs(trained.network, digits.test_x),
+        scores,
     )
     assert len(network) % 4 == 0
     assert len(mlp_payload.of_images("i", digits)) > 359 * 64

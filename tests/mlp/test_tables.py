@@ -31,7 +31,7 @@ def npz(**arrays):
 
 
 def test_a_csv_is_split_and_standardised_by_its_training_rows():
-    found = tables.of_content(csv(good_rows()), "pets.csv", seed=0)
+    found = tables.read_content(csv(good_rows()), "pets.csv", seed=0)
     assert found.classes == ("cat", "dog")
     assert (len(found.train_y), len(found.test_y)) == (32, 8)
     assert found.shape is None
@@ -42,12 +42,12 @@ def test_a_csv_is_split_and_standardised_by_its_training_rows():
 
 
 def test_the_label_is_found_by_name_or_is_the_last_column_and_heads_may_lack():
-    named = tables.of_content(
+    named = tables.read_content(
         csv([f"{i % 2},{i}" for i in range(20)], "y,a"), "t.csv", seed=0
     )
     assert named.classes == ("0", "1")
     bare = "\n".join(f"{i},1,{i % 3}" for i in range(30)).encode()
-    assert tables.of_content(bare, "t.csv", seed=0).classes == ("0", "1", "2")
+    assert tables.read_content(bare, "t.csv", seed=0).classes == ("0", "1", "2")
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,15 @@ def test_the_label_is_found_by_name_or_is_the_last_column_and_heads_may_lack():
 )
 def test_tables_that_cannot_be_learnt_from_are_refused(content, said):
     with pytest.raises(LLMRankError, match=said):
-        tables.of_content(content, "t.csv", seed=0)
+        tables.read_content(content, "t.csv", seed=0)
 
 
 def test_pictures_of_an_npz_keep_their_shape_and_lie_in_the_unit():
     x = np.arange(40 * 12, dtype=np.uint8).reshape(40, 2, 2, 3)
-    found = tables.of_content(npz(X=x, labels=np.arange(40) % 2), "p.npz", seed=0)
+    found = tables.read_content(npz(X=x, labels=np.arange(40) % 2), "p.npz", seed=0)
     assert found.shape == mlp.Shape(2, 2, 3)
     assert float(torch.cat([found.train_x, found.test_x]).max()) == 1
-    flat = tables.of_content(
+    flat = tables.read_content(
         npz(x=x.reshape(40, -1), y=np.arange(40) % 2), "p.npz", seed=0
     )
     assert flat.shape is None
@@ -110,7 +110,7 @@ def test_pictures_of_an_npz_keep_their_shape_and_lie_in_the_unit():
 )
 def test_arrays_that_cannot_be_learnt_from_are_refused(arrays, said):
     with pytest.raises(LLMRankError, match=said):
-        tables.of_content(npz(**arrays), "t.npz", seed=0)
+        tables.read_content(npz(**arrays), "t.npz", seed=0)
 
 
 def test_a_small_file_that_unpacks_to_a_huge_one_is_refused_unread(monkeypatch):
@@ -118,14 +118,14 @@ def test_a_small_file_that_unpacks_to_a_huge_one_is_refused_unread(monkeypatch):
     packed = io.BytesIO()
     np.savez_compressed(packed, x=np.zeros((30, 1000)), y=np.arange(30) % 2)
     with pytest.raises(LLMRankError, match="keep a sample"):
-        tables.of_content(packed.getvalue(), "t.npz", seed=0)
+        tables.read_content(packed.getvalue(), "t.npz", seed=0)
 
 
 def test_other_files_are_refused():
     with pytest.raises(LLMRankError, match=r"neither a \.csv or \.tsv nor a \.npz"):
-        tables.of_content(b"", "t.pkl", seed=0)
+        tables.read_content(b"", "t.pkl", seed=0)
     with pytest.raises(LLMRankError, match=r"is no \.npz file"):
-        tables.of_content(b"PK not really", "t.npz", seed=0)
+        tables.read_content(b"PK not really", "t.npz", seed=0)
 
 
 def test_an_upload_is_kept_under_its_hash_and_read_again(tmp_path, monkeypatch):
@@ -144,14 +144,14 @@ def test_an_upload_is_kept_under_its_hash_and_read_again(tmp_path, monkeypatch):
 def test_what_never_ends_is_not_read(tmp_path, name):
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(LLMRankError, match="is no file; name a"):
-        tables.of_source(str(tmp_path / name), seed=0)
+        tables.read_source(str(tmp_path / name), seed=0)
 
 
 @pytest.mark.parametrize("name", hostile.SMALL)
 def test_a_file_that_breaks_readers_is_one_sentence(name):
     content, said = hostile.SMALL[name]
     with pytest.raises(LLMRankError, match=said) as told:
-        tables.of_content(content, name, seed=0)
+        tables.read_content(content, name, seed=0)
     assert "\n" not in str(told.value)
     assert len(str(told.value)) < 300
     assert "/" not in str(told.value).replace("../", "")
@@ -164,7 +164,7 @@ from llmrank.mlp import tables
 for name, made in hostile.LARGE.items():
     content, start = made(), time.monotonic()
     try:
-        tables.of_content(content, name, seed=0)
+        tables.read_content(content, name, seed=0)
         said = "read"
     except LLMRankError as error:
         said = str(error)
@@ -286,7 +286,7 @@ def lines(head, row, n=60):
     ],
 )
 def test_a_line_says_what_was_read_and_what_was_left_out(content, about):
-    found = tables.of_content(content, "t.csv", seed=0)
+    found = tables.read_content(content, "t.csv", seed=0)
     assert found.about == f"60 rows × {about}"
     assert f"× {found.d_in} feature" in found.about
 
@@ -294,38 +294,38 @@ def test_a_line_says_what_was_read_and_what_was_left_out(content, about):
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_lines_may_end_in_any_way_and_begin_with_a_mark(end, mark):
-    plain = tables.of_content(hostile.TABLE.encode(), "t.csv", seed=0)
+    plain = tables.read_content(hostile.TABLE.encode(), "t.csv", seed=0)
     other = (mark + hostile.TABLE.replace("\n", end) + end).encode()
-    assert tables.of_content(other, "t.csv", seed=0).sha256 == plain.sha256
+    assert tables.read_content(other, "t.csv", seed=0).sha256 == plain.sha256
 
 
 def test_decimal_commas_are_the_same_numbers():
     points = lines("a,b,label", lambda i: f"{i % 7}.25,-0.{i + 1},{i % 2}")
     commas = points.replace(b",", b";").replace(b".", b",")
-    found = [tables.of_content(c, "t.tsv", seed=0).sha256 for c in (points, commas)]
+    found = [tables.read_content(c, "t.tsv", seed=0).sha256 for c in (points, commas)]
     assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("missing", ["NA", "None", "nan", "NULL"])
 def test_a_class_may_be_called_as_if_it_were_missing(missing):
     content = lines("a,b,label", lambda i: f"{i},{i % 7},{(missing, 'x')[i % 2]}")
-    assert set(tables.of_content(content, "t.csv", seed=0).classes) == {missing, "x"}
+    assert set(tables.read_content(content, "t.csv", seed=0).classes) == {missing, "x"}
 
 
 def test_labels_are_numbers_if_all_of_them_are():
     content = lines(
         "a,b,label", lambda i: f"{i},{i % 7},{('10', '9', '1.0', '1')[i % 4]}"
     )
-    assert tables.of_content(content, "t.csv", seed=0).classes == ("1", "9", "10")
+    assert tables.read_content(content, "t.csv", seed=0).classes == ("1", "9", "10")
     big = 2**70
     content = lines("a,b,label", lambda i: f"{i},{i % 7},{big + i % 2}")
-    assert len(tables.of_content(content, "t.csv", seed=0).classes) == 2
+    assert len(tables.read_content(content, "t.csv", seed=0).classes) == 2
 
 
 def test_a_large_offset_or_rounding_does_not_blur_a_column():
     """In float32 a time in seconds since 1970 has steps of 128."""
     content = lines("t,b,label", lambda i: f"{1_700_000_000 + 3 * i},0.1,{i % 2}")
-    found = tables.of_content(content, "t.csv", seed=0)
+    found = tables.read_content(content, "t.csv", seed=0)
     assert len(found.train_x[:, 0].unique()) == 48
     assert found.train_x[:, 1].abs().max() < 1e-6
 
@@ -343,8 +343,8 @@ def test_a_large_offset_or_rounding_does_not_blur_a_column():
 )
 def test_arrays_of_any_number_type_and_order_are_read(changed):
     x = changed(hostile.NOISE)
-    found = tables.of_content(npz(x=x, y=hostile.LABELS), "t.npz", seed=0)
-    plain = tables.of_content(
+    found = tables.read_content(npz(x=x, y=hostile.LABELS), "t.npz", seed=0)
+    plain = tables.read_content(
         npz(x=np.array(x, "f8", order="C"), y=hostile.LABELS), "t.npz", seed=0
     )
     assert found.sha256 == plain.sha256
@@ -361,13 +361,13 @@ def test_arrays_of_any_number_type_and_order_are_read(changed):
     ],
 )
 def test_labels_of_arrays_are_named(y, classes):
-    found = tables.of_content(npz(x=hostile.NOISE, y=y), "t.npz", seed=0)
+    found = tables.read_content(npz(x=hostile.NOISE, y=y), "t.npz", seed=0)
     assert found.classes == classes
 
 
 def test_an_array_loses_its_index_and_copies_of_the_label():
     x = np.column_stack([np.arange(60), hostile.NOISE, 5 - hostile.LABELS])
-    found = tables.of_content(npz(x=x, y=hostile.LABELS), "t.npz", seed=0)
+    found = tables.read_content(npz(x=x, y=hostile.LABELS), "t.npz", seed=0)
     assert found.about == (
         "60 rows × 2 features, 2 classes; left out: `column 1` (an index), `column 4` "
         "(a copy of the label)"

@@ -333,7 +333,7 @@ class Forgetful(torch.nn.Module):
 
 @pytest.mark.parametrize("amount", [0.1, float("nan")])
 def test_a_model_that_does_not_verify_is_not_kept(tmp_path, tiny, amount):
-    model = ffn.twin(tiny.model)
+    model = ffn.shared_copy(tiny.model)
     model.lm_head = Forgetful(model.lm_head, amount)
     with pytest.raises(LLMRankError, match="does not compute what the model does"):
         save(LanguageModel(tiny.spec, model, tiny.tokenizer), tmp_path / "model")
@@ -493,7 +493,7 @@ def test_scores_that_cannot_be_written_leave_nothing(tmp_path, scored):
 
 def test_the_tolerance_is_strict_on_the_cpu(tmp_path, tiny):
     """A change of one part in ten thousand of one logit is seen."""
-    model = ffn.twin(tiny.model)
+    model = ffn.shared_copy(tiny.model)
     model.lm_head = Forgetful(model.lm_head, 2e-4)
     with pytest.raises(LLMRankError, match=r"logits differ by 0\.0002"):
         export.save(LanguageModel(tiny.spec, model, tiny.tokenizer), tmp_path / "m")

@@ -99,8 +99,7 @@ def of_another_tokenizer():
 def pruned_demo():
     """Drop 30 % of the demo's neurons, by their weights: quick."""
     few = CalibrationSpec(samples=1, seq_len=64)
-    of = Experiment(method=Method(L2()), calibration=few).stage_specs
-    return Pipeline().pruned(of)
+    return Pipeline().pruned(Experiment(method=Method(L2()), calibration=few))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ PROMPT = torch.arange(1, 40)[None]
 
 def masked_logits(lm, keep):
     """The road of hooks: zero the dropped neurons at the input of `down`."""
-    model = ffn.twin(lm.model)
+    model = ffn.shared_copy(lm.model)
     for p, kept in zip(ffn.projections(model), keep, strict=True):
         mask = torch.zeros(ffn.widths(lm.model)[0])
         mask[kept] = 1
@@ -37,7 +37,7 @@ def test_cut_model_equals_masked_model_in_every_family(model_type):
 def test_views_compute_what_the_model_computes(model_type):
     """`down(x)` of the captured neuron signal is the captured FFN output."""
     lm = tiny_model(model_type)
-    model = ffn.twin(lm.model)
+    model = ffn.shared_copy(lm.model)
     seen = {}
     p = ffn.projections(model)[1]
     p.down.register_forward_hook(lambda _, x, y: seen.update(x=x[0], y=y))
@@ -53,7 +53,7 @@ def test_views_compute_what_the_model_computes(model_type):
 @pytest.mark.parametrize("model_type", ["llama", "gpt2"])
 def test_twin_shares_weights_and_nothing_else(model_type):
     lm = tiny_model(model_type)
-    model = ffn.twin(lm.model)
+    model = ffn.shared_copy(lm.model)
     ours = {id(p) for p in lm.model.parameters()}
     assert all(id(p) in ours for p in model.parameters())
     assert not {id(m) for m in model.modules()} & {id(m) for m in lm.model.modules()}
@@ -104,7 +104,7 @@ def test_a_twin_holds_what_a_deep_copy_holds(model_type):
     """The other road is Python's own; containers and settings are not shared."""
     model = tiny_model(model_type).model
     memo = {id(p): p for p in model.parameters()}
-    other, expected = ffn.twin(model), copy.deepcopy(model, memo)
+    other, expected = ffn.shared_copy(model), copy.deepcopy(model, memo)
     assert list(holdings(other)) == list(holdings(expected))
     assert other.config.to_dict() == model.config.to_dict()
     for ours, theirs in zip(other.modules(), model.modules(), strict=True):
@@ -119,7 +119,7 @@ def test_a_twin_has_its_own_buffers_hooks_and_empty_parts():
     part.nothing, part.empty = None, torch.nn.ModuleList()
     part.again = torch.nn.Sequential(part.empty, torch.nn.Identity())
     part.again[1].register_forward_hook(part.again.forward)
-    other = ffn.twin(part)
+    other = ffn.shared_copy(part)
     assert torch.equal(other.running_var, part.running_var)
     assert other.running_var is not part.running_var
     assert other.weight is part.weight

@@ -92,14 +92,14 @@ def test_an_arena_runs_from_the_page_and_is_what_the_library_measures(opened, as
     kept = arena.entries(arena.find(spec, Store()), Store())
     shown = cells_shown(at)
     assert shown["perplexity"].tolist() == [
-        e.found.pruned.text.perplexity.value for e in kept
+        e.comparison.pruned.text.perplexity.value for e in kept
     ]
     assert len({e.method.name for e in kept}) == 3
     first = "At 50 % removed, "
     reading = next(m.value for m in at.main.markdown if m.value.startswith(first))
     best = min(
         (e for e in kept if e.experiment.pruning.sparsity == 0.5),
-        key=lambda e: e.found.perplexity_ratio.value,
+        key=lambda e: e.comparison.perplexity_ratio.value,
     )
     assert reading.startswith(f"{first}**{best.method.name}** has the best perplexity")
 
@@ -233,7 +233,7 @@ def test_criteria_are_compared_after_one_button(opened, asked):
     e = settings.experiment(asked)
     known = resources.pipeline()
     first, second = (
-        known.scores(e.model, e.calibration, c).normalised for c in (Wanda(), LLMRank())
+        known.scores(e.using(criterion=c)).normalised for c in (Wanda(), LLMRank())
     )
     at_most = table.iloc[0]
     layer, neuron = int(at_most["layer"]), int(at_most["neuron"])

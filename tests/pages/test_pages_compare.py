@@ -17,7 +17,7 @@ from llmrank.evaluation.peak_memory import MemoryPeak
 from llmrank.evaluation.perplexity import evaluate
 from llmrank.evaluation.speedup import Ratio, Speedup
 from llmrank.experiments import settings
-from llmrank.experiments.curve import PAPER, curve, standing
+from llmrank.experiments.curve import PAPER, curve, ranking
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.run import Report
 from llmrank.methods.criteria import LLMRank, Wanda
@@ -348,7 +348,7 @@ def test_the_curve_is_measured_and_found_again_by_its_link(opened, asked):
     assert at.button(key="curve").disabled
     e = settings.experiment(asked)
     points = curve(e, [LLMRank(), Wanda(), PAPER], [0.2, 0.5])
-    best = standing(points, 0.5).best
+    best = ranking(points, 0.5).best
     said = next(m.value for m in at.markdown if m.value.startswith("At 50 % removed"))
     assert number(best.pruned.perplexity.value) in said
     assert len(at.get("plotly_chart")) == 1

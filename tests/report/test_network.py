@@ -16,7 +16,7 @@ from pyvis.network import Network
 from llmrank.core.errors import OptionError
 from llmrank.models import ffn
 from llmrank.models.ffn import FFN
-from llmrank.report.network import NetworkSpec, as_table, graphml, html, network
+from llmrank.report.network import NetworkSpec, graphml, html, network, network_table
 
 ALL = {"n_neurons": 24, "n_residual": 16, "n_edges": 1000}
 NASTY = '</script><script>alert(1)</script> <img src="//x/y" onerror=a()> href שלום'
@@ -91,7 +91,7 @@ def test_drawn_edges_are_the_strongest_of_all_between_the_drawn_nodes(layers):
     for n, r in itertools.product(neurons, last):
         all_edges[f"L0·{n}", f"r{r}"] = float(down[r, n])
     strongest = sorted(all_edges, key=all_edges.get, reverse=True)[:40]
-    table = as_table(graph)
+    table = network_table(graph)
     assert list(zip(table["source"], table["target"], strict=True)) == strongest
     assert table["weight"].is_monotonic_decreasing
     assert table["weight"].tolist() == pytest.approx([all_edges[e] for e in strongest])
@@ -211,7 +211,7 @@ def test_a_layer_of_nothing_but_zeros_is_drawn_without_edges():
     layer = hand_made([[0.0, 0.0]], [[0.0], [0.0]])
     graph = network((layer,), (torch.ones(1),), (torch.tensor([0]),), NetworkSpec())
     assert (graph.number_of_nodes(), graph.number_of_edges()) == (5, 0)
-    assert as_table(graph).empty
+    assert network_table(graph).empty
     assert "0 edges" in html(graph, title="zeros", theme="dark")
     assert nx.read_graphml(io.BytesIO(graphml(graph))).number_of_nodes() == 5
 

@@ -6,7 +6,11 @@ import torch
 from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.experiments.curve import Point
 from llmrank.methods.criteria import L1, L2, LLMRank, Random
-from llmrank.report.sentences.curves import of_cost, of_curve, of_points
+from llmrank.report.sentences.curves import (
+    cost_sentence,
+    curve_sentence,
+    points_sentence,
+)
 
 
 def point(criterion, nll, correct=(0.5, 0.5, 0.5), sparsity=0.3):
@@ -26,7 +30,7 @@ UNSURE = point(Random(), [1.9, 3.4, 4.1])
 
 def test_a_sure_winner_is_named():
     """e^3 = 20.1, and every window of the other is worse."""
-    said = of_curve([WORSE, RANK], 0.3, "perplexity", LLMRank())
+    said = curve_sentence([WORSE, RANK], 0.3, "perplexity", LLMRank())
     assert said.startswith("At 30 % removed llm-rank has the lowest perplexity, 20.1,")
     assert "ahead of l2 by more than 3 windows leave to chance" in said
     assert "loses" not in said
@@ -34,18 +38,18 @@ def test_a_sure_winner_is_named():
 
 def test_of_several_beaten_the_count_is_said():
     others = [WORSE, point(L1(), [2.2, 3.2, 4.2])]
-    said = of_curve([*others, RANK], 0.3, "perplexity", LLMRank())
+    said = curve_sentence([*others, RANK], 0.3, "perplexity", LLMRank())
     assert "ahead of all 2 others measured here by more than 3 windows" in said
 
 
 def test_what_windows_cannot_tell_is_said():
-    said = of_curve([WORSE, RANK, UNSURE], 0.3, "perplexity", LLMRank())
+    said = curve_sentence([WORSE, RANK, UNSURE], 0.3, "perplexity", LLMRank())
     assert "3 windows cannot tell random (23.0) from it" in said
     assert "ahead of" not in said
 
 
 def test_a_method_in_hand_that_loses_is_told_so():
-    said = of_curve([WORSE, RANK], 0.3, "perplexity", L2())
+    said = curve_sentence([WORSE, RANK], 0.3, "perplexity", L2())
     assert (
         "l2, the method in hand, loses with ×1.11 [1.11, 1.11] its perplexity" in said
     )
@@ -54,30 +58,30 @@ def test_a_method_in_hand_that_loses_is_told_so():
 def test_the_other_metric_has_its_own_sentence():
     low = point(LLMRank(), [2.0, 3.0, 4.0], [0.1, 0.2, 0.3])
     high = point(L2(), [2.1, 3.1, 4.1], [0.2, 0.3, 0.4])
-    said = of_curve([low, high], 0.3, "top1", LLMRank())
+    said = curve_sentence([low, high], 0.3, "top1", LLMRank())
     assert "l2 has the most right first guesses, 30 %" in said
     assert "llm-rank, the method in hand, loses with 66.7 % [" in said
     assert said.endswith("of its right guesses.")
 
 
 def test_the_nearest_sparsity_stands_in():
-    said = of_curve([RANK, WORSE], 0.35, "perplexity", LLMRank())
+    said = curve_sentence([RANK, WORSE], 0.35, "perplexity", LLMRank())
     assert said.startswith("35 % is not measured; at 30 % removed llm-rank has")
 
 
 def test_a_single_point_wins_nothing():
-    said = of_curve([RANK], 0.3, "perplexity", LLMRank())
+    said = curve_sentence([RANK], 0.3, "perplexity", LLMRank())
     assert said == "At 30 % removed llm-rank is alone so far: 20.1."
 
 
 def test_several_ties_are_listed():
     others = [UNSURE, point(L1(), [1.95, 3.3, 4.2])]
-    said = of_curve([RANK, *others], 0.3, "perplexity", LLMRank())
+    said = curve_sentence([RANK, *others], 0.3, "perplexity", LLMRank())
     assert "cannot tell random (23.0) or l1 (23.3) from it" in said
 
 
 def test_points_say_what_they_read():
-    assert "1,536 tokens of a mill" in of_points([RANK])
+    assert "1,536 tokens of a mill" in points_sentence([RANK])
 
 
 @pytest.mark.parametrize(
@@ -94,4 +98,4 @@ def test_points_say_what_they_read():
     ],
 )
 def test_the_cost_is_said_before_it_is_paid(counts, said):
-    assert of_cost(*counts) == said
+    assert cost_sentence(*counts) == said

@@ -195,13 +195,13 @@ def test_one_thread_and_many_tokens_are_written_as_such(found):
     timed = dataclasses.replace(
         found.dense.latency, n_threads=1, prompt_tokens=28748, batch=1024
     )
-    said = readings.of_clock(timed)
+    said = readings.clock_sentence(timed)
     assert "(cpu, 1 thread, float32" in said
     assert "batch 1,024, 28,748 tokens read" in said
 
 
 def test_the_reading_of_timings_has_medians_and_ninetieths(found):
-    assert readings.of_latency(found, "prefill") == (
+    assert readings.latency_sentence(found, "prefill") == (
         "Half of the time a prompt is read within 85.0 ms pruned and 105 ms dense; "
         "nine times in ten within 89.0 and 109 ms."
     )
@@ -215,10 +215,10 @@ def test_the_table_of_timings_has_every_sample_in_its_round(found):
 
 
 def test_the_reading_of_tasks_names_most_and_least(found, nothing):
-    said = readings.of_retention(found)
+    said = readings.retention_sentence(found)
     assert "133 % of dense accuracy on piqa, the most, and 66.7 % on boolq" in said
     wrong = Side(nothing.dense.footprint, tasks=(task("piqa", [0.0, 0.0]),))
-    assert "nothing to keep" in readings.of_retention(Comparison(wrong, wrong))
+    assert "nothing to keep" in readings.retention_sentence(Comparison(wrong, wrong))
 
 
 def test_the_table_of_tasks_is_what_the_chart_draws(found):

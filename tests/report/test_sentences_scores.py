@@ -91,7 +91,7 @@ def by_layer(**columns):
 
 
 def test_heatmap_names_the_most_peaked_and_the_flattest_layer():
-    said = sentences.of_heatmap(by_layer(top_tenth=[0.2, 0.423, 0.14]))
+    said = sentences.heatmap_sentence(by_layer(top_tenth=[0.2, 0.423, 0.14]))
     assert said.startswith("Layer 1 is the most peaked, ")
     assert "42.3 % of its score; layer 2 is the flattest, with 14 %" in said
 
@@ -100,13 +100,15 @@ def test_heatmap_names_the_most_peaked_and_the_flattest_layer():
     ("top_tenth", "start"), [([0.3], "The highest"), ([0.1, 0.1], "Each layer's")]
 )
 def test_heatmap_of_layers_that_are_alike_names_none(top_tenth, start):
-    said = sentences.of_heatmap(by_layer(top_tenth=top_tenth))
+    said = sentences.heatmap_sentence(by_layer(top_tenth=top_tenth))
     assert said.startswith(start)
     assert "Layer 0" not in said
 
 
 def test_percentiles_name_the_layers_of_the_highest_and_lowest_middle():
-    said = sentences.of_percentiles(by_layer(median_percentile=[0.5, 0.0277, 0.61]))
+    said = sentences.percentiles_sentence(
+        by_layer(median_percentile=[0.5, 0.0277, 0.61])
+    )
     assert said == (
         "The middle neuron of layer 2 scores higher than 61 % of all neurons, that of "
         "layer 1 higher than 2.77 %."
@@ -114,13 +116,15 @@ def test_percentiles_name_the_layers_of_the_highest_and_lowest_middle():
 
 
 def test_percentiles_of_one_layer_say_how_peaked_it_is():
-    said = sentences.of_percentiles(by_layer(median_percentile=[0.5], top_tenth=[0.25]))
+    said = sentences.percentiles_sentence(
+        by_layer(median_percentile=[0.5], top_tenth=[0.25])
+    )
     assert "25 %" in said
 
 
 def test_distribution_says_what_is_cut_and_how_close_it_is():
     row = by_layer(dropped_score=[0.12345], n_close=[4]).iloc[0]
-    assert sentences.of_distribution(row) == (
+    assert sentences.distribution_sentence(row) == (
         "Layer 0: the 3 of 10 neurons left of the line are dropped, and 12.3 % of the "
         "layer's score with them; scores within 5 % of the threshold, where the choice "
         "is close: 4."
@@ -130,7 +134,7 @@ def test_distribution_says_what_is_cut_and_how_close_it_is():
 def test_ties_at_the_threshold_are_said_and_true():
     scores = [torch.full((4,), 0.25)]
     table = sentences.layer_table(scores, [torch.tensor([0, 1])])
-    said = sentences.of_distribution(table.iloc[0])
+    said = sentences.distribution_sentence(table.iloc[0])
     assert "left of the line" not in said
     assert "2 of 4 neurons are dropped, and 50 % of the layer's score" in said
     assert "2 of these score exactly the threshold" in said
@@ -139,18 +143,20 @@ def test_ties_at_the_threshold_are_said_and_true():
 def test_without_a_cut_the_distribution_says_where_the_middle_is():
     scores = [torch.tensor([0.1, 0.2, 0.7])]
     table = sentences.layer_table(scores, [torch.arange(3)])
-    said = sentences.of_distribution(table.iloc[0])
+    said = sentences.distribution_sentence(table.iloc[0])
     assert said.endswith("half of its 3 neurons score at most 0.600 times the mean.")
 
 
 def test_distributions_name_who_loses_least_and_most():
-    said = sentences.of_distributions(by_layer(dropped_score=[0.2, 0.051, 0.14]))
+    said = sentences.distributions_sentence(by_layer(dropped_score=[0.2, 0.051, 0.14]))
     assert "layer 1 loses the least, 5.1 % of its score" in said
     assert "layer 0 the most, 20 %" in said
 
 
 def test_distributions_without_a_cut_say_so():
-    said = sentences.of_distributions(by_layer(n_dropped=[0, 0], top_tenth=[0.2, 0.3]))
+    said = sentences.distributions_sentence(
+        by_layer(n_dropped=[0, 0], top_tenth=[0.2, 0.3])
+    )
     assert said.startswith("Nothing is dropped")
     assert "Layer 1 is the most peaked" in said
 
@@ -158,19 +164,22 @@ def test_distributions_without_a_cut_say_so():
 def test_extremes_name_both_ends_and_count_their_layers():
     scores = random_scores(40, 31, 7).normalised
     shown = extremes(scores, 5)
-    said = sentences.of_extremes(shown)
+    said = sentences.extremes_sentence(shown)
     times = [float(s.max() * len(s)) for s in scores]
     layer = int(np.argmax(times))
     assert said.startswith(f"L{layer}·{int(scores[layer].argmax())} scores highest, ")
     n = shown[shown["extreme"] == "lowest"]["layer"].nunique()
     assert said.endswith(f"the 5 lowest in {n} layer{'s' * (n > 1)}.")
-    assert f"L{layer}·" in sentences.of_index(scores)
+    assert f"L{layer}·" in sentences.index_sentence(scores)
 
 
 def test_extremes_of_equal_scores_name_nobody():
     layers = [torch.full((9,), 1 / 9), torch.full((20,), 1 / 20)]
     shown = extremes(layers, 3)
-    assert sentences.of_extremes(shown) == "All neurons score the mean of their layer."
+    assert (
+        sentences.extremes_sentence(shown)
+        == "All neurons score the mean of their layer."
+    )
 
 
 @pytest.fixture
@@ -189,7 +198,7 @@ def test_overlap_says_what_sets_say(two):
         len(set(x.tolist()) & set(y.tolist()))
         for x, y in zip(a.drop, b.drop, strict=True)
     ]
-    said = sentences.of_overlap(found, ("one", "other"), b.sparsity)
+    said = sentences.overlap_sentence(found, ("one", "other"), b.sparsity)
     assert said.startswith(
         f"Of the {a.n_dropped} neurons that one drops, other drops "
         f"{100 * sum(both) / a.n_dropped:.3g} % too "
@@ -203,7 +212,7 @@ def test_overlap_says_what_sets_say(two):
 def test_overlap_with_itself_is_everything_everywhere(two):
     (scores, _), (by, _), _ = two
     found = agreement(scores, scores, by.keep, by.keep)
-    said = sentences.of_overlap(found, ("one", "the same"), by.sparsity)
+    said = sentences.overlap_sentence(found, ("one", "the same"), by.sparsity)
     assert "drops 100 % too" in said
     assert said.endswith("in every layer alike.")
 
@@ -212,7 +221,7 @@ def test_overlap_where_nothing_is_dropped_says_so(two):
     (scores, _), (by, _), _ = two
     every = tuple(torch.arange(n) for n in by.dense_widths)
     found = agreement(scores, scores, every, by.keep)
-    assert "drops nothing" in sentences.of_overlap(found, ("one", "other"), 0.0)
+    assert "drops nothing" in sentences.overlap_sentence(found, ("one", "other"), 0.0)
 
 
 def test_ranks_count_what_only_one_drops(two):
@@ -221,16 +230,16 @@ def test_ranks_count_what_only_one_drops(two):
         len(set(x.tolist()) - set(y.tolist()))
         for x, y in zip(a.drop, b.drop, strict=True)
     )
-    said = sentences.of_ranks(found, ("one", "other"), None)
+    said = sentences.ranks_sentence(found, ("one", "other"), None)
     assert f"one alone drops {alone} neurons" in said
     assert f"is {found.total_spearman:.3f}" in said
-    assert "in layer 2 is" in sentences.of_ranks(found, ("one", "other"), 2)
+    assert "in layer 2 is" in sentences.ranks_sentence(found, ("one", "other"), 2)
 
 
 def test_ranks_of_equal_scores_have_no_correlation():
     same, keep = [torch.full((4,), 0.25)], [torch.arange(3)]
     found = agreement(same, same, keep, keep)
-    assert "not defined" in sentences.of_ranks(found, ("one", "other"), 0)
+    assert "not defined" in sentences.ranks_sentence(found, ("one", "other"), 0)
 
 
 def test_the_agreement_table_adds_up_and_knows_chance(two):
@@ -273,13 +282,13 @@ def test_two_criteria_are_told_apart_by_their_names(first, second, expected):
 
 
 def test_rho_is_said_with_what_holds_for_the_weights():
-    assert "ρ = 0.5 rank" in sentences.of_rho(LLMRank(), 0.0)
-    assert "holds exactly" in sentences.of_rho(LLMRank(), 0.0)
-    assert "0.03 % of the incoming weights" in sentences.of_rho(LLMRank(), 0.0003)
-    assert "∞" in sentences.of_rho(LLMRank(gamma=1.0), 0.0)
-    assert "tie" in sentences.of_rho(LLMRank(theta=0.0, gamma=1.0), 0.0)
-    assert "ρ alone does not" in sentences.of_rho(LLMRank(graph="chained"), 0.0)
-    assert "neither" in sentences.of_rho(LLMRank(variant="modified"), 0.0)
+    assert "ρ = 0.5 rank" in sentences.rho_sentence(LLMRank(), 0.0)
+    assert "holds exactly" in sentences.rho_sentence(LLMRank(), 0.0)
+    assert "0.03 % of the incoming weights" in sentences.rho_sentence(LLMRank(), 0.0003)
+    assert "∞" in sentences.rho_sentence(LLMRank(gamma=1.0), 0.0)
+    assert "tie" in sentences.rho_sentence(LLMRank(theta=0.0, gamma=1.0), 0.0)
+    assert "ρ alone does not" in sentences.rho_sentence(LLMRank(graph="chained"), 0.0)
+    assert "neither" in sentences.rho_sentence(LLMRank(variant="modified"), 0.0)
 
 
 def test_zero_weights_are_counted(tiny):
@@ -296,7 +305,7 @@ def test_a_network_is_said_in_the_models_own_numbers(tiny):
     views = ffns(tiny.model)
     scores = random_scores(24, 24).normalised
     graph = network(views, scores, None, NetworkSpec(layer=1, n_edges=50))
-    said = sentences.of_network(graph, views)
+    said = sentences.network_sentence(graph, views)
     assert said.startswith(
         "Layer 1 joins 24 neurons and 16 residual dimensions by 768 edges; drawn are "
         "the strongest 50 among the nodes shown, the heaviest of them "
@@ -311,8 +320,10 @@ def test_a_chain_without_edges_is_said_too(tiny):
     graph = network(
         views, random_scores(24, 24).normalised, None, NetworkSpec(n_layers=2)
     )
-    assert sentences.of_network(graph, views).startswith(
+    assert sentences.network_sentence(graph, views).startswith(
         "Layers 0 to 1 join 48 neurons and 16 residual dimensions by 1,536 edges"
     )
     graph.remove_edges_from(list(graph.edges))
-    assert sentences.of_network(graph, views).endswith("all 0 among the nodes shown.")
+    assert sentences.network_sentence(graph, views).endswith(
+        "all 0 among the nodes shown."
+    )

@@ -53,14 +53,14 @@ def test_growth_has_its_sign():
 
 
 def test_equal_widths_are_said_once():
-    said = readings.of_widths(kept(17, 17))
+    said = readings.widths_sentence(kept(17, 17))
     assert said.startswith("Every layer keeps 17 of 24 neurons")
     assert "29.2 % removed" in said
-    assert "Nothing is removed" in readings.of_widths(kept(24, 24))
+    assert "Nothing is removed" in readings.widths_sentence(kept(24, 24))
 
 
 def test_the_layers_that_lose_most_and_least_are_named():
-    said = readings.of_widths(kept(20, 5, 24))
+    said = readings.widths_sentence(kept(20, 5, 24))
     assert said.startswith(
         "Layer 1 loses most and keeps 5 of 24 neurons; layer 2 loses"
     )
@@ -72,9 +72,9 @@ def test_the_layers_that_lose_most_and_least_are_named():
 def test_rounding_is_said_only_where_it_changes_the_sparsity(by, sparsity):
     scores = Scores(torch.rand(3, 40, generator=torch.Generator()).unbind())
     plain, rough = (PruningSpec(sparsity, m) for m in (1, 16))
-    assert readings.of_rounding(plan(scores, plain, by), plain) is None
+    assert readings.rounding_sentence(plan(scores, plain, by), plain) is None
     found = plan(scores, rough, by)
-    said = readings.of_rounding(found, rough)
+    said = readings.rounding_sentence(found, rough)
     if sparsity == 0:
         assert said is None
     else:
@@ -84,13 +84,13 @@ def test_rounding_is_said_only_where_it_changes_the_sparsity(by, sparsity):
 
 def test_a_plain_checkpoint_is_called_plain(tiny):
     same = planned(tiny, (12, 12))
-    said = readings.of_checkpoint(same, same, "float32", "Anything opens it")
+    said = readings.checkpoint_sentence(same, same, "float32", "Anything opens it")
     assert said == "All layers have one width: a plain checkpoint. Anything opens it."
 
 
 def test_uneven_widths_say_who_opens_them_and_what_padding_costs(tiny):
     uneven, padded = planned(tiny, (12, 18)), planned(tiny, (18, 18))
-    said = readings.of_checkpoint(uneven, padded, "bfloat16", "Anything opens it")
+    said = readings.checkpoint_sentence(uneven, padded, "bfloat16", "Anything opens it")
     assert "(12 to 18)" in said
     sizes = [readings.size(2 * f.n_params) for f in (padded, uneven)]
     assert "takes {} instead of {}".format(*sizes) in said
@@ -103,7 +103,7 @@ def test_uneven_widths_say_who_opens_them_and_what_padding_costs(tiny):
 def test_the_precision_says_what_rounding_does_to_the_size(tiny):
     whole = planned(tiny, (24, 24))
     kept, half = (readings.size(n * whole.n_params) for n in (4, 2))
-    said = readings.of_precision
+    said = readings.precision_sentence
     assert said(whole, "float32", "float32") == (
         f"Computed and written in float32: {kept} of weights."
     )

@@ -45,14 +45,14 @@ class Effect:
     text_source: str
 
     @property
-    def basis(self) -> str:
+    def inputs(self) -> str:
         """How these numbers came about, in a few words."""
         return f"measured on {self.n_tokens:,} tokens ({self.text_source})"
 
 
 def effect(
     lm: LanguageModel,
-    by: PruningPlan,
+    plan: PruningPlan,
     neuron: Neuron,
     spec: EvaluationSpec = SMALL,
     *,
@@ -65,7 +65,7 @@ def effect(
 
     Args:
         lm: the dense model.
-        by: the plan of the pruned model.
+        plan: the plan of the pruned model.
         neuron: which neuron leaves, and changes sides.
         spec: the held-out text.
         known: readings of the dense and of the pruned model with the same spec.
@@ -78,38 +78,38 @@ def effect(
     """
     check(neuron, ffn.widths(lm.model))
     whole = PruningPlan(
-        tuple(torch.arange(d) for d in by.dense_widths), by.dense_widths
+        tuple(torch.arange(d) for d in plan.dense_widths), plan.dense_widths
     )
     dense, removed = _change(
         lm, whole, neuron, spec, known[0], progress=_part(progress, 0, 2)
     )
     _, switched = _change(
-        lm, by, neuron, spec, known[1], progress=_part(progress, 1, 2)
+        lm, plan, neuron, spec, known[1], progress=_part(progress, 1, 2)
     )
     return Effect(
         neuron=neuron,
         removed=removed,
-        kept_by_plan=neuron.index in by.keep[neuron.layer].tolist(),
+        kept_by_plan=neuron.index in plan.keep[neuron.layer].tolist(),
         switched=switched,
         n_tokens=dense.n_tokens,
         text_source=dense.text_source,
     )
 
 
-def switch(by: PruningPlan, neuron: Neuron) -> PruningPlan | None:
+def switch(plan: PruningPlan, neuron: Neuron) -> PruningPlan | None:
     """Return the plan with one neuron on the other side; None if a layer is empty."""
-    keep = list(by.keep)
+    keep = list(plan.keep)
     kept = keep[neuron.layer]
     others = kept[kept != neuron.index]
     if len(others) == len(kept):
         others = torch.cat([kept, kept.new_tensor([neuron.index])]).sort().values
     keep[neuron.layer] = others
-    return PruningPlan(tuple(keep), by.dense_widths) if len(others) else None
+    return PruningPlan(tuple(keep), plan.dense_widths) if len(others) else None
 
 
 def _change(
     lm: LanguageModel,
-    by: PruningPlan,
+    plan: PruningPlan,
     neuron: Neuron,
     spec: EvaluationSpec,
     known: TextEvaluation | None,
@@ -117,8 +117,8 @@ def _change(
     progress: Progress,
 ) -> tuple[TextEvaluation, LossChange | None]:
     """Read the text with a plan's model, and with the neuron on the other side."""
-    before = known or _read(lm, by, spec, _part(progress, 0, 2))
-    other = switch(by, neuron)
+    before = known or _read(lm, plan, spec, _part(progress, 0, 2))
+    other = switch(plan, neuron)
     if other is None:
         return before, None
     after = _read(lm, other, spec, _part(progress, 1, 2))
@@ -130,12 +130,12 @@ def _change(
 
 
 def _read(
-    lm: LanguageModel, by: PruningPlan, spec: EvaluationSpec, progress: Progress
+    lm: LanguageModel, plan: PruningPlan, spec: EvaluationSpec, progress: Progress
 ) -> TextEvaluation:
-    model = prune(lm, by) if by.n_dropped else lm
+    model = prune(lm, plan) if plan.n_dropped else lm
     return evaluate(model, spec, progress=progress)
 
 
-def _part(progress: Progress, part: int, of: int) -> Progress:
+def _part(progress: Progress, part: int, layer: int) -> Progress:
     """Report a stage as one of several equal parts of a longer one."""
-    return lambda what, done, total: progress(what, part * total + done, of * total)
+    return lambda what, done, total: progress(what, part * total + done, layer * total)

@@ -153,7 +153,7 @@ def activations(
     Raises:
         LLMRankError: an activation is not finite (naming the layer).
     """
-    model = ffn.twin(lm.model)
+    model = ffn.shared_copy(lm.model)
     _end_after(model, max((n.layer for n in neurons), default=0))
     seen = [_watched(model, neuron) for neuron in neurons]
     size = max(1, BATCH_TOKENS // windows.shape[1])
@@ -198,7 +198,7 @@ def _check_finite(layer: int, signal: Tensor) -> None:
 def _contexts(
     tokenizer: Any, windows: Tensor, signal: Tensor, n_contexts: int, width: int
 ) -> tuple[Context, ...]:
-    found = [
+    contexts = [
         Context(
             window=window,
             start=start,
@@ -208,7 +208,7 @@ def _contexts(
         )
         for window, start, stop in _spans(signal, n_contexts, width)
     ]
-    return tuple(sorted(found, key=lambda c: abs(c.activation), reverse=True))
+    return tuple(sorted(contexts, key=lambda c: abs(c.activation), reverse=True))
 
 
 def _spans(

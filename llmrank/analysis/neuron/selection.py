@@ -66,10 +66,10 @@ def selection(
         return Selection(seen, seen, f"all {n_seen} neurons in view")
     for layer, neurons, said in _chosen(scores, view):
         inside = seen.get(layer, neurons[:0])
-        found = inside[torch.isin(inside, neurons)]
-        if len(found):
+        present = inside[torch.isin(inside, neurons)]
+        if len(present):
             limit = max(64, int(MAX_PRODUCTS / (2 * d_model * len(scores[layer]))))
-            few = _highest(found, scores[layer], limit)
+            few = _highest(present, scores[layer], limit)
             if len(few) < len(neurons):
                 said = f"{len(few):,} of {said}"
             return Selection({layer: few}, seen, said)
@@ -87,20 +87,20 @@ def in_range(
 
 def _chosen(scores: Sequence[Tensor], view: View) -> list[tuple[int, Tensor, str]]:
     """List what could be meant, the most particular first."""
-    found = []
+    chosen = []
     if view.held is not None:
         at = torch.tensor([view.held.index])
-        found.append((view.held.layer, at, "the neuron held"))
+        chosen.append((view.held.layer, at, "the neuron held"))
     if view.brush is not None:
         neurons = in_range(scores, view.brush, by_rank=view.by_rank)
         said = f"the {len(neurons):,} neurons brushed in layer {view.brush.layer}"
-        found.append((view.brush.layer, neurons, said))
+        chosen.append((view.brush.layer, neurons, said))
     if view.layer is not None and view.layer < len(scores):
         n = len(scores[view.layer])
-        found.append(
+        chosen.append(
             (view.layer, torch.arange(n), f"layer {view.layer}'s {n:,} neurons")
         )
-    return found
+    return chosen
 
 
 def _layers(scores: Sequence[Tensor], view: View) -> range:

@@ -72,7 +72,7 @@ def paths(
     for here, after in itertools.pairwise(layers):
         for sources, targets in _pairs(here, after, selected, among):
             _offer_all(best, here, after, sources, targets)
-    return best.found
+    return best.paths
 
 
 class _Best:
@@ -82,13 +82,13 @@ class _Best:
         self._n = n
         self._widest = widest
         none = torch.empty(0, dtype=torch.long)
-        self.found = Paths(none, none, none, torch.empty(0))
+        self.paths = Paths(none, none, none, torch.empty(0))
 
     @property
     def least(self) -> float:
         """The flow that a path must have to be among them."""
-        full = len(self.found.flow) == self._n
-        return float(self.found.flow[-1]) if full else 0.0
+        full = len(self.paths.flow) == self._n
+        return float(self.paths.flow[-1]) if full else 0.0
 
     def offer(self, layer: int, sources: Tensor, targets: Tensor, flow: Tensor) -> None:
         """Take the strongest of a block of flows [sources, targets]."""
@@ -102,7 +102,7 @@ class _Best:
         self._merge(layer, sources[rows.cpu()], targets[columns.cpu()], values)
 
     def _merge(self, layer: int, source: Tensor, target: Tensor, flow: Tensor) -> None:
-        old = self.found
+        old = self.paths
         layers = torch.cat([old.layer, torch.full_like(source, layer)])
         sources = torch.cat([old.source, source])
         targets = torch.cat([old.target, target])
@@ -111,7 +111,7 @@ class _Best:
         order = place.argsort()
         by_flow = torch.sort(flows[order], descending=True, stable=True).indices
         first = order[by_flow][: self._n]
-        self.found = Paths(layers[first], sources[first], targets[first], flows[first])
+        self.paths = Paths(layers[first], sources[first], targets[first], flows[first])
 
 
 def _pairs(

@@ -51,7 +51,7 @@ class Pass:
 
     def __init__(self, lm: LanguageModel, n_given: int) -> None:
         self._n_given = n_given
-        self._lm, self._model = lm, ffn.twin(lm.model)
+        self._lm, self._model = lm, ffn.shared_copy(lm.model)
         self._root: Tensor | None = None
         self._n_targets = 1
         self._broken: list[int] = []
@@ -94,13 +94,13 @@ class Pass:
 
     def _hooked(self, p: ffn.Projections, view: FFN) -> dict[str, _Sums]:
         """Hook the projections of one layer; columns of `down` are rows here."""
-        found: dict[str, _Sums] = {}
+        collected: dict[str, _Sums] = {}
         rows = {"gate": view.gate, "up": view.up, "down": view.down.T}
         for name, of_neurons in rows.items():
             if of_neurons is not None:
-                found[name] = sums = _Sums(of_neurons)
+                collected[name] = sums = _Sums(of_neurons)
                 self._hook(getattr(p, name), sums, name == "down", view.layer)
-        return found
+        return collected
 
     def _hook(self, module: nn.Module, sums: _Sums, ends: bool, layer: int) -> None:
         def forwards(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -62,12 +62,12 @@ def differentiate_parts(
     source, windows = drawn(lm, spec)
     ends, last = tuple(accumulate(n_windows)), windows[-n_windows[-1] :]
     n_given = 1 + len(opening(lm))
-    found = measure(lm, windows, ends=ends, n_given=n_given, progress=progress)
-    found += measure(lm, last, n_given=n_given, progress=progress)
+    parts = measure(lm, windows, ends=ends, n_given=n_given, progress=progress)
+    parts += measure(lm, last, n_given=n_given, progress=progress)
     sizes = (*ends, len(last))
     return tuple(
         Gradients(layers, n, source.source, source.sha256)
-        for layers, n in zip(found, sizes, strict=True)
+        for layers, n in zip(parts, sizes, strict=True)
     )
 
 
@@ -101,7 +101,7 @@ def measure(
     """
     check_memory(lm, windows.shape[1])
     wanted = (len(windows),) if ends is None else ends
-    found = []
+    parts = []
     try:
         with torch.enable_grad():
             run = Pass(lm, n_given)
@@ -109,7 +109,7 @@ def measure(
             for done, ids in enumerate(samples, start=1):
                 run.add(ids.to(lm.device))
                 if done in wanted:
-                    found.append(run.reduced())
+                    parts.append(run.reduced())
     except torch.OutOfMemoryError as error:
         raise too_little(lm, windows.shape[1]) from error
-    return tuple(found)
+    return tuple(parts)

@@ -33,28 +33,28 @@ class Axis:
 AXES: Registry[Axis] = Registry("axis")
 
 
-def _side(title: str, lower: bool, of: Callable[[Side], Estimate | None]) -> Axis:
+def _side(title: str, lower: bool, read: Callable[[Side], Estimate | None]) -> Axis:
     """Make the axis of a figure that a model has by itself."""
-    return Axis(title, lower, lambda c: of(c.pruned), lambda c: of(c.dense))
+    return Axis(title, lower, lambda c: read(c.pruned), lambda c: read(c.dense))
 
 
-def _count(title: str, of: Callable[[Side], int | float | None]) -> Axis:
+def _count(title: str, read: Callable[[Side], int | float | None]) -> Axis:
     """Make the axis of an exact figure, of which less is better."""
 
     def exact(side: Side) -> Estimate | None:
-        value = of(side)
+        value = read(side)
         return None if value is None else _exact(value)
 
     return replace(_side(title, True, exact), is_exact=True)
 
 
-def _ratio(title: str, lower: bool, of: Value) -> Axis:
+def _ratio(title: str, lower: bool, value: Value) -> Axis:
     """Make the axis of a figure relative to the dense model, where that is 1."""
 
-    def dense(found: Comparison) -> Estimate | None:
-        return None if of(found) is None else _exact(1.0)
+    def dense(comparison: Comparison) -> Estimate | None:
+        return None if value(comparison) is None else _exact(1.0)
 
-    return Axis(title, lower, of, dense)
+    return Axis(title, lower, value, dense)
 
 
 def _exact(value: int | float) -> Estimate:
@@ -102,12 +102,12 @@ def _times(ratio: Ratio) -> Estimate:
     return Estimate(ratio.measured, ratio.low, ratio.high, ratio.n_rounds)
 
 
-def _faster_prefill(found: Comparison) -> Estimate | None:
-    return None if found.speedup is None else _times(found.speedup.prefill)
+def _faster_prefill(comparison: Comparison) -> Estimate | None:
+    return None if comparison.speedup is None else _times(comparison.speedup.prefill)
 
 
-def _faster_decode(found: Comparison) -> Estimate | None:
-    return None if found.speedup is None else _times(found.speedup.decode)
+def _faster_decode(comparison: Comparison) -> Estimate | None:
+    return None if comparison.speedup is None else _times(comparison.speedup.decode)
 
 
 for _name, _axis in {

@@ -10,7 +10,7 @@ from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.footprint import Footprint
 from llmrank.evaluation.peak_memory import MemoryPeak
 from llmrank.evaluation.perplexity import TextEvaluation
-from llmrank.evaluation.shape_timing import SpeedPoint, of_comparison
+from llmrank.evaluation.shape_timing import SpeedPoint, speed_point
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.models.language_model import ModelSpec
@@ -42,7 +42,7 @@ class Shared:
             self._texts[cell.model, cell.evaluation] = measured.dense.text
         if measured.dense.tasks:
             self._tasks[cell.model, cell.tasks] = measured.dense.tasks
-        timed = of_comparison(measured)
+        timed = speed_point(measured)
         if timed is not None:
             self._times[cell.model, cell.benchmark, measured.pruned.footprint] = timed
 

@@ -12,8 +12,8 @@ from llmrank.experiments.arena.spec import ArenaSpec, cells
 from llmrank.experiments.arena.stored import known_runs
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import TRIAL_TOKENS, Pipeline
-from llmrank.experiments.pipeline.stage import of_pruned
-from llmrank.experiments.pipeline.widths import of_trial
+from llmrank.experiments.pipeline.stage import pruned_key
+from llmrank.experiments.pipeline.widths import trial_key
 from llmrank.experiments.store import Run, Store
 from llmrank.methods.allocation import Additive, Search, Uniform
 from llmrank.methods.width_search import FINALISTS, OFFSPRING, SHARES
@@ -124,7 +124,7 @@ def _tokens(spec: ArenaSpec, own: list[Experiment], pipeline: Pipeline) -> int:
 
 def _beside(own: list[Experiment], pipeline: Pipeline) -> int:
     """Count what criteria, repairs and allocations read beside the statistics."""
-    cuts = {of_pruned(e) for e in own}
+    cuts = {pruned_key(e) for e in own}
     n = sum(e.method.repair.reads * _n_calibration(e.calibration) for e in cuts)
     solved = {e.calibration for e in cuts if e.method.repair.solves}
     sloped = {e.calibration for e in cuts if "gradients" in e.method.criterion.needs}
@@ -140,7 +140,7 @@ def _first_of_each(
     first: dict[Experiment, Experiment] = {}
     for cut in cuts:
         if "sensitivity" in cut.method.allocation.needs:
-            first[of_trial(cut)] = cut.using(allocation=Additive())
+            first[trial_key(cut)] = cut.using(allocation=Additive())
         if cut.method.allocation.searches:
             first[cut] = cut
     return [e for e in first.values() if not pipeline.planner.has_widths(e)]

@@ -45,8 +45,10 @@ def pareto(entries: Sequence[Entry], x: str, y: str) -> tuple[Placed, ...]:
 
 def dense(placed: Sequence[Placed], x: str, y: str) -> tuple[float, float] | None:
     """Return where the dense model of cells of one model is, or None."""
-    found = placed[0].entry.found if placed else None
-    ends = [None if found is None else AXES[name].dense(found) for name in (x, y)]
+    comparison = placed[0].entry.comparison if placed else None
+    ends = [
+        None if comparison is None else AXES[name].dense(comparison) for name in (x, y)
+    ]
     if ends[0] is None or ends[1] is None:
         return None
     return ends[0].value, ends[1].value
@@ -61,13 +63,13 @@ def dominated(
     point dominates none and is dominated by none.
     """
     order = np.lexsort((values[:, 1], values[:, 0]))  # NaN comes last
-    found = np.zeros(len(values), dtype=bool)
+    beaten = np.zeros(len(values), dtype=bool)
     best, at = np.inf, nan  # the least y so far, and the least x that has it
     for i in order:
         a, b = values[i]
         if np.isnan(a) or np.isnan(b):
             continue
-        found[i] = b > best or (b == best and a > at)
+        beaten[i] = b > best or (b == best and a > at)
         if b < best:
             best, at = b, a
-    return found
+    return beaten

@@ -32,7 +32,7 @@ def origin(experiment: Experiment, lm: LanguageModel) -> Origin:
     )
 
 
-def of_criterion(known: Origin, criterion: Criterion) -> Origin:
+def criterion_origin(known: Origin, criterion: Criterion) -> Origin:
     """Return the origin with the second text of a criterion that reads one.
 
     A text that cannot be read is no text: scoring will say what is wrong with it.

@@ -13,7 +13,7 @@ from llmrank.data.texts import state_of
 from llmrank.evaluation.comparison import Comparison, Measure
 from llmrank.experiments.arena.axes import AXES
 from llmrank.experiments.arena.cell import Shared, measure
-from llmrank.experiments.arena.provenance import of_criterion, origin
+from llmrank.experiments.arena.provenance import criterion_origin, origin
 from llmrank.experiments.arena.spec import ArenaSpec, cells
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
@@ -29,7 +29,7 @@ class Entry:
     """A cell of an arena as it stands: its run, and all it measured once it is done."""
 
     run: Run
-    found: Comparison | None = None
+    comparison: Comparison | None = None
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -48,8 +48,10 @@ class Entry:
     @cached_property
     def figures(self) -> Mapping[str, Estimate]:
         """What it is judged by: the axes on which it has a figure."""
-        found = self.found
-        every = {} if found is None else {n: AXES[n].pruned(found) for n in AXES}
+        comparison = self.comparison
+        every = (
+            {} if comparison is None else {n: AXES[n].pruned(comparison) for n in AXES}
+        )
         return {name: value for name, value in every.items() if value is not None}
 
 
@@ -68,8 +70,8 @@ def find(spec: ArenaSpec, store: Store) -> str | None:
 def entries(arena_id: str, store: Store) -> tuple[Entry, ...]:
     """Return the cells of an arena as they stand, whoever measures them."""
     runs = store.runs(arena=arena_id)
-    found = store.comparisons([run.id for run in runs])
-    return tuple(Entry(run, found.get(run.id)) for run in runs)
+    comparisons = store.comparisons([run.id for run in runs])
+    return tuple(Entry(run, comparisons.get(run.id)) for run in runs)
 
 
 def run(
@@ -136,14 +138,14 @@ class _Board:
     def take_known(self, place: int, origin: Origin) -> Comparison | None:
         """Fill a place with what was measured already, if it was."""
         done = self.store.done(self.asked[place], origin)
-        found = None if done is None else self.store.comparison(done.id)
-        if done is None or found is None:
+        comparison = None if done is None else self.store.comparison(done.id)
+        if done is None or comparison is None:
             return None
         there = self.store.at(self.arena_id, place)
         if there is None or there.id != done.id:
             self.store.put(self.arena_id, place, done.id)
-        self.show(place, found)
-        return found
+        self.show(place, comparison)
+        return comparison
 
     def claim(self, place: int, origin: Origin) -> str | None:
         """Take the run in a place, a new one where that is over; None if it is taken.
@@ -167,13 +169,13 @@ class _Board:
             self.store.fail(run.id, reason)
         self.show(place)
 
-    def show(self, place: int, found: Comparison | None = None) -> None:
+    def show(self, place: int, comparison: Comparison | None = None) -> None:
         """Publish how a place stands now; it is empty when its run was deleted."""
         run = self.store.at(self.arena_id, place)
         if run is None:
             self._entries.pop(place, None)
         else:
-            self._entries[place] = Entry(run, found)
+            self._entries[place] = Entry(run, comparison)
         self._publish(self.entries)
 
 
@@ -205,10 +207,10 @@ class _ModelCells:
 
     def _is_known(self, place: int) -> bool:
         cell = self._board.grid[place]
-        found = self._board.take_known(place, self._origin_of(cell))
-        if found is not None:
-            self._shared.learn(cell, found)
-        return found is not None
+        is_taken = self._board.take_known(place, self._origin_of(cell))
+        if is_taken is not None:
+            self._shared.learn(cell, is_taken)
+        return is_taken is not None
 
     def _step(self, place: int) -> None:
         """Measure one cell and keep it, whatever way it ends."""
@@ -218,9 +220,9 @@ class _ModelCells:
         run_id = self._board.claim(place, self._origin_of(cell))
         if run_id is None:
             return
-        found = None
+        comparison = None
         try:
-            found = self._measured(place)
+            comparison = self._measured(place)
         except LLMRankError as error:
             store.fail(run_id, str(error))
         except (CancelledError, KeyboardInterrupt, SystemExit):
@@ -231,9 +233,9 @@ class _ModelCells:
             _log.exception("a cell failed: %r", self._title(place))
             store.fail(run_id, explained(error))
         else:
-            store.finish(run_id, found)
-            self._shared.learn(cell, found)
-        self._board.show(place, found)
+            store.finish(run_id, comparison)
+            self._shared.learn(cell, comparison)
+        self._board.show(place, comparison)
 
     def _measured(self, place: int) -> Comparison:
         cell, what = self._board.grid[place], self._title(place)
@@ -243,21 +245,23 @@ class _ModelCells:
 
         measures = self._board.asked[place].measures
         self._has_changed(cell)  # its criterion may read a text that no other does
-        found = measure(cell, measures, self._shared, self._pipeline, progress=report)
+        comparison = measure(
+            cell, measures, self._shared, self._pipeline, progress=report
+        )
         if self._has_changed(cell):
             raise LLMRankError(
                 "a text was changed while it was read; run the arena again, which "
                 "measures all cells on the new one"
             )
-        return found
+        return comparison
 
     def _has_changed(self, cell: Experiment) -> bool:
         """Whether a text is another file than when a cell first asked for it."""
         now = {source: state_of(source) for source in cell.texts}
-        return any(self._read.setdefault(s, found) != found for s, found in now.items())
+        return any(self._read.setdefault(s, state) != state for s, state in now.items())
 
     def _origin_of(self, cell: Experiment) -> Origin:
-        return of_criterion(self._origin, cell.method.criterion)
+        return criterion_origin(self._origin, cell.method.criterion)
 
     def _title(self, place: int) -> str:
         cell, n_cells = self._board.grid[place], len(self._board.grid)

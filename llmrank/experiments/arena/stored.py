@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from llmrank.core.cache import Memo
+from llmrank.core.cache import Cache
 from llmrank.experiments.arena.runner import Entry, find
 from llmrank.experiments.arena.spec import ArenaSpec, cells
 from llmrank.experiments.store import Run, Store
@@ -15,7 +15,7 @@ def known(
     spec: ArenaSpec,
     store: Store,
     runs: Mapping[int, Run] | None = None,
-    memory: Memo[Entry] | None = None,
+    memory: Cache[Entry] | None = None,
 ) -> tuple[Entry, ...]:
     """Return the cells of a grid as they stand in the store, in their order.
 
@@ -33,9 +33,9 @@ def known(
     runs = known_runs(spec, store) if runs is None else runs
     kept = {} if memory is None else {r.id: memory.peek(r.id) for r in runs.values()}
     same = {r.id: e for r in runs.values() if (e := kept.get(r.id)) and e.run == r}
-    found = store.comparisons([r.id for r in runs.values() if r.id not in same])
+    comparisons = store.comparisons([r.id for r in runs.values() if r.id not in same])
     entries = tuple(
-        same.get(runs[p].id) or Entry(runs[p], found.get(runs[p].id))
+        same.get(runs[p].id) or Entry(runs[p], comparisons.get(runs[p].id))
         for p in sorted(runs)
     )
     if memory is not None:
@@ -48,7 +48,7 @@ def known_runs(spec: ArenaSpec, store: Store) -> dict[int, Run]:
     """Return the runs behind `known` by their place in the grid."""
     arena_id, grid = find(spec, store), cells(spec)
     own = {} if arena_id is None else store.places(arena_id)
-    found = dict(own)
+    every = dict(own)
     keys = _keys(spec)
     for model in spec.models:
         places = [i for i, e in enumerate(grid) if e.model == model]
@@ -59,8 +59,8 @@ def known_runs(spec: ArenaSpec, store: Store) -> dict[int, Run]:
         for place in (p for p in places if _is_open(own.get(p))):
             elsewhere = latest.get(keys[place])
             if elsewhere is not None:
-                found[place] = elsewhere
-    return found
+                every[place] = elsewhere
+    return every
 
 
 def _latest(
@@ -73,15 +73,15 @@ def _latest(
         "sparsity": spec.sparsities,
         "criterion": sorted({m.criterion.name for m in spec.methods}),
     }
-    found: dict[str, Run] = {}
+    latest: dict[str, Run] = {}
     for run in store.runs(columns=columns, states=("done",)):
         key = _key(run.cell.recipe)
         if key not in wanted or not asked <= set(run.cell.measures):
             continue
         reference = reference or run
         if _where(run) == _where(reference):
-            found.setdefault(key, run)
-    return found
+            latest.setdefault(key, run)
+    return latest
 
 
 def _where(run: Run) -> Sequence[object]:

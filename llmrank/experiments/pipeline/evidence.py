@@ -7,7 +7,7 @@ from llmrank.calibration.activations import ActivationStats, calibrate
 from llmrank.calibration.gradients import Gradients, differentiate
 from llmrank.core.progress import Progress, silent
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline.stage import ReadTexts, Stage, of_model, of_reading
+from llmrank.experiments.pipeline.stage import ReadTexts, Stage, model_key, reading_key
 from llmrank.models.language_model import LanguageModel, ModelSpec, load
 
 
@@ -18,12 +18,12 @@ class Evidence:
     """
 
     def __init__(self, read: ReadTexts) -> None:
-        self.model: Stage[LanguageModel] = Stage(_load, of_model, limit=2)
+        self.model: Stage[LanguageModel] = Stage(_load, model_key, limit=2)
         self.stats: Stage[ActivationStats] = Stage(
-            self._calibrate, of_reading, limit=8, read=read
+            self._calibrate, reading_key, limit=8, read=read
         )
         self.gradients: Stage[Gradients] = Stage(
-            self._differentiate, of_reading, limit=8, read=read
+            self._differentiate, reading_key, limit=8, read=read
         )
         self._tokens_per_s: dict[ModelSpec, float] = {}
 

@@ -14,10 +14,10 @@ from llmrank.experiments.pipeline.scores import Scorer
 from llmrank.experiments.pipeline.stage import (
     ReadTexts,
     Stage,
-    of_dense_text,
-    of_pruned,
-    of_pruned_text,
-    of_scores,
+    dense_text_key,
+    pruned_key,
+    pruned_text_key,
+    scores_key,
 )
 from llmrank.experiments.pipeline.widths import Planner
 from llmrank.methods.repair import NoRepair
@@ -39,10 +39,10 @@ class Pruner:
         self._evidence, self._scorer = evidence, scorer
         self._repairer, self._planner = repairer, planner
         self.pruned: Stage[LanguageModel] = Stage(
-            self._cut, of_pruned, limit=3, read=read
+            self._cut, pruned_key, limit=3, read=read
         )
         self.sorted: Stage[SortedModel] = Stage(
-            self._sort, of_scores, limit=1, read=read
+            self._sort, scores_key, limit=1, read=read
         )
 
     def prefix(
@@ -89,10 +89,10 @@ class Evaluator:
     def __init__(self, evidence: Evidence, pruner: Pruner, read: ReadTexts) -> None:
         self._evidence, self._pruner = evidence, pruner
         self.dense_text: Stage[TextEvaluation] = Stage(
-            self._dense, of_dense_text, limit=32, read=read
+            self._dense, dense_text_key, limit=32, read=read
         )
         self.pruned_text: Stage[tuple[Footprint, TextEvaluation]] = Stage(
-            self._pruned, of_pruned_text, limit=512, read=read
+            self._pruned, pruned_text_key, limit=512, read=read
         )
 
     def known_on_text(
@@ -102,12 +102,12 @@ class Evaluator:
 
         Not what a criterion found in a second text that who asks cannot open.
         """
-        asked = of_dense_text(experiment)
+        asked = dense_text_key(experiment)
         self.dense_text.peek(asked)  # refuses a text that is another's
         return {
             known: measured
             for known, measured in self.pruned_text.items()
-            if of_dense_text(known) == asked and _is_told(known)
+            if dense_text_key(known) == asked and _is_told(known)
         }
 
     def _dense(

@@ -6,8 +6,8 @@ from llmrank.core.progress import Progress
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline.evidence import Evidence
 from llmrank.experiments.pipeline.scores import Scorer
-from llmrank.experiments.pipeline.stage import ReadTexts, Stage, of_reading, of_repair
-from llmrank.methods.repair import Basis, Cutter
+from llmrank.experiments.pipeline.stage import ReadTexts, Stage, reading_key, repair_key
+from llmrank.methods.repair import Cut, RepairInputs
 
 
 class Repairer:
@@ -18,12 +18,12 @@ class Repairer:
 
     def __init__(self, evidence: Evidence, scorer: Scorer, read: ReadTexts) -> None:
         self._evidence, self._scorer = evidence, scorer
-        self.cutter: Stage[Cutter] = Stage(self._prepare, of_repair, limit=1, read=read)
+        self.cutter: Stage[Cut] = Stage(self._prepare, repair_key, limit=1, read=read)
         self._moments: Stage[tuple[Moments, ...]] = Stage(
-            self._read_moments, of_reading, limit=1, read=read
+            self._read_moments, reading_key, limit=1, read=read
         )
 
-    def _prepare(self, experiment: Experiment, progress: Progress) -> Cutter:
+    def _prepare(self, experiment: Experiment, progress: Progress) -> Cut:
         dense = self._evidence.model(experiment, progress=progress)
         repair, known = experiment.method.repair, None
         scores = self._scorer.scores(experiment, progress=progress)
@@ -31,8 +31,8 @@ class Repairer:
         if repair.solves and has_room(dense, copies=3):  # two parts, and the factors
             known = self._moments(experiment, progress=progress)
         windows = drawn(dense, experiment.calibration)[1]
-        basis = Basis(dense, scores, stats, windows, known)
-        return repair.cutter(basis, progress=progress)
+        inputs = RepairInputs(dense, scores, stats, windows, known)
+        return repair.cutter(inputs, progress=progress)
 
     def _read_moments(
         self, experiment: Experiment, progress: Progress

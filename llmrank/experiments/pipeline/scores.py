@@ -3,7 +3,7 @@
 from llmrank.core.progress import Progress, track
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline.evidence import Evidence
-from llmrank.experiments.pipeline.stage import ReadTexts, Stage, of_scores
+from llmrank.experiments.pipeline.stage import ReadTexts, Stage, scores_key
 from llmrank.methods.criteria import LLMRank, Scores, score
 from llmrank.methods.graph import graphs
 from llmrank.methods.response_planes import Planes, planes
@@ -15,8 +15,8 @@ class Scorer:
 
     def __init__(self, evidence: Evidence, read: ReadTexts) -> None:
         self._evidence = evidence
-        self.planes: Stage[Planes] = Stage(self._solve, of_planes, limit=8, read=read)
-        self.scores: Stage[Scores] = Stage(self._score, of_scores, limit=64, read=read)
+        self.planes: Stage[Planes] = Stage(self._solve, planes_key, limit=8, read=read)
+        self.scores: Stage[Scores] = Stage(self._score, scores_key, limit=64, read=read)
 
     def _solve(self, experiment: Experiment, progress: Progress) -> Planes:
         by = experiment.method.criterion
@@ -39,8 +39,8 @@ class Scorer:
         return score(dense, stats, by, **more, progress=progress)
 
 
-def of_planes(experiment: Experiment) -> Experiment:
+def planes_key(experiment: Experiment) -> Experiment:
     """Leave what decides the planes of LLM-Rank: neither θ nor γ."""
     by = experiment.method.criterion
     assert isinstance(by, LLMRank)
-    return of_scores(experiment.using(criterion=LLMRank(graph=by.graph, site=by.site)))
+    return scores_key(experiment.using(criterion=LLMRank(graph=by.graph, site=by.site)))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from llmrank.core.cache import Memo
+from llmrank.core.cache import Cache
 from llmrank.core.progress import Progress, silent
 from llmrank.data import texts
 from llmrank.experiments.experiment import Experiment
@@ -20,9 +20,9 @@ class ReadTexts:
 
     def __init__(self) -> None:
         self._states: dict[str, object] = {}
-        self._results: list[Memo[Any]] = []
+        self._results: list[Cache[Any]] = []
 
-    def forget_with(self, results: Memo[Any]) -> None:
+    def forget_with(self, results: Cache[Any]) -> None:
         """Have results forgotten when a text has changed on the disk."""
         self._results.append(results)
 
@@ -60,7 +60,7 @@ class Stage(Generic[T]):
         read: ReadTexts | None = None,
     ) -> None:
         self._make, self._key, self._read = make, key, read
-        self._results: Memo[T] = Memo(limit)
+        self._results: Cache[T] = Cache(limit)
         if read is not None:
             read.forget_with(self._results)
 
@@ -94,36 +94,36 @@ class Stage(Generic[T]):
         return key
 
 
-def of_model(experiment: Experiment) -> Experiment:
+def model_key(experiment: Experiment) -> Experiment:
     """Leave what decides the dense model."""
     return experiment.only("model")
 
 
-def of_reading(experiment: Experiment) -> Experiment:
+def reading_key(experiment: Experiment) -> Experiment:
     """Leave what decides all that is read of a dense model."""
     return experiment.only("model", "calibration")
 
 
-def of_scores(experiment: Experiment) -> Experiment:
+def scores_key(experiment: Experiment) -> Experiment:
     """Leave what decides the scores."""
     return experiment.only("model", "calibration", "criterion")
 
 
-def of_repair(experiment: Experiment) -> Experiment:
+def repair_key(experiment: Experiment) -> Experiment:
     """Leave what decides how weights are repaired, at every sparsity."""
     return experiment.only("model", "calibration", "criterion", "repair")
 
 
-def of_pruned(experiment: Experiment) -> Experiment:
+def pruned_key(experiment: Experiment) -> Experiment:
     """Leave what decides the pruned model."""
     return experiment.only("model", "calibration", *PARTS, "pruning")
 
 
-def of_dense_text(experiment: Experiment) -> Experiment:
+def dense_text_key(experiment: Experiment) -> Experiment:
     """Leave what decides what the dense model is on a text."""
     return experiment.only("model", "evaluation")
 
 
-def of_pruned_text(experiment: Experiment) -> Experiment:
+def pruned_text_key(experiment: Experiment) -> Experiment:
     """Leave what decides what the pruned model is on a text."""
     return experiment.only("model", "calibration", *PARTS, "pruning", "evaluation")

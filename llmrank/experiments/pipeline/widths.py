@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from llmrank.calibration.activations import drawn
-from llmrank.calibration.divergence import Read, read
+from llmrank.calibration.divergence import DenseBatch, read
 from llmrank.core.progress import Progress, silent
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline.evidence import Evidence
@@ -15,14 +15,14 @@ from llmrank.experiments.pipeline.search_file import SearchFile
 from llmrank.experiments.pipeline.stage import (
     ReadTexts,
     Stage,
-    of_pruned,
-    of_reading,
-    of_repair,
+    pruned_key,
+    reading_key,
+    repair_key,
 )
 from llmrank.methods.allocation import (
     Additive,
+    AllocationInputs,
     BlockInfluence,
-    Known,
     Search,
     Sensitivity,
 )
@@ -43,16 +43,16 @@ class Planner:
     ) -> None:
         self._evidence, self._scorer, self._repairer = evidence, scorer, repairer
         self.plan: Stage[PruningPlan] = Stage(
-            self._plan, of_pruned, limit=64, read=texts
+            self._plan, pruned_key, limit=64, read=texts
         )
         self.sensitivity: Stage[Sensitivity] = Stage(
-            self._measure, of_trial, limit=32, read=texts
+            self._measure, trial_key, limit=32, read=texts
         )
         self.searched: Stage[Searched] = Stage(
-            self._search, of_pruned, limit=64, read=texts
+            self._search, pruned_key, limit=64, read=texts
         )
-        self._reads: Stage[tuple[Read, ...]] = Stage(
-            self._read, of_reading, limit=1, read=texts
+        self._reads: Stage[tuple[DenseBatch, ...]] = Stage(
+            self._read, reading_key, limit=1, read=texts
         )
 
     def widths(
@@ -60,7 +60,7 @@ class Planner:
     ) -> list[tuple[int, ...]]:
         """Return what the allocation keeps of each layer, before any rounding."""
         scores = self._scorer.scores(experiment)
-        known = Known(scores, **self._beside(experiment, silent))
+        known = AllocationInputs(scores, **self._beside(experiment, silent))
         return [experiment.method.allocation.widths(known, s) for s in sparsities]
 
     def planner(
@@ -69,7 +69,7 @@ class Planner:
         """Return what plans any scores as the method says, with what that needs."""
         known = self._beside(experiment, progress)
         by = experiment.method.allocation
-        return partial(plan, spec=experiment.pruning, by=by, **known)
+        return partial(plan, spec=experiment.pruning, allocation=by, **known)
 
     def has_widths(self, experiment: Experiment) -> bool:
         """Whether the allocation can answer at once."""
@@ -137,24 +137,26 @@ class Planner:
 
     def _start(self, experiment: Experiment, trial: Trial) -> tuple[int, ...]:
         stats, costs = self._evidence.stats(experiment), self.sensitivity(experiment)
-        known = Known(trial.scores, stats=stats, sensitivity=costs)
+        known = AllocationInputs(trial.scores, stats=stats, sensitivity=costs)
         sparsity = experiment.pruning.sparsity
         both = [a.widths(known, sparsity) for a in (Additive(), BlockInfluence())]
         return min(both, key=lambda widths: trial(widths, trial.reads))
 
     def _trial(self, experiment: Experiment, progress: Progress) -> Trial:
         reads = self._reads(experiment, progress=progress)
-        cut = self._repairer.cutter(of_trial(experiment), progress=progress)
+        cut = self._repairer.cutter(trial_key(experiment), progress=progress)
         return Trial(reads, self._scorer.scores(experiment, progress=progress), cut)
 
-    def _read(self, experiment: Experiment, progress: Progress) -> tuple[Read, ...]:
+    def _read(
+        self, experiment: Experiment, progress: Progress
+    ) -> tuple[DenseBatch, ...]:
         dense = self._evidence.model(experiment, progress=progress)
         windows = drawn(dense, experiment.calibration)[1]
         few = windows[: max(1, TRIAL_TOKENS // windows.shape[1])]
         return read(dense, few, progress=progress)
 
 
-def of_trial(experiment: Experiment) -> Experiment:
+def trial_key(experiment: Experiment) -> Experiment:
     """Leave what decides what a layer's cut costs, with the repair used on trial."""
     on_trial = experiment.method.repair.on_trial
-    return of_repair(experiment.using(repair=on_trial))
+    return repair_key(experiment.using(repair=on_trial))

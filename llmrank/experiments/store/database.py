@@ -122,20 +122,20 @@ class Database:
                 f"{self.path} is another program's database and was not changed; "
                 "name another file with LLMRANK_DB"
             )
-        found = schema.version(connection)
-        if found > schema.VERSION:
+        version = schema.version(connection)
+        if version > schema.VERSION:
             raise LLMRankError(
-                f"{self.path} was written by a newer version (schema {found}; this one "
-                f"knows up to {schema.VERSION}); update, or name another file with "
+                f"{self.path} was written by a newer version (schema {version}; this "
+                f"one knows up to {schema.VERSION}); update, or name another file with "
                 "LLMRANK_DB"
             )
         if ours and _pragma(connection, "quick_check") != "ok":
             raise DamagedError
         if not self.read_only:
             self._prepare(connection)
-        elif found < schema.VERSION:
+        elif version < schema.VERSION:
             raise LLMRankError(
-                f"{self.path} is of an older version (schema {found}) and cannot be "
+                f"{self.path} is of an older version (schema {version}) and cannot be "
                 "written to; make the file and its folder writable once"
             )
 

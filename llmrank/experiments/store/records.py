@@ -99,13 +99,13 @@ def fingerprint(recipe: dict[str, Any], origin: Origin) -> str:
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
-def measured(found: Comparison) -> tuple[Measure, ...]:
+def measured(comparison: Comparison) -> tuple[Measure, ...]:
     """Return what a comparison has measured of both models."""
-    sides = (found.dense, found.pruned)
+    sides = (comparison.dense, comparison.pruned)
     there = {
         "text": all(s.text is not None for s in sides),
         "tasks": all(s.tasks for s in sides),
-        "latency": found.speedup is not None,
+        "latency": comparison.speedup is not None,
         "memory": all(s.memory is not None for s in sides),
     }
     return tuple(m for m in MEASURES if there[m])

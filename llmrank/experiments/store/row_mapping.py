@@ -34,7 +34,7 @@ def born() -> dict[str, Any]:
     return {"id": secrets.token_hex(8), "created": now()}
 
 
-def of_cell(cell: Cell) -> dict[str, Any]:
+def cell_columns(cell: Cell) -> dict[str, Any]:
     """Return the columns of what was asked for."""
     recipe = cell.recipe
     parts = {p: recipe.get(p, {}) for p in PARTS}
@@ -48,7 +48,7 @@ def of_cell(cell: Cell) -> dict[str, Any]:
     }
 
 
-def of_origin(recipe: dict[str, Any], origin: Origin) -> dict[str, Any]:
+def origin_columns(recipe: dict[str, Any], origin: Origin) -> dict[str, Any]:
     """Return the columns of where a run's numbers come from."""
     return {
         "calibration_sha256": origin.calibration_sha256,
@@ -58,7 +58,7 @@ def of_origin(recipe: dict[str, Any], origin: Origin) -> dict[str, Any]:
     }
 
 
-def of_owner() -> dict[str, Any]:
+def owner_columns() -> dict[str, Any]:
     """Return the columns of a run that this process works on."""
     me = this_process()
     return {
@@ -68,16 +68,16 @@ def of_owner() -> dict[str, Any]:
     }
 
 
-def of_comparison(found: Comparison) -> dict[str, Any]:
+def comparison_columns(comparison: Comparison) -> dict[str, Any]:
     """Return the columns of a run that is done: its figures, and every sample."""
-    text, ratio = found.pruned.text, found.perplexity_ratio
+    text, ratio = comparison.pruned.text, comparison.perplexity_ratio
     values: dict[str, Any] = {
         "state": "done",
         "reason": "",
         "finished": now(),
-        "n_params": found.pruned.footprint.n_params,
+        "n_params": comparison.pruned.footprint.n_params,
         "perplexity": None if text is None else text.perplexity.value,
-        "comparison": plain(found),
+        "comparison": plain(comparison),
         **NOBODY,
     }
     if ratio is not None:
@@ -121,12 +121,14 @@ def as_comparison(row: Row) -> Comparison:
     Raises:
         LLMRankError: another version has written it, which this one cannot read.
     """
-    found = rebuilt(Comparison, row["comparison"])
+    comparison = rebuilt(Comparison, row["comparison"])
     said = _unnamed(row, "evaluation")
     if said is None:
-        return found
-    dense, pruned = (_hidden(side, said) for side in (found.dense, found.pruned))
-    return replace(found, dense=dense, pruned=pruned)
+        return comparison
+    dense, pruned = (
+        _hidden(side, said) for side in (comparison.dense, comparison.pruned)
+    )
+    return replace(comparison, dense=dense, pruned=pruned)
 
 
 def as_arena(row: Row) -> Arena:

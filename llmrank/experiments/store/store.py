@@ -51,34 +51,38 @@ class Store:
 
     def keep(self, report: Report) -> str:
         """Keep an experiment that was measured outside of an arena; return its id."""
-        recipe, found = report.experiment.to_json(), report.comparison
-        text, seed = found.dense.text, report.experiment.calibration.seed
+        recipe, comparison = report.experiment.to_json(), report.comparison
+        text, seed = comparison.dense.text, report.experiment.calibration.seed
         origin = Origin(
             calibration_sha256=report.calibration_sha256,
             evaluation_sha256="" if text is None else text.text_sha256,
             environment=report.environment,
         )
-        done = row_mapping.of_origin(recipe, origin) | row_mapping.of_comparison(found)
+        done = row_mapping.origin_columns(
+            recipe, origin
+        ) | row_mapping.comparison_columns(comparison)
         with self._database.writing() as connection:
-            run_id = _added(connection, Cell(recipe, seed, measured(found)))
+            run_id = _added(connection, Cell(recipe, seed, measured(comparison)))
             _change(connection, run_id, done)
         return run_id
 
     def claim(self, run_id: str, origin: Origin) -> bool:
         """Take a run for this process; False where another has it, or it is done."""
         taken = {"state": "running", "reason": "", "started": row_mapping.now()}
-        taken |= row_mapping.of_owner() | {"finished": None}
+        taken |= row_mapping.owner_columns() | {"finished": None}
         with self._database.writing() as connection:
             here = (runs.c.id == run_id, runs.c.state.not_in(["running", "done"]))
             recipe = connection.scalar(select(runs.c.recipe).where(*here))
             if recipe is None:
                 return False
-            _change(connection, run_id, taken | row_mapping.of_origin(recipe, origin))
+            _change(
+                connection, run_id, taken | row_mapping.origin_columns(recipe, origin)
+            )
             return True
 
-    def finish(self, run_id: str, found: Comparison) -> None:
+    def finish(self, run_id: str, comparison: Comparison) -> None:
         """Keep what a run measured, every sample of it."""
-        self._change_last(run_id, row_mapping.of_comparison(found))
+        self._change_last(run_id, row_mapping.comparison_columns(comparison))
 
     def fail(self, run_id: str, reason: str) -> None:
         """Keep why a run could not be measured."""
@@ -95,8 +99,8 @@ class Store:
         """
         with self._database.reading() as connection:
             running = select(*LIGHT).where(runs.c.state == "running")
-            found = connection.execute(running).mappings()
-            dead = {r["id"]: not row_mapping.owner_lives(r) for r in found}
+            rows = connection.execute(running).mappings()
+            dead = {r["id"]: not row_mapping.owner_lives(r) for r in rows}
             lost = [i for i, is_dead in dead.items() if is_dead or i in self._unended]
         if not lost:
             return 0
@@ -137,8 +141,8 @@ class Store:
         Raises:
             LLMRankError: there is none of that id.
         """
-        for found in self._found(select(*LIGHT).where(runs.c.id == run_id)):
-            return found
+        for stored in self._found(select(*LIGHT).where(runs.c.id == run_id)):
+            return stored
         raise LLMRankError(_gone("run", run_id, self.path))
 
     def comparison(self, run_id: str) -> Comparison | None:
@@ -162,9 +166,9 @@ class Store:
         """Return the latest run that measured at least this, from the same origin."""
         same = runs.c.fingerprint == fingerprint(cell.recipe, origin)
         wanted = select(*LIGHT).where(same, runs.c.state == "done")
-        found = self._found(wanted.order_by(runs.c.finished.desc()))
+        stored = self._found(wanted.order_by(runs.c.finished.desc()))
         asked = set(cell.measures)
-        return next((r for r in found if asked <= set(r.cell.measures)), None)
+        return next((r for r in stored if asked <= set(r.cell.measures)), None)
 
     def delete(self, run_ids: Sequence[str]) -> int:
         """Delete runs with all they measured, from every arena; return how many."""
@@ -190,14 +194,14 @@ class Store:
         mine = select(cells.c.run_id, cells.c.place).where(cells.c.arena_id == arena_id)
         with self._database.reading() as connection:
             place_of = {r.run_id: r.place for r in connection.execute(mine)}
-        found = self.runs(arena=arena_id)
-        return {place_of[run.id]: run for run in found if run.id in place_of}
+        own = self.runs(arena=arena_id)
+        return {place_of[run.id]: run for run in own if run.id in place_of}
 
     def at(self, arena_id: str, place: int) -> Run | None:
         """Return the run in a place of an arena, or None where the place is empty."""
         here = (cells.c.arena_id == arena_id, cells.c.place == place)
-        found = self._found(select(*LIGHT).join(cells).where(*here))
-        return found[0] if found else None
+        own = self._found(select(*LIGHT).join(cells).where(*here))
+        return own[0] if own else None
 
     def put(self, arena_id: str, place: int, run: str | Cell) -> str:
         """Let a run, or a new one of a cell, stand in a place of an arena.
@@ -233,8 +237,8 @@ class Store:
         """List the arenas, the newest first."""
         newest_first = row_mapping.all_arenas().order_by(arenas.c.created.desc())
         with self._database.reading() as connection:
-            found = connection.execute(newest_first).mappings()
-            return tuple(row_mapping.as_arena(r) for r in found)
+            rows = connection.execute(newest_first).mappings()
+            return tuple(row_mapping.as_arena(r) for r in rows)
 
     def arena(self, arena_id: str) -> Arena:
         """Return one arena.
@@ -244,10 +248,10 @@ class Store:
         """
         wanted = row_mapping.all_arenas().where(arenas.c.id == arena_id)
         with self._database.reading() as connection:
-            found = connection.execute(wanted).mappings().first()
-        if found is None:
+            row = connection.execute(wanted).mappings().first()
+        if row is None:
             raise LLMRankError(_gone("arena", arena_id, self.path))
-        return row_mapping.as_arena(found)
+        return row_mapping.as_arena(row)
 
     def delete_arena(self, arena_id: str) -> None:
         """Delete an arena; what it measured stays with the runs.
@@ -275,18 +279,18 @@ class Store:
     def _found(self, wanted: Select[Any]) -> tuple[Run, ...]:
         of: dict[str, tuple[str, ...]] = {}
         with self._database.reading() as connection:
-            found = connection.execute(wanted).mappings().all()
+            rows = connection.execute(wanted).mappings().all()
             # by the same question: SQLite takes no more than 32,766 values
             mine = cells.c.run_id.in_(wanted.with_only_columns(runs.c.id))
             member = select(cells.c.run_id, cells.c.arena_id).where(mine)
             for run_id, arena_id in connection.execute(member):
                 of[run_id] = (*of.get(run_id, ()), arena_id)
-        return tuple(row_mapping.as_run(r, of.get(r["id"], ())) for r in found)
+        return tuple(row_mapping.as_run(r, of.get(r["id"], ())) for r in rows)
 
 
 def _added(connection: Connection, cell: Cell) -> str:
     values = row_mapping.born() | {"state": "queued", "reason": ""}
-    connection.execute(insert(runs).values(values | row_mapping.of_cell(cell)))
+    connection.execute(insert(runs).values(values | row_mapping.cell_columns(cell)))
     return str(values["id"])
 
 

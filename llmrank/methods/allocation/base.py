@@ -46,7 +46,7 @@ class Sensitivity:
 
 
 @dataclass(frozen=True)
-class Known:
+class AllocationInputs:
     """What an allocation may look at; what it does not need may be missing."""
 
     scores: Scores
@@ -77,7 +77,7 @@ class Allocation(ABC):
         return False
 
     @abstractmethod
-    def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:
+    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Return how many neurons each layer keeps, before any rounding.
 
         Raises:

@@ -10,8 +10,8 @@ from llmrank.core.specs import option, spec
 from llmrank.methods.allocation.base import (
     ALLOCATIONS,
     Allocation,
+    AllocationInputs,
     Evidence,
-    Known,
     in_proportion,
     standardised,
 )
@@ -39,7 +39,7 @@ class BlockInfluence(Allocation):
         help="How much influence counts: 0 is uniform",
     )  # fmt: skip
 
-    def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:
+    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Keep in proportion to the squashed influence."""
         assert known.stats is not None
         angles = torch.tensor([s.block_angle for s in known.stats.layers])
@@ -76,7 +76,7 @@ class Similarity(Allocation):
         help="How much the sparsity of a layer may differ from the mean",
     )  # fmt: skip
 
-    def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:
+    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Move the sparsity of each layer away from the mean by its importance."""
         assert known.stats is not None
         cosines = [s.block_cosine for s in known.stats.layers]

@@ -9,8 +9,8 @@ from llmrank.core.specs import option, spec
 from llmrank.methods.allocation.base import (
     ALLOCATIONS,
     Allocation,
+    AllocationInputs,
     Evidence,
-    Known,
     Sensitivity,
     n_dropped,
 )
@@ -38,7 +38,7 @@ class Additive(Allocation):
     name: ClassVar[str] = "additive"
     needs: ClassVar[frozenset[Evidence]] = frozenset({"sensitivity"})
 
-    def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:
+    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Minimise the sum of the layers' costs at the given total."""
         assert known.sensitivity is not None
         return cheapest(known.sensitivity, known.dense_widths, sparsity)
@@ -71,7 +71,7 @@ class Search(Allocation):
         help="How many candidates are tried; more takes longer and may find better",
     )  # fmt: skip
 
-    def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:  # noqa: ARG002
+    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:  # noqa: ARG002
         """Return what the search found for this sparsity."""
         assert known.searched is not None
         return known.searched
@@ -101,7 +101,7 @@ class ByHand(Allocation):
         """It does."""
         return True
 
-    def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:  # noqa: ARG002
+    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:  # noqa: ARG002
         """Return the given widths, once they fit the model."""
         return self.checked(known.dense_widths)
 

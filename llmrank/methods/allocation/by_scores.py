@@ -11,7 +11,7 @@ from llmrank.core.specs import option, spec
 from llmrank.methods.allocation.base import (
     ALLOCATIONS,
     Allocation,
-    Known,
+    AllocationInputs,
     in_proportion,
     n_dropped,
     standardised,
@@ -29,7 +29,7 @@ class Uniform(Allocation):
 
     name: ClassVar[str] = "uniform"
 
-    def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:
+    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Remove the same share of every layer."""
         return tuple(n - n_dropped(n, sparsity) for n in known.dense_widths)
 
@@ -49,7 +49,7 @@ class Global(Allocation):
 
     name: ClassVar[str] = "global"
 
-    def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:
+    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Count who is above the threshold; of equals the earlier layer stays."""
         return _above_threshold(known.scores.normalised, sparsity)
 
@@ -70,7 +70,7 @@ class Standardised(Allocation):
 
     name: ClassVar[str] = "standardised"
 
-    def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:
+    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Count who is above the threshold; of equals the earlier layer stays."""
         z = [standardised(s) for s in known.scores.layers]
         return _above_threshold(z, sparsity)
@@ -98,7 +98,7 @@ class PQIndex(Allocation):
         help="The smaller norm of the index, p < 1; the larger is q = 1",
     )  # fmt: skip
 
-    def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:
+    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Keep in proportion to what the index calls incompressible."""
         power = self.p / (1 - self.p)
         weights = [
@@ -139,7 +139,7 @@ class Effective(Allocation):
         """Its own numbers do."""
         return self.budget == "own"
 
-    def widths(self, known: Known, sparsity: float) -> tuple[int, ...]:
+    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Keep the effective numbers, or in proportion to them."""
         n_effective = [effective_neurons(s) for s in known.scores.layers]
         dense = known.dense_widths

@@ -74,7 +74,7 @@ criterion = CRITERIA.build
 def score(
     lm: LanguageModel,
     stats: ActivationStats,
-    by: Criterion,
+    criterion: Criterion,
     *,
     gradients: Gradients | None = None,
     second: ActivationStats | None = None,
@@ -85,7 +85,7 @@ def score(
     Args:
         lm: the dense model.
         stats: what `calibrate` measured on the calibration text.
-        by: the criterion; its `needs` say what else it reads.
+        criterion: the criterion; its `needs` say what else it reads.
         gradients: what `differentiate` measured on that text.
         second: what `calibrate` measured on the criterion's `second_text`.
         progress: called per layer.
@@ -96,23 +96,25 @@ def score(
     """
     given = {"activations": stats, "gradients": gradients, "second text": second}
     for need in get_args(Need):
-        if need in by.needs and given[need] is None:
-            raise ValueError(f"criterion {by.name} needs {need}, which is not given")
+        if need in criterion.needs and given[need] is None:
+            raise ValueError(
+                f"criterion {criterion.name} needs {need}, which is not given"
+            )
     drawn = graphs(ffn.ffns(lm.model), stats, gradients=gradients, second=second)
-    return score_graphs(drawn, by, progress=progress)
+    return score_graphs(drawn, criterion, progress=progress)
 
 
 @torch.inference_mode()
 def score_graphs(
-    drawn: Sequence[FFNGraph], by: Criterion, *, progress: Progress = silent
+    drawn: Sequence[FFNGraph], criterion: Criterion, *, progress: Progress = silent
 ) -> Scores:
     """Score every neuron of graphs that hold what the criterion needs.
 
     Raises:
         LLMRankError: weights or activations are not finite.
     """
-    tracked = track(drawn, f"Scoring by {by.name}", progress)
-    layers = tuple(s.cpu().double() for s in by.layers(tracked))
+    tracked = track(drawn, f"Scoring by {criterion.name}", progress)
+    layers = tuple(s.cpu().double() for s in criterion.layers(tracked))
     for layer, scores in enumerate(layers):
         if not scores.isfinite().all():
             raise LLMRankError(

@@ -85,8 +85,8 @@ def places(values: Float64[Tensor, " n"]) -> Float64[Tensor, " n"]:
     ordered = values.sort().values
     below = torch.searchsorted(ordered, values)
     up_to = torch.searchsorted(ordered, values, right=True)
-    found = (below + up_to).double() / (2 * max(1, len(values)))
-    return torch.where(values.isfinite(), found, torch.nan)
+    ranks = (below + up_to).double() / (2 * max(1, len(values)))
+    return torch.where(values.isfinite(), ranks, torch.nan)
 
 
 def _above(values: Float64[Tensor, " n"], share: float) -> Bool[Tensor, " n"]:

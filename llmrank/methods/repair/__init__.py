@@ -2,7 +2,7 @@
 
 # The order of the menus: what is imported first is registered first.
 # isort: off
-from llmrank.methods.repair.base import REPAIRS, Basis, Cutter, Repair, repair
+from llmrank.methods.repair.base import REPAIRS, RepairInputs, Cut, Repair, repair
 from llmrank.methods.repair.least_squares import Factor, LeastSquares, factor
 from llmrank.methods.repair.sequential import SequentialLeastSquares
 from llmrank.methods.repair.bias import Bias, NoRepair
@@ -11,13 +11,13 @@ from llmrank.methods.repair.bias import Bias, NoRepair
 
 __all__ = [
     "REPAIRS",
-    "Basis",
     "Bias",
-    "Cutter",
+    "Cut",
     "Factor",
     "LeastSquares",
     "NoRepair",
     "Repair",
+    "RepairInputs",
     "SequentialLeastSquares",
     "factor",
     "repair",

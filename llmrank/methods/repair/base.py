@@ -16,12 +16,12 @@ from llmrank.methods.criteria import Scores
 from llmrank.methods.pruning import PruningPlan
 from llmrank.models.language_model import LanguageModel
 
-Cutter = Callable[[PruningPlan, Progress], LanguageModel]
+Cut = Callable[[PruningPlan, Progress], LanguageModel]
 """Cuts and repairs by a plan that was made from the scores it was prepared with."""
 
 
 @dataclass(frozen=True, eq=False)
-class Basis:
+class RepairInputs:
     """What a repair starts from: the dense model, its scores, and what it has read."""
 
     lm: LanguageModel
@@ -60,7 +60,7 @@ class Repair(ABC):
         """
 
     @abstractmethod
-    def cutter(self, basis: Basis, *, progress: Progress = silent) -> Cutter:
+    def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:
         """Prepare what serves every sparsity; return what then cuts and repairs.
 
         Raises:

@@ -10,7 +10,7 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress, silent
 from llmrank.core.specs import spec
 from llmrank.methods.pruning import PruningPlan, prune
-from llmrank.methods.repair.base import REPAIRS, Basis, Cutter, Repair
+from llmrank.methods.repair.base import REPAIRS, Cut, Repair, RepairInputs
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
 
@@ -22,11 +22,11 @@ class NoRepair(Repair):
 
     name: ClassVar[str] = "none"
 
-    def cutter(self, basis: Basis, *, progress: Progress = silent) -> Cutter:  # noqa: ARG002
+    def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:  # noqa: ARG002
         """Cut, and nothing else."""
 
         def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
-            return prune(basis.lm, plan, progress=progress)
+            return prune(inputs.lm, plan, progress=progress)
 
         return cut
 
@@ -55,10 +55,10 @@ class Bias(Repair):
                 "repair least-squares changes only weights that are there"
             )
 
-    def cutter(self, basis: Basis, *, progress: Progress = silent) -> Cutter:  # noqa: ARG002
+    def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:  # noqa: ARG002
         """Cut, and add to each layer's output bias."""
-        self.check(basis.lm)
-        return partial(_with_means, basis)
+        self.check(inputs.lm)
+        return partial(_with_means, inputs)
 
     @property
     def formula(self) -> str:
@@ -67,11 +67,13 @@ class Bias(Repair):
 
 
 @torch.no_grad()
-def _with_means(basis: Basis, plan: PruningPlan, progress: Progress) -> LanguageModel:
-    pruned = prune(basis.lm, plan, progress=progress)
+def _with_means(
+    inputs: RepairInputs, plan: PruningPlan, progress: Progress
+) -> LanguageModel:
+    pruned = prune(inputs.lm, plan, progress=progress)
     shifts = []
     for view, stats, drop in zip(
-        ffn.ffns(basis.lm.model), basis.stats.layers, plan.drop, strict=True
+        ffn.ffns(inputs.lm.model), inputs.stats.layers, plan.drop, strict=True
     ):
         columns = view.down.index_select(1, drop.to(view.down.device)).float()
         shifts.append(columns @ stats.neuron_mean[drop].to(columns))

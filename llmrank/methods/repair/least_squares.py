@@ -15,7 +15,7 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress, silent
 from llmrank.core.specs import option, spec
 from llmrank.methods.pruning import PruningPlan, descending, prune
-from llmrank.methods.repair.base import REPAIRS, Basis, Cutter, Repair
+from llmrank.methods.repair.base import REPAIRS, Cut, Repair, RepairInputs
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
 
@@ -82,28 +82,30 @@ class LeastSquares(Repair):
         "moments; 0 chooses it per layer by the error on held-out windows",
     )  # fmt: skip
 
-    def cutter(self, basis: Basis, *, progress: Progress = silent) -> Cutter:
+    def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:
         """Factor every layer once, where memory holds the factors."""
-        if not has_room(basis.lm):
-            return self._reading(basis)
-        factors = tuple(self._factors(basis, basis.moments(progress=progress)))
+        if not has_room(inputs.lm):
+            return self._reading(inputs)
+        factors = tuple(self._factors(inputs, inputs.moments(progress=progress)))
 
         def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
-            return _solved(basis, plan, iter(factors), progress)
+            return _solved(inputs, plan, iter(factors), progress)
 
         return cut
 
-    def _reading(self, basis: Basis) -> Cutter:
+    def _reading(self, inputs: RepairInputs) -> Cut:
         """Hold nothing: the text is read again for every cut."""
 
         def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
-            read = basis.moments(progress=progress)
-            return _solved(basis, plan, self._factors(basis, read), progress)
+            read = inputs.moments(progress=progress)
+            return _solved(inputs, plan, self._factors(inputs, read), progress)
 
         return cut
 
-    def _factors(self, basis: Basis, read: Iterator[Moments]) -> Iterator[Factor]:
-        layers = zip(ffn.ffns(basis.lm.model), basis.scores.layers, read, strict=True)
+    def _factors(
+        self, inputs: RepairInputs, read: Iterator[Moments]
+    ) -> Iterator[Factor]:
+        layers = zip(ffn.ffns(inputs.lm.model), inputs.scores.layers, read, strict=True)
         for view, scores, known in layers:
             yield factor(known, descending(scores).cpu(), view.down, self.ridge)
 
@@ -184,11 +186,14 @@ def _factored(gram: Tensor, order: Tensor, ridge: float) -> Factor:
 
 @torch.no_grad()
 def _solved(
-    basis: Basis, plan: PruningPlan, factors: Iterator[Factor], progress: Progress
+    inputs: RepairInputs,
+    plan: PruningPlan,
+    factors: Iterator[Factor],
+    progress: Progress,
 ) -> LanguageModel:
     """Cut, and give each layer the repaired columns of the neurons it keeps."""
-    pruned = prune(basis.lm, plan, progress=progress)
-    views = ffn.ffns(basis.lm.model)
+    pruned = prune(inputs.lm, plan, progress=progress)
+    views = ffn.ffns(inputs.lm.model)
     downs = []
     for done, (view, keep) in enumerate(zip(views, plan.keep, strict=True)):
         progress("Repairing the layers", done, len(views))

@@ -17,7 +17,7 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress, silent
 from llmrank.core.specs import option, spec
 from llmrank.methods.pruning import PruningPlan, prune
-from llmrank.methods.repair.base import REPAIRS, Basis, Cutter, Repair
+from llmrank.methods.repair.base import REPAIRS, Cut, Repair, RepairInputs
 from llmrank.methods.repair.least_squares import RIDGES, LeastSquares, penalty
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
@@ -69,12 +69,12 @@ class SequentialLeastSquares(Repair):
                 "that earlier errors cannot be corrected in its weights; set correct 0"
             )
 
-    def cutter(self, basis: Basis, *, progress: Progress = silent) -> Cutter:  # noqa: ARG002
+    def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:  # noqa: ARG002
         """Prepare nothing: every plan has a prefix of its own."""
-        self.check(basis.lm)
+        self.check(inputs.lm)
 
         def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
-            return _Walk(basis, plan, self).done(progress)
+            return _Walk(inputs, plan, self).done(progress)
 
         return cut
 
@@ -118,13 +118,13 @@ class _Walk:
     """The residual streams of both models, and the pruned one's weights so far."""
 
     def __init__(
-        self, basis: Basis, plan: PruningPlan, by: SequentialLeastSquares
+        self, inputs: RepairInputs, plan: PruningPlan, spec: SequentialLeastSquares
     ) -> None:
-        self._basis, self._plan, self._by = basis, plan, by
-        self._dense = basis.lm.model
-        n_windows, seq_len = basis.windows.shape
+        self._basis, self._plan, self._by = inputs, plan, spec
+        self._dense = inputs.lm.model
+        n_windows, seq_len = inputs.windows.shape
         size = max(1, min(BATCH_TOKENS // seq_len, n_windows // HELD_OUT))
-        self._batches = [b.to(basis.lm.device) for b in basis.windows.split(size)]
+        self._batches = [b.to(inputs.lm.device) for b in inputs.windows.split(size)]
         self._streams = [entering(self._dense, ids) for ids in self._batches]
         self._wanted = list(self._streams)
 

@@ -6,7 +6,7 @@ from llmrank.models.ffn.layers import (
     blocks,
     ffns,
     projections,
-    twin,
+    shared_copy,
     widths,
 )
 from llmrank.models.ffn.surgery import (
@@ -32,8 +32,8 @@ __all__ = [
     "projections",
     "reordered",
     "resize",
+    "shared_copy",
     "shifted",
-    "twin",
     "widths",
     "with_down",
 ]

@@ -90,7 +90,7 @@ def widths(model: nn.Module) -> tuple[int, ...]:
     return tuple(rows_of(p.up).shape[0] for p in projections(model))
 
 
-def twin(model: nn.Module) -> nn.Module:
+def shared_copy(model: nn.Module) -> nn.Module:
     """Return new modules that share the model's weights and its buffers' values."""
     return _twin(model, {id(p): p for p in model.parameters()})
 

@@ -19,7 +19,7 @@ from llmrank.models.ffn.layers import (
     projections,
     replace_weight,
     rows_of,
-    twin,
+    shared_copy,
     widths,
 )
 
@@ -42,7 +42,7 @@ def cut(
         keep: the kept neurons of each layer, ascending.
         progress: called per layer.
     """
-    pruned = twin(model)
+    pruned = shared_copy(model)
     layers = tuple(zip(projections(pruned), keep, strict=True))
     for p, kept in track(layers, "Cutting the layers", progress):
         if len(kept) == rows_of(p.up).shape[0]:
@@ -70,7 +70,7 @@ def reordered(
     It computes the same function; one copy of the FFN weights is made. They lie
     neuron after neuron in memory, whatever the family, so that a prefix is one piece.
     """
-    other = twin(model)
+    other = shared_copy(model)
     layers = tuple(zip(projections(other), orders, strict=True))
     for p, order in track(layers, "Sorting the layers", progress):
         neurons = order.to(rows_of(p.up).device)
@@ -89,7 +89,7 @@ def prefix(model: nn.Module, new_widths: Sequence[int]) -> nn.Module:
 
     It computes less, like a cut model, and no weight is copied: all are shared.
     """
-    shorter = twin(model)
+    shorter = shared_copy(model)
     for p, width in zip(projections(shorter), new_widths, strict=True):
         for module in (p.gate, p.up):
             if module is not None:
@@ -105,7 +105,7 @@ def prefix(model: nn.Module, new_widths: Sequence[int]) -> nn.Module:
 @torch.no_grad()
 def with_down(model: nn.Module, downs: Sequence[Tensor]) -> nn.Module:
     """Return a twin whose FFN layers have other output weights of the same shape."""
-    other = twin(model)
+    other = shared_copy(model)
     for p, down in zip(projections(other), downs, strict=True):
         if down.shape != rows_of(p.down).shape:
             raise ValueError(f"down must be {rows_of(p.down).shape}, got {down.shape}")
@@ -126,7 +126,7 @@ def shifted(model: nn.Module, shifts: Sequence[Tensor]) -> nn.Module:
     Where the family has no biases but its config knows of them, every FFN projection
     gets one, zero but for the outputs'.
     """
-    other = twin(model)
+    other = shared_copy(model)
     for p, shift in zip(projections(other), shifts, strict=True):
         for module in (p.gate, p.up, p.down):
             if module is not None:
@@ -164,7 +164,7 @@ def padded(model: nn.Module) -> nn.Module:
     A zero neuron adds nothing to the output, so the function is the same; the file is
     larger, and any loader that knows one `intermediate_size` opens it.
     """
-    wide = twin(model)
+    wide = shared_copy(model)
     width = max(widths(model))
     for p in projections(wide):
         missing = width - rows_of(p.up).shape[0]

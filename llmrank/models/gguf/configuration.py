@@ -130,19 +130,19 @@ def _attention(header: Header, own: dict[str, Any], blank: Any, asked: Asked) ->
     values = own.pop("attention.value_length", width)
     if values != width:
         raise header.refusal("attention.value_length", values)
-    found = {"attention.key_length": ("head_dim", width)}
+    widths = {"attention.key_length": ("head_dim", width)}
     if not _has(blank, "head_dim"):
         if width != room:
             raise header.refusal("attention.key_length", width)
-        found = {}
+        widths = {}
     scale = own.pop("attention.scale", 0)
     if _has(blank, "query_pre_attn_scalar"):
         largest = asked["block_count"][1] == LARGEST_GEMMAS[header.model_type]
         square = scale**-2 if scale else room if largest else width
-        return found | {"attention.scale": ("query_pre_attn_scalar", round(square))}
+        return widths | {"attention.scale": ("query_pre_attn_scalar", round(square))}
     if scale and not math.isclose(scale, width**-0.5, rel_tol=1e-5):
         raise header.refusal("attention.scale", scale)
-    return found
+    return widths
 
 
 def _check_left(header: Header, own: dict[str, Any], fields: dict[str, Any]) -> None:

@@ -55,12 +55,12 @@ def cost_map(
     return fig
 
 
-def search_chart(found: Searched, *, dark: bool = False) -> go.Figure:
+def search_chart(searched: Searched, *, dark: bool = False) -> go.Figure:
     """Draw the divergence of the best widths over the candidates tried."""
     fig = figure(
         dark=dark, height=260, x="candidates tried", y="KL divergence, nats a token"
     )
-    tried, best = zip(*found.history, strict=True)
+    tried, best = zip(*searched.history, strict=True)
     fig.add_trace(
         go.Scatter(
             x=tried,

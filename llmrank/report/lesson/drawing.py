@@ -97,7 +97,7 @@ def _edges(
     net: Network, gone: Callable[[int, int], bool], *, labelled: bool
 ) -> tuple[Edge, ...]:
     heaviest = max(float(w.abs().max()) for w in net.weights) or 1.0
-    found: list[Edge] = []
+    edges: list[Edge] = []
     taken: list[Point] = []
     for layer, weights in enumerate(net.weights):
         for j, i in torch.nonzero(weights).tolist():
@@ -105,7 +105,7 @@ def _edges(
             (x1, y1), (x2, y2) = _place(layer, i), _place(layer + 1, j)
             ends = (x1, y1 + RADIUS), (x2, y2 - RADIUS)
             taken.append(_free(*ends, taken))
-            found.append(
+            edges.append(
                 Edge(
                     *ends[0], *ends[1],
                     width=0.5 + 3 * abs(weight) / heaviest,
@@ -115,7 +115,7 @@ def _edges(
                     gone=gone(layer, i) or gone(layer + 1, j),
                 )
             )  # fmt: skip
-    return tuple(found)
+    return tuple(edges)
 
 
 def _free(start: Point, end: Point, taken: list[Point]) -> Point:

@@ -28,7 +28,7 @@ from llmrank.lesson.race import Race
 from llmrank.lesson.random_walk import exact, referee
 from llmrank.methods.pruning import PruningPlan, descending
 from llmrank.report.lesson.drawing import drawing
-from llmrank.report.lesson.race import as_table, origin, reading
+from llmrank.report.lesson.race import origin, race_table, reading
 
 
 @dataclass(frozen=True)
@@ -42,39 +42,39 @@ class Product:
     result: list[float]
 
 
-def handout(net: Network, of: LessonSpec, timed: Race | None = None) -> str:
+def handout(net: Network, spec: LessonSpec, timed: Race | None = None) -> str:
     """Write the lesson as a page that requests nothing, for the screen and the printer.
 
     Args:
         net: the student's own network.
-        of: θ, γ and the sparsity.
+        spec: θ, γ and the sparsity.
         timed: zeros against cuts, where they were timed.
     """
-    by = cut_plan(net, of)
-    found = scores(net, theta=of.theta, gamma=of.gamma)
+    by = cut_plan(net, spec)
+    ranks = scores(net, theta=spec.theta, gamma=spec.gamma)
     compared = answers(net, by)
     return (
         _environment()
         .get_template("handout.html")
         .render(
-            of=of,
+            of=spec,
             names=NODES,
             layers=LAYERS,
             examples=EXAMPLES,
             whole=drawing(net),
-            scored=drawing(net, found, keep=by.keep),
+            scored=drawing(net, ranks, keep=by.keep),
             sums=[_column_sums(w) for w in net.weights],
-            flows=_flows(net, of.theta),
-            neurons=_neurons(net, of, by),
+            flows=_flows(net, spec.theta),
+            neurons=_neurons(net, spec, by),
             gone=_gone(by),
             n_before=net.n_weights,
             n_after=cut(net, by).n_weights,
             before=compared.before.tolist(),
             after=compared.after.tolist(),
             kept=compared.kept,
-            surfer=_surfer(net, of, found),
+            surfer=_surfer(net, spec, ranks),
             race=_raced(timed),
-            leaders=_leaders(net, of),
+            leaders=_leaders(net, spec),
         )
     )
 
@@ -87,7 +87,7 @@ def _column_sums(weights: Tensor) -> list[list[int | float]]:
 def _raced(timed: Race | None) -> dict[str, Any] | None:
     if timed is None:
         return None
-    rows = as_table(timed).to_dict("records")
+    rows = race_table(timed).to_dict("records")
     return {"rows": rows, "reading": reading(timed), "origin": origin(timed)}
 
 
@@ -106,14 +106,16 @@ def _flows(net: Network, theta: float) -> list[Product]:
     ]
 
 
-def _neurons(net: Network, of: LessonSpec, by: PruningPlan) -> list[dict[str, object]]:
+def _neurons(
+    net: Network, spec: LessonSpec, plan: PruningPlan
+) -> list[dict[str, object]]:
     """Every hidden neuron: what the edges bring, how it fires, its score and rank."""
     values, prior = activations(net), priors(net)
-    found = scores(net, theta=of.theta, gamma=of.gamma)
+    ranks = scores(net, theta=spec.theta, gamma=spec.gamma)
     rows: list[dict[str, object]] = []
     for layer in (1, 2):
-        brought = edge_shares(net.weights[layer - 1], of.theta) @ found[layer - 1]
-        stays = set(by.keep[layer - 1].tolist())
+        brought = edge_shares(net.weights[layer - 1], spec.theta) @ ranks[layer - 1]
+        stays = set(plan.keep[layer - 1].tolist())
         for i, name in enumerate(NODES[layer]):
             rows.append(
                 {
@@ -122,8 +124,8 @@ def _neurons(net: Network, of: LessonSpec, by: PruningPlan) -> list[dict[str, ob
                     "norm": float(values[layer][:, i].norm()),
                     "prior": float(prior[layer][i]),
                     "brought": float(brought[i]),
-                    "score": float(found[layer][i]),
-                    "rank": _place(descending(sharpened(found[layer])), i),
+                    "score": float(ranks[layer][i]),
+                    "rank": _place(descending(sharpened(ranks[layer])), i),
                     "gone": i not in stays,
                 }
             )
@@ -134,23 +136,25 @@ def _place(order: Tensor, i: int) -> int:
     return order.tolist().index(i) + 1
 
 
-def _gone(by: PruningPlan) -> list[str]:
-    return [NODES[k + 1][i] for k, drop in enumerate(by.drop) for i in drop.tolist()]
+def _gone(plan: PruningPlan) -> list[str]:
+    return [NODES[k + 1][i] for k, drop in enumerate(plan.drop) for i in drop.tolist()]
 
 
 def _surfer(
-    net: Network, of: LessonSpec, found: tuple[Tensor, ...]
+    net: Network, spec: LessonSpec, scores: tuple[Tensor, ...]
 ) -> list[tuple[str, float, float, float | None]]:
     """Every node: its score, the surfer's exact time, and what networkx says."""
-    walked = exact(net, theta=of.theta, gamma=of.gamma)
+    walked = exact(net, theta=spec.theta, gamma=spec.gamma)
     try:
-        theirs: tuple[Tensor, ...] | None = referee(net, theta=of.theta, gamma=of.gamma)
+        theirs: tuple[Tensor, ...] | None = referee(
+            net, theta=spec.theta, gamma=spec.gamma
+        )
     except LLMRankError:
         theirs = None
     return [
         (
             name,
-            float(found[layer][i]),
+            float(scores[layer][i]),
             float(walked[layer][i]),
             None if theirs is None else float(theirs[layer][i]),
         )
@@ -159,13 +163,13 @@ def _surfer(
     ]
 
 
-def _leaders(net: Network, of: LessonSpec) -> dict[str, str]:
+def _leaders(net: Network, spec: LessonSpec) -> dict[str, str]:
     """Who leads hidden A at the ends of θ and γ."""
     ends = {
         "strength": (1.0, 1.0),
         "degree": (0.0, 1.0),
-        "edges": (of.theta, 1.0),
-        "activation": (of.theta, 0.0),
+        "edges": (spec.theta, 1.0),
+        "activation": (spec.theta, 0.0),
     }
     return {
         name: ", ".join(_first(scores(net, theta=t, gamma=g)[1]))
@@ -173,9 +177,9 @@ def _leaders(net: Network, of: LessonSpec) -> dict[str, str]:
     }
 
 
-def _first(found: Tensor) -> list[str]:
+def _first(scores: Tensor) -> list[str]:
     """Name the first of hidden A; equals are all first."""
-    near = sharpened(found)
+    near = sharpened(scores)
     return [name for name, s in zip(NODES[1], near, strict=True) if s == near.max()]
 
 

@@ -13,29 +13,30 @@ WIDEST = 1.8
 """Times the slowest median: how far the chart's axis goes."""
 
 
-def reading(of: Race) -> str:
+def reading(race: Race) -> str:
     """Say which version was faster, from what was measured."""
-    ratios = {name: of.ratio(name) for name in VERSIONS[1:]}
+    ratios = {name: race.ratio(name) for name in VERSIONS[1:]}
     said = [
         f"{name} {times(middle)} as fast [{number(low)}, {number(high)}]"
         for name, (middle, low, high) in ratios.items()
     ]
     return (
-        f"With {share(of.spec.sparsity)} gone, against all weights: {'; '.join(said)} "
-        "(median of the rounds' ratios; in brackets their middle half)."
+        f"With {share(race.spec.sparsity)} gone, against all weights: "
+        f"{'; '.join(said)} (median of the rounds' ratios; in brackets their middle "
+        "half)."
     )
 
 
-def race_chart(of: Race, *, dark: bool) -> go.Figure:
+def race_chart(race: Race, *, dark: bool) -> go.Figure:
     """Draw the median time of each version, every round beside it as a dot."""
     colours = palette(dark)
-    widest = WIDEST * max(t.median for t in of.timings.values())
-    every = [ms for t in of.timings.values() for ms in t.samples_ms]
+    widest = WIDEST * max(t.median for t in race.timings.values())
+    every = [ms for t in race.timings.values() for ms in t.samples_ms]
     n_beyond = sum(ms > widest for ms in every)
     beyond = f"; {counted(n_beyond, 'run')} took longer than shown" if n_beyond else ""
     fig = figure(dark=dark, height=230, x=f"time of one run (ms){beyond}", y="")
     names = list(reversed(VERSIONS))
-    medians = [of.timings[n].median for n in names]
+    medians = [race.timings[n].median for n in names]
     fig.add_bar(
         x=medians,
         y=names,
@@ -47,7 +48,7 @@ def race_chart(of: Race, *, dark: bool) -> go.Figure:
         hovertemplate="%{y}: median %{x:.3g} ms<extra></extra>",
     )
     for name in names:
-        samples = of.timings[name].samples_ms
+        samples = race.timings[name].samples_ms
         fig.add_scatter(
             x=samples, y=[name] * len(samples), mode="markers",
             marker={"color": colours.text, "size": 5, "opacity": 0.5},
@@ -58,25 +59,25 @@ def race_chart(of: Race, *, dark: bool) -> go.Figure:
     return fig
 
 
-def origin(of: Race) -> str:
+def origin(race: Race) -> str:
     """Say what was timed, and on which machine."""
-    s = of.spec
+    s = race.spec
     return (
         f"{s.rows:,} examples through {s.d_model:,} → {s.d_ff:,} → {s.d_model:,} "
         f"with ReLU, float32, {counted(s.rounds, 'round')} in turns after {WARM_UP} "
-        f"to warm up; {of.processor} ({of.device}), "
-        f"{counted(of.n_threads, 'thread')}, torch {of.torch_version}, "
-        f"{of.measured_at}."
+        f"to warm up; {race.processor} ({race.device}), "
+        f"{counted(race.n_threads, 'thread')}, torch {race.torch_version}, "
+        f"{race.measured_at}."
     )
 
 
-def as_table(of: Race) -> pd.DataFrame:
+def race_table(race: Race) -> pd.DataFrame:
     """Return one row per version: times in ms, their spread, and the ratio."""
     rows = []
-    for name, timing in of.timings.items():
+    for name, timing in race.timings.items():
         low, _, high = statistics.quantiles(timing.samples_ms, n=4, method="inclusive")
         spread = (timing.median, low, high)
-        rows.append([name, of.nonzero[name], *spread, *of.ratio(name)])
+        rows.append([name, race.nonzero[name], *spread, *race.ratio(name)])
     columns = [
         "version", "weights not zero", "median ms", "lower quarter ms",
         "upper quarter ms", "times as fast", "from", "to",

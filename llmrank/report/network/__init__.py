@@ -1,6 +1,6 @@
 """The layered neuron graph of a layer or two, and the page and files it is taken as."""
 
-from llmrank.report.network.files import as_table, graphml
+from llmrank.report.network.files import graphml, network_table
 from llmrank.report.network.graph import MAX_EDGES, MAX_NODES, NetworkSpec, network
 from llmrank.report.network.page import html
 
@@ -8,8 +8,8 @@ __all__ = [
     "MAX_EDGES",
     "MAX_NODES",
     "NetworkSpec",
-    "as_table",
     "graphml",
     "html",
     "network",
+    "network_table",
 ]

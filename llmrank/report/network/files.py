@@ -10,7 +10,7 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 COLUMNS = ["source", "target", "layer", "weight", "signed", "share"]
 
 
-def as_table(graph: nx.DiGraph) -> pd.DataFrame:
+def network_table(graph: nx.DiGraph) -> pd.DataFrame:
     """List the drawn edges, strongest first, ends by their labels."""
     labels = graph.nodes(data="label")
     rows = [

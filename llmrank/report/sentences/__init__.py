@@ -1,18 +1,18 @@
 """What the pictures say: the tables behind them, and one computed sentence each."""
 
-from llmrank.report.sentences.networks import of_network
+from llmrank.report.sentences.networks import network_sentence
 from llmrank.report.sentences.scores import (
+    disagreements_sentence,
+    distribution_sentence,
+    distributions_sentence,
+    extremes_sentence,
+    heatmap_sentence,
+    index_sentence,
     names,
-    of_disagreements,
-    of_distribution,
-    of_distributions,
-    of_extremes,
-    of_heatmap,
-    of_index,
-    of_overlap,
-    of_percentiles,
-    of_ranks,
-    of_rho,
+    overlap_sentence,
+    percentiles_sentence,
+    ranks_sentence,
+    rho_sentence,
     zero_share,
 )
 from llmrank.report.tables.scores import (
@@ -24,20 +24,20 @@ from llmrank.report.tables.scores import (
 
 __all__ = [
     "agreement_table",
+    "disagreements_sentence",
+    "distribution_sentence",
+    "distributions_sentence",
+    "extremes_sentence",
+    "heatmap_sentence",
+    "index_sentence",
     "layer_table",
     "names",
+    "network_sentence",
     "neuron_table",
-    "of_disagreements",
-    "of_distribution",
-    "of_distributions",
-    "of_extremes",
-    "of_heatmap",
-    "of_index",
-    "of_network",
-    "of_overlap",
-    "of_percentiles",
-    "of_ranks",
-    "of_rho",
+    "overlap_sentence",
     "pair_table",
+    "percentiles_sentence",
+    "ranks_sentence",
+    "rho_sentence",
     "zero_share",
 ]

@@ -7,7 +7,7 @@ from llmrank.methods.allocation import Sensitivity
 from llmrank.methods.width_search import Searched
 
 
-def of_costs(costs: Sensitivity) -> str:
+def costs_sentence(costs: Sensitivity) -> str:
     """Say which layer costs most and which least, where about half of it is removed."""
     at = min(costs.sparsities[1:], key=lambda s: abs(s - 0.5))
     own = [costs.cost(layer, at) for layer in range(len(costs.costs))]
@@ -20,10 +20,10 @@ def of_costs(costs: Sensitivity) -> str:
     )
 
 
-def of_search(found: Searched) -> str:
+def search_sentence(searched: Searched) -> str:
     """Say how much the search gained, and on how many candidates."""
-    before, after = found.history[0][1], found.divergence
-    tried = counted(found.n_tried, "candidate")
+    before, after = searched.history[0][1], searched.divergence
+    tried = counted(searched.n_tried, "candidate")
     if after >= before:
         return f"{tried} tried; none is better than the additive widths so far."
     return (
@@ -43,6 +43,6 @@ def costs_table(costs: Sensitivity) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["layer", "removed", "nats_per_token"])
 
 
-def search_table(found: Searched) -> pd.DataFrame:
+def search_table(searched: Searched) -> pd.DataFrame:
     """List the best divergence after each generation."""
-    return pd.DataFrame(found.history, columns=["tried", "nats_per_token"])
+    return pd.DataFrame(searched.history, columns=["tried", "nats_per_token"])

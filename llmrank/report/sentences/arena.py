@@ -18,7 +18,7 @@ NAMED = 3
 """How many methods are named before the rest is counted."""
 
 
-def of_pareto(placed: Sequence[Placed], y: str, sparsity: float) -> str:
+def pareto_sentence(placed: Sequence[Placed], y: str, sparsity: float) -> str:
     """Say who is ahead on the upright axis, whether chance may be it, and where we are.
 
     At the measured sparsity that is nearest to the one in hand. Intervals of 95 %, each
@@ -50,7 +50,7 @@ def is_behind(point: Placed, best: Placed, y: str) -> bool:
     return point.y.high < best.y.low
 
 
-def of_correlations(table: pd.DataFrame) -> str:
+def correlations_sentence(table: pd.DataFrame) -> str:
     """Say which two criteria agree most, and which least."""
     names = list(table.index)
     pairs = {
@@ -122,8 +122,8 @@ def _is_ours(point: Placed) -> bool:
 
 
 def _text(point: Placed) -> TextEvaluation | None:
-    found = point.entry.found
-    return None if found is None else found.pruned.text
+    comparison = point.entry.comparison
+    return None if comparison is None else comparison.pruned.text
 
 
 def _worse_text(point: TextEvaluation, best: TextEvaluation, y: str) -> bool:
@@ -153,7 +153,7 @@ def _clean(name: str) -> str:
     return re.sub(r"[^\w .+=,-]", "", name)[:120]
 
 
-def _spread(of: Estimate) -> str:
-    if of.low == of.high or not of.high < float("inf"):
-        return number(of.value)
-    return f"{number(of.value)} {interval(of.low, of.high)}"
+def _spread(estimate: Estimate) -> str:
+    if estimate.low == estimate.high or not estimate.high < float("inf"):
+        return number(estimate.value)
+    return f"{number(estimate.value)} {interval(estimate.low, estimate.high)}"

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from llmrank.core.formatting import counted, duration, number, share
 from llmrank.core.statistics import share_spread, times_spread
 from llmrank.evaluation.perplexity import perplexity_ratio, top1_retention
-from llmrank.experiments.curve import Metric, Point, Standing, standing
+from llmrank.experiments.curve import Metric, Point, Ranking, ranking
 from llmrank.methods.criteria import Criterion
 from llmrank.methods.method import label
 
 BETTER = {"perplexity": "the lowest perplexity", "top1": "the most right first guesses"}
 
 
-def of_curve(
+def curve_sentence(
     points: Sequence[Point],
     sparsity: float,
     metric: Metric,
@@ -24,18 +24,18 @@ def of_curve(
     """
     there = {p.sparsity for p in points}
     nearest = min(there, key=lambda s: abs(s - sparsity))
-    found = standing(points, nearest, metric)
-    assert found is not None
+    order = ranking(points, nearest, metric)
+    assert order is not None
     said = f"At {share(nearest)} removed "
     if nearest != sparsity:
         said = f"{share(sparsity)} is not measured; at {share(nearest)} removed "
-    if not found.tied and not found.behind:
-        alone = f"{label(found.best.criterion)} is alone so far"
-        return f"{said}{alone}: {_value(found.best, metric)}."
-    return f"{said}{_ahead(found, metric)}{_own(found, metric, in_hand)}."
+    if not order.tied and not order.behind:
+        alone = f"{label(order.best.criterion)} is alone so far"
+        return f"{said}{alone}: {_value(order.best, metric)}."
+    return f"{said}{_ahead(order, metric)}{_own(order, metric, in_hand)}."
 
 
-def of_points(points: Sequence[Point]) -> str:
+def points_sentence(points: Sequence[Point]) -> str:
     """Say what the points were measured on, and how sure they are."""
     text = points[0].pruned
     return (
@@ -45,7 +45,7 @@ def of_points(points: Sequence[Point]) -> str:
     )
 
 
-def of_cost(n_points: int, n_known: int, seconds: float | None) -> str:
+def cost_sentence(n_points: int, n_known: int, seconds: float | None) -> str:
     """Say what measuring a curve will take."""
     known = f"; {n_known:,} are measured already" if n_known else ""
     points = counted(n_points, "point")
@@ -60,17 +60,17 @@ def of_cost(n_points: int, n_known: int, seconds: float | None) -> str:
     )
 
 
-def _ahead(found: Standing, metric: Metric) -> str:
-    best = found.best
+def _ahead(ranking: Ranking, metric: Metric) -> str:
+    best = ranking.best
     said = f"{label(best.criterion)} has {BETTER[metric]}, {_value(best, metric)}"
     windows = counted(len(best.pruned.nll), "window")
-    if found.tied:
+    if ranking.tied:
         names = _listed(
-            [f"{label(p.criterion)} ({_value(p, metric)})" for p in found.tied]
+            [f"{label(p.criterion)} ({_value(p, metric)})" for p in ranking.tied]
         )
         said += f"; {windows} cannot tell {names} from it"
-    elif found.behind:
-        beaten = _beaten(found.behind)
+    elif ranking.behind:
+        beaten = _beaten(ranking.behind)
         said += f", ahead of {beaten} by more than {windows} leave to chance"
     return said
 
@@ -82,11 +82,11 @@ def _beaten(behind: Sequence[Point]) -> str:
     return f"all {len(behind)} others measured here"
 
 
-def _own(found: Standing, metric: Metric, in_hand: Criterion) -> str:
+def _own(ranking: Ranking, metric: Metric, in_hand: Criterion) -> str:
     """Say plainly when the method in hand loses."""
-    for point in found.behind:
+    for point in ranking.behind:
         if point.criterion == in_hand:
-            ratio = _against(point, found.best, metric)
+            ratio = _against(point, ranking.best, metric)
             what = "its perplexity" if metric == "perplexity" else "its right guesses"
             return f"; {label(in_hand)}, the method in hand, loses with {ratio} {what}"
     return ""

@@ -30,21 +30,21 @@ gives.
 
 def origins(report: Report) -> list[str]:
     """Say where the numbers come from, one line for each kind measured so far."""
-    e, found = report.experiment, report.comparison
-    said = [of_text(report)]
-    if found.dense.tasks:
-        said += [of_tasks(e), *left_out(found.dense.tasks)]
-    said.append(of_sizes(e))
-    if found.dense.latency is not None:
-        said.append(of_clock(found.dense.latency))
-    if found.speedup is not None:
+    experiment, comparison = report.experiment, report.comparison
+    said = [text_sentence(report)]
+    if comparison.dense.tasks:
+        said += [tasks_sentence(experiment), *left_out(comparison.dense.tasks)]
+    said.append(sizes_sentence(experiment))
+    if comparison.dense.latency is not None:
+        said.append(clock_sentence(comparison.dense.latency))
+    if comparison.speedup is not None:
         said.append(PAIRED)
-    if found.dense.memory is not None:
-        said.append(of_memory(found.dense.memory))
+    if comparison.dense.memory is not None:
+        said.append(memory_sentence(comparison.dense.memory))
     return said
 
 
-def of_text(report: Report) -> str:
+def text_sentence(report: Report) -> str:
     """Say what the quality was measured on, and how sure it is."""
     e, text = report.experiment, report.comparison.pruned.text
     read = f"{e.evaluation.eval_tokens:,} tokens"
@@ -56,29 +56,29 @@ def of_text(report: Report) -> str:
     )
 
 
-def of_speeds(found: SpeedPoint, removed: float, widths: tuple[int, ...]) -> str:
+def speeds_sentence(point: SpeedPoint, removed: float, widths: tuple[int, ...]) -> str:
     """Say how much faster a shape is than dense, and why no more.
 
     Args:
-        found: the point that is shown.
+        point: the point that is shown.
         removed: the share of neurons that the setting in hand removes.
         widths: what that setting leaves; other widths are named as such.
     """
-    said = f"With {share(found.removed)} of the neurons removed "
-    if found.widths != widths:
+    said = f"With {share(point.removed)} of the neurons removed "
+    if point.widths != widths:
         said = f"{share(removed)} with these widths is not timed; with "
-        said += f"{share(found.removed)} removed "
+        said += f"{share(point.removed)} removed "
     both = " and ".join(
         f"{name} is {as_fast(r)} (its arithmetic allows {times(r.ideal)})"
         for name in shape_timing.PHASES
-        for r in [shape_timing.phase(found, name)]
+        for r in [shape_timing.phase(point, name)]
     )
-    return f"{said}{both}. {' '.join(found.speedup.reasons)}".strip()
+    return f"{said}{both}. {' '.join(point.speedup.reasons)}".strip()
 
 
-def of_tasks(e: Experiment) -> str:
+def tasks_sentence(experiment: Experiment) -> str:
     """Say how the tasks were asked."""
-    asked = e.tasks
+    asked = experiment.tasks
     return (
         f"Tasks: up to {asked.items:,} items of each task, drawn with seed "
         f"{asked.items_seed}, no examples given; ± one standard error. Kept: pruned / "
@@ -87,15 +87,15 @@ def of_tasks(e: Experiment) -> str:
     )
 
 
-def of_sizes(e: Experiment) -> str:
+def sizes_sentence(experiment: Experiment) -> str:
     """Say where the sizes come from."""
     return (
-        f"Sizes: counted from the weights' shapes, {e.model.dtype}; a MAC is one "
-        "multiply and add with a weight."
+        f"Sizes: counted from the weights' shapes, {experiment.model.dtype}; a MAC is "
+        "one multiply and add with a weight."
     )
 
 
-def of_clock(timed: Latency) -> str:
+def clock_sentence(timed: Latency) -> str:
     """Say on what and how the times were taken."""
     where = timed.processor or timed.device
     return (
@@ -108,7 +108,7 @@ def of_clock(timed: Latency) -> str:
     )
 
 
-def of_memory(peak: MemoryPeak) -> str:
+def memory_sentence(peak: MemoryPeak) -> str:
     """Say how the peak memory was taken."""
     return (
         f"Memory: the peak of one such run, beyond an empty process ({peak.source}): "
@@ -116,9 +116,9 @@ def of_memory(peak: MemoryPeak) -> str:
     )
 
 
-def of_latency(found: Comparison, phase: Phase) -> str:
+def latency_sentence(comparison: Comparison, phase: Phase) -> str:
     """Say what a chart of one phase's timings shows."""
-    dense, pruned = (timing_of(s, phase) for s in (found.dense, found.pruned))
+    dense, pruned = (timing_of(s, phase) for s in (comparison.dense, comparison.pruned))
     assert dense is not None
     assert pruned is not None
     what = "prompt" if phase == "prefill" else "token"
@@ -130,9 +130,9 @@ def of_latency(found: Comparison, phase: Phase) -> str:
     )
 
 
-def of_retention(found: Comparison) -> str:
+def retention_sentence(comparison: Comparison) -> str:
     """Say on which task the pruned model keeps the most and the least."""
-    kept = {n: r.acc for n, r in found.task_retention.items()}
+    kept = {n: r.acc for n, r in comparison.task_retention.items()}
     known = {n: k.ratio or 0.0 for n, k in kept.items() if k.above_chance is not None}
     if not known:
         return (
@@ -154,9 +154,9 @@ def _calibrated(report: Report) -> str:
     return f"{asked.samples:,} × {each:,} calibration tokens{short}"
 
 
-def samples_table(found: Comparison, phase: Phase) -> pd.DataFrame:
+def samples_table(comparison: Comparison, phase: Phase) -> pd.DataFrame:
     """List every timing of a phase: side, round, ms."""
-    sides = {"dense": found.dense, "pruned": found.pruned}
+    sides = {"dense": comparison.dense, "pruned": comparison.pruned}
     timings = {side: timing_of(of, phase) for side, of in sides.items()}
     rows = [
         (side, place * timing.n_rounds // len(timing.samples_ms), ms)
@@ -167,9 +167,9 @@ def samples_table(found: Comparison, phase: Phase) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["side", "round", "ms"])
 
 
-def tasks_table(found: Comparison) -> pd.DataFrame:
+def tasks_table(comparison: Comparison) -> pd.DataFrame:
     """List every task and side with both accuracies, as the chart needs it."""
-    sides = {"dense": found.dense, "pruned": found.pruned}
+    sides = {"dense": comparison.dense, "pruned": comparison.pruned}
     return pd.DataFrame(
         {
             "task": t.name,

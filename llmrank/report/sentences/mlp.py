@@ -27,12 +27,12 @@ CLAIM = (
 """What is compared with; their code has them on MNIST, Fashion-MNIST and CIFAR."""
 
 
-def of_summary(points: Sequence[Point]) -> str:
+def summary_sentence(points: Sequence[Point]) -> str:
     """Return the curves as a table of text: mean ± spread of retention in per cent."""
-    found = summary(points)
+    table = summary(points)
     lines = []
-    for name in found["data"].unique():
-        rows = found[found["data"] == name]
+    for name in table["data"].unique():
+        rows = table[table["data"] == name]
         networks = int(rows["networks"].iloc[0])
         lines.append(f"{name}, {counted(networks, 'network')}: accuracy kept, per cent")
         lines.append(_line("removed", [f"{round(100 * s)} %" for s in SPARSITIES]))
@@ -49,7 +49,7 @@ def _line(head: str, cells: Sequence[str]) -> str:
     return "".join([f"  {head:<26}", *(f"{cell:>8}" for cell in cells)])
 
 
-def of_gains(points: Sequence[Point], spec: RetentionSpec) -> str:
+def gains_sentence(points: Sequence[Point], spec: RetentionSpec) -> str:
     """Say how far MLP-Rank is ahead or behind, beside the paper's claim."""
     names = tuple(spec.names())
     wide, narrow = (
@@ -58,7 +58,9 @@ def of_gains(points: Sequence[Point], spec: RetentionSpec) -> str:
     )
     lines = [f"{CLAIM}.", f"Measured here, against the mean of {', '.join(names)}:"]
     for whole, papers in zip(wide, narrow, strict=True):
-        lines.append(f"  {whole.criterion}: {of_gain(papers)}; {of_gain(whole)}")
+        lines.append(
+            f"  {whole.criterion}: {gain_sentence(papers)}; {gain_sentence(whole)}"
+        )
     lines.append("Against each alone, points over 10 to 50 %:")
     table = by_baseline(points, names, PAPERS_SPARSITIES[-1]).drop(columns="mean")
     for row in table.to_dict("records"):
@@ -89,7 +91,7 @@ def _points(gain: Gain) -> str:
     return f"{100 * gain.value:+.1f}{spread}"
 
 
-def of_gain(gain: Gain) -> str:
+def gain_sentence(gain: Gain) -> str:
     """Say one gain: +1.2 points [0.3, 2.1] over 10 to 50 %, 18 networks."""
     upto = round(100 * gain.highest)
     networks = counted(gain.n_networks, "network")
@@ -109,16 +111,16 @@ def verdict(gain: Gain) -> str:
     return "Here it cannot be told apart from the baselines on average."
 
 
-def of_recovery(found: Recovery) -> str:
+def recovery_sentence(recovery: Recovery) -> str:
     """Say which way ended highest, or which cannot be told apart at the end.
 
     Within 1.96 standard errors of the difference of two shares of the test set.
     """
-    ends = {name: epochs[-1].test_accuracy for name, epochs in found.curves.items()}
+    ends = {name: epochs[-1].test_accuracy for name, epochs in recovery.curves.items()}
     if not ends:
         return "The first epoch is being trained."
     best = max(ends, key=lambda name: ends[name])
-    n = found.n_test
+    n = recovery.n_test
     right = (n * ends[best] + 1) / (n + 2)  # of all right the error is not nothing
     chance = 1.96 * math.sqrt(2 * right * (1 - right) / n)
     near = [name for name in ends if ends[best] - ends[name] <= chance]
@@ -128,23 +130,23 @@ def of_recovery(found: Recovery) -> str:
     each = ", ".join(f"{name} {share(value)}" for name, value in ends.items())
     return (
         f"{said}: {each} of {n:,} test examples right, one training each; dense has "
-        f"{share(found.dense_accuracy)}."
+        f"{share(recovery.dense_accuracy)}."
     )
 
 
-def recovery_table(found: Recovery) -> pd.DataFrame:
+def recovery_table(recovery: Recovery) -> pd.DataFrame:
     """Return the three curves as rows; epoch 0 is before the first step."""
     rows = [
         {"way": name, "epoch": n, "test_accuracy": value}
-        for name, epochs in found.curves.items()
+        for name, epochs in recovery.curves.items()
         for n, value in enumerate(
-            [found.at_start[name], *(e.test_accuracy for e in epochs)]
+            [recovery.at_start[name], *(e.test_accuracy for e in epochs)]
         )
     ]
     return pd.DataFrame(rows)
 
 
-def of_brittleness(table: pd.DataFrame, sparsity: float) -> str:
+def brittleness_sentence(table: pd.DataFrame, sparsity: float) -> str:
     """Say which criterion's network falls most beyond the dense one, which least.
 
     Brittle is what falls further than dense for certain: its 95 % interval is above 0.

@@ -9,7 +9,7 @@ from llmrank.core.formatting import number
 from llmrank.models.ffn import FFN
 
 
-def of_network(graph: nx.DiGraph, ffns: Sequence[FFN]) -> str:
+def network_sentence(graph: nx.DiGraph, ffns: Sequence[FFN]) -> str:
     """Say how much of a layer's graph is drawn, and which edge is the strongest."""
     first, n_layers = graph.graph["layer"], graph.graph["n_layers"]
     drawn = ffns[first : first + n_layers]

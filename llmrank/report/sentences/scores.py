@@ -17,7 +17,7 @@ from llmrank.report.tables.scores import CLOSE
 LETTERS = {"theta": "θ", "gamma": "γ"}
 
 
-def of_heatmap(layers: pd.DataFrame) -> str:
+def heatmap_sentence(layers: pd.DataFrame) -> str:
     """Say which layer's scores are the flattest and which the most peaked."""
     flat, peaked = _lowest(layers, "top_tenth"), _highest(layers, "top_tenth")
     holds = f"highest tenth of neurons holds {share(peaked['top_tenth'])}"
@@ -31,10 +31,10 @@ def of_heatmap(layers: pd.DataFrame) -> str:
     )
 
 
-def of_percentiles(layers: pd.DataFrame) -> str:
+def percentiles_sentence(layers: pd.DataFrame) -> str:
     """Say which layer's middle neuron ranks highest and lowest in the model."""
     if len(layers) == 1:
-        return of_heatmap(layers)
+        return heatmap_sentence(layers)
     high = _highest(layers, "median_percentile")
     low = _lowest(layers, "median_percentile")
     return (
@@ -44,7 +44,7 @@ def of_percentiles(layers: pd.DataFrame) -> str:
     )
 
 
-def of_extremes(shown: pd.DataFrame) -> str:
+def extremes_sentence(shown: pd.DataFrame) -> str:
     """Say which neuron is the highest, and where the highest and the lowest lie."""
     highest = shown[shown["extreme"] == "highest"]
     lowest = shown[shown["extreme"] == "lowest"]
@@ -62,7 +62,7 @@ def of_extremes(shown: pd.DataFrame) -> str:
     return f"{said}; {spread}, the {len(lowest)} lowest in {_layers(lowest)}."
 
 
-def of_index(scores: Sequence[Float[Tensor, " _"]]) -> str:
+def index_sentence(scores: Sequence[Float[Tensor, " _"]]) -> str:
     """Say where the highest and the lowest neuron of the model are."""
     ends = extremes(scores, 1)
     first, last = ends.iloc[0], ends.iloc[-1]
@@ -72,7 +72,7 @@ def of_index(scores: Sequence[Float[Tensor, " _"]]) -> str:
     )
 
 
-def of_distribution(layer: pd.Series) -> str:
+def distribution_sentence(layer: pd.Series) -> str:
     """Say what is dropped of one layer and how close the choice is."""
     n, dropped = f"{layer['n_neurons']:,.0f}", layer["n_dropped"]
     name = f"Layer {layer['layer']:.0f}"
@@ -96,10 +96,12 @@ def of_distribution(layer: pd.Series) -> str:
     )
 
 
-def of_distributions(layers: pd.DataFrame) -> str:
+def distributions_sentence(layers: pd.DataFrame) -> str:
     """Say which layer loses the least of its score and which the most."""
     if not layers["n_dropped"].any():
-        return f"Nothing is dropped, so there is no threshold. {of_heatmap(layers)}"
+        return (
+            f"Nothing is dropped, so there is no threshold. {heatmap_sentence(layers)}"
+        )
     least = _lowest(layers, "dropped_score")
     most = _highest(layers, "dropped_score")
     if len(layers) == 1:
@@ -111,17 +113,21 @@ def of_distributions(layers: pd.DataFrame) -> str:
     )
 
 
-def of_overlap(found: Agreement, names: tuple[str, str], by_chance: float) -> str:
+def overlap_sentence(
+    agreement: Agreement, names: tuple[str, str], by_chance: float
+) -> str:
     """Say how much of what the first criterion drops the second drops too."""
     first, second = names
-    total = found.total
+    total = agreement.total
     if total.share is None:
         return f"{first} drops nothing here, so there is no overlap to compare."
     said = (
         f"Of the {total.n_a:,} neurons that {first} drops, {second} drops "
         f"{share(total.share)} too ({share(by_chance)} by chance)"
     )
-    shares = {i: o.share for i, o in enumerate(found.overlaps) if o.share is not None}
+    shares = {
+        i: o.share for i, o in enumerate(agreement.overlaps) if o.share is not None
+    }
     if len(shares) < 2:
         return f"{said}."
     least = min(shares, key=shares.__getitem__)
@@ -130,10 +136,12 @@ def of_overlap(found: Agreement, names: tuple[str, str], by_chance: float) -> st
     return f"{said}, the fewest in layer {least}: {share(shares[least])}."
 
 
-def of_ranks(found: Agreement, names: tuple[str, str], layer: int | None) -> str:
+def ranks_sentence(
+    agreement: Agreement, names: tuple[str, str], layer: int | None
+) -> str:
     """Say how well the ranks of two criteria agree, in a layer or (None) in all."""
-    rho = found.total_spearman if layer is None else found.spearman[layer]
-    o = found.total if layer is None else found.overlaps[layer]
+    rho = agreement.total_spearman if layer is None else agreement.spearman[layer]
+    o = agreement.total if layer is None else agreement.overlaps[layer]
     where = "of all neurons" if layer is None else f"in layer {layer}"
     said = (
         f"The rank correlation {where} is not defined, since all scores of one "
@@ -145,7 +153,7 @@ def of_ranks(found: Agreement, names: tuple[str, str], layer: int | None) -> str
     return f"{said}; {only}, {names[1]} alone {o.n_b - o.n_both:,}."
 
 
-def of_disagreements(apart: pd.DataFrame, names: tuple[str, str]) -> str:
+def disagreements_sentence(apart: pd.DataFrame, names: tuple[str, str]) -> str:
     """Say on which neuron two criteria differ most, and who ranks it higher."""
     if apart.empty or apart["apart"].iloc[0] == 0:
         return f"{names[0]} and {names[1]} rank every neuron alike."
@@ -160,7 +168,7 @@ def of_disagreements(apart: pd.DataFrame, names: tuple[str, str]) -> str:
     )
 
 
-def of_rho(criterion: LLMRank, zero_share: float) -> str:
+def rho_sentence(criterion: LLMRank, zero_share: float) -> str:
     """Say what θ and γ decide about the ranking, for the weights at hand."""
     if criterion.variant == "modified":
         return "The modified form has neither θ nor γ."
@@ -201,18 +209,18 @@ def names(first: Criterion, second: Criterion) -> tuple[str, str]:
     return _name(first, second), _name(second, first)
 
 
-def _name(of: Criterion, other: Criterion) -> str:
+def _name(criterion: Criterion, other: Criterion) -> str:
     """Add what is not the default, and what differs between two of one kind."""
-    usual = {o.name: o.default for o in options(type(of))}
-    others = described(other) if type(other) is type(of) else usual
+    usual = {o.name: o.default for o in options(type(criterion))}
+    others = described(other) if type(other) is type(criterion) else usual
     said = [
         f"{LETTERS.get(name, name)} {value:.3g}"
         if isinstance(value, float)
         else f"{name} {choice(value)}"
-        for name, value in described(of).items()
+        for name, value in described(criterion).items()
         if value != usual[name] or value != others[name]
     ]
-    return f"{of.name} ({', '.join(said)})" if said else of.name
+    return f"{criterion.name} ({', '.join(said)})" if said else criterion.name
 
 
 def _lowest(layers: pd.DataFrame, column: str) -> pd.Series:

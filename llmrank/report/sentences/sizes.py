@@ -43,7 +43,7 @@ def change(before: int | float, after: int | float) -> str:
     return f"{'−' if after < before else '+'}{share(abs(1 - after / before))}"
 
 
-def of_widths(plan: PruningPlan) -> str:
+def widths_sentence(plan: PruningPlan) -> str:
     """Say how many neurons the layers keep."""
     d_ff = plan.dense_widths[0]
     if not plan.n_dropped:
@@ -63,7 +63,7 @@ def of_widths(plan: PruningPlan) -> str:
     )
 
 
-def of_rounding(plan: PruningPlan, spec: PruningSpec) -> str | None:
+def rounding_sentence(plan: PruningPlan, spec: PruningSpec) -> str | None:
     """Say what rounding the widths did to the sparsity; None where it did nothing."""
     wanted = spec.sparsity * sum(plan.dense_widths)
     if spec.multiple_of == 1 or abs(plan.n_dropped - wanted) < len(plan.widths):
@@ -75,7 +75,7 @@ def of_rounding(plan: PruningPlan, spec: PruningSpec) -> str | None:
     )
 
 
-def of_checkpoint(
+def checkpoint_sentence(
     pruned: Footprint, padded: Footprint, precision: str, opened: str
 ) -> str:
     """Say who can open a checkpoint in a precision, and what padding it would cost."""
@@ -93,7 +93,7 @@ def of_checkpoint(
     )
 
 
-def of_precision(pruned: Footprint, computed: str, written: str) -> str:
+def precision_sentence(pruned: Footprint, computed: str, written: str) -> str:
     """Say in which precision a model is computed and written, and the weights' size."""
     n_bytes = size(pruned.n_params * bytes_of(written))
     if computed == written:

@@ -18,25 +18,25 @@ PAIRED = (
 BEYOND = "Peak memory is what one run takes beyond an empty process."
 
 
-def verdict(found: Comparison) -> dict[str, str]:
+def verdict(comparison: Comparison) -> dict[str, str]:
     """Say how much smaller, worse and faster the pruned model is, as measured so far.
 
     Returns:
         One sentence under each heading. A heading claims a difference only where the
         95 % interval leaves out none; what is not measured yet is not there.
     """
-    return {**_smaller(found), **_worse(found), **_faster(found)}
+    return {**_smaller(comparison), **_worse(comparison), **_faster(comparison)}
 
 
-def table(found: Comparison) -> str:
+def table(comparison: Comparison) -> str:
     """Return the comparison for a terminal: dense left, pruned right, the verdict."""
-    pairs = zip(_rows(found.dense), _rows(found.pruned), strict=False)
+    pairs = zip(_rows(comparison.dense), _rows(comparison.pruned), strict=False)
     rows = [f"{name:<22}{left:>30}{right:>30}" for (name, left), (_, right) in pairs]
     head = f"{'':<22}{'dense':>30}{'pruned':>30}"
-    reasons = () if found.speedup is None else found.speedup.reasons
-    said = (f"{heading}: {what}" for heading, what in verdict(found).items())
+    reasons = () if comparison.speedup is None else comparison.speedup.reasons
+    said = (f"{heading}: {what}" for heading, what in verdict(comparison).items())
     why = (f"- {reason}" for reason in reasons)
-    return "\n".join([head, *rows, "", *said, *why, *_footnotes(found)])
+    return "\n".join([head, *rows, "", *said, *why, *_footnotes(comparison)])
 
 
 def side_lines(side: Side) -> list[str]:
@@ -62,8 +62,8 @@ def left_out(tasks: Sequence[TaskResult]) -> list[str]:
     ]
 
 
-def _smaller(found: Comparison) -> dict[str, str]:
-    dense, pruned = found.dense.footprint, found.pruned.footprint
+def _smaller(comparison: Comparison) -> dict[str, str]:
+    dense, pruned = comparison.dense.footprint, comparison.pruned.footprint
     dropped = 1 - pruned.n_ffn_neurons / dense.n_ffn_neurons
     said = (
         f"{share(dropped)} of the FFN neurons are gone: {pruned.n_params / 1e6:,.1f} M "
@@ -73,8 +73,8 @@ def _smaller(found: Comparison) -> dict[str, str]:
     return {"Smaller" if dropped else "Not smaller": said}
 
 
-def _worse(found: Comparison) -> dict[str, str]:
-    ratio, kept = found.perplexity_ratio, found.top1_retention
+def _worse(comparison: Comparison) -> dict[str, str]:
+    ratio, kept = comparison.perplexity_ratio, comparison.top1_retention
     if ratio is None or kept is None:
         return {}
     heading = "Not measurably worse"
@@ -87,12 +87,15 @@ def _worse(found: Comparison) -> dict[str, str]:
     return {heading: said}
 
 
-def _faster(found: Comparison) -> dict[str, str]:
+def _faster(comparison: Comparison) -> dict[str, str]:
     """Judge each phase; those that are judged alike share a heading."""
-    if found.speedup is None:
+    if comparison.speedup is None:
         return {}
     by_heading: dict[str, list[str]] = {}
-    phases = {"prefill": found.speedup.prefill, "decoding": found.speedup.decode}
+    phases = {
+        "prefill": comparison.speedup.prefill,
+        "decoding": comparison.speedup.decode,
+    }
     for name, ratio in phases.items():
         said = f"{name} {as_fast(ratio)} as dense, {times(ratio.ideal)} by arithmetic"
         by_heading.setdefault(ratio.outcome.capitalize(), []).append(said)
@@ -100,11 +103,11 @@ def _faster(found: Comparison) -> dict[str, str]:
     return {h: f"{s[0].upper()}{s[1:]}." for h, s in sentences.items()}
 
 
-def _footnotes(found: Comparison) -> list[str]:
-    notes = [] if found.speedup is None else [PAIRED]
-    notes += [BEYOND] if found.dense.memory is not None else []
-    said = " ".join(["In brackets: 95 % intervals.", *_read(found.dense), *notes])
-    return ["", said] if found.dense.text is not None else []
+def _footnotes(comparison: Comparison) -> list[str]:
+    notes = [] if comparison.speedup is None else [PAIRED]
+    notes += [BEYOND] if comparison.dense.memory is not None else []
+    said = " ".join(["In brackets: 95 % intervals.", *_read(comparison.dense), *notes])
+    return ["", said] if comparison.dense.text is not None else []
 
 
 def _read(side: Side) -> list[str]:

@@ -24,7 +24,7 @@ ORIGIN = ("device", "dtype", "n_threads", "torch", "transformers", "llmrank")
 ENDS = ("_low", "_high")
 
 
-def as_table(entries: Sequence[Entry]) -> pd.DataFrame:
+def arena_table(entries: Sequence[Entry]) -> pd.DataFrame:
     """Return one row per cell: what it is, how it stands, its figures, its origin.
 
     A figure stands with the ends of its 95 % interval; what is exact stands alone.

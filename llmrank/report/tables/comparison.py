@@ -51,23 +51,28 @@ BLANK = tuple(
 """What will be there, before anything is."""
 
 
-def lines(found: Comparison) -> tuple[Line, ...]:
+def lines(comparison: Comparison) -> tuple[Line, ...]:
     """List what pruning costs and gains, as far as it is measured; tasks apart."""
-    return (_perplexity(found), _top1(found), *_gains(found))
+    return (_perplexity(comparison), _top1(comparison), *_gains(comparison))
 
 
-def task_lines(found: Comparison) -> tuple[Line, ...]:
+def task_lines(comparison: Comparison) -> tuple[Line, ...]:
     """List both accuracies of every task asked so far."""
-    return tuple(_tasks(found))
+    return tuple(_tasks(comparison))
 
 
-def _gains(found: Comparison) -> tuple[Line, ...]:
-    counted = sizes(found.dense.footprint, found.pruned.footprint)
+def _gains(comparison: Comparison) -> tuple[Line, ...]:
+    counted = sizes(comparison.dense.footprint, comparison.pruned.footprint)
     of_size = [
         Line(name, Cell(before), Cell(after), Cell(less))
         for name, (before, after, less) in counted.items()
     ]
-    return (*of_size, _time(found, "prefill"), _time(found, "decode"), _memory(found))
+    return (
+        *of_size,
+        _time(comparison, "prefill"),
+        _time(comparison, "decode"),
+        _memory(comparison),
+    )
 
 
 def timing_of(side: Side, phase: Phase) -> Timing | None:
@@ -77,24 +82,24 @@ def timing_of(side: Side, phase: Phase) -> Timing | None:
     return side.latency.prefill if phase == "prefill" else side.latency.decode
 
 
-def _perplexity(found: Comparison) -> Line:
-    texts = (found.dense.text, found.pruned.text)
+def _perplexity(comparison: Comparison) -> Line:
+    texts = (comparison.dense.text, comparison.pruned.text)
     dense, pruned = (_cell(t.perplexity) if t else Cell() for t in texts)
-    ratio = found.perplexity_ratio
+    ratio = comparison.perplexity_ratio
     return Line("Perplexity", dense, pruned, _cell(ratio, times) if ratio else Cell())
 
 
-def _top1(found: Comparison) -> Line:
-    texts = (found.dense.text, found.pruned.text)
+def _top1(comparison: Comparison) -> Line:
+    texts = (comparison.dense.text, comparison.pruned.text)
     dense, pruned = (_share_cell(t.top1) if t else Cell() for t in texts)
-    kept = found.top1_retention
+    kept = comparison.top1_retention
     changed = _share_cell(kept, " kept") if kept else Cell()
     return Line("Right first guesses", dense, pruned, changed)
 
 
-def _tasks(found: Comparison) -> Iterator[Line]:
-    pruned = {t.name: t for t in found.pruned.tasks}
-    for dense in found.dense.tasks:
+def _tasks(comparison: Comparison) -> Iterator[Line]:
+    pruned = {t.name: t for t in comparison.pruned.tasks}
+    for dense in comparison.dense.tasks:
         chance = f"{dense.name} (guessing {share(dense.chance_level)})"
         yield _task(chance, "acc", dense, pruned.get(dense.name))
         yield _task(
@@ -117,21 +122,21 @@ def _accuracy(task: TaskResult, measure: str) -> Cell:
     return Cell(share(getattr(task, measure)), f"± {100 * stderr:.2g}")
 
 
-def _kept(found: Retained) -> Cell:
-    low, high = 100 * found.low, 100 * found.high
-    points = f"{100 * found.difference:+.3g} [{low:+.3g}, {high:+.3g}] points"
-    if found.ratio is None:
-        return Cell(points, found.note)
-    above = found.above_chance
+def _kept(retained: Retained) -> Cell:
+    low, high = 100 * retained.low, 100 * retained.high
+    points = f"{100 * retained.difference:+.3g} [{low:+.3g}, {high:+.3g}] points"
+    if retained.ratio is None:
+        return Cell(points, retained.note)
+    above = retained.above_chance
     chance = [] if above is None else [f"{share(above)} above chance"]
-    note = [found.note] if found.note else []
-    return Cell(f"{share(found.ratio)} kept", "; ".join([*chance, points, *note]))
+    note = [retained.note] if retained.note else []
+    return Cell(f"{share(retained.ratio)} kept", "; ".join([*chance, points, *note]))
 
 
-def _time(found: Comparison, phase: Phase) -> Line:
-    timings = (timing_of(found.dense, phase), timing_of(found.pruned, phase))
+def _time(comparison: Comparison, phase: Phase) -> Line:
+    timings = (timing_of(comparison.dense, phase), timing_of(comparison.pruned, phase))
     dense, pruned = (_ms(t) if t else Cell() for t in timings)
-    faster = found.speedup and getattr(found.speedup, phase)
+    faster = comparison.speedup and getattr(comparison.speedup, phase)
     name = "Reading the prompt" if phase == "prefill" else "Writing a token"
     return Line(
         f"{name} ({phase})", dense, pruned, _faster(faster) if faster else Cell()
@@ -144,8 +149,8 @@ def _faster(ratio: Ratio) -> Cell:
     return Cell(f"{times(ratio.measured)} as fast", f"{spread}; {ideal}")
 
 
-def _memory(found: Comparison) -> Line:
-    dense, pruned = found.dense.memory, found.pruned.memory
+def _memory(comparison: Comparison) -> Line:
+    dense, pruned = comparison.dense.memory, comparison.pruned.memory
     name, before = "Peak memory", Cell(size(dense.used_bytes)) if dense else Cell()
     if dense is None or pruned is None:
         return Line(name, before)

@@ -14,7 +14,7 @@ from llmrank.experiments.curve import Metric, Point
 from llmrank.methods.method import label
 
 
-def as_table(points: Sequence[Point]) -> pd.DataFrame:
+def curve_table(points: Sequence[Point]) -> pd.DataFrame:
     """Return one row per point, with intervals and ratios to dense, for a CSV."""
     return pd.DataFrame([_row(p) for p in points])
 

@@ -43,8 +43,8 @@ def side_by_side(entries: Sequence[Entry]) -> pd.DataFrame:
         for name in names
         if name in _TITLES or len({f.get(name, "") for f in columns.values()}) > 1
     ]
-    found = {head: [f.get(n, "") for n in kept] for head, f in columns.items()}
-    return pd.DataFrame(found, index=pd.Index(kept, name=""))
+    cells = {head: [f.get(n, "") for n in kept] for head, f in columns.items()}
+    return pd.DataFrame(cells, index=pd.Index(kept, name=""))
 
 
 def arenas_table(arenas: Sequence[Arena]) -> pd.DataFrame:
@@ -83,7 +83,7 @@ def exported(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "measures": list(e.run.cell.measures),
             "recipe": e.run.cell.recipe,
             "origin": _origin(e.run),
-            "measured": None if e.found is None else e.found.to_json(),
+            "measured": None if e.comparison is None else e.comparison.to_json(),
         }
         for e in entries
     ]
@@ -178,10 +178,14 @@ def _figures(entry: Entry) -> dict[str, str]:
     return {AXES[n].title: _written(value) for n, value in entry.figures.items()}
 
 
-def _written(of: Estimate) -> str:
-    if of.low == of.high:
-        return f"{of.value:,.0f}" if of.value >= 1000 else number(of.value)
-    return f"{number(of.value)} {interval(of.low, of.high)}"
+def _written(estimate: Estimate) -> str:
+    if estimate.low == estimate.high:
+        return (
+            f"{estimate.value:,.0f}"
+            if estimate.value >= 1000
+            else number(estimate.value)
+        )
+    return f"{number(estimate.value)} {interval(estimate.low, estimate.high)}"
 
 
 def _origin(run: Run) -> dict[str, str]:

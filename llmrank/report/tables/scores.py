@@ -54,7 +54,7 @@ def layer_table(
     return pd.DataFrame(rows)
 
 
-def agreement_table(found: Agreement, second: PruningPlan) -> pd.DataFrame:
+def agreement_table(agreement: Agreement, second: PruningPlan) -> pd.DataFrame:
     """List by layer how far two criteria agree.
 
     Returns:
@@ -66,11 +66,11 @@ def agreement_table(found: Agreement, second: PruningPlan) -> pd.DataFrame:
         1 - width / dense
         for width, dense in zip(second.widths, second.dense_widths, strict=True)
     ]
-    overlaps = found.overlaps
+    overlaps = agreement.overlaps
     return pd.DataFrame(
         {
             "layer": range(len(overlaps)),
-            "spearman": found.spearman,
+            "spearman": agreement.spearman,
             "dropped_by_first": [o.n_a for o in overlaps],
             "dropped_by_second": [o.n_b for o in overlaps],
             "dropped_by_both": [o.n_both for o in overlaps],

@@ -28,7 +28,7 @@ def chart_table(points: Sequence[SpeedPoint]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def as_table(points: Sequence[SpeedPoint]) -> pd.DataFrame:
+def speed_table(points: Sequence[SpeedPoint]) -> pd.DataFrame:
     """Return one row per point and phase, times and ratios, for a CSV."""
     return pd.DataFrame(
         [

@@ -35,7 +35,7 @@ def asker() -> permissions.Asker:
     return permissions.Asker(holder(), is_shared())
 
 
-def check(e: "Experiment") -> None:
+def check(experiment: "Experiment") -> None:
     """Refuse before any work what is refused again where it is opened.
 
     Raises:
@@ -44,8 +44,8 @@ def check(e: "Experiment") -> None:
     from llmrank.core import whereabouts
     from llmrank.data import texts
 
-    whereabouts.check_there(e.model.name)
-    for source in e.texts:
+    whereabouts.check_there(experiment.model.name)
+    for source in experiment.texts:
         texts.check(source)
 
 

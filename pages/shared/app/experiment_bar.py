@@ -23,16 +23,20 @@ LETTERS = {"theta": "θ", "gamma": "γ"}
 IN_WORDS = {"graph": "{} graph", "site": "site {}", "variant": "{} variant"}
 
 
-def draw(e: Experiment) -> None:
+def draw(experiment: Experiment) -> None:
     """Draw two lines: the experiment, and what has been measured of it."""
     with st.container(border=True):
-        st.markdown(" &emsp; ".join([_model(e), _method(e)]))
-        st.caption(_measured(e))
+        st.markdown(" &emsp; ".join([_model(experiment), _method(experiment)]))
+        st.caption(_measured(experiment))
 
 
-def _model(e: Experiment) -> str:
-    name = DEMO_NAME if e.model.name == "demo" else plain(e.model.name, limit=60)
-    widths = _widths(e)
+def _model(experiment: Experiment) -> str:
+    name = (
+        DEMO_NAME
+        if experiment.model.name == "demo"
+        else plain(experiment.model.name, limit=60)
+    )
+    widths = _widths(experiment)
     return f"**{name}**" if widths is None else f"**{name}** · {_size(widths)}"
 
 
@@ -43,25 +47,25 @@ def _size(widths: tuple[int, ...]) -> str:
     return f"{layers} of {min(widths):,} to {max(widths):,} neurons"
 
 
-def _method(e: Experiment) -> str:
-    removed = f"**{share(e.pruning.sparsity)} removed**"
-    if e.method.allocation.sets_sparsity:
+def _method(experiment: Experiment) -> str:
+    removed = f"**{share(experiment.pruning.sparsity)} removed**"
+    if experiment.method.allocation.sets_sparsity:
         removed = "**widths of its own**"
-    criterion, *others = map(_named, e.method.told)
+    criterion, *others = map(_named, experiment.method.told)
     return " &emsp; ".join([criterion, removed, *others])
 
 
-def _named(of: Criterion | Allocation | Repair) -> str:
+def _named(part: Criterion | Allocation | Repair) -> str:
     """Name it with its numbers; of its choices only those that are not the usual."""
-    usual = {o.name: o.default for o in options(type(of))}
-    values = described(of)
+    usual = {o.name: o.default for o in options(type(part))}
+    values = described(part)
     numbers = [_number(n, v) for n, v in values.items() if not isinstance(v, str)]
     chosen = [
         IN_WORDS.get(name, name + " {}").format(plain(value, limit=60))
         for name, value in values.items()
         if isinstance(value, str) and value != usual[name]
     ]
-    return ", ".join([" ".join([of.name, *numbers]), *chosen])
+    return ", ".join([" ".join([part.name, *numbers]), *chosen])
 
 
 def _number(name: str, value: float | int) -> str:
@@ -69,58 +73,62 @@ def _number(name: str, value: float | int) -> str:
     return f"{LETTERS.get(name, name)} {shown}"
 
 
-def _measured(e: Experiment) -> str:
-    report = resources.reports().peek(e)
+def _measured(experiment: Experiment) -> str:
+    report = resources.reports().peek(experiment)
     if report is None or report.comparison.pruned.text is None:
         running = "; a measurement is running" if jobs.active("measure") else ""
-        return _kept(e) + running
-    found = report.comparison
-    dense = number(found.dense.text.perplexity.value)
-    said = [f"perplexity {dense} → {spread(found.pruned.text.perplexity)}"]
-    if found.speedup is not None:
-        said.append(f"prefill {times(found.speedup.prefill.measured)} as fast")
-        said.append(f"decode {times(found.speedup.decode.measured)} as fast")
-    if not found.pruned.tasks:
+        return _kept(experiment) + running
+    comparison = report.comparison
+    dense = number(comparison.dense.text.perplexity.value)
+    said = [f"perplexity {dense} → {spread(comparison.pruned.text.perplexity)}"]
+    if comparison.speedup is not None:
+        said.append(f"prefill {times(comparison.speedup.prefill.measured)} as fast")
+        said.append(f"decode {times(comparison.speedup.decode.measured)} as fast")
+    if not comparison.pruned.tasks:
         said.append("not measured: tasks")
     return " · ".join(said)
 
 
-def _kept(e: Experiment) -> str:
+def _kept(experiment: Experiment) -> str:
     """Say what Runs holds of these settings: from a terminal, or before a restart."""
     unknown, store = "not measured yet with these settings", resources.glance()
     if store is None:
         return unknown
     try:
-        kept = store.runs(recipe=e.to_json(), states=("done",), limit=1)
+        kept = store.runs(recipe=experiment.to_json(), states=("done",), limit=1)
     except LLMRankError:
         return unknown  # Runs says what is wrong with its file
     if not kept or kept[0].perplexity is None:
         return unknown
-    (found,) = kept
-    ratio = "" if found.ratio is None else f", {times_spread(found.ratio)} of dense"
+    (report,) = kept
+    ratio = "" if report.ratio is None else f", {times_spread(report.ratio)} of dense"
     return (
-        f"measured before, {time(found.finished)} UTC: perplexity "
-        f"{number(found.perplexity)}{ratio}; it opens under Runs"
+        f"measured before, {time(report.finished)} UTC: perplexity "
+        f"{number(report.perplexity)}{ratio}; it opens under Runs"
     )
 
 
-def _widths(e: Experiment) -> tuple[int, ...] | None:
+def _widths(experiment: Experiment) -> tuple[int, ...] | None:
     """Tell the widths of what is on this machine; a link never fetches anything."""
     try:
-        access.check(e)
-        if not is_here(e.model.name):
+        access.check(experiment)
+        if not is_here(experiment.model.name):
             return None
-        if resources.pipeline().model.peek(e) is not None:
-            return ffn.widths(resources.pipeline().model(e).model)
-        known = resources.shapes().peek(e.model)
+        if resources.pipeline().model.peek(experiment) is not None:
+            return ffn.widths(resources.pipeline().model(experiment).model)
+        known = resources.shapes().peek(experiment.model)
         if known is not None:
             return known.widths
-        if is_file(e.model.name):
+        if is_file(experiment.model.name):
             return None  # the head of a .gguf takes seconds to read
         if not BUILDING.acquire(blocking=False):
             return None  # a model is being read; the page does not wait for its end
         try:
-            return resources.shapes().get(e.model, lambda: shape(e.model)).widths
+            return (
+                resources.shapes()
+                .get(experiment.model, lambda: shape(experiment.model))
+                .widths
+            )
         finally:
             BUILDING.release()
     except LLMRankError as error:

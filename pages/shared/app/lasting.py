@@ -18,9 +18,9 @@ def lasting(make: Callable[P, T]) -> Callable[P, T]:
     lock, kept = threading.RLock(), functools.cache(make)
 
     @functools.wraps(make)
-    def found(*given: P.args, **more: P.kwargs) -> T:
+    def locked(*given: P.args, **more: P.kwargs) -> T:
         with lock:
             return kept(*given, **more)
 
-    found.cache_clear = kept.cache_clear  # type: ignore[attr-defined]
-    return found
+    locked.cache_clear = kept.cache_clear  # type: ignore[attr-defined]
+    return locked

@@ -15,14 +15,14 @@ PLACES = {
 }
 
 
-def show_recipe(of: Experiment) -> None:
+def show_recipe(experiment: Experiment) -> None:
     """Show how the experiment is repeated without the app."""
     shell, python = st.tabs(["Command line", "Python"])
-    shell.code(command_line(of), language="bash", wrap_lines=True)
-    python.code(snippet(of), language="python")
+    shell.code(command_line(experiment), language="bash", wrap_lines=True)
+    python.code(snippet(experiment), language="python")
 
 
-def show_ways(run: Run, found: Comparison | None, *, key: str) -> None:
+def show_ways(run: Run, comparison: Comparison | None, *, key: str) -> None:
     """Offer to open exactly this experiment on the other pages."""
     with st.container(horizontal=True):
         for name, path in PLACES.items():
@@ -32,15 +32,15 @@ def show_ways(run: Run, found: Comparison | None, *, key: str) -> None:
                 icon=":material/arrow_forward:",
                 help="The sidebar's settings become those of this run",
             ):
-                take(run, found)
+                take(run, comparison)
                 st.switch_page(path)
 
 
-def take(run: Run, found: Comparison | None) -> None:
+def take(run: Run, comparison: Comparison | None) -> None:
     """Take a run's experiment in hand, with what it measured where nothing newer is."""
     session.adopt(run.experiment)
     of, reports = session.current(), resources.reports()
-    if found is None or run.origin is None or reports.peek(of) is not None:
+    if comparison is None or run.origin is None or reports.peek(of) is not None:
         return
     where, text = run.origin.environment, run.origin.calibration_sha256
-    reports.put(of, Report(of, where, text, found))
+    reports.put(of, Report(of, where, text, comparison))

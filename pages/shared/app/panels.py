@@ -39,20 +39,22 @@ def panel() -> Iterator[None]:
         st.error(plain(str(error)))
 
 
-def measure(e: Experiment, label: str = "Measure it", *, primary: bool = True) -> None:
+def measure(
+    experiment: Experiment, label: str = "Measure it", *, primary: bool = True
+) -> None:
     """Offer the whole job: score, cut, and measure dense beside pruned."""
-    unkept = resources.unkept().peek(e)
+    unkept = resources.unkept().peek(experiment)
     if unkept is not None:
         st.warning(f"Measured, but not kept for Runs: {plain(unkept)}")
     kind = "primary" if primary else "secondary"
     busy = jobs.active("measure")
     if st.button(label, type=kind, disabled=busy, key=f"measure_{label}"):
-        start_measuring(e)
+        start_measuring(experiment)
 
 
-def start_measuring(e: Experiment) -> None:
+def start_measuring(experiment: Experiment) -> None:
     """Do the whole job in the worker, and keep what it measures."""
-    access.check(e)
+    access.check(experiment)
     unkept = resources.unkept()
     pipeline, reports, points = (
         resources.pipeline(),
@@ -61,16 +63,27 @@ def start_measuring(e: Experiment) -> None:
     )
 
     def work(job: Job) -> Report:
-        measured = run(e, pipeline=pipeline, progress=job.progress, publish=job.publish)
-        reports.put(e, measured)
-        timed = shape_timing.of_comparison(measured.comparison)
+        measured = run(
+            experiment, pipeline=pipeline, progress=job.progress, publish=job.publish
+        )
+        reports.put(experiment, measured)
+        timed = shape_timing.speed_point(measured.comparison)
         if timed is not None:
-            points.put((e.model, e.benchmark, e.method.repair, timed.widths), timed)
-        unkept.put(e, _kept(measured))
+            points.put(
+                (
+                    experiment.model,
+                    experiment.benchmark,
+                    experiment.method.repair,
+                    timed.widths,
+                ),
+                timed,
+            )
+        unkept.put(experiment, _kept(measured))
         return measured
 
-    title = f"Measuring {share(e.pruning.sparsity)} by {e.method.criterion.name}"
-    jobs.start("measure", title, work, key=e)
+    removed, criterion = experiment.pruning.sparsity, experiment.method.criterion
+    title = f"Measuring {share(removed)} by {criterion.name}"
+    jobs.start("measure", title, work, key=experiment)
 
 
 def _kept(measured: Report) -> str | None:
@@ -82,43 +95,45 @@ def _kept(measured: Report) -> str | None:
     return None
 
 
-def has_scores(e: Experiment) -> bool:
+def has_scores(experiment: Experiment) -> bool:
     """Return whether scores are at hand; else offer to read the model, once."""
-    access.check(e)
+    access.check(experiment)
     pipeline = resources.pipeline()
-    if pipeline.model.peek(e) is not None and pipeline.evidence.is_known(e):
-        return _widths_ready(e)
+    if pipeline.model.peek(experiment) is not None and pipeline.evidence.is_known(
+        experiment
+    ):
+        return _widths_ready(experiment)
     if jobs.active("read"):
         st.info("The model is being read; its neurons appear here when it is done.")
         return False
-    st.info(_about_reading(e))
+    st.info(_about_reading(experiment))
     if st.button("Read the model", type="primary", key="read"):
-        access.check(e)
+        access.check(experiment)
 
         def work(job: Job) -> None:
-            estimate(e).check()
+            estimate(experiment).check()
             # Asked for by itself: its statistics may outlive it in memory.
-            pipeline.model(e, progress=job.progress)
-            pipeline.evidence.collect(e, progress=job.progress)
+            pipeline.model(experiment, progress=job.progress)
+            pipeline.evidence.collect(experiment, progress=job.progress)
 
         key = (
-            e.model,
-            e.calibration,
-            e.method.criterion.needs,
-            e.method.criterion.second_text,
+            experiment.model,
+            experiment.calibration,
+            experiment.method.criterion.needs,
+            experiment.method.criterion.second_text,
         )
-        jobs.start("read", f"Reading {e.model.name}", work, key=key)
+        jobs.start("read", f"Reading {experiment.model.name}", work, key=key)
     return False
 
 
-def _widths_ready(e: Experiment) -> bool:
+def _widths_ready(experiment: Experiment) -> bool:
     """Return whether the allocation can answer; else offer to measure what it needs."""
-    if resources.pipeline().planner.has_widths(e):
+    if resources.pipeline().planner.has_widths(experiment):
         return True
     if jobs.active(WIDTHS):
         st.info("What the layers cost is being measured; the widths follow from it.")
         return False
-    allocation = e.method.allocation
+    allocation = experiment.method.allocation
     searches = isinstance(allocation, Search)
     tried = f", then {allocation.evaluations:,} widths are tried" if searches else ""
     st.info(
@@ -128,14 +143,14 @@ def _widths_ready(e: Experiment) -> bool:
         + (", and a stopped search goes on where it was." if searches else ".")
     )
     if st.button("Measure the layers", type="primary", key="measure_widths"):
-        measure_widths(e)
+        measure_widths(experiment)
     return False
 
 
-def measure_widths(e: Experiment) -> None:
+def measure_widths(experiment: Experiment) -> None:
     """Measure what each layer costs; search, where the allocation does."""
-    access.check(e)
-    pipeline, of = resources.pipeline(), e
+    access.check(experiment)
+    pipeline, of = resources.pipeline(), experiment
 
     def work(job: Job) -> None:
         if of.method.allocation.searches:
@@ -146,12 +161,12 @@ def measure_widths(e: Experiment) -> None:
     jobs.start(WIDTHS, "Measuring what each layer costs", work, key=of)
 
 
-def _about_reading(e: Experiment) -> str:
-    name = f"**{plain(e.model.name, limit=60)}**"
-    if not is_here(e.model.name):
+def _about_reading(experiment: Experiment) -> str:
+    name = f"**{plain(experiment.model.name, limit=60)}**"
+    if not is_here(experiment.model.name):
         return f"{name} is not on this machine; reading it asks the Hugging Face hub."
-    tokens = e.calibration.samples * e.calibration.seq_len
-    by, also = e.method.criterion, ""
+    tokens = experiment.calibration.samples * experiment.calibration.seq_len
+    by, also = experiment.method.criterion, ""
     if "gradients" in by.needs:
         also = f" {by.name} needs gradients: the text is read backwards too."
     if by.second_text is not None:
@@ -159,20 +174,20 @@ def _about_reading(e: Experiment) -> str:
     return (
         f"{name} has not been read with these settings. Reading loads it and runs "
         f"{tokens:,} calibration tokens through it once; after that every θ, γ and "
-        f"sparsity answers at once.{also} {plain(estimate(e).sentence)}."
+        f"sparsity answers at once.{also} {plain(estimate(experiment).sentence)}."
     )
 
 
-def other_settings(of: Experiment, in_hand: Experiment) -> None:
+def other_settings(experiment: Experiment, in_hand: Experiment) -> None:
     """Say so where what is shown was made with other settings than those in hand."""
-    if of != in_hand:
+    if experiment != in_hand:
         st.caption("Made with other settings than now:")
-        st.code(command_line(of), language="bash", wrap_lines=True)
+        st.code(command_line(experiment), language="bash", wrap_lines=True)
 
 
-def numbers(found: Comparison, origin: dict[str, str]) -> None:
+def numbers(comparison: Comparison, origin: dict[str, str]) -> None:
     """Show the four numbers of a comparison, dense → pruned, with their intervals."""
-    dense, pruned = found.dense, found.pruned
+    dense, pruned = comparison.dense, comparison.pruned
     with st.container(horizontal=True, gap="large"):
         less = 1 - pruned.footprint.n_params / dense.footprint.n_params
         st.metric(
@@ -184,17 +199,17 @@ def numbers(found: Comparison, origin: dict[str, str]) -> None:
             help="Really cut: fewer rows and columns, not zeros.",
             width="content",
         )
-        _perplexity(found)
+        _perplexity(comparison)
         for phase in ("prefill", "decode"):
-            _speed(found, phase, origin)
+            _speed(comparison, phase, origin)
 
 
-def _perplexity(found: Comparison) -> None:
-    text, ratio = found.pruned.text, found.perplexity_ratio
-    if text is None or found.dense.text is None:
+def _perplexity(comparison: Comparison) -> None:
+    text, ratio = comparison.pruned.text, comparison.perplexity_ratio
+    if text is None or comparison.dense.text is None:
         st.metric("Perplexity", "…", help="Measured on held-out text.", width="content")
         return
-    dense = found.dense.text
+    dense = comparison.dense.text
     st.metric(
         "Perplexity",
         f"{number(dense.perplexity.value)} → {number(text.perplexity.value)}",
@@ -208,16 +223,16 @@ def _perplexity(found: Comparison) -> None:
     )
 
 
-def _speed(found: Comparison, phase: str, origin: dict[str, str]) -> None:
+def _speed(comparison: Comparison, phase: str, origin: dict[str, str]) -> None:
     label = "Prefill" if phase == "prefill" else "Decode, per token"
-    if found.dense.latency is None or found.pruned.latency is None:
+    if comparison.dense.latency is None or comparison.pruned.latency is None:
         st.metric(label, "…", help="Timed after the text is read.", width="content")
         return
-    dense = getattr(found.dense.latency, phase).median
-    pruned = getattr(found.pruned.latency, phase).median
+    dense = getattr(comparison.dense.latency, phase).median
+    pruned = getattr(comparison.pruned.latency, phase).median
     said = None
-    if found.speedup is not None:
-        said = as_fast(getattr(found.speedup, phase))
+    if comparison.speedup is not None:
+        said = as_fast(getattr(comparison.speedup, phase))
     st.metric(
         label,
         f"{number(dense)} → {number(pruned)} ms",

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from llmrank.analysis.stability import Parts
-from llmrank.core.cache import Memo
+from llmrank.core.cache import Cache
 from llmrank.core.errors import LLMRankError
 from llmrank.core.jobs import Worker
 from llmrank.core.paths import results_file
@@ -35,21 +35,21 @@ def worker() -> Worker:
 
 
 @lasting
-def reports() -> Memo[Report]:
+def reports() -> Cache[Report]:
     """What was measured last, by experiment; each carries its time and machine."""
-    return Memo(64)
+    return Cache(64)
 
 
 @lasting
-def speeds() -> Memo[SpeedPoint]:
+def speeds() -> Cache[SpeedPoint]:
     """What was timed, by model, benchmark, repair and widths: the shape cut."""
-    return Memo(64)
+    return Cache(64)
 
 
 @lasting
-def shapes() -> Memo[ModelShape]:
+def shapes() -> Cache[ModelShape]:
     """What configurations say of the models on this machine."""
-    return Memo(32)
+    return Cache(32)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -59,27 +59,27 @@ def zero_share(model: ModelSpec) -> float:
 
 
 @lasting
-def races() -> Memo[Race]:
+def races() -> Cache[Race]:
     """Zeros against cuts on the clock, by what was asked; each knows its machine."""
-    return Memo(64)
+    return Cache(64)
 
 
 @lasting
-def parts() -> Memo[Parts]:
+def parts() -> Cache[Parts]:
     """The calibration read in parts, by model, calibration and what is needed."""
-    return Memo(2)
+    return Cache(2)
 
 
 @lasting
-def lab(kind: str) -> Memo[Any]:  # noqa: ARG001 the key
+def lab(kind: str) -> Cache[Any]:  # noqa: ARG001 the key
     """What the MLP lab has made, one memory for each kind of result."""
-    return Memo(24)
+    return Cache(24)
 
 
 @lasting
-def entries() -> Memo[arena.Entry]:
+def entries() -> Cache[arena.Entry]:
     """What cells of arenas have measured, by their runs; enough for the two largest."""
-    return Memo(2 * arena.MAX_CELLS)
+    return Cache(2 * arena.MAX_CELLS)
 
 
 @lasting
@@ -106,6 +106,6 @@ def opening() -> Store | None:
 
 
 @lasting
-def unkept() -> Memo[str | None]:
+def unkept() -> Cache[str | None]:
     """Why a measurement could not be kept, by experiment."""
-    return Memo(64)
+    return Cache(64)

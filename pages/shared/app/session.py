@@ -37,9 +37,9 @@ def take(name: str, value: Any) -> None:
     _renew()
 
 
-def adopt(of: Experiment) -> None:
+def adopt(experiment: Experiment) -> None:
     """Take another experiment in hand; every control starts anew from its settings."""
-    st.session_state[_ENTRY] = settings(of)
+    st.session_state[_ENTRY] = settings(experiment)
     _renew()
 
 
@@ -65,16 +65,16 @@ def complaints() -> list[str]:
     return said if settings(current()) == of_link else []
 
 
-def write_link(of: Experiment, **more: str) -> None:
+def write_link(experiment: Experiment, **more: str) -> None:
     """Put the experiment into the address, so that a reload reopens it."""
-    wanted = {n: str(v) for n, v in settings(of).items()} | more | _view_link()
+    wanted = {n: str(v) for n, v in settings(experiment).items()} | more | _view_link()
     if wanted != st.query_params.to_dict():
         st.query_params.from_dict(wanted)
 
 
 def _from_link() -> dict[str, Any]:
     """Take what is valid; the rest keeps its default and is complained about."""
-    known, found, wrong = declared(), {}, []
+    known, given, wrong = declared(), {}, []
     for name, text in st.query_params.to_dict().items():
         if name not in known:
             if name not in LINK_EXTRAS:
@@ -86,12 +86,12 @@ def _from_link() -> dict[str, Any]:
                 _check_open(name, value)
             if name == "tasks":
                 _ = TaskSpec(tasks=value).names  # refuses what is no task
-            found[name] = value
+            given[name] = value
         except LLMRankError as error:
             default = known[name].default
             wrong.append(f"The link's {error}; using {default!r}.")
-    st.session_state[_COMPLAINTS] = (wrong, settings(experiment(applicable(found))))
-    return found
+    st.session_state[_COMPLAINTS] = (wrong, settings(experiment(applicable(given))))
+    return given
 
 
 def _check_open(name: str, source: str) -> None:
@@ -111,8 +111,8 @@ def views() -> dict[str, str]:
     if _VIEW not in st.session_state:
         named = st.query_params.get(_VIEW, "").split(",")[:32]
         parts = [part.split(".", 2) for part in named]
-        found = {f"{p[0]}.{p[1]}": p[2] for p in parts if len(p) == 3}
-        st.session_state[_VIEW] = found
+        values = {f"{p[0]}.{p[1]}": p[2] for p in parts if len(p) == 3}
+        st.session_state[_VIEW] = values
     return st.session_state[_VIEW]
 
 

@@ -23,14 +23,14 @@ def holder() -> str:
     A reload and a second tab see them too. They are removed when the browser's last
     tab has gone and its jobs have ended.
     """
-    found = st.session_state.get(_HOLDER)
-    if found is None:
+    owner = st.session_state.get(_HOLDER)
+    if owner is None:
         from pages.shared.app import jobs  # it loads torch, and the frame stands first
 
         _sweep_once()
-        found = st.session_state[_HOLDER] = jobs.owner()
-        on_end(visitor_id(), uploads.visit(found))
-    return str(found)
+        owner = st.session_state[_HOLDER] = jobs.owner()
+        on_end(visitor_id(), uploads.visit(owner))
+    return str(owner)
 
 
 def uploader(
@@ -70,9 +70,9 @@ def uploader(
 
 def named(source: str) -> str:
     """Return how an upload was called where it came from, told to its visitor alone."""
-    found = st.session_state.get(_NAMES, {}).get(source)
-    if found is not None:
-        return str(found)
+    name = st.session_state.get(_NAMES, {}).get(source)
+    if name is not None:
+        return str(name)
     own = uploads.masked(source)
     if not own.startswith(uploads.UPLOADED):
         return own

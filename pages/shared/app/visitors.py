@@ -95,10 +95,10 @@ class Visitors:
 
 def visitor_id() -> str:
     """Return who this visitor is: a random name of the session, told to nobody."""
-    found: str = st.session_state.setdefault(_ENTRY, secrets.token_urlsafe(16))
+    own: str = st.session_state.setdefault(_ENTRY, secrets.token_urlsafe(16))
     context = get_script_run_ctx()
-    visitors().arrive(found, context.session_id if context else "")
-    return found
+    visitors().arrive(own, context.session_id if context else "")
+    return own
 
 
 def alive(visitor: str) -> bool:
@@ -114,9 +114,9 @@ def on_end(visitor: str, callback: Callable[[], None]) -> None:
 @lasting
 def visitors() -> Visitors:
     """Everybody who is here."""
-    found = Visitors(_connected)
-    found.watch()
-    return found
+    made = Visitors(_connected)
+    made.watch()
+    return made
 
 
 def _connected(session: str) -> bool:

@@ -26,68 +26,73 @@ MOST = 50
 """How many neurons are listed on which two criteria disagree."""
 
 
-def show(e: Experiment, spec: ArenaSpec) -> None:
+def show(experiment: Experiment, spec: ArenaSpec) -> None:
     """Compare the criteria of an arena on the model in hand."""
     st.subheader("Do the criteria agree?", anchor=False)
     asked = {label(m.criterion): m.criterion for m in spec.methods}
-    e = replace(e, model=e.model if e.model in spec.models else spec.models[0])
-    access.check(e)
-    known = _known(e, asked)
+    experiment = replace(
+        experiment,
+        model=experiment.model if experiment.model in spec.models else spec.models[0],
+    )
+    access.check(experiment)
+    known = _known(experiment, asked)
     missing = {name: c for name, c in asked.items() if name not in known}
     if missing and not jobs.active(KIND):
-        _offer(e, missing)
+        _offer(experiment, missing)
     if len(known) > 1:
         _show_all(known)
-        _show_two(e, {name: asked[name] for name in known}, known)
+        _show_two(experiment, {name: asked[name] for name in known}, known)
 
 
 def show_overlap(
-    found: Agreement, names: tuple[str, str], second: PruningPlan, *, key: str
+    agreement: Agreement, names: tuple[str, str], second: PruningPlan, *, key: str
 ) -> None:
     """Draw by layer how much of what one drops the other drops too."""
-    table = sentences.agreement_table(found, second)
+    table = sentences.agreement_table(agreement, second)
     panels.chart(
         charts.overlap_bars(
-            [o.share for o in found.overlaps],
+            [o.share for o in agreement.overlaps],
             names=names,
             by_chance=table["by_chance"].tolist(),
             dark=panels.is_dark(),
         ),
-        sentences.of_overlap(found, names, second.sparsity),
+        sentences.overlap_sentence(agreement, names, second.sparsity),
         lambda: table,
         key=key,
     )
 
 
-def _known(e: Experiment, asked: Mapping[str, Criterion]) -> dict[str, Scores]:
+def _known(experiment: Experiment, asked: Mapping[str, Criterion]) -> dict[str, Scores]:
     """Return the scores at hand; nothing is read or computed for it."""
     pipeline = resources.pipeline()
-    known = {n: pipeline.scores.peek(e.using(criterion=c)) for n, c in asked.items()}
+    known = {
+        n: pipeline.scores.peek(experiment.using(criterion=c)) for n, c in asked.items()
+    }
     return {name: scores for name, scores in known.items() if scores is not None}
 
 
-def _offer(e: Experiment, missing: Mapping[str, Criterion]) -> None:
+def _offer(experiment: Experiment, missing: Mapping[str, Criterion]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         noun = "criterion" if len(missing) == 1 else "criteria"
         if st.button(f"Score by {len(missing)} {noun}", key=KIND):
-            _start(e, missing)
+            _start(experiment, missing)
         st.caption(
             "Reads the calibration text where it has not been read, and its gradients "
             "where a criterion needs them; then every two criteria are compared."
         )
 
 
-def _start(e: Experiment, missing: Mapping[str, Criterion]) -> None:
-    access.check(e)
+def _start(experiment: Experiment, missing: Mapping[str, Criterion]) -> None:
+    access.check(experiment)
     pipeline = resources.pipeline()
 
     def work(job: Job) -> None:
-        check_room(e, pipeline)
+        check_room(experiment, pipeline)
         for done, (name, by) in enumerate(missing.items()):
             job.progress(f"Scoring by {name}", done, len(missing))
-            pipeline.scores(e.using(criterion=by), progress=job.progress)
+            pipeline.scores(experiment.using(criterion=by), progress=job.progress)
 
-    key = (e.model, e.calibration, tuple(missing.values()))
+    key = (experiment.model, experiment.calibration, tuple(missing.values()))
     jobs.start(KIND, f"Scoring by {len(missing)} criteria", work, key=key)
 
 
@@ -95,7 +100,7 @@ def _show_all(known: Mapping[str, Scores]) -> None:
     table = correlations({name: s.normalised for name, s in known.items()})
     panels.chart(
         charts.correlation_map(table, dark=panels.is_dark()),
-        arena_readings.of_correlations(table),
+        arena_readings.correlations_sentence(table),
         lambda: table.rename_axis("criterion").reset_index(),
         key="criteria_map",
     )
@@ -103,7 +108,7 @@ def _show_all(known: Mapping[str, Scores]) -> None:
 
 @st.fragment
 def _show_two(
-    e: Experiment, asked: Mapping[str, Criterion], known: Mapping[str, Scores]
+    experiment: Experiment, asked: Mapping[str, Criterion], known: Mapping[str, Scores]
 ) -> None:
     """Show what two criteria drop at the sparsity in hand, and where they differ most.
 
@@ -120,15 +125,16 @@ def _show_two(
         )  # fmt: skip
     with panels.panel():
         both = [known[n].normalised for n in (first, second)]
-        plans = [_plan(e, asked[n]) for n in (first, second)]
-        found = agreement(*both, *(p.keep for p in plans))
+        plans = [_plan(experiment, asked[n]) for n in (first, second)]
+        agreed = agreement(*both, *(p.keep for p in plans))
         named = sentences.names(asked[first], asked[second])
         left, right = st.columns(2, gap="medium")
         with left:
             st.caption(
-                f"{share(e.pruning.sparsity)} of each layer dropped, as in the sidebar."
+                f"{share(experiment.pruning.sparsity)} of each layer dropped, as in "
+                "the sidebar."
             )
-            show_overlap(found, named, plans[1], key="criteria_overlap")
+            show_overlap(agreed, named, plans[1], key="criteria_overlap")
         with right:
             _show_apart(both, named)
 
@@ -136,7 +142,7 @@ def _show_two(
 def _show_apart(both: list, named: tuple[str, str]) -> None:
     """List the neurons on which two criteria disagree most; a row is held."""
     table = disagreements(both[0], both[1], MOST)
-    st.markdown(sentences.of_disagreements(table, named))
+    st.markdown(sentences.disagreements_sentence(table, named))
     selection.choosable(
         table,
         [Neuron(*at) for at in table[["layer", "neuron"]].to_numpy().tolist()],
@@ -160,6 +166,6 @@ def _show_apart(both: list, named: tuple[str, str]) -> None:
         panels.csv(lambda: table, key="apart")
 
 
-def _plan(e: Experiment, by: Criterion) -> PruningPlan:
-    uniform = e.using(criterion=by, allocation=Uniform())
+def _plan(experiment: Experiment, criterion: Criterion) -> PruningPlan:
+    uniform = experiment.using(criterion=criterion, allocation=Uniform())
     return resources.pipeline().plan(uniform)

@@ -23,7 +23,7 @@ UP = Option("y", str, "perplexity_ratio", "What its height shows", choices=NAMES
 ICONS = {"done": "✓", "failed": "✗", "running": "…", "queued": "·", "cancelled": "–"}
 
 
-def show(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> None:
+def show(spec: ArenaSpec, entries: Sequence[Entry], experiment: Experiment) -> None:
     """Draw all of an arena as far as it is known."""
     if not entries:
         st.markdown(
@@ -32,12 +32,12 @@ def show(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> None:
             "the arena can be stopped and goes on where it was."
         )
         return
-    table = _filtered(tables.as_table(entries))
+    table = _filtered(tables.arena_table(entries))
     wanted = [entries[place] for place in table.index]
     if not wanted:
         st.caption("No cell is of these methods and sparsities.")
         return
-    _show_chart(spec, wanted, e)
+    _show_chart(spec, wanted, experiment)
     _show_table(table)
     _show_chosen(wanted)
 
@@ -56,7 +56,9 @@ def _filtered(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _show_chart(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> None:
+def _show_chart(
+    spec: ArenaSpec, entries: Sequence[Entry], experiment: Experiment
+) -> None:
     """Draw two axes of one model: the other models compete among themselves."""
     with st.container(horizontal=True):
         model = _choose_model(spec)
@@ -79,7 +81,7 @@ def _show_chart(spec: ArenaSpec, entries: Sequence[Entry], e: Experiment) -> Non
             dense=arena.dense(placed, across, up),
             dark=panels.is_dark(),
         ),
-        readings.of_pareto(placed, up, e.pruning.sparsity),
+        readings.pareto_sentence(placed, up, experiment.pruning.sparsity),
         lambda: points,
         key=CHART,
         on_select=_take_point,
@@ -93,16 +95,16 @@ def _choose_model(spec: ArenaSpec) -> str:
     return st.selectbox("Model", names, key="arena_model")
 
 
-def _choose_axis(of: Option, label: str) -> str:
-    stored = view_options.value("arena", of)
+def _choose_axis(option: Option, label: str) -> str:
+    stored = view_options.value("arena", option)
     chosen = st.selectbox(
         label,
-        of.choices,
-        of.choices.index(stored),
+        option.choices,
+        option.choices.index(stored),
         format_func=lambda name: AXES[name].title,
-        key=f"arena_{of.name}",
+        key=f"arena_{option.name}",
     )
-    session.view(f"arena.{of.name}", None if chosen == of.default else chosen)
+    session.view(f"arena.{option.name}", None if chosen == option.default else chosen)
     return chosen
 
 
@@ -178,5 +180,5 @@ def _show_chosen(entries: Sequence[Entry]) -> None:
             st.error(plain(chosen.run.reason))
         elif chosen.run.state != "done":
             st.caption(f"It is {chosen.run.state}.")
-        open_run.show_ways(chosen.run, chosen.found, key="arena_open")
+        open_run.show_ways(chosen.run, chosen.comparison, key="arena_open")
         open_run.show_recipe(chosen.experiment)

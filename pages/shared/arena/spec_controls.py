@@ -62,7 +62,7 @@ METHODS = Several(
 )  # fmt: skip
 
 
-def asked(e: Experiment, store: Store) -> ArenaSpec:
+def asked(experiment: Experiment, store: Store) -> ArenaSpec:
     """Draw the controls and return the grid that they describe.
 
     Raises:
@@ -71,11 +71,11 @@ def asked(e: Experiment, store: Store) -> ArenaSpec:
     named = session.views().get(SHOWN)
     if named is not None:
         return _described(named, store)
-    methods = _choose_methods(e)
+    methods = _choose_methods(experiment)
     with st.container(horizontal=True):
         sparsities, seeds, measures = (_choose(of) for of in (AT, SEEDS, MEASURED))
     return arena.asked(
-        e,
+        experiment,
         methods,
         [_number(s.removesuffix("%"), float) / 100 for s in sparsities],
         [_number(s, int) for s in seeds],
@@ -134,13 +134,13 @@ def _described(arena_id: str, store: Store) -> ArenaSpec:
     """Show the arena that a link names instead of the controls."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Back to my own choice", on_click=session.view, args=(SHOWN, None))
-        found = store.arena(arena_id)
-        spec = ArenaSpec.from_json(found.description)
+        stored = store.arena(arena_id)
+        spec = ArenaSpec.from_json(stored.description)
         models = ", ".join(m.name for m in spec.models)
         removed = ", ".join(share(s) for s in spec.sparsities)
         st.caption(
             plain(
-                f"The arena of {found.created[:16].replace('T', ' ')} UTC: {models}; "
+                f"The arena of {stored.created[:16].replace('T', ' ')} UTC: {models}; "
                 f"{counted(len(spec.methods), 'method')} at {removed}; "
                 f"{counted(len(spec.seeds), 'seed')}; {', '.join(spec.measures)}."
             )
@@ -148,9 +148,9 @@ def _described(arena_id: str, store: Store) -> ArenaSpec:
     return spec
 
 
-def _choose_methods(e: Experiment) -> list[str]:
+def _choose_methods(experiment: Experiment) -> list[str]:
     """Choose by name or write: criterion, allocation and repair joined by +."""
-    in_hand = _in_hand(e)
+    in_hand = _in_hand(experiment)
     more = () if in_hand is None else (in_hand,)
     known = tuple(dict.fromkeys([*METHODS.known, *more]))
     methods = _choose(replace(METHODS, known=known), _called(in_hand))
@@ -164,10 +164,10 @@ def _choose_methods(e: Experiment) -> list[str]:
     return methods
 
 
-def _in_hand(e: Experiment) -> str | None:
+def _in_hand(experiment: Experiment) -> str | None:
     """Write the sidebar's method in words, where words can carry it."""
     try:
-        return written(e.method)
+        return written(experiment.method)
     except LLMRankError:
         return None
 
@@ -180,35 +180,35 @@ def _called(in_hand: str | None) -> Callable[[str], str]:
     return called
 
 
-def _choose(of: Several, called: Callable[[str], str] = str) -> list[str]:
+def _choose(option: Several, called: Callable[[str], str] = str) -> list[str]:
     """Draw a choice of several and remember it, also in the link."""
-    stored = session.views().get(f"arena.{of.name}")
-    start = list(of.usual) if stored is None else masked(_read(stored))
-    if not of.is_open:
-        start = [name for name in start if name in of.known]
+    stored = session.views().get(f"arena.{option.name}")
+    start = list(option.usual) if stored is None else masked(_read(stored))
+    if not option.is_open:
+        start = [name for name in start if name in option.known]
     chosen = st.multiselect(
-        of.label,
-        list(dict.fromkeys([*of.known, *start])),
+        option.label,
+        list(dict.fromkeys([*option.known, *start])),
         start,
         format_func=called,
-        accept_new_options=of.is_open,
-        help=of.help,
-        key=f"arena_{of.name}_{st.session_state.get(_SET, 0)}",
-        width=of.width,
+        accept_new_options=option.is_open,
+        help=option.help,
+        key=f"arena_{option.name}_{st.session_state.get(_SET, 0)}",
+        width=option.width,
     )
-    _remember(of, chosen)
+    _remember(option, chosen)
     return list(dict.fromkeys(masked(name.strip()) for name in chosen))
 
 
-def _put(of: Several, chosen: list[str]) -> None:
+def _put(option: Several, chosen: list[str]) -> None:
     """Set a choice from elsewhere than its control, which starts anew; a callback."""
-    _remember(of, chosen)
+    _remember(option, chosen)
     st.session_state[_SET] = st.session_state.get(_SET, 0) + 1
 
 
-def _remember(of: Several, chosen: list[str]) -> None:
+def _remember(option: Several, chosen: list[str]) -> None:
     text = "|".join(quote(name, safe=" +:=-_") for name in chosen)
-    session.view(f"arena.{of.name}", None if chosen == list(of.usual) else text)
+    session.view(f"arena.{option.name}", None if chosen == list(option.usual) else text)
 
 
 def _read(stored: str) -> list[str]:

@@ -36,25 +36,27 @@ METRIC = Option(
 )
 
 
-def show(e: Experiment) -> None:
+def show(experiment: Experiment) -> None:
     """Measure and draw accuracy over sparsity for several criteria."""
     st.subheader("Accuracy over sparsity, by criterion", anchor=False)
-    criteria, sparsities = _choose_criteria(e), _choose_sparsities(e)
+    criteria, sparsities = _choose_criteria(experiment), _choose_sparsities(experiment)
     metric = view_options.choose("compare", METRIC, "Measure")
-    known = curve.known_points(e, criteria, sparsities, resources.pipeline())
+    known = curve.known_points(experiment, criteria, sparsities, resources.pipeline())
     missing = len(criteria) * len(sparsities) - len(known)
-    seconds = curve.estimated_s(e, missing, resources.pipeline())
+    seconds = curve.estimated_s(experiment, missing, resources.pipeline())
     with st.container(horizontal=True, vertical_alignment="center"):
         busy = jobs.active("curve") or not missing
         asked = st.button("Measure the curve", disabled=busy, key="curve")
-        st.caption(curves.of_cost(missing, len(known), seconds))
+        st.caption(curves.cost_sentence(missing, len(known), seconds))
     if asked:
-        _start(e, criteria, sparsities)
+        _start(experiment, criteria, sparsities)
     jobs.here("curve")
 
     def draw(_: JobView | None = None) -> None:
-        points = curve.known_points(e, criteria, sparsities, resources.pipeline())
-        _show_points(e, points, metric)
+        points = curve.known_points(
+            experiment, criteria, sparsities, resources.pipeline()
+        )
+        _show_points(experiment, points, metric)
 
     if jobs.active("curve"):
         jobs.live("curve", draw)
@@ -62,26 +64,28 @@ def show(e: Experiment) -> None:
         draw()
 
 
-def _choose_criteria(e: Experiment) -> tuple[Criterion, ...]:
+def _choose_criteria(experiment: Experiment) -> tuple[Criterion, ...]:
     """Ask which criteria are drawn beside the one in hand."""
-    known = {label(c): c for c in curve.rivals(e.method.criterion)}
-    usual = [label(c) for c in curve.usual_rivals(e.method.criterion)]
-    name = label(e.method.criterion)
+    known = {label(c): c for c in curve.rivals(experiment.method.criterion)}
+    usual = [label(c) for c in curve.usual_rivals(experiment.method.criterion)]
+    name = label(experiment.method.criterion)
     against = _choose_several(
         "against", f"Compare {name} with", known, usual, key=f"against_{name}"
     )
-    return e.method.criterion, *(known[n] for n in against)
+    return experiment.method.criterion, *(known[n] for n in against)
 
 
-def _choose_sparsities(e: Experiment) -> tuple[float, ...]:
+def _choose_sparsities(experiment: Experiment) -> tuple[float, ...]:
     """Ask at which sparsities; the one in hand is among them."""
-    known = {f"{p} %": p / 100 for p in PERCENT if p / 100 != e.pruning.sparsity}
+    known = {
+        f"{p} %": p / 100 for p in PERCENT if p / 100 != experiment.pruning.sparsity
+    }
     usual = [name for name in known if int(name[:-2]) in USUAL_PERCENT]
-    in_hand = share(e.pruning.sparsity)
+    in_hand = share(experiment.pruning.sparsity)
     chosen = _choose_several(
         "at", f"At {in_hand} removed and", known, usual, key=f"at_{in_hand}"
     )
-    own = {e.pruning.sparsity} - {0.0}
+    own = {experiment.pruning.sparsity} - {0.0}
     return tuple(sorted({*own, *(known[n] for n in chosen)}))
 
 
@@ -103,25 +107,25 @@ def _named(name: str) -> str:
 
 
 def _start(
-    e: Experiment, criteria: Sequence[Criterion], sparsities: Sequence[float]
+    experiment: Experiment, criteria: Sequence[Criterion], sparsities: Sequence[float]
 ) -> None:
     """Measure what is missing, in the worker."""
-    access.check(e)
+    access.check(experiment)
     pipeline = resources.pipeline()
 
     def work(job: Job) -> int:
-        check_room(e, pipeline)
+        check_room(experiment, pipeline)
         points = curve.curve(
-            e, criteria, sparsities, pipeline=pipeline, progress=job.progress
+            experiment, criteria, sparsities, pipeline=pipeline, progress=job.progress
         )
         return len(points)
 
     title = f"The curve of {len(criteria)} criteria"
-    jobs.start("curve", title, work, key=(e, criteria, sparsities))
+    jobs.start("curve", title, work, key=(experiment, criteria, sparsities))
 
 
 def _show_points(
-    e: Experiment, points: Sequence[curve.Point], metric: curve.Metric
+    experiment: Experiment, points: Sequence[curve.Point], metric: curve.Metric
 ) -> None:
     """Draw the points there are, who is ahead, and where they come from."""
     if not points:
@@ -134,8 +138,10 @@ def _show_points(
         charts.tradeoff(
             curve_tables.chart_table(points, metric), metric=unit, dark=panels.is_dark()
         ),
-        curves.of_curve(points, e.pruning.sparsity, metric, e.method.criterion),
-        lambda: curve_tables.as_table(points),
+        curves.curve_sentence(
+            points, experiment.pruning.sparsity, metric, experiment.method.criterion
+        ),
+        lambda: curve_tables.curve_table(points),
         key="curve_chart",
     )
-    st.caption(escape.plain(curves.of_points(points)))
+    st.caption(escape.plain(curves.points_sentence(points)))

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 
 import streamlit as st
 
-from llmrank.analysis.diagnostics import Known, symptoms
+from llmrank.analysis.diagnostics import DiagnosticInputs, symptoms
 from llmrank.analysis.stability import Stability, nested_parts, stability
 from llmrank.core.jobs import Job
 from llmrank.core.whereabouts import is_file
@@ -12,85 +12,91 @@ from llmrank.experiments import curve
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.memory_estimate import MemoryEstimate, estimate
 from llmrank.models.language_model import shape
-from llmrank.report.tables.stability import as_table, shown_table
+from llmrank.report.tables.stability import shown_table, stability_table
 from pages.shared.app import access, jobs, panels, resources
 from pages.shared.app.escape import plain
 
 KIND = "steady"
 
 
-def known(e: Experiment) -> Stability | None:
+def known(experiment: Experiment) -> Stability | None:
     """Return how stable the scores are, if the text has been read in parts."""
-    parts = resources.parts().peek(_key(e))
-    if parts is None and e.method.criterion.needs:
+    parts = resources.parts().peek(_key(experiment))
+    if parts is None and experiment.method.criterion.needs:
         return None
-    model = resources.pipeline().model(e)
-    return stability(model, e, parts=parts)
+    model = resources.pipeline().model(experiment)
+    return stability(model, experiment, parts=parts)
 
 
-def show(e: Experiment, found: Stability | None) -> None:
+def show(experiment: Experiment, stability: Stability | None) -> None:
     """Show how much halves and sizes of the calibration text agree."""
-    if found is None:
+    if stability is None:
         st.caption(
             "The calibration text read in two halves and in smaller parts: if they "
             "drop the same neurons, it suffices. Read once, it then answers for every "
             "setting."
         )
         if st.button("Read it in parts", disabled=jobs.active(KIND), key=KIND):
-            start(e)
+            start(experiment)
         return
-    st.markdown(found.sentence)
-    table = as_table(found)
+    st.markdown(stability.sentence)
+    table = stability_table(stability)
     if not table.empty:
-        st.dataframe(shown_table(found), hide_index=True, key="stability")
+        st.dataframe(shown_table(stability), hide_index=True, key="stability")
         panels.csv(lambda: table, key="stability")
 
 
-def start(e: Experiment) -> None:
+def start(experiment: Experiment) -> None:
     """Read the calibration text in parts, in the worker."""
-    access.check(e)
+    access.check(experiment)
     pipeline, memo = resources.pipeline(), resources.parts()
 
     def work(job: Job) -> None:
-        model = pipeline.model(e, progress=job.progress)
-        known = (e.calibration, e.method.criterion)
+        model = pipeline.model(experiment, progress=job.progress)
+        known = (experiment.calibration, experiment.method.criterion)
         memo.put(key, nested_parts(model, *known, progress=job.progress))
 
-    title, key = "Reading the calibration text in parts", _key(e)
+    title, key = "Reading the calibration text in parts", _key(experiment)
     jobs.start(KIND, title, work, key=key)
 
 
-def _key(e: Experiment) -> tuple[Hashable, ...]:
+def _key(experiment: Experiment) -> tuple[Hashable, ...]:
     """Criteria that need the same share what is read."""
-    needs, second = e.method.criterion.needs, e.method.criterion.second_text
-    return e.model, e.calibration, needs, second
+    needs, second = (
+        experiment.method.criterion.needs,
+        experiment.method.criterion.second_text,
+    )
+    return experiment.model, experiment.calibration, needs, second
 
 
-def _memory(e: Experiment) -> tuple[MemoryEstimate | None, int]:
+def _memory(experiment: Experiment) -> tuple[MemoryEstimate | None, int]:
     """Return what a run needs, and how much of it is in memory already."""
-    if is_file(e.model.name):
+    if is_file(experiment.model.name):
         return None, 0  # the head of a .gguf takes seconds to read
     pipeline = resources.pipeline()
-    needed = estimate(e, sizes=resources.shapes().get(e.model, lambda: shape(e.model)))
-    held = needed.dense_bytes if pipeline.model.peek(e) is not None else 0
-    held += needed.pruned_bytes if pipeline.pruned.peek(e) is not None else 0
+    needed = estimate(
+        experiment,
+        sizes=resources.shapes().get(experiment.model, lambda: shape(experiment.model)),
+    )
+    held = needed.dense_bytes if pipeline.model.peek(experiment) is not None else 0
+    held += needed.pruned_bytes if pipeline.pruned.peek(experiment) is not None else 0
     return needed, held
 
 
-def warn(e: Experiment, found: Stability | None) -> None:
+def warn(experiment: Experiment, stability: Stability | None) -> None:
     """Say what makes this setting doubtful, as far as it is known."""
     pipeline = resources.pipeline()
-    report = resources.reports().peek(e)
-    needed, held = _memory(e)
+    report = resources.reports().peek(experiment)
+    needed, held = _memory(experiment)
     seen = symptoms(
-        Known(
-            e.method.criterion,
-            e.pruning.sparsity,
-            scores=pipeline.scores(e),
-            plan=pipeline.plan(e),
-            points=curve.measured_points(e, pipeline),
+        DiagnosticInputs(
+            experiment.method.criterion,
+            experiment.pruning.sparsity,
+            scores=pipeline.scores(experiment),
+            plan=pipeline.plan(experiment),
+            points=curve.measured_points(experiment, pipeline),
             speedup=None if report is None else report.comparison.speedup,
-            stability=found,
+            stability=stability,
             memory=needed,
             held_bytes=held,
         )

@@ -66,8 +66,8 @@ def mount(
     Without a `plan` the server is still at it: the canvas keeps what it shows.
     """
     canvas, _ = components()
-    found = st.session_state.get(KEY) or {}
-    serial = (found.get("commit") or {}).get("serial", 0)
+    state = st.session_state.get(KEY) or {}
+    serial = (state.get("commit") or {}).get("serial", 0)
     canvas(
         key=KEY,
         data={
@@ -98,40 +98,44 @@ def send(payload: bytes, *, key: str) -> None:
     carrier(key=f"payload_{key}", data=payload, height=1)
 
 
-def table_of(of: Experiment) -> dict[str, Any] | None:
+def table_of(experiment: Experiment) -> dict[str, Any] | None:
     """Return the widths at several sparsities, or None where the canvas has its own.
 
     A search has found those of one sparsity; at others stands what it would begin with.
     """
-    if isinstance(of.method.allocation, Uniform | Global):
+    if isinstance(experiment.method.allocation, Uniform | Global):
         return None
-    planner, own = resources.pipeline().planner, of.pruning.sparsity
+    planner, own = resources.pipeline().planner, experiment.pruning.sparsity
     sparsities = sorted({*TABLED, own})
-    if of.method.allocation.searches:
-        kept = planner.widths(of.using(allocation=Additive()), sparsities)
-        kept[sparsities.index(own)] = planner.widths(of, [own])[0]
+    if experiment.method.allocation.searches:
+        kept = planner.widths(experiment.using(allocation=Additive()), sparsities)
+        kept[sparsities.index(own)] = planner.widths(experiment, [own])[0]
     else:
-        kept = planner.widths(of, sparsities)
-    return {"name": of.method.allocation.name, "sparsities": sparsities, "kept": kept}
+        kept = planner.widths(experiment, sparsities)
+    return {
+        "name": experiment.method.allocation.name,
+        "sparsities": sparsities,
+        "kept": kept,
+    }
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def planes_payload(name: str, _e: Experiment) -> bytes:
+def planes_payload(name: str, _experiment: Experiment) -> bytes:
     """Pack what the canvas needs of the experiment's criterion; the name is the key."""
-    pipeline, by = resources.pipeline(), _e.method.criterion
+    pipeline, by = resources.pipeline(), _experiment.method.criterion
     if has_planes(by):
-        return of_planes(name, pipeline.planes(_e))
-    return pack(name, {by.name: pipeline.scores(_e).layers})
+        return of_planes(name, pipeline.planes(_experiment))
+    return pack(name, {by.name: pipeline.scores(_experiment).layers})
 
 
-def is_large(of: Experiment) -> bool:
+def is_large(experiment: Experiment) -> bool:
     """Whether the model's scores take so long that a job makes them."""
-    return sum(ffn.widths(resources.pipeline().model(of).model)) > MAX_AT_ONCE
+    return sum(ffn.widths(resources.pipeline().model(experiment).model)) > MAX_AT_ONCE
 
 
-def has_planes(by: Criterion) -> TypeGuard[LLMRank]:
+def has_planes(criterion: Criterion) -> TypeGuard[LLMRank]:
     """Whether a criterion's scores come from planes, for every θ and γ."""
-    return isinstance(by, LLMRank) and by.variant == "weighted"
+    return isinstance(criterion, LLMRank) and criterion.variant == "weighted"
 
 
 def just_committed() -> bool:
@@ -147,8 +151,8 @@ def just_moved() -> bool:
 def take() -> None:
     """Take a commit of the canvas as the session's settings; runs before the page."""
     st.session_state[f"{KEY}_committed"] = True
-    found = (st.session_state.get(KEY) or {}).get("commit") or {}
-    given, view = found.get("settings") or {}, found.get("view") or {}
+    commit = (st.session_state.get(KEY) or {}).get("commit") or {}
+    given, view = commit.get("settings") or {}, commit.get("view") or {}
     before = dict(session.chosen())
     for js, own in NAMES.items():
         _take_setting(own, given.get(js))
@@ -157,12 +161,12 @@ def take() -> None:
         if view.get(name) in choices:
             session.view(f"{PAGE}.{name}", view[name])
     _note("zoom", _joined(view.get("layer"), view.get("from"), view.get("to")))
-    pin = found.get("pin") or {}
+    pin = commit.get("pin") or {}
     _note("pin", "_".join(str(pin.get(js)) for js in NAMES) if pin else None)
     brush = view.get("brush") or {}
     places = (brush.get("layer"), brush.get("from"), brush.get("to"))
     _note("brush", _joined(*places) if brush else None)
-    at = found.get("chosen") or {}
+    at = commit.get("chosen") or {}
     _note("neuron", _joined(at.get("layer"), at.get("neuron")) if at else None)
 
 
@@ -179,20 +183,20 @@ def hold(layer: int, index: int) -> None:
 
 def view() -> dict[str, Any]:
     """Return what the canvas shows: its order, colours, edges, zoom and range."""
-    found: dict[str, Any] = {"layer": None, "from": 0, "to": 0, "brush": None}
+    view_state: dict[str, Any] = {"layer": None, "from": 0, "to": 0, "brush": None}
     for name, choices in CHOICES.items():
         text = session.views().get(f"{PAGE}.{name}")
-        found[name] = text if text in choices else choices[0]
+        view_state[name] = text if text in choices else choices[0]
     brush = _numbers("brush", 3)
     if brush is not None and brush[1] < brush[2]:
-        found["brush"] = dict(zip(("layer", "from", "to"), brush, strict=True))
+        view_state["brush"] = dict(zip(("layer", "from", "to"), brush, strict=True))
     zoom = session.views().get(f"{PAGE}.zoom", "").split("-")
     if len(zoom) == 3 and all(part.isdecimal() or part == "all" for part in zoom):
-        found["layer"] = None if zoom[0] == "all" else int(zoom[0][:9])
-        found["from"], found["to"] = (
+        view_state["layer"] = None if zoom[0] == "all" else int(zoom[0][:9])
+        view_state["from"], view_state["to"] = (
             int(part[:9]) if part != "all" else 0 for part in zoom[1:]
         )
-    return found
+    return view_state
 
 
 def let_go() -> None:

@@ -37,9 +37,9 @@ class Probe:
     pruned: TextEvaluation
 
 
-def show(e: Experiment, *, committed: bool) -> None:
+def show(experiment: Experiment, *, committed: bool) -> None:
     """Offer measurements of this setting, and draw all that were made."""
-    known = resources.pipeline().pruned_text.peek(e) is not None
+    known = resources.pipeline().pruned_text.peek(experiment) is not None
     with st.container(horizontal=True, vertical_alignment="center"):
         follow = st.toggle(
             "Measure on release",
@@ -56,80 +56,94 @@ def show(e: Experiment, *, committed: bool) -> None:
         )
         if st.button(
             "Time it here",
-            disabled=_timed(e) is not None or jobs.active(TIMING),
+            disabled=_timed(experiment) is not None or jobs.active(TIMING),
             key="time_here",
             help="Cuts this model and times it against the dense one, in turns",
         ):
-            time_here(e)
+            time_here(experiment)
     if asked or (follow and committed and not known):
-        start(e)
+        start(experiment)
     worth, speed = st.columns(2, gap="medium")
     with worth:
         if jobs.active(KIND):
-            jobs.live(KIND, lambda seen: _draw(e, seen))
+            jobs.live(KIND, lambda seen: _draw(experiment, seen))
         else:
-            _draw(e, None)
+            _draw(experiment, None)
     with speed:
-        _draw_speeds(e)
+        _draw_speeds(experiment)
 
 
-def start(e: Experiment) -> None:
+def start(experiment: Experiment) -> None:
     """Measure this setting instead of the one before."""
-    access.check(e)
+    access.check(experiment)
     before = jobs.view(KIND)
     if before is not None and not before.finished:
         resources.worker().cancel(before.id, jobs.owner())
     pipeline = resources.pipeline()
 
     def work(job: Job) -> Probe:
-        dense = pipeline.dense_text(e, progress=job.progress)
+        dense = pipeline.dense_text(experiment, progress=job.progress)
         # Sorted once for these scores; another sparsity is a view of the same copy.
-        pipeline.pruner.prefix(e, progress=job.progress)
+        pipeline.pruner.prefix(experiment, progress=job.progress)
         _, pruned = pipeline.pruned_text(
-            e,
+            experiment,
             progress=job.progress,
-            publish=lambda text: job.publish(Probe(e, dense, text)),
+            publish=lambda text: job.publish(Probe(experiment, dense, text)),
         )
-        return Probe(e, dense, pruned)
+        return Probe(experiment, dense, pruned)
 
-    title = (
-        f"Measuring {share(e.pruning.sparsity)} by {e.method.criterion.name} on text"
-    )
-    jobs.start(KIND, title, work, key=e)
+    removed, criterion = experiment.pruning.sparsity, experiment.method.criterion
+    title = f"Measuring {share(removed)} by {criterion.name} on text"
+    jobs.start(KIND, title, work, key=experiment)
 
 
-def time_here(e: Experiment) -> None:
+def time_here(experiment: Experiment) -> None:
     """Time this setting's shape against the dense model."""
-    access.check(e)
+    access.check(experiment)
     pipeline, points = resources.pipeline(), resources.speeds()
 
     def work(job: Job) -> SpeedPoint:
-        dense = pipeline.model(e, progress=job.progress)
-        pruned = pipeline.pruned(e, progress=job.progress)
-        found = shape_timing.time_pair(
-            dense, pruned, e.benchmark, progress=job.progress
+        dense = pipeline.model(experiment, progress=job.progress)
+        pruned = pipeline.pruned(experiment, progress=job.progress)
+        point = shape_timing.time_pair(
+            dense, pruned, experiment.benchmark, progress=job.progress
         )
-        points.put((e.model, e.benchmark, e.method.repair, found.widths), found)
-        return found
+        points.put(
+            (
+                experiment.model,
+                experiment.benchmark,
+                experiment.method.repair,
+                point.widths,
+            ),
+            point,
+        )
+        return point
 
-    title = f"Timing {share(e.pruning.sparsity)} against dense"
-    jobs.start(TIMING, title, work, key=e)
+    title = f"Timing {share(experiment.pruning.sparsity)} against dense"
+    jobs.start(TIMING, title, work, key=experiment)
 
 
-def _timed(e: Experiment) -> SpeedPoint | None:
+def _timed(experiment: Experiment) -> SpeedPoint | None:
     """Return what is known of the widths that this setting leaves."""
-    return resources.speeds().peek((e.model, e.benchmark, e.method.repair, _widths(e)))
+    return resources.speeds().peek(
+        (
+            experiment.model,
+            experiment.benchmark,
+            experiment.method.repair,
+            _widths(experiment),
+        )
+    )
 
 
-def _widths(e: Experiment) -> tuple[int, ...]:
-    return resources.pipeline().plan(e).widths
+def _widths(experiment: Experiment) -> tuple[int, ...]:
+    return resources.pipeline().plan(experiment).widths
 
 
-def _draw_speeds(e: Experiment) -> None:
+def _draw_speeds(experiment: Experiment) -> None:
     points = [
         point
         for (*made, _), point in resources.speeds().items()
-        if made == [e.model, e.benchmark, e.method.repair]
+        if made == [experiment.model, experiment.benchmark, experiment.method.repair]
     ]
     if not points:
         st.caption(
@@ -138,30 +152,30 @@ def _draw_speeds(e: Experiment) -> None:
             "with the same repair."
         )
         return
-    widths, removed = _widths(e), e.pruning.sparsity
-    found = shape_timing.nearest(points, removed, widths)
+    widths, removed = _widths(experiment), experiment.pruning.sparsity
+    nearby = shape_timing.nearest(points, removed, widths)
     panels.chart(
         charts.tradeoff(
             speed_tables.chart_table(points),
             metric="times as fast as dense",
             dark=panels.is_dark(),
         ),
-        readings.of_speeds(found, removed, widths),
-        lambda: speed_tables.as_table(points),
+        readings.speeds_sentence(nearby, removed, widths),
+        lambda: speed_tables.speed_table(points),
         key="speeds_chart",
     )
-    st.caption(plain(readings.of_clock(found.pruned)))
+    st.caption(plain(readings.clock_sentence(nearby.pruned)))
 
 
-def _draw(e: Experiment, seen: JobView | None) -> None:
+def _draw(experiment: Experiment, seen: JobView | None) -> None:
     if seen is not None and isinstance(seen.partial, Probe):
         st.markdown(_so_far(seen.partial))
-    points = curve.measured_points(e, resources.pipeline())
+    points = curve.measured_points(experiment, resources.pipeline())
     if not points:
         st.caption(
             "Nothing is measured yet of this model, allocation, rounding and repair. "
-            f"A measurement reads {e.evaluation.eval_tokens:,} held-out tokens with "
-            "the dense model, once, and with the pruned one."
+            f"A measurement reads {experiment.evaluation.eval_tokens:,} held-out "
+            "tokens with the dense model, once, and with the pruned one."
         )
         return
     panels.chart(
@@ -170,22 +184,27 @@ def _draw(e: Experiment, seen: JobView | None) -> None:
             metric="perplexity",
             dark=panels.is_dark(),
         ),
-        curves.of_curve(points, e.pruning.sparsity, "perplexity", e.method.criterion),
-        lambda: curve_tables.as_table(points),
+        curves.curve_sentence(
+            points,
+            experiment.pruning.sparsity,
+            "perplexity",
+            experiment.method.criterion,
+        ),
+        lambda: curve_tables.curve_table(points),
         key="measured_chart",
     )
-    st.caption(plain(curves.of_points(points)))
+    st.caption(plain(curves.points_sentence(points)))
 
 
-def _so_far(found: Probe) -> str:
-    n = len(found.pruned.nll)
+def _so_far(probe: Probe) -> str:
+    n = len(probe.pruned.nll)
     if n < 2:
         return "After the first window there is no interval yet."
-    dense = found.dense.first(n)
-    ratio = perplexity_ratio(dense, found.pruned)
-    kept = top1_retention(dense, found.pruned)
+    dense = probe.dense.first(n)
+    ratio = perplexity_ratio(dense, probe.pruned)
+    kept = top1_retention(dense, probe.pruned)
     return (
-        f"After {n} of {counted(len(found.dense.nll), 'window')}: perplexity "
+        f"After {n} of {counted(len(probe.dense.nll), 'window')}: perplexity "
         f"**{times_spread(ratio)}** of dense, {share_spread(kept)} of its right first "
         "guesses kept (95 % intervals, paired by window)."
     )

@@ -56,35 +56,41 @@ def choose(held: Neuron | None, widths: Sequence[int]) -> Neuron | None:
     return Neuron(layer, index) if asked else held
 
 
-def show(e: Experiment, at: Neuron) -> None:
+def show(experiment: Experiment, place: Neuron) -> None:
     """Show all that is known of a neuron; offer to measure the rest."""
-    st.subheader(f"Layer {at.layer}, neuron {at.index:,}", anchor=False)
-    model = resources.pipeline().model(e)
+    st.subheader(f"Layer {place.layer}, neuron {place.index:,}", anchor=False)
+    model = resources.pipeline().model(experiment)
     left, middle, right = st.columns(3)
     with left, panels.panel():
-        show_ranks(e, at)
+        show_ranks(experiment, place)
     with middle, panels.panel():
-        show_edges(neuron.edges(model, at, N_SHOWN))
+        show_edges(neuron.edges(model, place, N_SHOWN))
     with right, panels.panel():
-        show_promoted(neuron.promoted(model, at, N_SHOWN))
+        show_promoted(neuron.promoted(model, place, N_SHOWN))
     with panels.panel():
-        show_measured(e, at)
+        show_measured(experiment, place)
 
 
-def show_ranks(e: Experiment, at: Neuron) -> None:
+def show_ranks(experiment: Experiment, place: Neuron) -> None:
     """List its rank under every criterion."""
     pipeline = resources.pipeline()
-    every = [CRITERIA[n]() for n in CRITERIA if n != e.method.criterion.name]
-    others = [by for by in every if pipeline.evidence.is_known(e.using(criterion=by))]
+    every = [CRITERIA[n]() for n in CRITERIA if n != experiment.method.criterion.name]
+    others = [
+        by for by in every if pipeline.evidence.is_known(experiment.using(criterion=by))
+    ]
     unread = [by.name for by in every if by not in others]
-    if canvas.is_large(e):  # the canvas compares with the rest when it is asked to
+    if canvas.is_large(
+        experiment
+    ):  # the canvas compares with the rest when it is asked to
         others = [
-            c for c in others if pipeline.scores.peek(e.using(criterion=c)) is not None
+            c
+            for c in others
+            if pipeline.scores.peek(experiment.using(criterion=c)) is not None
         ]
-    shown = (e.method.criterion, *others)
-    scores = {c.name: pipeline.scores(e.using(criterion=c)) for c in shown}
-    found = neuron.ranks(at, scores, pipeline.planner.planner(e))
-    st.markdown(f"**Its rank** among {found[0].n_layer:,} of its layer")
+    shown = (experiment.method.criterion, *others)
+    scores = {c.name: pipeline.scores(experiment.using(criterion=c)) for c in shown}
+    ranks = neuron.ranks(place, scores, pipeline.planner.planner(experiment))
+    st.markdown(f"**Its rank** among {ranks[0].n_layer:,} of its layer")
     rows = [
         {
             "criterion": r.criterion,
@@ -92,7 +98,7 @@ def show_ranks(e: Experiment, at: Neuron) -> None:
             "in model": r.in_model,
             "at this sparsity": "cut" if r.dropped else "kept",
         }
-        for r in found
+        for r in ranks
     ]
     st.dataframe(
         pd.DataFrame(rows),
@@ -102,15 +108,15 @@ def show_ranks(e: Experiment, at: Neuron) -> None:
         ),
         key="inspector-ranks",
     )
-    n_cut = sum(r.dropped for r in found)
+    n_cut = sum(r.dropped for r in ranks)
     st.caption(
-        f"{n_cut} of {len(found)} criteria cut it. Rank 1 is the highest score; the "
+        f"{n_cut} of {len(ranks)} criteria cut it. Rank 1 is the highest score; the "
         "others have their default parameters."
         + (f" More would have to be read for {', '.join(unread)}." if unread else "")
     )
 
 
-def show_edges(found: neuron.Edges) -> None:
+def show_edges(wiring: neuron.Edges) -> None:
     """List its strongest edges, and where they lead in the chained graph."""
     st.markdown("**Its strongest edges**, in and out of the residual stream")
     rows = [
@@ -120,7 +126,7 @@ def show_edges(found: neuron.Edges) -> None:
             "weight": e.weight,
             "share": 100 * e.share,
         }
-        for way, edges in (("in", found.incoming), ("out", found.outgoing))
+        for way, edges in (("in", wiring.incoming), ("out", wiring.outgoing))
         for e in edges[: N_SHOWN // 2]
     ]
     shares = {
@@ -138,7 +144,7 @@ def show_edges(found: neuron.Edges) -> None:
             "neuron": f"L{p.neuron.layer} · {p.neuron.index:,}",
             "flow": p.times_even,
         }
-        for way, paths in (("before", found.preceding), ("after", found.following))
+        for way, paths in (("before", wiring.preceding), ("after", wiring.following))
         for p in paths[: N_SHOWN // 2]
     ]
     flow = st.column_config.NumberColumn(
@@ -151,7 +157,7 @@ def show_edges(found: neuron.Edges) -> None:
         pd.DataFrame(rows),
         [
             p.neuron
-            for paths in (found.preceding, found.following)
+            for paths in (wiring.preceding, wiring.following)
             for p in paths[: N_SHOWN // 2]
         ],
         key="inspector-paths",
@@ -159,12 +165,12 @@ def show_edges(found: neuron.Edges) -> None:
     )
 
 
-def show_promoted(found: neuron.Promoted) -> None:
+def show_promoted(promoted: neuron.Promoted) -> None:
     """List the tokens its output direction raises and lowers."""
     st.markdown("**Tokens it promotes and suppresses** (an estimate)")
     for word, tokens in (
-        ("promotes", found.promoted),
-        ("suppresses", found.suppressed),
+        ("promotes", promoted.promoted),
+        ("suppresses", promoted.suppressed),
     ):
         st.html(f"<p>{word}: {' '.join(_chip(t) for t in tokens)}</p>")
     st.caption(
@@ -173,91 +179,96 @@ def show_promoted(found: neuron.Promoted) -> None:
     )
 
 
-def show_measured(e: Experiment, at: Neuron) -> None:
+def show_measured(experiment: Experiment, place: Neuron) -> None:
     """Show where it fires and what it is worth; measure it when asked."""
     seen = jobs.view("inspect")
-    found = None if seen is None else seen.result or seen.partial
-    mine = isinstance(found, Found) and found.firing.neuron == at
+    effect = None if seen is None else seen.result or seen.partial
+    mine = isinstance(effect, Found) and effect.firing.neuron == place
     if jobs.active("inspect"):
-        jobs.live("inspect", lambda view: _show_found(view.partial, e, at))
+        jobs.live("inspect", lambda view: _show_found(view.partial, experiment, place))
         return
     if mine:
-        _show_found(found, e, at)
-    if not mine or found.effect is None or found.experiment != e:
+        _show_found(effect, experiment, place)
+    if not mine or effect.effect is None or effect.experiment != experiment:
         st.button(
             "Read where it fires and measure what it is worth",
             type="primary",
             on_click=start,
-            args=(e, at),
+            args=(experiment, place),
             key="inspect",
             help="One pass over the calibration text, then the held-out text with the "
             "neuron and without it.",
         )
 
 
-def start(e: Experiment, at: Neuron) -> None:
+def start(experiment: Experiment, place: Neuron) -> None:
     """Queue the two measurements of a neuron."""
     pipeline = resources.pipeline()
 
     def work(job: Job) -> Found:
-        model = pipeline.model(e, progress=job.progress)
+        model = pipeline.model(experiment, progress=job.progress)
         (fires,) = neuron.firing(
-            model, e.calibration, (at,), n_contexts=N_CONTEXTS, progress=job.progress
+            model,
+            experiment.calibration,
+            (place,),
+            n_contexts=N_CONTEXTS,
+            progress=job.progress,
         )
-        job.publish(Found(e, fires))
-        evaluation = replace(e.evaluation, eval_tokens=SMALL.eval_tokens)
-        few = replace(e, evaluation=evaluation)
+        job.publish(Found(experiment, fires))
+        evaluation = replace(experiment.evaluation, eval_tokens=SMALL.eval_tokens)
+        few = replace(experiment, evaluation=evaluation)
         known = (
             pipeline.dense_text(few, progress=job.progress),
             pipeline.pruned_text(few, progress=job.progress)[1],
         )
-        plan = pipeline.plan(e)
+        plan = pipeline.plan(experiment)
         worth = neuron.effect(
-            model, plan, at, evaluation, known=known, progress=job.progress
+            model, plan, place, evaluation, known=known, progress=job.progress
         )
-        return Found(e, fires, worth)
+        return Found(experiment, fires, worth)
 
-    title = f"Inspecting layer {at.layer}, neuron {at.index:,}"
-    jobs.start("inspect", title, work, key=(e, at))
+    title = f"Inspecting layer {place.layer}, neuron {place.index:,}"
+    jobs.start("inspect", title, work, key=(experiment, place))
 
 
-def _show_found(found: Found | None, e: Experiment, at: Neuron) -> None:
-    if found is None or found.firing.neuron != at:
+def _show_found(firing: Found | None, experiment: Experiment, place: Neuron) -> None:
+    if firing is None or firing.firing.neuron != place:
         return
     left, right = st.columns([2, 1])
     with left:
-        _show_firing(found.firing)
+        _show_firing(firing.firing)
     with right:
-        if found.effect is None:
+        if firing.effect is None:
             st.caption("What it is worth is measured next.")
         else:
-            panels.other_settings(found.experiment, e)
-            _show_effect(found.effect)
+            panels.other_settings(firing.experiment, experiment)
+            _show_effect(firing.effect)
 
 
-def _show_firing(found: Firing) -> None:
+def _show_firing(firing: Firing) -> None:
     st.markdown("**Where it fires most**")
-    for context in found.contexts:
+    for context in firing.contexts:
         st.html(f"<p>{''.join(_token(*pair) for pair in _scaled(context))}</p>")
     st.caption(
-        f"Strongest {number(found.contexts[0].activation)}; mean {number(found.mean)}; "
-        f"at least a tenth of the strongest on {share(found.active_share)} of "
-        f"{found.n_tokens:,} tokens of {plain(found.text_source)}. Blue: positive, "
+        f"Strongest {number(firing.contexts[0].activation)}; "
+        f"mean {number(firing.mean)}; at least a tenth of the strongest on "
+        f"{share(firing.active_share)} of "
+        f"{firing.n_tokens:,} tokens of {plain(firing.text_source)}. Blue: positive, "
         "orange: negative, as deep as the activation is large."
-        if found.contexts
-        else f"It never fires on {found.n_tokens:,} tokens."
+        if firing.contexts
+        else f"It never fires on {firing.n_tokens:,} tokens."
     )
 
 
-def _show_effect(found: Effect) -> None:
+def _show_effect(effect: Effect) -> None:
     st.markdown("**What it is worth**")
-    verb = "also cut from" if found.kept_by_plan else "kept in"
+    verb = "also cut from" if effect.kept_by_plan else "kept in"
     for said, change in (
-        ("it alone is cut from the dense model", found.removed),
-        (f"it alone is {verb} the pruned model", found.switched),
+        ("it alone is cut from the dense model", effect.removed),
+        (f"it alone is {verb} the pruned model", effect.switched),
     ):
         st.markdown(_worth(said, change))
-    st.caption(f"It is {plain(found.basis)}; 95 % intervals, paired by window.")
+    st.caption(f"It is {plain(effect.inputs)}; 95 % intervals, paired by window.")
 
 
 def _worth(said: str, change: LossChange | None) -> str:

@@ -29,17 +29,21 @@ HEIGHT = 250
 
 def held() -> Neuron | None:
     """Return the neuron held, if it can be one."""
-    found = canvas.chosen()
-    return None if found is None else Neuron(found["layer"], found["neuron"])
+    held_neuron = canvas.chosen()
+    return (
+        None
+        if held_neuron is None
+        else Neuron(held_neuron["layer"], held_neuron["neuron"])
+    )
 
 
 def brushed() -> Range | None:
     """Return the range that is brushed."""
-    found = canvas.view()["brush"]
-    return found and Range(found["layer"], found["from"], found["to"])
+    brush = canvas.view()["brush"]
+    return brush and Range(brush["layer"], brush["from"], brush["to"])
 
 
-def links(e: Experiment) -> tuple[dict[str, str], Selection] | None:
+def links(experiment: Experiment) -> tuple[dict[str, str], Selection] | None:
     """Say whose edges the canvas should draw, and under which name they are sent."""
     seen = canvas.view()
     if seen["edges"] == "off":
@@ -53,33 +57,35 @@ def links(e: Experiment) -> tuple[dict[str, str], Selection] | None:
         held=held(),
         brush=brushed(),
     )
-    d_model = ffns(pipeline.model(e).model)[0].up.shape[1]
-    found = selection(pipeline.scores(e).layers, view, d_model=d_model)
-    if found is None:
+    d_model = ffns(pipeline.model(experiment).model)[0].up.shape[1]
+    selected = selection(pipeline.scores(experiment).layers, view, d_model=d_model)
+    if selected is None:
         return None
-    return {"name": _name(e, found), "said": found.said}, found
+    return {"name": _name(experiment, selected), "said": selected.said}, selected
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def payload(name: str, _e: Experiment, _of: Selection) -> bytes:
+def payload(name: str, _experiment: Experiment, _selection: Selection) -> bytes:
     """Pack the strongest edges of a selection; the name tells it and the model."""
-    model = resources.pipeline().model(_e)
-    found: Paths = paths(ffns(model.model), _of.selected, among=_of.among)
+    model = resources.pipeline().model(_experiment)
+    strongest: Paths = paths(
+        ffns(model.model), _selection.selected, among=_selection.among
+    )
     columns = ("layer", "source", "target", "flow")
-    return pack(name, {column: [getattr(found, column)] for column in columns})
+    return pack(name, {column: [getattr(strongest, column)] for column in columns})
 
 
-def show_range(e: Experiment) -> None:
+def show_range(experiment: Experiment) -> None:
     """List the neurons of the range that is brushed; a row that is chosen is held."""
     brush = brushed()
     if brush is None:
         return
     pipeline, by_rank = resources.pipeline(), canvas.view()["sort"] == "rank"
-    scores = pipeline.scores(e).normalised
+    scores = pipeline.scores(experiment).normalised
     neurons = in_range(scores, brush, by_rank=by_rank).tolist()
     if not neurons:
         return
-    plan = pipeline.plan(e)
+    plan = pipeline.plan(experiment)
     of_layer = sentences.neuron_table([scores[brush.layer]], [plan.keep[brush.layer]])
     table = of_layer.iloc[neurons].assign(layer=brush.layer)
     table["fate"] = table["kept"].map({True: "kept", False: "cut"})
@@ -150,10 +156,10 @@ def _about(table: pd.DataFrame, brush: Range, by_rank: bool) -> str:
     )
 
 
-def _name(e: Experiment, of: Selection) -> str:
+def _name(experiment: Experiment, selection: Selection) -> str:
     """Name the edges of a selection by all that decides them."""
-    about = hashlib.sha256(repr(e.model).encode())
-    for part in (of.selected, of.among):
+    about = hashlib.sha256(repr(experiment.model).encode())
+    for part in (selection.selected, selection.among):
         for layer, neurons in part.items():
             about.update(f"{layer}, {len(neurons)}:".encode())
             about.update(neurons.numpy().tobytes())

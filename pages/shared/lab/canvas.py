@@ -38,16 +38,16 @@ def components() -> dict[str, Callable[..., Any]]:
 def show_pruning(lab: Lab) -> None:
     """Drag the sparsity: accuracy, confusions, new mistakes follow in the browser."""
     with st.spinner("Pruning to every sparsity by every criterion"):
-        found = {name: trained.sweep(lab, by) for name, by in lab.criteria.items()}
+        swept = {name: trained.sweep(lab, by) for name, by in lab.criteria.items()}
     images, sweeps = (
         _name("images", lab.data),
         _name("sweeps", lab.network_key, lab.criteria),
     )
     _mount("prune", lab, images=images, sweeps=sweeps)
-    if "random" in found:
+    if "random" in swept:
         st.caption("random is one draw, seed 0; the paper's experiment has several.")
     _send(mlp_payload.of_images(images, trained.data(lab)), key="images")
-    _send(mlp_payload.of_sweeps(sweeps, found), key="sweeps")
+    _send(mlp_payload.of_sweeps(sweeps, swept), key="sweeps")
 
 
 def show_inside(lab: Lab, network: Network) -> None:
@@ -68,8 +68,8 @@ def show_inside(lab: Lab, network: Network) -> None:
 
 
 def _mount(kind: str, lab: Lab, **names: str) -> None:
-    found = st.session_state.get(f"{KEY}_{kind}") or {}
-    serial = (found.get("commit") or {}).get("serial", 0)
+    state = st.session_state.get(f"{KEY}_{kind}") or {}
+    serial = (state.get("commit") or {}).get("serial", 0)
     components()[kind](
         key=f"{KEY}_{kind}",
         data={
@@ -85,8 +85,8 @@ def _mount(kind: str, lab: Lab, **names: str) -> None:
 
 def _take(kind: str) -> None:
     """Take what was chosen in a canvas; runs before the page."""
-    found = (st.session_state.get(f"{KEY}_{kind}") or {}).get("commit") or {}
-    percent, criterion, at = (found.get(n) for n in ("percent", "criterion", "at"))
+    commit = (st.session_state.get(f"{KEY}_{kind}") or {}).get("commit") or {}
+    percent, criterion, at = (commit.get(n) for n in ("percent", "criterion", "at"))
     if isinstance(percent, int | float) and 0 <= percent <= 99:
         session.view(f"{PAGE}.sparsity", None if percent == 30 else str(round(percent)))
     if isinstance(criterion, str) and len(criterion) < 40:
@@ -100,6 +100,6 @@ def _send(content: bytes, *, key: str) -> None:
     components()["carrier"](key=f"lab_payload_{key}", data=content, height=1)
 
 
-def _name(kind: str, *of: object) -> str:
+def _name(kind: str, *spec: object) -> str:
     """Name a payload by what it follows from; equal names are one to the browser."""
-    return f"{kind} {plain(repr(of), limit=4000)}"
+    return f"{kind} {plain(repr(spec), limit=4000)}"

@@ -8,7 +8,7 @@ from llmrank import mlp
 from llmrank.core.formatting import counted
 from llmrank.core.jobs import Job, JobView
 from llmrank.core.specs import Option, described
-from llmrank.mlp.experiment import BASELINES, PAPERS_SPARSITIES, as_table
+from llmrank.mlp.experiment import BASELINES, PAPERS_SPARSITIES, retention_table
 from llmrank.report import charts
 from llmrank.report.sentences import mlp as reading
 from pages.shared.app import jobs, panels, resources, view_options
@@ -44,10 +44,10 @@ def show(lab: Lab) -> None:
     )
     training = replace(mlp.MLPSpec(), epochs=EPOCHS)
     key = (spec, training, lab.ranked, lab.data.data_seed)
-    found = resources.lab("claim").peek(key)
+    finished = resources.lab("claim").peek(key)
     n_networks = seeds * len(spec.kinds) * len(spec.sets.split(","))
     with st.container(horizontal=True, vertical_alignment="center"):
-        busy = jobs.active(KIND) or found is not None
+        busy = jobs.active(KIND) or finished is not None
         if st.button("Run the experiment", type="primary", disabled=busy, key=KIND):
             _start(key)
         st.caption(
@@ -55,8 +55,8 @@ def show(lab: Lab) -> None:
             f"{EPOCHS} epochs each; about {4 * n_networks} s where nothing else runs. "
             f"The same as `{command_line(spec, lab.ranked, lab.data.data_seed)}`."
         )
-    if found is not None:
-        _show(found, spec, lab.ranked, lab.data.data_seed)
+    if finished is not None:
+        _show(finished, spec, lab.ranked, lab.data.data_seed)
     elif jobs.active(KIND):
         jobs.live(KIND, lambda seen: _live(seen, spec, lab))
 
@@ -85,13 +85,13 @@ def _live(seen: JobView, spec: mlp.RetentionSpec, lab: Lab) -> None:
 
 def command_line(spec: mlp.RetentionSpec, ranked: mlp.MLPRank, data_seed: int) -> str:
     """Return the command that measures the same."""
-    found = [f"python -m llmrank mlp --sets {spec.sets} --seeds {spec.seeds}"]
+    words = [f"python -m llmrank mlp --sets {spec.sets} --seeds {spec.seeds}"]
     values = described(ranked) | {"data_seed": data_seed}
     usual = described(mlp.MLPRank()) | {"data_seed": 0, "variant": ranked.variant}
     for name, value in values.items():
         if value != usual[name]:
-            found.append(f"--{name.replace('_', '-')} {value}")
-    return " ".join(found)
+            words.append(f"--{name.replace('_', '-')} {value}")
+    return " ".join(words)
 
 
 def _show(
@@ -117,7 +117,7 @@ def _show(
         charts.retention_chart(table, dark=panels.is_dark()),
         f"Mean and standard deviation over {each} "
         f"of each data set: three shapes, each from {counted(seeds, 'seed')}.",
-        lambda: as_table(points),
+        lambda: retention_table(points),
         key="claim-curves",
     )
     st.code(command_line(spec, ranked, data_seed), "bash")
@@ -139,7 +139,8 @@ def _show_verdict(points: tuple[mlp.Point, ...]) -> None:
             delta=f"95 %: {100 * papers.low:+.1f} to {100 * papers.high:+.1f}",
             delta_color="off", delta_arrow="off",
             help=f"Against the mean of {', '.join(BASELINES)}: "
-            f"{reading.of_gain(papers)}; {reading.of_gain(whole)}. 95 % over networks.",
+            f"{reading.gain_sentence(papers)}; {reading.gain_sentence(whole)}. "
+            "95 % over networks.",
         )  # fmt: skip
     for gain in narrow:  # each: the best of three would look better than it is
         st.markdown(f"**{gain.criterion}**: {reading.verdict(gain)}")

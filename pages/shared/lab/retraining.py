@@ -21,7 +21,7 @@ EPOCHS = Option(
 )
 
 
-def show_recovery(lab: Lab, found: mlp.Trained) -> None:
+def show_recovery(lab: Lab, network: mlp.Trained) -> None:
     """Train what is left in three ways, and draw the curves."""
     st.markdown(
         "The same smaller network, trained again three ways, with the same steps in "
@@ -33,7 +33,7 @@ def show_recovery(lab: Lab, found: mlp.Trained) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         percent = view_options.choose(PAGE, SPARSITY, "Removed, %")
         epochs = view_options.choose(PAGE, EPOCHS, "Epochs")
-    if not found.epochs:
+    if not network.epochs:
         st.info("A loaded network has no beginning to rewind to; train one here.")
         return
     plan = mlp.planned(trained.scores(lab, lab.by), percent / 100)
@@ -48,7 +48,7 @@ def show_recovery(lab: Lab, found: mlp.Trained) -> None:
 
             def work(job: Job) -> None:
                 made = mlp.recover(
-                    found, plan, training, data,
+                    network, plan, training, data,
                     progress=job.progress, publish=job.publish,
                 )  # fmt: skip
                 memo.put(key, made)
@@ -71,24 +71,26 @@ def _live(seen: JobView) -> None:
         st.caption("The first epoch appears here when it is over.")
 
 
-def _show_curves(found: mlp.Recovery, *, live: bool = False) -> None:
+def _show_curves(recovery: mlp.Recovery, *, live: bool = False) -> None:
     curves = {
-        name: [*_start_of(found, name), *(e.test_accuracy for e in epochs)]
-        for name, epochs in found.curves.items()
+        name: [*_start_of(recovery, name), *(e.test_accuracy for e in epochs)]
+        for name, epochs in recovery.curves.items()
     }
-    fig = charts.recovery_chart(curves, found.dense_accuracy, dark=panels.is_dark())
+    fig = charts.recovery_chart(curves, recovery.dense_accuracy, dark=panels.is_dark())
     if live:
         st.plotly_chart(fig, theme=None, config=charts.CONFIG, key="after_live")
         return
-    table = reading.recovery_table(found)
-    panels.chart(fig, reading.of_recovery(found), lambda: table, key="lab-after")
+    table = reading.recovery_table(recovery)
+    panels.chart(
+        fig, reading.recovery_sentence(recovery), lambda: table, key="lab-after"
+    )
 
 
-def _start_of(found: mlp.Recovery, name: str) -> list[float]:
-    return [found.at_start[name]] if name in found.at_start else []
+def _start_of(recovery: mlp.Recovery, name: str) -> list[float]:
+    return [recovery.at_start[name]] if name in recovery.at_start else []
 
 
-def show_robustness(lab: Lab, found: mlp.Trained) -> None:
+def show_robustness(lab: Lab, network: mlp.Trained) -> None:
     """Test dense and pruned, by every criterion, on corrupted examples."""
     st.markdown(
         "Equally accurate networks can be unequally robust. Each criterion's pruned "
@@ -104,15 +106,15 @@ def show_robustness(lab: Lab, found: mlp.Trained) -> None:
             memo = resources.lab(SHAKEN)
 
             def work(job: Job) -> None:
-                networks = {"dense": found.network} | {
+                networks = {"dense": network.network} | {
                     name: mlp.prune(
-                        found.network,
+                        network.network,
                         mlp.planned(trained.scores(lab, by), percent / 100),
                     )
                     for name, by in lab.criteria.items()
                 }
-                made = mlp.shake(
-                    networks, data, dense=found.network, progress=job.progress
+                made = mlp.robustness_results(
+                    networks, data, dense=network.network, progress=job.progress
                 )
                 memo.put(key, made)
 
@@ -123,15 +125,15 @@ def show_robustness(lab: Lab, found: mlp.Trained) -> None:
             "one draw each."
         )
     if known is not None:
-        _show_shaken(known, percent)
+        _show_robustness(known, percent)
 
 
-def _show_shaken(found: tuple[mlp.Shaken, ...], percent: int) -> None:
-    table = robustness.as_table(found)
-    fragile = mlp.brittleness(found)
+def _show_robustness(results: tuple[mlp.RobustnessResult, ...], percent: int) -> None:
+    table = robustness.robustness_table(results)
+    fragile = mlp.brittleness(results)
     panels.chart(
         charts.shaken_chart(table, robustness.UNITS, dark=panels.is_dark()),
-        reading.of_brittleness(fragile, percent / 100),
+        reading.brittleness_sentence(fragile, percent / 100),
         lambda: table,
         key="lab-shaken",
     )

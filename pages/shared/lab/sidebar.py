@@ -66,8 +66,8 @@ class Lab:
     @property
     def criteria(self) -> dict[str, Criterion]:
         """What competes, by the names that charts show."""
-        found: dict[str, Criterion] = {"mlp-rank": self.ranked}
-        return found | {name: mlp.criterion(name) for name in self.rivals}
+        chosen: dict[str, Criterion] = {"mlp-rank": self.ranked}
+        return chosen | {name: mlp.criterion(name) for name in self.rivals}
 
     @property
     def by(self) -> Criterion:
@@ -102,18 +102,18 @@ def titled(
     start = {"default": value, "required": True}
     if control is st.selectbox:
         start = {"index": o.choices.index(value)}
-    found = control(
+    chosen = control(
         words, o.choices, format_func=lambda name: titles[name], help=o.help,
         key=f"lab_{o.name}", **start,
     )  # fmt: skip
-    session.view(f"{PAGE}.{o.name}", None if found == o.default else found)
-    return str(found)
+    session.view(f"{PAGE}.{o.name}", None if chosen == o.default else chosen)
+    return str(chosen)
 
 
 def _data() -> DataSpec:
-    found = session.views().get(f"{PAGE}.file", "")
-    if not uploads.is_open(found):
-        found = ""  # a link names no path of the server's, and no other's upload
+    name = session.views().get(f"{PAGE}.file", "")
+    if not uploads.is_open(name):
+        name = ""  # a link names no path of the server's, and no other's upload
     titles = {**mlp.TITLES, OWN: "Own file (CSV, npz)"}
     choice = titled(DATA, titles, "Data set", st.selectbox)
     seed = view_options.choose(
@@ -128,11 +128,11 @@ def _data() -> DataSpec:
         "as [examples, height, width]. Pickled objects are refused.",
     )  # fmt: skip
     if brought is not None:
-        found = brought
-        session.view(f"{PAGE}.file", found)
-    if not found:
+        name = brought
+        session.view(f"{PAGE}.file", name)
+    if not name:
         st.caption("No usable file yet: digits are shown until there is one.")
-    return DataSpec(found or "digits", seed)
+    return DataSpec(name or "digits", seed)
 
 
 def _network() -> tuple[mlp.MLPSpec, str | None]:
@@ -170,11 +170,11 @@ def _number(o: Option, words: str) -> Any:
     """A field to type in: a slider of two thousand steps does not fit a column."""
     low, high, value = o.kind(o.low), o.kind(o.high), view_options.value(PAGE, o)
     fine = {"step": 0.001, "format": "%.4g"} if o.kind is float else {}
-    found = st.number_input(
+    number = st.number_input(
         words, low, high, value, help=o.help, key=f"lab_{o.name}", **fine
     )
-    session.view(f"{PAGE}.{o.name}", None if found == o.default else str(found))
-    return found
+    session.view(f"{PAGE}.{o.name}", None if number == o.default else str(number))
+    return number
 
 
 def _training(name: str) -> Option:
@@ -215,11 +215,11 @@ def _authors() -> None:
 def _rivals() -> tuple[str, ...]:
     stored = session.views().get(f"{PAGE}.rivals")
     start = USUAL_RIVALS if stored is None else tuple(stored.split("|"))
-    found = st.multiselect(
+    rivals = st.multiselect(
         "Compared with", list(SHARED), [n for n in start if n in SHARED],
         help="Registered criteria of language models that apply to MLPs, with their "
         "usual parameters", key="lab_rivals",
     )  # fmt: skip
-    usual = tuple(found) == USUAL_RIVALS
-    session.view(f"{PAGE}.rivals", None if usual else "|".join(found))
-    return tuple(found)
+    usual = tuple(rivals) == USUAL_RIVALS
+    session.view(f"{PAGE}.rivals", None if usual else "|".join(rivals))
+    return tuple(rivals)

@@ -45,36 +45,40 @@ def trained(lab: Lab) -> mlp.Trained | None:
     return mlp.Trained(network, network, ())
 
 
-def scores(lab: Lab, by: Criterion) -> Scores:
+def scores(lab: Lab, criterion: Criterion) -> Scores:
     """Score the network's neurons, on training examples."""
     known = resources.lab("scores")
     network = _network(lab)
-    return known.get((lab.network_key, by), lambda: mlp.score(network, data(lab), by))
+    return known.get(
+        (lab.network_key, criterion), lambda: mlp.score(network, data(lab), criterion)
+    )
 
 
-def sweep(lab: Lab, by: Criterion) -> mlp.Sweep:
+def sweep(lab: Lab, criterion: Criterion) -> mlp.Sweep:
     """Prune to every sparsity and test, on the examples that are shown."""
     known = resources.lab("sweep")
     network = _network(lab)
     return known.get(
-        (lab.network_key, by),
+        (lab.network_key, criterion),
         lambda: mlp.sweep(
-            network, scores(lab, by), data(lab).test_x[: mlp_payload.MAX_IMAGES]
+            network, scores(lab, criterion), data(lab).test_x[: mlp_payload.MAX_IMAGES]
         ),
     )
 
 
-def likes(lab: Lab) -> tuple[mlp.Likes, ...]:
+def likes(lab: Lab) -> tuple[mlp.PreferredInput, ...]:
     """Find what every neuron likes among the examples that are shown."""
     known = resources.lab("likes")
     network = _network(lab)
     return known.get(
         lab.network_key,
-        lambda: mlp.likes(network, data(lab).test_x[: mlp_payload.MAX_IMAGES]),
+        lambda: mlp.preferred_inputs(
+            network, data(lab).test_x[: mlp_payload.MAX_IMAGES]
+        ),
     )
 
 
 def _network(lab: Lab) -> mlp.Network:
-    found = trained(lab)
-    assert found is not None
-    return found.network
+    ready = trained(lab)
+    assert ready is not None
+    return ready.network

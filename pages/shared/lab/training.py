@@ -24,13 +24,13 @@ COLUMNS = {
 
 def show(lab: Lab) -> mlp.Trained | None:
     """Show what there is of the network; offer to train it."""
-    found = trained.trained(lab)
+    ready = trained.trained(lab)
     running = is_running()
     with st.container(border=True):
-        st.markdown(_about(lab, found))
+        st.markdown(_about(lab, ready))
         if trained.has_data(lab) and trained.data(lab).about:
             st.caption(plain(trained.data(lab).about))
-        if found is None and not running:
+        if ready is None and not running:
             if st.button("Train it", type="primary", key="lab_train"):
                 start(lab)
             st.caption(
@@ -38,9 +38,9 @@ def show(lab: Lab) -> mlp.Trained | None:
                 "after every epoch, and can be stopped."
             )
     jobs.strip()
-    if running and found is None:
+    if running and ready is None:
         jobs.live(KIND, _live)
-    return found
+    return ready
 
 
 def is_running() -> bool:
@@ -63,11 +63,11 @@ def start(lab: Lab) -> None:
     jobs.start(KIND, "Training the network", work, key=lab.network_key)
 
 
-def show_history(found: mlp.Trained) -> None:
+def show_history(trained: mlp.Trained) -> None:
     """Draw loss and accuracy of every epoch."""
-    last = found.epochs[-1]
+    last = trained.epochs[-1]
     left, right = st.columns(2)
-    table = _table(found.epochs)
+    table = _table(trained.epochs)
     with left:
         panels.chart(
             charts.learning_curve(table, ("loss",), "mean loss", dark=panels.is_dark()),
@@ -121,7 +121,7 @@ def _table(epochs: tuple[mlp.Epoch, ...]) -> pd.DataFrame:
     return table
 
 
-def _about(lab: Lab, found: mlp.Trained | None) -> str:
+def _about(lab: Lab, model: mlp.Trained | None) -> str:
     """Say in a line what is worked on."""
     title = mlp.TITLES.get(lab.data.data, "own data")
     if not trained.has_data(lab):
@@ -133,15 +133,15 @@ def _about(lab: Lab, found: mlp.Trained | None) -> str:
         f"**{title}** · {len(data.train_y):,} to train, {len(data.test_y):,} to test, "
         f"{data.n_classes} classes"
     ]
-    if found is None:
+    if model is None:
         sizes = (data.d_in, *lab.training.hidden, data.n_classes)
         return " &emsp; ".join([*said, f"**{_sizes(sizes)}** · not trained yet"])
-    right = mlp.accuracy(found.network, data.test_x, data.test_y)
+    right = mlp.accuracy(model.network, data.test_x, data.test_y)
     tested = f"{share(right)} of the test set right"
     more = f"; {MAX_IMAGES:,} of it are shown" if len(data.test_y) > MAX_IMAGES else ""
     network = (
-        f"**{_sizes(found.network.sizes)}**, {found.network.activation}, "
-        f"{found.network.n_params:,} parameters · {tested}{more}"
+        f"**{_sizes(model.network.sizes)}**, {trained.network.activation}, "
+        f"{model.network.n_params:,} parameters · {tested}{more}"
     )
     return " &emsp; ".join([*said, network])
 

@@ -59,22 +59,22 @@ def component() -> Callable[..., Any]:
     )
 
 
-def mount(at: Place) -> None:
+def mount(place: Place) -> None:
     """Draw the lesson where the visitor is."""
-    found = st.session_state.get(KEY) or {}
-    serial = (found.get("commit") or {}).get("serial", 0)
+    state = st.session_state.get(KEY) or {}
+    serial = (state.get("commit") or {}).get("serial", 0)
     component()(
         key=KEY,
         data={
             "serial": serial,
-            "state": _sent(at),
+            "state": _sent(place),
             "names": lesson.NODES,
             "layers": lesson.LAYERS,
             "examples": lesson.EXAMPLES,
             "defaults": {n: o.default for n, o in SLIDERS.items()}
             | {"numbers": DEFAULT},
-            "networkx": _referee(at) if at.step == SURFER else None,
-            "fastest": _fastest(at),
+            "networkx": _referee(place) if place.step == SURFER else None,
+            "fastest": _fastest(place),
         },
         on_commit_change=take,
     )
@@ -98,7 +98,7 @@ def place() -> tuple[Place, list[str]]:
 
     usual = Place()
     sliders = {n: read(n, o.parse, o.default) for n, o in SLIDERS.items()}
-    found = Place(
+    chosen = Place(
         step=read("step", lambda t: _within(t, 1, N_STEPS) - 1, usual.step),
         moment=read("moment", lambda t: _within(t, 0, 3), usual.moment),
         settings=LessonSpec(**sliders),
@@ -108,7 +108,7 @@ def place() -> tuple[Place, list[str]]:
         walked=read("walked", lambda t: _within(t, 0, MAX_WALKED), usual.walked),
         presenter=session.views().get(f"{KEY}.presenter") == "on",
     )
-    return found, wrong
+    return chosen, wrong
 
 
 def take() -> None:
@@ -126,16 +126,16 @@ def turned() -> bool:
     return bool(st.session_state.pop(f"{KEY}_turned", False))
 
 
-def show_race(at: Place) -> None:
+def show_race(place: Place) -> None:
     """Time the three ways to prune in front of the class, and show the clock."""
-    spec = RaceSpec(sparsity=at.settings.sparsity)
+    spec = RaceSpec(sparsity=place.settings.sparsity)
     known = resources.races().peek(spec)
     with st.container(horizontal=True, vertical_alignment="center"):
         label = "Time them again" if known else "Time them"
-        busy = jobs.active(KIND) or not at.settings.sparsity
+        busy = jobs.active(KIND) or not place.settings.sparsity
         if st.button(label, type="primary", disabled=busy, key="race"):
             start(spec)
-        if not at.settings.sparsity:
+        if not place.settings.sparsity:
             st.caption("Nothing is pruned yet: choose a share above 0 to time it.")
         elif known is None and not jobs.active(KIND):
             st.caption(
@@ -147,7 +147,7 @@ def show_race(at: Place) -> None:
         panels.chart(
             race.race_chart(known, dark=panels.is_dark()),
             race.reading(known),
-            lambda: race.as_table(known),
+            lambda: race.race_table(known),
             key="race_chart",
         )
         st.caption(plain(race.origin(known)))
@@ -158,20 +158,20 @@ def start(spec: RaceSpec) -> None:
     kept = resources.races()
 
     def work(job: Job) -> Race:
-        found = lesson.race(spec, progress=job.progress)
-        kept.put(spec, found)
-        return found
+        raced = lesson.race(spec, progress=job.progress)
+        kept.put(spec, raced)
+        return raced
 
     jobs.start(KIND, "Timing zeros against cuts", work, key=spec)
 
 
-def handout(at: Place) -> None:
+def handout(place: Place) -> None:
     """Offer the lesson on paper, with the visitor's own network and numbers."""
-    known = resources.races().peek(RaceSpec(sparsity=at.settings.sparsity))
+    known = resources.races().peek(RaceSpec(sparsity=place.settings.sparsity))
     with st.container(horizontal=True, horizontal_alignment="right"):
         st.download_button(
             "Handout (HTML)",
-            lambda: printable.handout(at.network, at.settings, known),
+            lambda: printable.handout(place.network, place.settings, known),
             "llm-rank-lesson.html",
             "text/html",
             on_click="ignore",
@@ -197,34 +197,34 @@ def _note(given: dict[str, Any]) -> None:
     st.session_state[f"{KEY}_turned"] = before != note["presenter"]
 
 
-def _sent(at: Place) -> dict[str, Any]:
+def _sent(place: Place) -> dict[str, Any]:
     return {
-        "step": at.step,
-        "moment": at.moment,
-        "theta": at.settings.theta,
-        "gamma": at.settings.gamma,
-        "sparsity": at.settings.sparsity,
-        "numbers": at.numbers,
-        "node": at.node,
-        "guesses": at.guesses,
-        "walked": at.walked,
-        "presenter": at.presenter,
+        "step": place.step,
+        "moment": place.moment,
+        "theta": place.settings.theta,
+        "gamma": place.settings.gamma,
+        "sparsity": place.settings.sparsity,
+        "numbers": place.numbers,
+        "node": place.node,
+        "guesses": place.guesses,
+        "walked": place.walked,
+        "presenter": place.presenter,
     }
 
 
-def _referee(at: Place) -> dict[str, Any]:
+def _referee(place: Place) -> dict[str, Any]:
     """Ask networkx for these settings, which `of` names as the browser does."""
-    theta, gamma = at.settings.theta, at.settings.gamma
-    asked = {"theta": theta, "gamma": gamma, "numbers": at.numbers}
+    theta, gamma = place.settings.theta, place.settings.gamma
+    asked = {"theta": theta, "gamma": gamma, "numbers": place.numbers}
     try:
-        found = lesson.referee(at.network, theta=theta, gamma=gamma)
+        ranks = lesson.referee(place.network, theta=theta, gamma=gamma)
     except LLMRankError as error:
         return asked | {"scores": None, "said": str(error)}
-    return asked | {"scores": [layer.tolist() for layer in found], "said": ""}
+    return asked | {"scores": [layer.tolist() for layer in ranks], "said": ""}
 
 
-def _fastest(at: Place) -> str | None:
-    known = resources.races().peek(RaceSpec(sparsity=at.settings.sparsity))
+def _fastest(place: Place) -> str | None:
+    known = resources.races().peek(RaceSpec(sparsity=place.settings.sparsity))
     return None if known is None else lesson.fastest(known)
 
 
@@ -260,10 +260,10 @@ def _node(text: str) -> tuple[int, int]:
 
 
 def _guesses(text: str) -> dict[int, str]:
-    found = {}
+    guesses = {}
     for part in text.split("_"):
         step, _, guess = part.partition(":")
         if not re.fullmatch(r"[A-Za-z0-9-]{1,12}", guess):
             raise ValueError
-        found[_within(step, 0, N_STEPS - 1)] = guess
-    return found
+        guesses[_within(step, 0, N_STEPS - 1)] = guess
+    return guesses

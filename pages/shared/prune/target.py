@@ -20,7 +20,7 @@ ASKED: dict[str, tuple[Kind, str, float]] = {
 KEPT = "goal_value"
 
 
-def show(e: Experiment) -> None:
+def show(experiment: Experiment) -> None:
     """Ask for a goal; find the sparsity that meets it; offer to take it."""
     st.subheader("A goal instead of a sparsity", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -32,21 +32,25 @@ def show(e: Experiment) -> None:
         value = st.number_input(label, 0.0, value=usual, key=f"{KEPT}_{kind}")
         busy = jobs.active(KIND)
         if st.button("Find the sparsity", disabled=busy, key="find_goal"):
-            start(e, Target(kind, value))
+            start(experiment, Target(kind, value))
     jobs.live(KIND, lambda seen: _so_far(seen.partial))
     seen = jobs.view(KIND)
     if seen is not None and seen.state == "done":
-        _show(e, *seen.result)
+        _show(experiment, *seen.result)
 
 
-def start(e: Experiment, target: Target) -> None:
+def start(experiment: Experiment, target: Target) -> None:
     """Measure at a few sparsities until one meets the goal."""
-    access.check(e)
+    access.check(experiment)
     pipeline = resources.pipeline()
 
     def work(job: Job) -> tuple[Experiment, Answer]:
-        return e, meet(
-            e, target, pipeline=pipeline, progress=job.progress, publish=job.publish
+        return experiment, meet(
+            experiment,
+            target,
+            pipeline=pipeline,
+            progress=job.progress,
+            publish=job.publish,
         )
 
     jobs.start(KIND, f"Looking for {target.kind} {target.value:g}", work, key=target)
@@ -57,13 +61,15 @@ def _so_far(answer: object) -> None:
         st.caption(plain(f"So far: {answer.sentence}"))
 
 
-def _show(e: Experiment, of: Experiment, answer: Answer) -> None:
+def _show(experiment: Experiment, asked: Experiment, answer: Answer) -> None:
     (st.warning if answer.best is None else st.success)(plain(answer.sentence))
-    removed = replace(of.pruning, sparsity=e.pruning.sparsity)
-    if replace(of, pruning=removed, tasks=e.tasks) != e:
+    removed = replace(asked.pruning, sparsity=experiment.pruning.sparsity)
+    if replace(asked, pruning=removed, tasks=experiment.tasks) != experiment:
         st.caption("Found with other settings than now:")
-        st.code(command_line(of), language="bash", wrap_lines=True)
-    elif answer.best is not None and answer.best.sparsity != e.pruning.sparsity:
+        st.code(command_line(asked), language="bash", wrap_lines=True)
+    elif (
+        answer.best is not None and answer.best.sparsity != experiment.pruning.sparsity
+    ):
         st.button(
             "Take this sparsity",
             type="primary",

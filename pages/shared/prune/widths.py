@@ -16,11 +16,13 @@ from pages.shared.app import jobs, panels, resources, session
 COLUMNS = 3
 
 
-def show_costs(e: Experiment, kept: Sequence[int], dense: Sequence[int]) -> None:
+def show_costs(
+    experiment: Experiment, kept: Sequence[int], dense: Sequence[int]
+) -> None:
     """Show what each layer costs, or offer to measure it."""
     st.subheader("What each layer costs", anchor=False)
-    found = resources.pipeline().sensitivity.peek(e)
-    if found is None:
+    costs = resources.pipeline().sensitivity.peek(experiment)
+    if costs is None:
         st.caption(
             "Cut one layer alone, read again, and see what it costs: the layers differ "
             "a hundredfold. Allocation additive and search follow these costs."
@@ -28,15 +30,15 @@ def show_costs(e: Experiment, kept: Sequence[int], dense: Sequence[int]) -> None
         if not jobs.active(panels.WIDTHS) and st.button(
             "Measure the layers", key="costs"
         ):
-            panels.measure_widths(e)
+            panels.measure_widths(experiment)
         return
     panels.chart(
-        charts.cost_map(found, kept, dense, dark=panels.is_dark()),
-        readings.of_costs(found),
-        lambda: readings.costs_table(found),
+        charts.cost_map(costs, kept, dense, dark=panels.is_dark()),
+        readings.costs_sentence(costs),
+        lambda: readings.costs_table(costs),
         key="costs",
     )
-    searched = resources.pipeline().searched.peek(e)
+    searched = resources.pipeline().searched.peek(experiment)
     if searched is not None:
         show_search(searched)
 
@@ -46,23 +48,23 @@ def live() -> None:
     jobs.live(panels.WIDTHS, _watch)
 
 
-def show_search(found: Searched) -> None:
+def show_search(searched: Searched) -> None:
     """Show how far a search came."""
     panels.chart(
-        charts.search_chart(found, dark=panels.is_dark()),
-        readings.of_search(found),
-        lambda: readings.search_table(found),
+        charts.search_chart(searched, dark=panels.is_dark()),
+        readings.search_sentence(searched),
+        lambda: readings.search_table(searched),
         key="search",
     )
 
 
-def by_hand(e: Experiment, dense: tuple[int, ...]) -> None:
+def by_hand(experiment: Experiment, dense: tuple[int, ...]) -> None:
     """Draw a slider per layer, with what its width costs where that is measured."""
-    if not isinstance(e.method.allocation, ByHand):
+    if not isinstance(experiment.method.allocation, ByHand):
         return
     st.subheader("Your own widths", anchor=False)
-    kept = e.method.allocation.checked(dense)
-    costs = resources.pipeline().sensitivity.peek(e)
+    kept = experiment.method.allocation.checked(dense)
+    costs = resources.pipeline().sensitivity.peek(experiment)
     columns = st.columns(COLUMNS)
     for layer, d_ff in enumerate(dense):
         key = f"width_{layer}_{d_ff}"
