@@ -1,15 +1,16 @@
 // The canvas of all neurons: settings move, every neuron answers, the server hears of it
 // on release. Planes come from the shelf; nothing is sent while dragging.
 
+import { Atlas } from "./atlas.js";
 import { Beside } from "./sidepanel.js";
 import { MAP_MARGIN } from "./charts.js";
 import { Controls } from "./controls.js";
 import { Engine } from "./engine.js";
-import { Atlas, Player } from "./extras.js";
 import { glide, laid, layersOf } from "./layout.js";
 import { Links } from "./links.js";
 import { lookOf } from "../common/theme.js";
 import { Overlay } from "./overlay.js";
+import { Player } from "./player.js";
 import { Pointer } from "./pointer.js";
 import { onArrival, take } from "../common/shelf.js";
 import { GUTTER, scaleOf, Strips } from "./strips.js";
