@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+import torch
 
 from llmrank.analysis.neuron import (
     Neuron,
@@ -65,8 +66,9 @@ def payload(name: str, _e: Experiment, _of: Selection) -> bytes:
     """Pack the strongest edges of a selection; the name tells it and the model."""
     model = resources.pipeline().model(_e)
     found: Paths = paths(ffns(model.model), _of.selected, among=_of.among)
-    columns = ("layer", "source", "target", "flow")
-    return pack(name, {column: [getattr(found, column)] for column in columns})
+    ends = {"layer": found.layer, "source": found.source, "target": found.target}
+    sections = {end: neurons.to(torch.int32) for end, neurons in ends.items()}
+    return pack(name, sections | {"flow": found.flow.float()})
 
 
 def show_range(e: Experiment) -> None:
