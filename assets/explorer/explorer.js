@@ -8,6 +8,7 @@ import { Controls } from "./controls.js";
 import { Engine } from "./engine.js";
 import { glide, laid, layersOf } from "./layout.js";
 import { Links } from "./links.js";
+import { pixel } from "../common/colours.js";
 import { lookOf } from "../common/theme.js";
 import { Overlay } from "./overlay.js";
 import { Player } from "./player.js";
@@ -112,7 +113,7 @@ class Explorer {
     this.engine.update(this.settings);
     this.scale ??= scaleOf(this.engine);
     this.lay();
-    this.strips.draw(this.engine, this.view, this.scale, this.pin, this.theme().background);
+    this.strips.draw(this.engine, this.view, this.scale, this.pin, pixel(this.theme().background));
     this.controls.show(this.settings, this.view, {
       hasTheta: this.hasTheta,
       other: this.data.table?.name,

@@ -1,7 +1,6 @@
 // The graph over the canvas: which edges are drawn of what is selected, and in what detail.
 
 import { count, three } from "./card.js";
-import { css } from "../common/colours.js";
 import { draw } from "../common/graph.js";
 import { inView } from "./layout.js";
 import { take } from "../common/shelf.js";
@@ -54,13 +53,11 @@ export class Links {
     const discrete = this.discrete;
     const nodes = discrete ? this.neurons(width) : [];
     const { edges, asked } = this.edges(nodes, discrete, width);
-    const { text, accent, neutral, background } = this.explorer.theme();
     c.save();
     c.beginPath();
     c.rect(GUTTER, 0, width, height);
     c.clip();
-    const scene = { layers: [], nodes, edges };
-    const drawn = draw(c, scene, { text, accent, neutral, background: css(background) });
+    const drawn = draw(c, { layers: [], nodes, edges }, this.explorer.theme());
     c.restore();
     this.shown = { level: discrete ? "nodes" : "strips", ...drawn, asked };
   }

@@ -2,7 +2,7 @@
 // the page, one drawing a frame, a commit on release.
 
 import { onArrival, take } from "../common/shelf.js";
-import { lookOf } from "./images.js";
+import { lookOf } from "../common/theme.js";
 
 export class Panel {
   // `numbers` is the name under which the data says where the panel's own numbers are.
