@@ -40,7 +40,7 @@ def test_edges_are_sent_only_when_asked_for(opened):
 def test_edges_sent_are_those_of_the_library(opened):
     at = opened(view="explore.edges.on,explore.zoom.1-0-6,explore.sort.index")
     _, values = sent(at)[canvas(at)["links"]["name"]]
-    layers = ffn.ffns(Pipeline().model(experiment(at).model).model)
+    layers = ffn.ffns(Pipeline().model(experiment(at)).model)
     few = {0: torch.arange(6), 1: torch.arange(6)}
     found = paths(layers, few, among=few)
     for name in ENDS:
@@ -62,7 +62,7 @@ def test_a_range_is_listed_in_its_order(opened):
     assert table["rank"].tolist() == [5, 6, 7, 8, 9, 10]
     assert table["layer"].unique().tolist() == [1]
     assert table["fate"].tolist() == ["kept"] * 3 + ["cut"] * 3
-    scores = Pipeline().scores(*experiment(at)).layers[1]
+    scores = Pipeline().scores(experiment(at)).layers[1]
     assert table["neuron"].tolist() == scores.argsort(descending=True)[4:10].tolist()
     assert any("ranks 5 to 10); 3 of them are cut" in m.value for m in at.markdown)
 
