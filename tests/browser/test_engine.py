@@ -37,6 +37,16 @@ SECTIONS = """async ([url, data]) => {
     const plain = (of) => (ArrayBuffer.isView(of) ? [...of] : of);
     return Object.fromEntries(Object.entries(payload).map(([k, v]) => [k, plain(v)]));
 }"""
+SHELVED = """async ([url, whole, damaged]) => {
+    const shelf = await import(url);
+    const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const carry = (text) => shelf.default({ data: bytes(text), parentElement: {} });
+    carry(whole);
+    const leave = carry(damaged);
+    const said = shelf.take("fault");
+    leave();
+    return [shelf.take("n").names, said, shelf.take("fault") ?? null];
+}"""
 CASES = [
     {"theta": t, "gamma": g, "sparsity": s, "allocation": name, "multipleOf": m}
     for t, g in [(0.5, 0.5), (0, 0), (1, 1), (0, 1), (0.37, 0.81)]
@@ -208,6 +218,15 @@ def test_scores_that_are_not_numbers_are_said(blank):
     assert unpacked(blank, bad) == (
         "PayloadError: The scores of layer 1 are not numbers (NaN)."
     )
+
+
+def test_a_fault_is_on_the_shelf_until_its_page_is_left(blank):
+    whole = of_planes("n", {"p": [torch.ones(3)]})
+    sent = [base64.b64encode(data).decode() for data in (whole, whole[:-1])]
+    names, said, later = blank.evaluate(SHELVED, [url("common/shelf.js"), *sent])
+    assert names == ["p"]
+    assert said.startswith("The numbers arrived incomplete: ")
+    assert later is None
 
 
 def test_both_sides_sum_a_cut_alike(blank):
