@@ -6,8 +6,8 @@ import torch
 from llmrank.methods.criteria import Scores
 from llmrank.methods.pruning import PruningSpec, plan
 from llmrank.methods.response_planes import Planes
-from llmrank.report.payload import of_planes
-from pages.shared.app import session
+from llmrank.report.payload import of_response_planes
+from pages.shared.app import payloads, session
 from pages.shared.explore import canvas
 
 
@@ -21,7 +21,7 @@ def made(n_layers: int, width: int) -> tuple[Planes, bytes]:
         planes[1] = 1.0  # the edge count gives each neuron nearly the same
         layers.append(planes / planes.sum(1, keepdim=True))
     found = Planes("isolated", "neuron", tuple(layers), (0.0,) * n_layers)
-    return found, of_planes("random", found)
+    return found, of_response_planes("random", found)
 
 
 @st.fragment
@@ -32,7 +32,7 @@ def show() -> None:
     scores = Scores(planes.scores(session.value("theta"), session.value("gamma")))
     spec = PruningSpec(sparsity=session.value("sparsity"))
     canvas.mount("random", plan(scores, spec), None)
-    canvas.send(packed, key="planes")
+    payloads.send(packed, key="planes")
 
 
 st.set_page_config(layout="wide")

@@ -18,8 +18,8 @@ from llmrank.core.jobs import Job
 from llmrank.data import texts
 from llmrank.experiments.experiment import Experiment
 from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank
-from llmrank.report.payload import pack
-from pages.shared.app import access, jobs, panels, resources, session
+from llmrank.report.payload import of_planes
+from pages.shared.app import access, jobs, panels, payloads, resources, session
 from pages.shared.explore import (
     calibration_check,
     canvas,
@@ -61,7 +61,7 @@ def compared_payload(name: str, _experiment: Experiment) -> bytes:
         o.name: pipeline.scores(_experiment.using(criterion=o))
         for o in others_of(_experiment)
     }
-    return pack(name, {n: s.layers for n, s in others.items()})
+    return of_planes(name, {n: s.layers for n, s in others.items()})
 
 
 def compares(experiment: Experiment) -> bool:
@@ -134,11 +134,11 @@ def show_canvas() -> None:
         plan = resources.pipeline().plan(e)
         table = canvas.table_of(e)
         canvas.mount(name, plan, compared, links and links[0], table)
-        canvas.send(canvas.planes_payload(name, e), key="planes")
+        payloads.send(canvas.planes_payload(name, e), key="planes")
         if compared is not None:
-            canvas.send(compared_payload(compared, e), key="compared")
+            payloads.send(compared_payload(compared, e), key="compared")
         if links is not None:
-            canvas.send(selection.payload(links[0]["name"], e, links[1]), key="links")
+            payloads.send(selection.payload(links[0]["name"], e, links[1]), key="links")
     else:
         canvas.mount(name, None, None)
         prepare(e)

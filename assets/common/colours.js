@@ -1,15 +1,4 @@
-// Viridis for scores, purple to orange for differences, and the two sides of a cut.
-// Little-endian pixels: 0xAABBGGRR.
-
-const VIRIDIS =
-  "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725".split(" ");
-const PUOR =
-  "2d004b 542788 8073ac b2abd2 d8daeb f7f7f7 fee0b6 fdb863 e08214 b35806 7f3b08".split(" ");
-
-export const SCORES = ramp(VIRIDIS);
-export const DIFFERENCES = ramp(PUOR);
-export const NEWLY_DROPPED = pixel("d55e00"); // vermilion and sky blue: Okabe and Ito
-export const NEWLY_KEPT = pixel("56b4e9");
+// Colours as numbers: little-endian pixels, 0xAABBGGRR.
 
 export function pixel(hex) {
   const [r, g, b] = rgb(hex);
@@ -21,7 +10,7 @@ export function css(of) {
 }
 
 // 256 pixels from evenly spaced stops.
-function ramp(stops) {
+export function ramp(stops) {
   const known = stops.map(rgb);
   return Uint32Array.from({ length: 256 }, (_, i) => {
     const at = (i / 255) * (known.length - 1);
@@ -32,7 +21,7 @@ function ramp(stops) {
 }
 
 function rgb(hex) {
-  return [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16));
+  return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 }
 
 function pack(r, g, b) {

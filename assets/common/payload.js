@@ -1,39 +1,46 @@
-// Reads what the server packs: "LLMR", header length, JSON header, float32 values.
+// Reads what llmrank/report/payload.py packs: "LLMR", header length, JSON header, sections.
+
+const KINDS = { u1: Uint8Array, i1: Int8Array, i4: Int32Array, f4: Float32Array };
 
 export class PayloadError extends Error {}
 
+// Returns what the header says, and each section's values under the section's name.
 export function unpack(data) {
   // A copy, because Streamlit hands bytes over unaligned.
   const bytes = data instanceof Uint8Array ? data.slice() : new Uint8Array(data).slice();
   if (bytes.length < 8 || String.fromCharCode(...bytes.subarray(0, 4)) !== "LLMR") {
-    throw new PayloadError("The scores arrived damaged.");
+    throw new PayloadError("The numbers arrived damaged.");
   }
-  const headerBytes = new DataView(bytes.buffer).getUint32(4, true);
-  let header;
-  try {
-    header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + headerBytes)));
-  } catch {
-    throw new PayloadError("The scores arrived damaged.");
+  let end = 8 + new DataView(bytes.buffer).getUint32(4, true);
+  const { sections, ...payload } = parsed(bytes.subarray(8, end));
+  const placed = sections.map(({ name, kind, shape }) => {
+    const [at, n] = [end, shape.reduce((a, b) => a * b, 1)];
+    end += 4 * Math.ceil((n * KINDS[kind].BYTES_PER_ELEMENT) / 4); // padded
+    return { name, kind, at, n };
+  });
+  if (bytes.length !== end) {
+    throw new PayloadError(`The numbers arrived incomplete: ${bytes.length} of ${end} bytes.`);
   }
-  const n = header.widths.reduce((a, b) => a + b, 0);
-  const from = 8 + headerBytes;
-  const wanted = from + 4 * n * header.planes.length;
-  if (bytes.length !== wanted) {
-    throw new PayloadError(
-      `The scores arrived incomplete: ${bytes.length} of ${wanted} bytes.`,
-    );
-  }
-  const planes = header.planes.map(
-    (_, k) => new Float32Array(bytes.buffer, from + 4 * n * k, n),
-  );
-  check(header, planes);
-  return { ...header, planes, names: header.planes, n };
+  for (const { name, kind, at, n } of placed) payload[name] = new KINDS[kind](bytes.buffer, at, n);
+  if (payload.planes) payload.planes = planesOf(payload);
+  return payload;
 }
 
-function check(header, planes) {
+function parsed(bytes) {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw new PayloadError("The numbers arrived damaged.");
+  }
+}
+
+// One array for each plane, all layers one after another; every number is one.
+function planesOf({ planes, names, widths }) {
+  const n = planes.length / names.length;
+  const every = names.map((_, k) => planes.subarray(k * n, (k + 1) * n));
   let start = 0;
-  header.widths.forEach((width, layer) => {
-    for (const plane of planes) {
+  widths.forEach((width, layer) => {
+    for (const plane of every) {
       for (let i = start; i < start + width; i++) {
         if (!Number.isFinite(plane[i])) {
           throw new PayloadError(`The scores of layer ${layer} are not numbers (NaN).`);
@@ -42,6 +49,7 @@ function check(header, planes) {
     }
     start += width;
   });
+  return every;
 }
 
 // Of a set of bytes, the same as Python's zlib.crc32: two sides compare their cuts.

@@ -1,4 +1,4 @@
-// Where payloads wait for the canvas: the one place that two components share.
+// Where payloads wait for the canvases: the one place that two components share.
 
 import { PayloadError, unpack } from "./payload.js";
 
@@ -23,15 +23,21 @@ export function onArrival(listener) {
 // The payload component: it draws nothing.
 export default function ({ data, parentElement }) {
   const known = (parentElement.llmrankData ??= { data: null });
-  if (known.data === data || data === null || data === undefined) return;
-  known.data = data;
+  if (known.data !== data && data !== null && data !== undefined) {
+    known.data = data;
+    shelve(data);
+  }
+  return () => SHELF.delete("fault"); // it was of the page that is left
+}
+
+function shelve(data) {
   try {
     const payload = unpack(data);
     SHELF.set(payload.name, payload);
     while (SHELF.size > 12) SHELF.delete(SHELF.keys().next().value);
   } catch (error) {
     if (!(error instanceof PayloadError)) throw error;
-    SHELF.set("fault", error.message); // shown while the planes are not there
+    SHELF.set("fault", error.message); // shown while the numbers are not there
   }
   globalThis.dispatchEvent(new Event(ARRIVED));
 }

@@ -1,12 +1,13 @@
 // The texts beside the canvas: one neuron, the changes against the pin, the legend.
 // Outside text goes through textContent alone.
 
-import { css, NEWLY_DROPPED, NEWLY_KEPT, SCORES, DIFFERENCES } from "../common/colours.js";
+import { css } from "../common/colours.js";
+import { BLUE, DIFFERENCES, GREY, NEWLY_DROPPED, NEWLY_KEPT, ORANGE, SCORES } from "../common/theme.js";
 
 export const TERMS = [
-  ["edge weight", "#0072b2"],
-  ["edge count", "#999999"],
-  ["activation", "#e69f00"],
+  ["edge weight", BLUE],
+  ["edge count", GREY],
+  ["activation", ORANGE],
 ];
 
 export const count = (n) => n.toLocaleString("en-US");

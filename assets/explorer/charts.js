@@ -1,6 +1,6 @@
 // The three small charts under the canvas: distribution, overlap, the θ × γ map.
 
-import { SCORES } from "../common/colours.js";
+import { SCORES } from "../common/theme.js";
 import { percent, three } from "./card.js";
 import { fit } from "../common/size.js";
 
@@ -110,7 +110,7 @@ export function overlap(canvas, shares, theme) {
     context.fillStyle = theme.text;
     context.textAlign = "right";
     context.fillText(name, left - 8, y, left - 8);
-    context.fillStyle = theme.line;
+    context.fillStyle = theme.grid;
     context.fillRect(left, y - bar / 2, room, bar);
     context.fillStyle = theme.accent;
     context.fillRect(left, y - bar / 2, room * shares[name], bar);

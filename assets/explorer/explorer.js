@@ -1,15 +1,17 @@
 // The canvas of all neurons: settings move, every neuron answers, the server hears of it
 // on release. Planes come from the shelf; nothing is sent while dragging.
 
+import { Atlas } from "./atlas.js";
 import { Beside } from "./sidepanel.js";
 import { MAP_MARGIN } from "./charts.js";
 import { Controls } from "./controls.js";
 import { Engine } from "./engine.js";
-import { Atlas, Player } from "./extras.js";
 import { glide, laid, layersOf } from "./layout.js";
 import { Links } from "./links.js";
+import { pixel } from "../common/colours.js";
 import { lookOf } from "../common/theme.js";
 import { Overlay } from "./overlay.js";
+import { Player } from "./player.js";
 import { Pointer } from "./pointer.js";
 import { onArrival, take } from "../common/shelf.js";
 import { GUTTER, scaleOf, Strips } from "./strips.js";
@@ -111,7 +113,7 @@ class Explorer {
     this.engine.update(this.settings);
     this.scale ??= scaleOf(this.engine);
     this.lay();
-    this.strips.draw(this.engine, this.view, this.scale, this.pin, this.theme().background);
+    this.strips.draw(this.engine, this.view, this.scale, this.pin, pixel(this.theme().background));
     this.controls.show(this.settings, this.view, {
       hasTheta: this.hasTheta,
       other: this.data.table?.name,

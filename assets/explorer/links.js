@@ -1,7 +1,6 @@
 // The graph over the canvas: which edges are drawn of what is selected, and in what detail.
 
 import { count, three } from "./card.js";
-import { css } from "../common/colours.js";
 import { draw } from "../common/graph.js";
 import { inView } from "./layout.js";
 import { take } from "../common/shelf.js";
@@ -54,13 +53,11 @@ export class Links {
     const discrete = this.discrete;
     const nodes = discrete ? this.neurons(width) : [];
     const { edges, asked } = this.edges(nodes, discrete, width);
-    const { text, accent, neutral, background } = this.explorer.theme();
     c.save();
     c.beginPath();
     c.rect(GUTTER, 0, width, height);
     c.clip();
-    const scene = { layers: [], nodes, edges };
-    const drawn = draw(c, scene, { text, accent, neutral, background: css(background) });
+    const drawn = draw(c, { layers: [], nodes, edges }, this.explorer.theme());
     c.restore();
     this.shown = { level: discrete ? "nodes" : "strips", ...drawn, asked };
   }
@@ -111,24 +108,24 @@ export class Links {
     const { data, engine, strips, hovered, chosen, moving } = this.explorer;
     const links = take(data.links?.name);
     if (!links) return { edges: [], asked: 0 };
-    const [layers, sources, targets, flows] = links.planes;
+    const { layer, source, target, flow } = links;
     const rows = new Map(strips.rows.map((row) => [row.layer, row]));
     const index = (at) => (at ? engine.starts[at.layer] + at.neuron : -1);
     const [near, held] = [index(hovered), discrete ? index(chosen) : -1];
     const limit = moving ? MOVING : RESTING;
-    const least = flows[links.n - 1];
+    const least = flow[flow.length - 1];
     const edges = [];
-    for (let k = 0; k < links.n && edges.length < limit; k++) {
-      const [a, b] = [this.end(rows, layers[k], sources[k]), this.end(rows, layers[k] + 1, targets[k])];
+    for (let k = 0; k < flow.length && edges.length < limit; k++) {
+      const [a, b] = [this.end(rows, layer[k], source[k]), this.end(rows, layer[k] + 1, target[k])];
       if (!a || !b || middle(b.row) - middle(a.row) < ROOM * strips.ratio) continue;
       const strong = a.i === near || b.i === near || a.i === held || b.i === held;
       if (!discrete) nodes.push(this.node(a.row, a.at, width), this.node(b.row, b.at, width));
       const [from, to] = discrete
         ? [this.places.get(a.i), this.places.get(b.i)]
         : [nodes.length - 2, nodes.length - 1];
-      edges.push({ from, to, weight: (flows[k] - least) / (flows[0] - least || 1), gone: a.gone || b.gone, strong });
+      edges.push({ from, to, weight: (flow[k] - least) / (flow[0] - least || 1), gone: a.gone || b.gone, strong });
     }
-    return { edges, asked: links.n };
+    return { edges, asked: flow.length };
   }
 
   end(rows, layer, neuron) {
@@ -148,7 +145,7 @@ export class Links {
     const n = inView(engine, view, strips.rows.map((r) => r.layer));
     const { edges, gone, asked, level } = this.shown;
     const links = take(data.links?.name);
-    const flow = (k) => three(links.planes[3][k] * engine.widths[links.planes[0][k] + 1]);
+    const flow = (k) => three(links.flow[k] * engine.widths[links.layer[k] + 1]);
     const rows = {
       drawn:
         level === "nodes"

@@ -2,7 +2,7 @@
 
 import * as card from "./card.js";
 import * as charts from "./charts.js";
-import { overlaps } from "./extras.js";
+import { overlaps } from "./compare.js";
 import { crc32 } from "../common/payload.js";
 import { take } from "../common/shelf.js";
 

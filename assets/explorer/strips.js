@@ -1,6 +1,7 @@
 // Draws one strip per layer, one column per neuron or per group of neurons.
 
-import { css, DIFFERENCES, NEWLY_DROPPED, NEWLY_KEPT, SCORES } from "../common/colours.js";
+import { css } from "../common/colours.js";
+import { DIFFERENCES, NEWLY_DROPPED, NEWLY_KEPT, SCORES } from "../common/theme.js";
 
 const OF = { score: 0, percentile: 1, change: 2 };
 const HATCH = 8; // period of the stripes on dropped neurons, in device pixels

@@ -1,6 +1,6 @@
-// Pictures of examples, patterns of neurons, and the lab's look in either theme.
+// Pictures of examples, and patterns of neurons.
 
-import { DIFFERENCES } from "../common/colours.js";
+import { DIFFERENCES } from "../common/theme.js";
 
 // One example as a small canvas of its own pixels.
 export function picture({ images, shape }, index) {
@@ -36,26 +36,6 @@ function painted(width, height, paint) {
   paint(image.data);
   context.putImageData(image, 0, 0);
   return canvas;
-}
-
-// The colours of the page's theme.
-export function lookOf(element) {
-  const text = getComputedStyle(element).color;
-  const [r, g, b] = (text.match(/[\d.]+/g) ?? [0, 0, 0]).map(Number);
-  const dark = r + g + b > 380; // light text
-  element.style.colorScheme = dark ? "dark" : "light";
-  return {
-    dark,
-    text,
-    accent: dark ? "#56b4e9" : "#0072b2",
-    neutral: dark ? "#a3a8b4" : "#6b7280",
-    line: dark ? "#2f3440" : "#e4e6eb",
-    wrong: dark ? "#e69f00" : "#b45f06",
-    background: dark ? "#0d1015" : "#ffffff",
-    series: dark
-      ? ["#56b4e9", "#e69f00", "#cc99dd", "#d0d0d0", "#66d9d9", "#e3c878"]
-      : ["#0072b2", "#b45f06", "#7b3294", "#4d4d4d", "#008b8b", "#a6761d"],
-  };
 }
 
 // A canvas as sharp as the screen; returns its context and its size in CSS pixels.

@@ -1,8 +1,9 @@
 // The network of an MLP with an example at its input: it is run here, so that it answers
 // to every example, neuron and sparsity at once.
 
-import { SCORES, css } from "../common/colours.js";
+import { css } from "../common/colours.js";
 import { draw } from "../common/graph.js";
+import { SCORES } from "../common/theme.js";
 import { pattern, percent, picture, sharp } from "./images.js";
 import { Panel, mounted } from "./panel.js";
 

@@ -1,8 +1,8 @@
 // What the lab's canvases share: a slider for the sparsity, numbers that arrive later than
 // the page, one drawing a frame, a commit on release.
 
-import { lookOf } from "./images.js";
-import { onLabArrival, takeLab } from "./shelf.js";
+import { onArrival, take } from "../common/shelf.js";
+import { lookOf } from "../common/theme.js";
 
 export class Panel {
   // `numbers` is the name under which the data says where the panel's own numbers are.
@@ -18,7 +18,7 @@ export class Panel {
     }
     this.observer = new ResizeObserver(() => this.request());
     this.observer.observe(this.find(".lab"));
-    this.stopListening = onLabArrival(() => this.arrived());
+    this.stopListening = onArrival(() => this.arrived());
   }
 
   get sliders() {
@@ -40,11 +40,13 @@ export class Panel {
   follow() {}
 
   arrived() {
-    const images = takeLab(this.data?.images);
-    const numbers = takeLab(this.data?.[this.wanted]);
+    const images = take(this.data?.images);
+    const numbers = take(this.data?.[this.wanted]);
     const ready = Boolean(images && numbers);
     this.find(".lab").classList.toggle("waiting", !ready);
-    this.find(".message").hidden = ready;
+    const message = this.find(".message");
+    message.hidden = ready;
+    if (!ready) message.textContent = take("fault") ?? message.textContent;
     if (!ready) return;
     if (this.numbers !== numbers || this.images !== images) {
       [this.images, this.numbers] = [images, numbers];

@@ -1,6 +1,7 @@
 // Drag the sparsity of an MLP: what every smaller network answers is here already.
 
-import { SCORES, css } from "../common/colours.js";
+import { css } from "../common/colours.js";
+import { SCORES } from "../common/theme.js";
 import { percent, picture, sharp } from "./images.js";
 import { Panel, mounted } from "./panel.js";
 
@@ -131,7 +132,7 @@ class Pruning extends Panel {
     const [left, right, top, bottom] = [40, 12, 10, 34];
     const x = (p) => left + (p / 100) * (width - left - right);
     const y = (a) => top + (1 - a) * (HEIGHT - top - bottom);
-    c.strokeStyle = look.line;
+    c.strokeStyle = look.grid;
     c.fillStyle = look.text;
     for (const a of [0, 0.25, 0.5, 0.75, 1]) {
       line(c, left, y(a), width - right, y(a));

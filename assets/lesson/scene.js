@@ -1,9 +1,9 @@
 // The picture of a step: the network through assets/common/graph.js, the surfer on
 // its way, importance in flight, or the patterns of zeros.
 
-import { css } from "../common/colours.js";
 import { arranged, draw, onEdge } from "../common/graph.js";
 import { fit } from "../common/size.js";
+import { ORANGE } from "../common/theme.js";
 import { colour } from "./steps.js";
 
 const GRID = 16; // squares of a pattern's side
@@ -101,7 +101,7 @@ export function paint(canvas, x, shown, { flight = null } = {}) {
   c.font = `${size}px sans-serif`;
   if (shown.patterns) return patterns(c, x, width, height);
   const scene = sceneOf(x, shown, { width, height });
-  draw(c, scene, { ...x.look, background: css(x.look.background) });
+  draw(c, scene, x.look);
   if (flight !== null) particles(c, scene, x, flight);
   if (shown.walker) surfer(c, scene, x);
   return scene;
@@ -109,7 +109,7 @@ export function paint(canvas, x, shown, { flight = null } = {}) {
 
 // Dots on their way along the edges of one stage, as large as what they carry.
 function particles(c, scene, x, { stage, share }) {
-  c.fillStyle = "#e69f00";
+  c.fillStyle = ORANGE;
   for (const edge of scene.edges) {
     if (edge.id[0] !== stage) continue;
     const { x: px, y } = onEdge(scene.nodes[edge.from], scene.nodes[edge.to], share);
@@ -124,7 +124,7 @@ function surfer(c, scene, x) {
   if (!at) return;
   const place = ([l, i]) => scene.nodes.find((n) => n.id[0] === l && n.id[1] === i);
   const here = place(at);
-  c.strokeStyle = "#e69f00";
+  c.strokeStyle = ORANGE;
   c.lineWidth = 4;
   c.beginPath();
   c.arc(here.x, here.y, here.r + 5, 0, 7);
@@ -163,7 +163,7 @@ function patterns(c, x, width, height) {
       for (let q = 0; q < GRID; q++) {
         const place = (r * GRID + q) * 89 + 7;
         const zero = k === 0 ? place % (GRID * GRID) < lost : k === 1 && (r * 5) % GRID < gone;
-        c.fillStyle = zero ? x.look.line : x.look.accent;
+        c.fillStyle = zero ? x.look.grid : x.look.accent;
         c.fillRect(left + q * cell, top + r * cell, cell - 1.5, cell - 1.5);
       }
     }

@@ -2,7 +2,8 @@
 // A step is { title, short, moments, sliders, play, question?, show }; `show(x)` returns
 // { text, formulas, table, label, share, edge } for the picture and the panel.
 
-import { css, SCORES } from "../common/colours.js";
+import { css } from "../common/colours.js";
+import { BLUE, ORANGE, SCORES } from "../common/theme.js";
 import { percent } from "../explorer/card.js";
 import { formula, fraction, matrix, row, short, sub, vector } from "./maths.js";
 import { edgeShares, ranked, sum, winner } from "./network.js";
@@ -10,8 +11,8 @@ import { bar, table, three, two } from "./parts.js";
 
 export const colour = (share, most) => css(SCORES[Math.round(255 * Math.min(1, share / (most || 1)))]);
 const HIDDEN = [1, 2];
-const EDGES = "#0072b2";
-const FIRES = "#e69f00";
+const EDGES = BLUE;
+const FIRES = ORANGE;
 
 // All places with the largest value: ties are all right.
 function best(values, ids) {

@@ -1,6 +1,5 @@
 """An MLP's numbers for the browser: images, every sparsity's answers, the network."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -11,38 +10,13 @@ from llmrank.mlp.examples import Examples, Shape
 from llmrank.mlp.network import Network
 from llmrank.mlp.preferred_inputs import PreferredInput
 from llmrank.mlp.pruning import Sweep
+from llmrank.report.payload import pack
 
-MAGIC = b"LLAB"
 MAX_IMAGES = 1000
 """Test examples that answer while one drags; of larger sets the first ones."""
 
 MAX_DRAWN_WEIGHTS = 2_000_000
 """Weights up to which a network goes to the browser whole, to be run there."""
-
-_KINDS = {torch.uint8: "u1", torch.int8: "i1", torch.float32: "f4", torch.int32: "i4"}
-
-
-def pack(name: str, sections: Mapping[str, Tensor], **more: object) -> bytes:
-    """Pack tensors as `LLAB`, the header's length, the header, the values.
-
-    The length is a little-endian uint32; the header is JSON and names each section
-    with its kind and shape; header and sections are padded to four bytes
-    (`assets/lab/shelf.js` reads them).
-
-    Args:
-        name: under which the browser keeps them.
-        sections: of uint8, int8, int32 or float32.
-        more: what else the header says, as JSON knows it.
-    """
-    listed = [
-        {"name": key, "kind": _KINDS[values.dtype], "shape": list(values.shape)}
-        for key, values in sections.items()
-    ]
-    text = _padded(json.dumps({"name": name, "sections": listed, **more}).encode())
-    body = b"".join(
-        _padded(v.detach().contiguous().numpy().tobytes()) for v in sections.values()
-    )
-    return MAGIC + len(text).to_bytes(4, "little") + text + body
 
 
 def of_images(name: str, data: Examples) -> bytes:
@@ -105,7 +79,3 @@ def of_network(
 
 def _labels(data: Examples) -> Tensor:
     return data.test_y[:MAX_IMAGES].to(torch.uint8)
-
-
-def _padded(content: bytes) -> bytes:
-    return content + b" " * (-len(content) % 4)

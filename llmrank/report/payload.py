@@ -11,20 +11,42 @@ from llmrank.methods.pruning import PruningPlan
 from llmrank.methods.response_planes import EXPONENTS, Planes
 
 MAGIC = b"LLMR"
+_KINDS = {torch.uint8: "u1", torch.int8: "i1", torch.float32: "f4", torch.int32: "i4"}
 
 
-def pack(name: str, planes: Mapping[str, Sequence[Tensor]], **more: object) -> bytes:
-    """Pack planes as `LLMR`, the header's length, the header, float32 values.
+def pack(name: str, sections: Mapping[str, Tensor], **facts: object) -> bytes:
+    """Pack tensors as `LLMR`, the header's length, the header, the values.
 
-    The length is a little-endian uint32. The header is JSON, padded to a multiple of
-    four bytes; it names the payload, its planes and each layer's width. Then follow
-    the planes, each with all layers one after another (`assets/common/payload.js`
-    reads them).
+    The length is a little-endian uint32; the header is JSON and names each section
+    with its kind and shape; header and sections are padded to four bytes
+    (`assets/common/payload.js` reads them).
 
     Args:
-        name: under which the browser keeps the payload.
+        name: under which the browser keeps them.
+        sections: of uint8, int8, int32 or float32.
+        facts: what else the header says, as JSON knows it.
+    """
+    listed = [
+        {"name": key, "kind": _KINDS[values.dtype], "shape": list(values.shape)}
+        for key, values in sections.items()
+    ]
+    text = _padded(json.dumps({"name": name, "sections": listed, **facts}).encode())
+    body = b"".join(
+        _padded(v.detach().cpu().numpy().astype(f"<{_KINDS[v.dtype]}").tobytes())
+        for v in sections.values()
+    )
+    return MAGIC + len(text).to_bytes(4, "little") + text + body
+
+
+def of_planes(
+    name: str, planes: Mapping[str, Sequence[Tensor]], **facts: object
+) -> bytes:
+    """Pack planes, one number for each neuron, with their names and layers' widths.
+
+    Args:
+        name: under which the browser keeps them.
         planes: one vector per layer for each plane; all have the same widths.
-        more: what else the header says, as JSON knows it.
+        facts: what else the header says, as JSON knows it.
 
     Raises:
         ValueError: no plane, or planes of different widths.
@@ -32,22 +54,19 @@ def pack(name: str, planes: Mapping[str, Sequence[Tensor]], **more: object) -> b
     every = {tuple(len(layer) for layer in plane) for plane in planes.values()}
     if len(every) != 1:
         raise ValueError("all planes must have the same widths, and there must be one")
+    values = torch.stack([torch.cat(tuple(plane)).float() for plane in planes.values()])
     widths = every.pop()
-    header = {"name": name, "planes": list(planes), "widths": widths, **more}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 4)
-    values = b"".join(_float32(torch.cat(tuple(plane))) for plane in planes.values())
-    return MAGIC + len(text).to_bytes(4, "little") + text + values
+    return pack(name, {"planes": values}, names=list(planes), widths=widths, **facts)
 
 
-def of_planes(name: str, planes: Planes) -> bytes:
+def of_response_planes(name: str, planes: Planes) -> bytes:
     """Pack response planes with what their weights are made of, and their error."""
     by_number = {
         str(k): [layer[k] for layer in planes.layers]
         for k in range(len(planes.layers[0]))
     }
     exponents = EXPONENTS[planes.graph]
-    return pack(name, by_number, exponents=exponents, error=max(planes.errors))
+    return of_planes(name, by_number, exponents=exponents, error=max(planes.errors))
 
 
 def cut_crc(plan: PruningPlan) -> int:
@@ -61,5 +80,5 @@ def cut_crc(plan: PruningPlan) -> int:
     return zlib.crc32(torch.cat(flags).numpy().tobytes())
 
 
-def _float32(values: Tensor) -> bytes:
-    return values.detach().cpu().float().numpy().astype("<f4").tobytes()
+def _padded(content: bytes) -> bytes:
+    return content + b" " * (-len(content) % 4)

@@ -12,7 +12,7 @@ from llmrank.methods.allocation import allocation
 from llmrank.methods.criteria import Scores
 from llmrank.methods.pruning import PruningSpec, plan
 from llmrank.methods.response_planes import EXPONENTS, Planes
-from llmrank.report.payload import cut_crc, of_planes, pack
+from llmrank.report.payload import cut_crc, of_planes, of_response_planes, pack
 from pages.shared.app.assets import module
 
 CUT = """async ([url, shape, cases]) => {
@@ -30,6 +30,22 @@ UNPACK = """async ([url, data]) => {
     } catch (error) {
         return `${error.constructor.name}: ${error.message}`;
     }
+}"""
+SECTIONS = """async ([url, data]) => {
+    const { unpack } = await import(url);
+    const payload = unpack(Uint8Array.from(atob(data), (c) => c.charCodeAt(0)));
+    const plain = (of) => (ArrayBuffer.isView(of) ? [...of] : of);
+    return Object.fromEntries(Object.entries(payload).map(([k, v]) => [k, plain(v)]));
+}"""
+SHELVED = """async ([url, whole, damaged]) => {
+    const shelf = await import(url);
+    const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const carry = (text) => shelf.default({ data: bytes(text), parentElement: {} });
+    carry(whole);
+    const leave = carry(damaged);
+    const said = shelf.take("fault");
+    leave();
+    return [shelf.take("n").names, said, shelf.take("fault") ?? null];
 }"""
 CASES = [
     {"theta": t, "gamma": g, "sparsity": s, "allocation": name, "multipleOf": m}
@@ -163,23 +179,54 @@ def unpacked(page, data):
 
 def test_payloads_are_read_back(blank):
     planes = made((5, 2))
-    found = unpacked(blank, of_planes("n", planes))
+    found = unpacked(blank, of_response_planes("n", planes))
     assert found["widths"] == [5, 2]
     expected = [torch.cat([la[k] for la in planes.layers]).tolist() for k in range(3)]
     assert found["planes"] == expected
 
 
+def test_sections_are_read_back_in_their_kinds(blank):
+    sections = {
+        "bytes": torch.tensor([0, 127, 255], dtype=torch.uint8),
+        "signed": torch.tensor([[-127], [5]], dtype=torch.int8),
+        "whole": torch.tensor([-70_000, 2**31 - 1], dtype=torch.int32),
+        "real": torch.tensor([0.5, -1.25]),
+        "none": torch.ones(0, 4),
+    }
+    found = blank.evaluate(
+        SECTIONS,
+        [
+            url("common/payload.js"),
+            base64.b64encode(pack("n", sections, classes=["a"])).decode(),
+        ],
+    )
+    assert found.pop("name") == "n"
+    assert found.pop("classes") == ["a"]
+    assert found == {name: of.flatten().tolist() for name, of in sections.items()}
+
+
 @pytest.mark.parametrize("left", [0, 3, 7, 30, -1, -4])
 def test_a_truncated_payload_is_said(blank, left):
-    whole = of_planes("n", made((5, 2)))
-    assert unpacked(blank, whole[:left]).startswith("PayloadError: The scores arrived ")
+    whole = of_response_planes("n", made((5, 2)))
+    assert unpacked(blank, whole[:left]).startswith(
+        "PayloadError: The numbers arrived "
+    )
 
 
 def test_scores_that_are_not_numbers_are_said(blank):
-    bad = pack("n", {"p": [torch.ones(3), torch.tensor([1.0, float("nan")])]})
+    bad = of_planes("n", {"p": [torch.ones(3), torch.tensor([1.0, float("nan")])]})
     assert unpacked(blank, bad) == (
         "PayloadError: The scores of layer 1 are not numbers (NaN)."
     )
+
+
+def test_a_fault_is_on_the_shelf_until_its_page_is_left(blank):
+    whole = of_planes("n", {"p": [torch.ones(3)]})
+    sent = [base64.b64encode(data).decode() for data in (whole, whole[:-1])]
+    names, said, later = blank.evaluate(SHELVED, [url("common/shelf.js"), *sent])
+    assert names == ["p"]
+    assert said.startswith("The numbers arrived incomplete: ")
+    assert later is None
 
 
 def test_both_sides_sum_a_cut_alike(blank):

@@ -218,7 +218,7 @@ def test_the_canvas_is_drawn_in_the_theme(new_page, scheme, size):
 
 def test_numbers_that_arrive_damaged_are_said_and_the_page_lives(page):
     opened(page)
-    fault = "The scores arrived incomplete: 7 of 9 bytes."
+    fault = "The numbers arrived incomplete: 7 of 9 bytes."
     page.evaluate(
         "(fault) => { llmrankShelf.clear(); llmrankShelf.set('fault', fault);"
         "dispatchEvent(new Event('llmrank-arrived')); }",

@@ -83,7 +83,7 @@ def test_a_brushed_range_has_its_edges_and_its_table(page):
     expect(page.locator(".level")).to_contain_text(said)
     expect(page.get_by_text(f"{n} neurons of layer 12")).to_be_visible()
     expect(page).to_have_url(re.compile(rf"brush\.12-{range_['from']}-{range_['to']}"))
-    ends = ask(page, "[...new Set(llmrankShelf.get(x.data.links.name).planes[0])]")
+    ends = ask(page, "[...new Set(llmrankShelf.get(x.data.links.name).layer)]")
     assert sorted(ends) == [11, 12]
 
 

@@ -678,33 +678,32 @@ def test_unknown_data_and_criteria_are_refused():
 # What the browser gets
 
 
-def test_a_payload_is_its_header_and_its_sections_padded(digits, trained):
-    import json
+def test_what_is_packed_for_the_browser_is_read_back(digits, trained):
+    from wire import unpacked
 
     from llmrank.report import mlp_payload
 
     scores = mlp.score(trained.network, digits, mlp.MLPRank())
     found = mlp.sweep(trained.network, scores, digits.test_x, (0.0, 0.5))
     packed = mlp_payload.of_sweeps("s", {"mlp-rank": found, "other": found})
-    assert packed[:4] == b"LLAB"
-    size = int.from_bytes(packed[4:8], "little")
-    header = json.loads(packed[8 : 8 + size])
-    assert size % 4 == 0
-    assert header["sections"] == [
-        {"name": "predictions", "kind": "u1", "shape": [2, 2, 359]}
-    ]
-    body = np.frombuffer(packed[8 + size :], dtype=np.uint8)
-    assert len(body) == 1436
-    expected = torch.cat([found.predictions, found.predictions]).numpy()
-    assert body.reshape(4, 359).tolist() == expected.tolist()
+    header, values = unpacked(packed)
+    assert header["criteria"] == ["mlp-rank", "other"]
+    expected = torch.stack([found.predictions, found.predictions])
+    assert values["predictions"].dtype == np.uint8
+    assert values["predictions"].tolist() == expected.tolist()
     network = mlp_payload.of_network(
         "n",
         trained.network,
         mlp.preferred_inputs(trained.network, digits.test_x),
         scores,
     )
-    assert len(network) % 4 == 0
-    assert len(mlp_payload.of_images("i", digits)) > 359 * 64
+    header, values = unpacked(network)
+    for layer, weight in enumerate(trained.network.weights):
+        assert values[f"w{layer}"].tolist() == weight.tolist()
+    assert header["sizes"] == list(trained.network.sizes)
+    header, values = unpacked(mlp_payload.of_images("i", digits))
+    assert values["images"].reshape(359, -1).shape == (359, 64)
+    assert values["labels"].tolist() == digits.test_y.tolist()
 
 
 # Charts

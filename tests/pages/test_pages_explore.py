@@ -114,10 +114,10 @@ def test_planes_are_sent_under_the_name_asked_for(opened, graph, n_planes):
     given = canvas(at)
     header, values = payloads[given["planes"]]
     assert header["widths"] == [24, 24]
-    assert values.shape == (n_planes, 48)
+    assert values["planes"].shape == (n_planes, 48)
     others, _ = payloads[given["compared"]]
-    assert others["planes"][:5] == ["activation", "wanda", "l1", "l2", "random"]
-    assert "llm-rank" not in others["planes"]
+    assert others["names"][:5] == ["activation", "wanda", "l1", "l2", "random"]
+    assert "llm-rank" not in others["names"]
 
 
 def test_theta_and_gamma_do_not_change_what_is_sent(opened):
@@ -133,7 +133,7 @@ def test_any_criterion_is_drawn_from_its_own_scores(opened):
         header["name"]: header
         for header, _ in map(unpacked, components(at)["llmrank_payload"])
     }
-    assert sent[canvas(at)["planes"]]["planes"] == ["wanda"]
+    assert sent[canvas(at)["planes"]]["names"] == ["wanda"]
     assert "exponents" not in sent[canvas(at)["planes"]]
 
 
@@ -147,7 +147,7 @@ def test_what_a_criterion_needs_is_read_by_a_job_before_it_is_drawn(
     names = lambda at: {  # noqa: E731
         name
         for header, _ in map(unpacked, components(at)["llmrank_payload"])
-        for name in header["planes"]
+        for name in header["names"]
     }
     assert {"flap", "cfsp"} <= names(plain)
     assert not {"taylor", "gblm", "gprune"} & names(plain)

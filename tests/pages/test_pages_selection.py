@@ -16,6 +16,7 @@ pytestmark = [  # some seconds each
 ]
 
 APART = "explore.neuron.1-5"
+ENDS = ("layer", "source", "target", "flow")
 
 
 def sent(at) -> dict:
@@ -32,19 +33,18 @@ def test_edges_are_sent_only_when_asked_for(opened):
     given = canvas(at)
     assert given["view"]["edges"] == "on"
     assert given["links"]["said"] == "all 48 neurons in view"
-    header, values = sent(at)[given["links"]["name"]]
-    assert header["planes"] == ["layer", "source", "target", "flow"]
-    assert values.shape == (4, 24 * 24)
+    _, values = sent(at)[given["links"]["name"]]
+    assert {k: len(v) for k, v in values.items()} == dict.fromkeys(ENDS, 24 * 24)
 
 
 def test_edges_sent_are_those_of_the_library(opened):
     at = opened(view="explore.edges.on,explore.zoom.1-0-6,explore.sort.index")
     _, values = sent(at)[canvas(at)["links"]["name"]]
-    layers = ffn.ffns(Pipeline().model(experiment(at).model).model)
+    layers = ffn.ffns(Pipeline().model(experiment(at)).model)
     few = {0: torch.arange(6), 1: torch.arange(6)}
     found = paths(layers, few, among=few)
-    expected = torch.stack([found.layer, found.source, found.target, found.flow])
-    assert values.tolist() == expected.tolist()
+    for name in ENDS:
+        assert values[name].tolist() == getattr(found, name).tolist()
 
 
 def test_another_setting_of_the_same_order_asks_for_the_same_edges(opened):
@@ -62,7 +62,7 @@ def test_a_range_is_listed_in_its_order(opened):
     assert table["rank"].tolist() == [5, 6, 7, 8, 9, 10]
     assert table["layer"].unique().tolist() == [1]
     assert table["fate"].tolist() == ["kept"] * 3 + ["cut"] * 3
-    scores = Pipeline().scores(*experiment(at)).layers[1]
+    scores = Pipeline().scores(experiment(at)).layers[1]
     assert table["neuron"].tolist() == scores.argsort(descending=True)[4:10].tolist()
     assert any("ranks 5 to 10); 3 of them are cut" in m.value for m in at.markdown)
 

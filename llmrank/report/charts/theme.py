@@ -34,7 +34,10 @@ SVG_CONFIG: dict[str, Any] = CONFIG | {
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of one theme; `neutral` is dense, `accent` is pruned or chosen."""
+    """The colours of one theme; `neutral` is dense, `accent` is pruned or chosen.
+
+    `assets/common/theme.js` has the same, `.streamlit/config.toml` the backgrounds.
+    """
 
     background: str
     text: str
@@ -53,7 +56,7 @@ LIGHT = Palette(
     series=("#0072b2", "#b45f06", "#7b3294", "#4d4d4d", "#008b8b", "#a6761d"),
 )
 DARK = Palette(
-    background="#0e1117",
+    background="#0d1015",
     text="#fafafa",
     grid="#2f3440",
     neutral="#a3a8b4",

@@ -13,7 +13,7 @@ from llmrank.methods.allocation import Additive, Global, Uniform
 from llmrank.methods.criteria import Criterion, LLMRank
 from llmrank.methods.pruning import PruningPlan
 from llmrank.models import ffn
-from llmrank.report.payload import cut_crc, of_planes, pack
+from llmrank.report.payload import cut_crc, of_planes, of_response_planes
 from pages.shared.app import assets, resources, session
 from pages.shared.app.lasting import lasting
 
@@ -43,13 +43,12 @@ MAX_AT_ONCE = 100_000
 
 
 @lasting
-def components() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Register the canvas and the carrier of its numbers, once."""
+def component() -> Callable[..., Any]:
+    """Register the canvas, once."""
     html = assets.text("explorer/explorer.html")
     css = assets.text("explorer/explorer.css")
     new, script = st.components.v2.component, assets.module("explorer/explorer.js")
-    canvas = new("llmrank_explorer", html=html, css=css, js=script)
-    return canvas, new("llmrank_payload", js=assets.module("common/shelf.js"))
+    return new("llmrank_explorer", html=html, css=css, js=script)
 
 
 def mount(
@@ -65,10 +64,9 @@ def mount(
 
     Without a `plan` the server is still at it: the canvas keeps what it shows.
     """
-    canvas, _ = components()
     state = st.session_state.get(KEY) or {}
     serial = (state.get("commit") or {}).get("serial", 0)
-    canvas(
+    component()(
         key=KEY,
         data={
             "planes": planes,
@@ -90,12 +88,6 @@ def mount(
         },
         on_commit_change=take,
     )
-
-
-def send(payload: bytes, *, key: str) -> None:
-    """Send numbers to the canvas; equal bytes are sent once."""
-    _, carrier = components()
-    carrier(key=f"payload_{key}", data=payload, height=1)
 
 
 def table_of(experiment: Experiment) -> dict[str, Any] | None:
@@ -124,8 +116,8 @@ def planes_payload(name: str, _experiment: Experiment) -> bytes:
     """Pack what the canvas needs of the experiment's criterion; the name is the key."""
     pipeline, by = resources.pipeline(), _experiment.method.criterion
     if has_planes(by):
-        return of_planes(name, pipeline.planes(_experiment))
-    return pack(name, {by.name: pipeline.scores(_experiment).layers})
+        return of_response_planes(name, pipeline.planes(_experiment))
+    return of_planes(name, {by.name: pipeline.scores(_experiment).layers})
 
 
 def is_large(experiment: Experiment) -> bool:

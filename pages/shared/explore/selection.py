@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+import torch
 
 from llmrank.analysis.neuron import (
     Neuron,
@@ -71,8 +72,9 @@ def payload(name: str, _experiment: Experiment, _selection: Selection) -> bytes:
     strongest: Paths = paths(
         ffns(model.model), _selection.selected, among=_selection.among
     )
-    columns = ("layer", "source", "target", "flow")
-    return pack(name, {column: [getattr(strongest, column)] for column in columns})
+    ends = {name: getattr(strongest, name) for name in ("layer", "source", "target")}
+    sections = {end: neurons.to(torch.int32) for end, neurons in ends.items()}
+    return pack(name, sections | {"flow": strongest.flow.float()})
 
 
 def show_range(experiment: Experiment) -> None:

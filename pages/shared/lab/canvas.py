@@ -7,7 +7,7 @@ import streamlit as st
 
 from llmrank.mlp.network import Network
 from llmrank.report import mlp_payload
-from pages.shared.app import assets, session
+from pages.shared.app import assets, payloads, session
 from pages.shared.app.escape import plain
 from pages.shared.app.lasting import lasting
 from pages.shared.lab import trained
@@ -18,10 +18,10 @@ KEY = "lab_canvas"
 
 @lasting
 def components() -> dict[str, Callable[..., Any]]:
-    """Register both canvases and the carrier of their numbers, once."""
+    """Register both canvases, once."""
     css = assets.text("lab/lab.css")
     new = st.components.v2.component
-    made = {
+    return {
         name: new(
             f"llmrank_lab_{name}",
             html=assets.text(f"lab/{name}.html"),
@@ -29,9 +29,6 @@ def components() -> dict[str, Callable[..., Any]]:
             js=assets.module(f"lab/{name}.js"),
         )
         for name in ("prune", "inside")
-    }
-    return made | {
-        "carrier": new("llmrank_lab_payload", js=assets.module("lab/shelf.js"))
     }
 
 
@@ -46,8 +43,8 @@ def show_pruning(lab: Lab) -> None:
     _mount("prune", lab, images=images, sweeps=sweeps)
     if "random" in swept:
         st.caption("random is one draw, seed 0; the paper's experiment has several.")
-    _send(mlp_payload.of_images(images, trained.data(lab)), key="images")
-    _send(mlp_payload.of_sweeps(sweeps, swept), key="sweeps")
+    payloads.send(mlp_payload.of_images(images, trained.data(lab)), key="images")
+    payloads.send(mlp_payload.of_sweeps(sweeps, swept), key="sweeps")
 
 
 def show_inside(lab: Lab, network: Network) -> None:
@@ -63,8 +60,8 @@ def show_inside(lab: Lab, network: Network) -> None:
         liked, scores = trained.likes(lab), trained.scores(lab, lab.by)
     images, net = _name("images", lab.data), _name("net", lab.network_key, lab.by)
     _mount("inside", lab, images=images, network=net)
-    _send(mlp_payload.of_images(images, trained.data(lab)), key="images")
-    _send(mlp_payload.of_network(net, network, liked, scores), key="net")
+    payloads.send(mlp_payload.of_images(images, trained.data(lab)), key="images")
+    payloads.send(mlp_payload.of_network(net, network, liked, scores), key="net")
 
 
 def _mount(kind: str, lab: Lab, **names: str) -> None:
@@ -94,10 +91,6 @@ def _take(kind: str) -> None:
         session.view(f"{PAGE}.criterion", None if usual else criterion)
     if isinstance(at, str) and at.replace("-", "").isdecimal() and len(at) < 20:
         session.view(f"{PAGE}.at", at)
-
-
-def _send(content: bytes, *, key: str) -> None:
-    components()["carrier"](key=f"lab_payload_{key}", data=content, height=1)
 
 
 def _name(kind: str, *spec: object) -> str:
