@@ -1,5 +1,6 @@
 """Criteria beside one another: all of an arena's at once, and two of them closely."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import streamlit as st
 
 from llmrank.analysis.agreement import Agreement, agreement, correlations, disagreements
 from llmrank.analysis.neuron import Neuron
+from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import share
 from llmrank.core.jobs import Job
 from llmrank.experiments.arena import ArenaSpec
@@ -64,10 +66,11 @@ def show_overlap(
 
 def _known(experiment: Experiment, asked: Mapping[str, Criterion]) -> dict[str, Scores]:
     """Return the scores at hand; nothing is read or computed for it."""
-    pipeline = resources.pipeline()
-    known = {
-        n: pipeline.scores.peek(experiment.using(criterion=c)) for n, c in asked.items()
-    }
+    pipeline, known = resources.pipeline(), {}
+    for name, criterion in asked.items():
+        # One whose second text is closed to who asks: the arena refuses it.
+        with contextlib.suppress(LLMRankError):
+            known[name] = pipeline.scores.peek(experiment.using(criterion=criterion))
     return {name: scores for name, scores in known.items() if scores is not None}
 
 
