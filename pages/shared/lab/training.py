@@ -140,7 +140,7 @@ def _about(lab: Lab, model: mlp.Trained | None) -> str:
     tested = f"{share(right)} of the test set right"
     more = f"; {MAX_IMAGES:,} of it are shown" if len(data.test_y) > MAX_IMAGES else ""
     network = (
-        f"**{_sizes(model.network.sizes)}**, {trained.network.activation}, "
+        f"**{_sizes(model.network.sizes)}**, {model.network.activation}, "
         f"{model.network.n_params:,} parameters · {tested}{more}"
     )
     return " &emsp; ".join([*said, network])
