@@ -9,6 +9,9 @@ from torch import Tensor
 
 from llmrank.core.formatting import interval, number, share, times
 
+NORMAL_95 = 1.96
+"""Standard errors to either side of a mean of many samples in its 95 % interval."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -73,11 +76,12 @@ def rank_correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> float | 
     Source: Spearman 1904; equal values share their mean rank, and the coefficient is
     the correlation of the ranks, so that ties need no correction.
     """
-    x, y = (r - r.mean() for r in (average_ranks(a), average_ranks(b)))
-    spread = x.norm() * y.norm()
-    if spread == 0:  # ranks are multiples of one half: exact
+    from scipy.stats import spearmanr
+
+    _check_numbers(a, b)
+    if (a == a[0]).all() or (b == b[0]).all():
         return None
-    return float((x @ y / spread).clamp(-1, 1))
+    return float(spearmanr(a.cpu().numpy(), b.cpu().numpy()).statistic)
 
 
 def average_ranks(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -86,16 +90,19 @@ def average_ranks(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     Raises:
         ValueError: a value is NaN.
     """
-    if values.isnan().any():
-        raise ValueError("scores must be numbers, got NaN")
     from scipy.stats import rankdata
 
+    _check_numbers(values)
     return torch.from_numpy(rankdata(values.cpu().numpy()))
 
 
 def ranks(scores: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
     """Return each neuron's place from 1 (highest); of equals the lower index first."""
-    order = scores.cpu().argsort(descending=True, stable=True)
-    places = torch.empty_like(order)
-    places[order] = torch.arange(1, len(order) + 1)
-    return places
+    from scipy.stats import rankdata
+
+    return torch.from_numpy(rankdata(-scores.cpu().numpy(), method="ordinal"))
+
+
+def _check_numbers(*scores: Tensor) -> None:
+    if any(values.isnan().any() for values in scores):
+        raise ValueError("scores must be numbers, got NaN")

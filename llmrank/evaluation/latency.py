@@ -1,7 +1,6 @@
 """Models on the clock, side by side: prefill, decode, and the FFN layers' part."""
 
 import itertools
-import math
 import platform
 import statistics
 import time
@@ -10,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -51,10 +51,7 @@ class Timing:
     @property
     def p90(self) -> float:
         """The 90th percentile of all samples (interpolated), in ms."""
-        ordered = sorted(self.samples_ms)
-        place = 0.9 * (len(ordered) - 1)
-        below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
-        return below + place % 1 * (above - below)
+        return float(np.quantile(self.samples_ms, 0.9))
 
     @property
     def round_medians_ms(self) -> tuple[float, ...]:

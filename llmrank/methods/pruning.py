@@ -2,10 +2,11 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from llmrank.calibration.activations import ActivationStats
@@ -67,7 +68,8 @@ class PruningPlan(Shown):
     def drop(self) -> tuple[Int[Tensor, " _"], ...]:
         """Which neurons of each layer go, ascending."""
         return tuple(
-            _complement(k, d) for k, d in zip(self.keep, self.dense_widths, strict=True)
+            drop_mask(d, k).nonzero().flatten()
+            for k, d in zip(self.keep, self.dense_widths, strict=True)
         )
 
 
@@ -105,14 +107,17 @@ def plan(
         )
     dense = known.dense_widths
     kept = allocation.widths(known, spec.sparsity)
-    widths = [
-        _rounded(k, n, spec.multiple_of) for k, n in zip(kept, dense, strict=True)
-    ]
+    pairs = zip(kept, dense, strict=True)
+    return top(scores, [_rounded(k, n, spec.multiple_of) for k, n in pairs])
+
+
+def top(scores: Scores, widths: Sequence[int]) -> PruningPlan:
+    """Plan to keep the highest scores of each layer, so many as the widths say."""
     keep = tuple(
         descending(s)[:width].sort().values
         for s, width in zip(scores.layers, widths, strict=True)
     )
-    return PruningPlan(keep, dense)
+    return PruningPlan(keep, tuple(len(s) for s in scores.layers))
 
 
 def prune(
@@ -135,11 +140,13 @@ def descending(scores: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
     return torch.sort(scores, descending=True, stable=True).indices
 
 
+def drop_mask(d_ff: int, keep: Tensor | None) -> Bool[Tensor, " d_ff"]:
+    """Mark the neurons that go: those that do not stay, none where none is said to."""
+    mask = torch.full((d_ff,), keep is not None)
+    if keep is not None:
+        mask[keep.cpu()] = False
+    return mask
+
+
 def _rounded(width: int, d_ff: int, multiple_of: int) -> int:
     return max(1, min(d_ff, math.ceil(width / multiple_of) * multiple_of))
-
-
-def _complement(kept: Tensor, d_ff: int) -> Tensor:
-    dropped = torch.ones(d_ff, dtype=torch.bool)
-    dropped[kept] = False
-    return dropped.nonzero().flatten()

@@ -10,7 +10,7 @@ from llmrank.calibration.divergence import DenseBatch, divergence
 from llmrank.core.progress import Progress, silent
 from llmrank.methods.allocation import Sensitivity
 from llmrank.methods.criteria import Scores
-from llmrank.methods.pruning import PruningPlan, descending
+from llmrank.methods.pruning import top
 from llmrank.methods.repair import Cut
 from llmrank.models.language_model import LanguageModel
 
@@ -58,20 +58,11 @@ def sensitivity(
             progress(what, layer * len(shares) + k, n_all)
             kept = max(1, round((1 - share) * d_ff))
             widths = (*dense[:layer], kept, *dense[layer + 1 :])
-            lm = cut(highest(scores, widths), silent)
+            lm = cut(top(scores, widths), silent)
             costs[layer, k + 1] = divergence(lm, reads, first_changed=layer)
     progress(what, n_all, n_all)
     n_tokens = sum(one.ids.numel() for one in reads)
     return Sensitivity((0.0, *shares), costs, n_tokens)
-
-
-def highest(scores: Scores, widths: Sequence[int]) -> PruningPlan:
-    """Plan to keep the highest scores of each layer, so many as the widths say."""
-    keep = tuple(
-        descending(s)[:width].sort().values
-        for s, width in zip(scores.layers, widths, strict=True)
-    )
-    return PruningPlan(keep, tuple(len(s) for s in scores.layers))
 
 
 @dataclass(frozen=True)
@@ -122,7 +113,7 @@ class Trial:
 
     def __call__(self, widths: Sequence[int], reads: Sequence[DenseBatch]) -> float:
         """Return the divergence of the model with these widths."""
-        lm: LanguageModel = self.cut(highest(self.scores, widths), silent)
+        lm: LanguageModel = self.cut(top(self.scores, widths), silent)
         return divergence(lm, reads)
 
 

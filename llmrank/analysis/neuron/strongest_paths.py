@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank.analysis.neuron.neuron import Neuron, check, check_count
+from llmrank.methods.pagerank import divide_or_zero
 from llmrank.models.ffn import FFN
 
 MAX_PATHS = 2000
@@ -143,7 +144,7 @@ def _offer_all(
 
     def leaving(neurons: Tensor) -> Tensor:
         size = _rows(here.down.T, neurons)
-        return _divided(_divided(size, size.sum(1, keepdim=True)), arriving)
+        return divide_or_zero(divide_or_zero(size, size.sum(1, keepdim=True)), arriving)
 
     def received(neurons: Tensor) -> Tensor:
         return _rows(after.up, neurons)
@@ -184,7 +185,3 @@ def _column_sums(layer: FFN) -> Float[Tensor, " d_model"]:
     """Sum the absolute weights that leave each residual dimension."""
     sums = [rows.float().abs().sum(0) for rows in layer.up.split(BLOCK)]
     return torch.stack(sums).sum(0)
-
-
-def _divided(part: Tensor, whole: Tensor) -> Tensor:
-    return torch.where(whole > 0, part / whole, 0)

@@ -7,7 +7,7 @@ from math import exp
 import torch
 
 from llmrank.core.registry import Registry
-from llmrank.core.statistics import Estimate, t_interval
+from llmrank.core.statistics import NORMAL_95, Estimate, t_interval
 from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.evaluation.latency import Timing
 from llmrank.evaluation.speedup import Ratio
@@ -75,8 +75,8 @@ def _accuracy(side: Side) -> Estimate | None:
         return None
     mean = sum(t.acc for t in side.tasks) / len(side.tasks)
     error = sum(t.stderr**2 for t in side.tasks) ** 0.5 / len(side.tasks)
-    n_items = sum(t.n_items for t in side.tasks)
-    return Estimate(mean, mean - 1.96 * error, mean + 1.96 * error, n_items)
+    n_items, half = sum(t.n_items for t in side.tasks), NORMAL_95 * error
+    return Estimate(mean, mean - half, mean + half, n_items)
 
 
 def _ms(timing: Timing) -> Estimate:

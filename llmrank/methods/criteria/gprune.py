@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from llmrank.core.specs import option, spec
+from llmrank.core.statistics import average_ranks
 from llmrank.data.texts import SITUATIONS
 from llmrank.methods.criteria.base import CRITERIA, Criterion, Need
 from llmrank.methods.graph import FFNGraph
@@ -80,13 +81,11 @@ class GPrune(Criterion):
 def places(values: Float64[Tensor, " n"]) -> Float64[Tensor, " n"]:
     """Return where each value stands among all, in (0, 1); equal ones share a place.
 
-    What is no number has no place.
+    What is no number has no place, nor have those beside it.
     """
-    ordered = values.sort().values
-    below = torch.searchsorted(ordered, values)
-    up_to = torch.searchsorted(ordered, values, right=True)
-    ranks = (below + up_to).double() / (2 * max(1, len(values)))
-    return torch.where(values.isfinite(), ranks, torch.nan)
+    if not values.isfinite().all():
+        return torch.full_like(values, torch.nan)
+    return (average_ranks(values).to(values) - 0.5) / len(values)
 
 
 def _above(values: Float64[Tensor, " n"], share: float) -> Bool[Tensor, " n"]:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank.core.statistics import average_ranks
+from llmrank.methods.pruning import drop_mask
 from llmrank.report.charts.theme import (
     DIFFERENCES,
     Palette,
@@ -122,8 +123,7 @@ def _table(
     pairs = zip(a, b, keep_a, keep_b, strict=True)
     for layer, (x, y, kept_x, kept_y) in enumerate(pairs):
         neurons = torch.arange(len(x))
-        group = 2 * ~torch.isin(neurons, kept_x.cpu())
-        group = group + ~torch.isin(neurons, kept_y.cpu())
+        group = 2 * drop_mask(len(x), kept_x) + drop_mask(len(x), kept_y)
         layers = torch.full((len(x),), layer)
         from_top = [len(x) + 1 - average_ranks(s) for s in (x, y)]
         rows.append(torch.stack([layers, neurons, *from_top, group], -1))

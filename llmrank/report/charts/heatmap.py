@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank.core.statistics import average_ranks
+from llmrank.methods.pruning import drop_mask
 from llmrank.report.charts.theme import SCORES, figure, layer_ticks
 
 MAX_COLUMNS = 1024
@@ -68,7 +69,7 @@ def score_heatmap(
     """
     values = [s.detach().to("cpu", torch.float64).numpy() for s in scores]
     kept = [None] * len(values) if keep is None else keep
-    dropped = [_dropped(len(s), k) for s, k in zip(values, kept, strict=True)]
+    dropped = [drop_mask(len(s), k).numpy() for s, k in zip(values, kept, strict=True)]
     shown = values if value == "score" else _percentiles(values)
     if order == "sorted":
         orders = [np.argsort(-s, stable=True) for s in values]
@@ -110,13 +111,6 @@ def binned(values: Sequence[np.ndarray], dropped: Sequence[np.ndarray]) -> Bins:
         high=present(cells(values, -np.inf).max(-1)),
         n_dropped=present(cells(dropped, 0.0).sum(-1)),
     )
-
-
-def _dropped(width: int, keep: Tensor | None) -> np.ndarray:
-    dropped = np.full(width, keep is not None)
-    if keep is not None:
-        dropped[keep.cpu().numpy()] = False
-    return dropped
 
 
 def _percentiles(values: Sequence[np.ndarray]) -> list[np.ndarray]:

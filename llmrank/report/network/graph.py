@@ -13,6 +13,8 @@ from torch import Tensor
 from llmrank.core.errors import OptionError
 from llmrank.core.specs import described, option, spec
 from llmrank.core.statistics import ranks
+from llmrank.methods.pagerank import divide_or_zero
+from llmrank.methods.pruning import descending, drop_mask
 from llmrank.models.ffn import FFN
 
 MAX_NODES = 300
@@ -145,7 +147,6 @@ def _check_size(columns: Sequence[_Column]) -> None:
 def _layer(ffn: FFN, score: Tensor, kept: Tensor | None) -> _Layer:
     score = score.detach().to("cpu", torch.float64)
     leaving = _sums(ffn.down, 0)
-    carried = torch.where(leaving > 0, score / leaving, 0)
     out_edges = ffn.down.detach().abs().to("cpu", torch.float64)
     return _Layer(
         ffn=ffn,
@@ -155,7 +156,7 @@ def _layer(ffn: FFN, score: Tensor, kept: Tensor | None) -> _Layer:
         up_by_residual=_sums(ffn.up, 0),
         down_by_neuron=leaving,
         down_by_residual=_sums(ffn.down, 1),
-        passed_on=out_edges @ carried,
+        passed_on=out_edges @ divide_or_zero(score, leaving),
     )
 
 
@@ -179,11 +180,9 @@ def _columns(
 
 
 def _neurons(layer: _Layer, spec: NetworkSpec) -> _Column:
-    order = layer.score.argsort(descending=True, stable=True)
-    dropped = torch.full(order.shape, layer.kept is not None)
-    if layer.kept is not None:
-        dropped[layer.kept] = False
-    n_kept = len(order) - int(dropped.sum())
+    order = descending(layer.score)
+    marked = drop_mask(len(order), layer.kept)
+    n_kept = len(order) - int(marked.sum())
     places = _places(len(order), min(spec.n_neurons, len(order)), n_kept, spec.which)
     return _Column(
         kind="neuron",
@@ -191,7 +190,7 @@ def _neurons(layer: _Layer, spec: NetworkSpec) -> _Column:
         index=order[places],
         score=layer.score,
         strength=layer.up_by_neuron + layer.down_by_neuron,
-        dropped=dropped,
+        dropped=marked,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from llmrank.core.formatting import counted, share
+from llmrank.core.statistics import NORMAL_95
 from llmrank.mlp.experiment import (
     PAPERS_GAIN,
     PAPERS_SPARSITIES,
@@ -122,7 +123,7 @@ def recovery_sentence(recovery: Recovery) -> str:
     best = max(ends, key=lambda name: ends[name])
     n = recovery.n_test
     right = (n * ends[best] + 1) / (n + 2)  # of all right the error is not nothing
-    chance = 1.96 * math.sqrt(2 * right * (1 - right) / n)
+    chance = NORMAL_95 * math.sqrt(2 * right * (1 - right) / n)
     near = [name for name in ends if ends[best] - ends[name] <= chance]
     said = f"The small network ends highest by **{best}**"
     if len(near) > 1:
