@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from llmrank.calibration.residual_stream import run
 from llmrank.core.devices import with_doubles
 from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress, silent, track
@@ -166,7 +167,7 @@ def measure(
         _hook_block(block, own)
     size = batch or max(1, BATCH_TOKENS // windows.shape[1])
     for chunk in track(windows.split(size), "Calibrating", progress):
-        _backbone(model)(chunk.to(lm.device), use_cache=False)
+        run(model, chunk.to(lm.device))
     return tuple(_finished(s, windows.numel(), layer) for layer, s in enumerate(sums))
 
 
@@ -215,11 +216,6 @@ def _combined_layer(parts: Sequence[LayerStats], n_tokens: Sequence[int]) -> Lay
         block_cosine=float(mean("block_cosine")),
         block_angle=float(mean("block_angle")),
     )
-
-
-def _backbone(model: nn.Module) -> Any:
-    """Leave the output head out: no statistic depends on it."""
-    return model.base_model
 
 
 def _hooked(p: ffn.Projections) -> dict[str, Tensor]:

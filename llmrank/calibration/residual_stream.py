@@ -108,7 +108,7 @@ def watched(
 
 
 def run(twin: Any, ids: Int[Tensor, "batch pos"]) -> None:
-    """Run a twin until one of its hooks has seen enough."""
+    """Run a twin, its output head left out, until one of its hooks has seen enough."""
     with suppress(StopWalkError):
         twin.base_model(ids, use_cache=False)
 

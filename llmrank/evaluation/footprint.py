@@ -46,7 +46,7 @@ def footprint(lm: LanguageModel) -> Footprint:
     """
     model = lm.model
     widths = ffn.widths(model)
-    layers = [m for m in _ffn_modules(model) if m is not None]
+    layers = [m for p in ffn.projections(model) for m in p.modules]
     stored = {id(p): p for p in model.parameters()}
     return Footprint(
         n_params=sum(p.numel() for p in stored.values()),
@@ -55,9 +55,9 @@ def footprint(lm: LanguageModel) -> Footprint:
         widths=widths,
         weight_bytes=sum(p.nbytes for p in stored.values()),
         read_bytes_per_token=_read_bytes(model, stored),
-        macs_per_token=sum(_macs(m) for m in model.modules()),
-        ffn_macs_per_token=sum(_macs(m) for m in layers),
-        head_macs=_macs(_head(model)),
+        macs_per_token=sum(map(_macs, model.modules())),
+        ffn_macs_per_token=sum(map(_macs, layers)),
+        head_macs=_macs(model.get_output_embeddings()),
     )
 
 
@@ -70,9 +70,8 @@ def planned(lm: LanguageModel, widths: Sequence[int]) -> Footprint:
     dense, layers = footprint(lm), ffn.projections(lm.model)
     weights = biases = 0
     for before, after, p in zip(dense.widths, widths, layers, strict=True):
-        rows = [m for m in (p.gate, p.up) if m is not None]
-        per_neuron = sum(_macs(m) for m in (*rows, p.down)) // before
-        n_biases = sum(getattr(m, "bias", None) is not None for m in rows)
+        per_neuron = sum(map(_macs, p.modules)) // before
+        n_biases = sum(getattr(m, "bias", None) is not None for m in p.inner)
         weights += (before - after) * per_neuron
         biases += (before - after) * n_biases
     n_params = weights + biases
@@ -90,23 +89,14 @@ def planned(lm: LanguageModel, widths: Sequence[int]) -> Footprint:
     )
 
 
-def _ffn_modules(model: nn.Module) -> list[nn.Module | None]:
-    return [m for p in ffn.projections(model) for m in (p.gate, p.up, p.down)]
-
-
-def _head(model: Any) -> nn.Module:
-    head: nn.Module = model.get_output_embeddings()
-    return head
-
-
 def _macs(module: Any) -> int:
     """A weight of `n` entries costs n MACs a token, however it is stored."""
-    is_linear = isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+    is_linear = isinstance(module, nn.Linear) or ffn.is_transposed(module)
     return module.weight.numel() if is_linear else 0
 
 
-def _read_bytes(model: nn.Module, stored: dict[int, nn.Parameter]) -> int:
-    head = {id(p) for p in _head(model).parameters()}
+def _read_bytes(model: Any, stored: dict[int, nn.Parameter]) -> int:
+    head = {id(p) for p in model.get_output_embeddings().parameters()}
     tables = [m for m in model.modules() if isinstance(m, nn.Embedding)]
     looked_up = {id(p) for m in tables for p in m.parameters()} - head
     return sum(p.nbytes for key, p in stored.items() if key not in looked_up)

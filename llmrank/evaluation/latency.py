@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from llmrank.core.progress import Progress, silent
 from llmrank.evaluation.decoding import (
@@ -24,7 +23,6 @@ from llmrank.evaluation.decoding import (
     timed_steps,
 )
 from llmrank.models import ffn
-from llmrank.models.families import family_of
 from llmrank.models.language_model import LanguageModel
 
 WARM_UP_TOKENS = 4
@@ -206,17 +204,14 @@ def _watched(lm: LanguageModel, calls_ms: list[float]) -> LanguageModel:
         synchronise(device)
         return 1e3 * time.perf_counter()
 
-    for module in _ffn_modules(model, lm.config.model_type):
-        module.register_forward_pre_hook(lambda *_: started.append(now()))
-        module.register_forward_hook(lambda *_: calls_ms.append(now() - started.pop()))
+    whole = ffn.family(model).ffn != ""
+    for p in ffn.projections(model):
+        for part in (p.holder,) if whole else p.modules:
+            part.register_forward_pre_hook(lambda *_: started.append(now()))
+            part.register_forward_hook(
+                lambda *_: calls_ms.append(now() - started.pop())
+            )
     return LanguageModel(lm.spec, model, lm.tokenizer)
-
-
-def _ffn_modules(model: nn.Module, model_type: str) -> list[nn.Module]:
-    layers = ffn.projections(model)
-    if family_of(model_type).ffn:
-        return [p.holder for p in layers]
-    return [m for p in layers for m in (p.gate, p.up, p.down) if m is not None]
 
 
 def _per_round(calls_ms: list[float], spec: BenchmarkSpec) -> list[Round]:

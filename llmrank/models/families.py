@@ -14,7 +14,9 @@ class Family:
     `blocks` leads from the model to its list of blocks, `ffn` from a block to the
     module that holds the projections (empty: the block itself). `gate` is None for an
     FFN without a gate. `width` is the config field that holds d_ff. `norm` leads to
-    the norm before the output head (some models of a family have none there).
+    the norm before the output head. `after_norm` is a block's norm between FFN and
+    residual stream, `residual_scale` its factor on that way, `bias_switch` the config
+    field that gives every projection a bias. Some models of a family have none of them.
     """
 
     model_types: tuple[str, ...]
@@ -25,6 +27,9 @@ class Family:
     down: str
     width: str
     norm: str
+    after_norm: str = "post_feedforward_layernorm"
+    residual_scale: str = "residual_multiplier"
+    bias_switch: str = "mlp_bias"
 
 
 FAMILIES = (

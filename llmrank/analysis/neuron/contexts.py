@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from llmrank.analysis.neuron.neuron import Neuron, check, check_count
 from llmrank.analysis.neuron.tokens import token_strings
 from llmrank.calibration.activations import BATCH_TOKENS, CalibrationSpec
+from llmrank.calibration.residual_stream import run
 from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress, silent, track
 from llmrank.data import texts
 from llmrank.methods.pruning import descending
 from llmrank.models import ffn
-from llmrank.models.families import family_of
 from llmrank.models.language_model import LanguageModel
 
 MAX_TOKENS = 65_536
@@ -154,26 +154,16 @@ def activations(
         LLMRankError: an activation is not finite (naming the layer).
     """
     model = ffn.shared_copy(lm.model)
-    _end_after(model, max((n.layer for n in neurons), default=0))
+    # no earlier neuron depends on what lies behind the last layer asked for
+    del ffn.blocks(model)[1 + max((n.layer for n in neurons), default=0) :]
     seen = [_watched(model, neuron) for neuron in neurons]
     size = max(1, BATCH_TOKENS // windows.shape[1])
     for chunk in track(windows.split(size), "Reading calibration text", progress):
-        _backbone(model)(chunk.to(lm.device), use_cache=False)
+        run(model, chunk.to(lm.device))
     signals = tuple(torch.cat(s).view(windows.shape) for s in seen)
     for neuron, signal in zip(neurons, signals, strict=True):
         _check_finite(neuron.layer, signal)
     return signals
-
-
-def _backbone(model: nn.Module) -> Any:
-    """Leave the output head out: no neuron depends on it."""
-    return model.base_model
-
-
-def _end_after(model: Any, layer: int) -> None:
-    """Drop the blocks behind a layer, of a twin: no earlier neuron depends on them."""
-    blocks: Any = model.get_submodule(family_of(model.config.model_type).blocks)
-    del blocks[layer + 1 :]
 
 
 def _watched(model: nn.Module, neuron: Neuron) -> list[Tensor]:

@@ -12,7 +12,6 @@ from llmrank.analysis.neuron.tokens import token_strings
 from llmrank.core.errors import LLMRankError
 from llmrank.methods.pruning import descending
 from llmrank.models import ffn
-from llmrank.models.families import family_of
 from llmrank.models.language_model import LanguageModel
 
 HEAD_ROWS = 8192
@@ -102,13 +101,12 @@ def _odd_part(norm: nn.Module, x: Tensor) -> Tensor:
 
 def _norms(model: Any, layer: int) -> tuple[nn.Module, ...]:
     """List the norms from an FFN's output to the head (attention's aside)."""
-    block = model.get_submodule(family_of(model.config.model_type).blocks)[layer]
-    own = getattr(block, "post_feedforward_layernorm", None)
+    own = getattr(ffn.blocks(model)[layer], ffn.family(model).after_norm, None)
     return tuple(norm for norm in (own, _final_norm(model)) if norm is not None)
 
 
 def _final_norm(model: Any) -> nn.Module | None:
-    holder, _, name = family_of(model.config.model_type).norm.rpartition(".")
+    holder, _, name = ffn.family(model).norm.rpartition(".")
     return getattr(model.get_submodule(holder), name, None)
 
 

@@ -22,12 +22,6 @@ from llmrank.methods.repair.least_squares import RIDGES, LeastSquares, penalty
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
 
-AFTER_NORM = "post_feedforward_layernorm"
-"""What blocks call a norm between the FFN and the residual stream."""
-
-SCALE = "residual_multiplier"
-"""What blocks call a factor on the FFN's way to the residual stream (Granite)."""
-
 
 @REPAIRS.add("least-squares-sequential")
 @spec
@@ -63,7 +57,8 @@ class SequentialLeastSquares(Repair):
 
     def check(self, lm: LanguageModel) -> None:
         """Refuse to correct where a norm stands between the FFN and the stream."""
-        if self.correct and hasattr(ffn.blocks(lm.model)[0], AFTER_NORM):
+        after_norm = ffn.family(lm.model).after_norm
+        if self.correct and hasattr(ffn.blocks(lm.model)[0], after_norm):
             raise LLMRankError(
                 f"models of type {lm.config.model_type} have a norm after the FFN, so "
                 "that earlier errors cannot be corrected in its weights; set correct 0"
@@ -181,7 +176,8 @@ class _Walk:
         goal = (y if bias is None else y - bias).flatten(0, -2).float()
         if self._by.correct:
             missing = (self._wanted[batch] - own).flatten(0, -2).float()
-            scale = getattr(ffn.blocks(self._dense)[layer], SCALE, 1.0)
+            name = ffn.family(self._dense).residual_scale
+            scale = getattr(ffn.blocks(self._dense)[layer], name, 1.0)
             goal = goal + self._by.correct / scale * missing
         kept = x.flatten(0, -2).float()[:, keep.to(x.device)]
         return Sums(kept.T @ kept, kept.T @ goal)

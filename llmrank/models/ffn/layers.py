@@ -7,7 +7,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from llmrank.models.families import family_of
+from llmrank.models.families import Family, family_of
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,25 @@ class Projections:
     up: nn.Module
     down: nn.Module
 
+    @property
+    def inner(self) -> tuple[nn.Module, ...]:
+        """Those whose outputs are neurons: gate and up."""
+        return (self.up,) if self.gate is None else (self.gate, self.up)
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """All of them, in the order in which they run."""
+        return (*self.inner, self.down)
+
+
+def family(model: nn.Module) -> Family:
+    """Return the entry of the model's family.
+
+    Raises:
+        LLMRankError: it is not in the table.
+    """
+    return family_of(model.config.model_type)
+
 
 def projections(model: nn.Module) -> tuple[Projections, ...]:
     """Find the modules of every FFN layer, first block first.
@@ -55,14 +74,12 @@ def projections(model: nn.Module) -> tuple[Projections, ...]:
     Raises:
         LLMRankError: the model's family is not in the table.
     """
-    family = family_of(config_of(model).model_type)
-    return tuple(_projections(block, family) for block in blocks(model))
+    return tuple(_projections(block, family(model)) for block in blocks(model))
 
 
-def blocks(model: nn.Module) -> tuple[nn.Module, ...]:
+def blocks(model: nn.Module) -> nn.ModuleList:
     """Return the model's blocks (attention and FFN), first block first."""
-    listed: Any = model.get_submodule(family_of(config_of(model).model_type).blocks)
-    return tuple(listed)
+    return model.get_submodule(family(model).blocks)
 
 
 def ffns(model: nn.Module) -> tuple[FFN, ...]:
@@ -96,7 +113,11 @@ def shared_copy(model: nn.Module) -> nn.Module:
 
 
 def _twin(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
-    """Do what `copy.deepcopy` does, faster: most of what a module holds is empty."""
+    """Do what `copy.deepcopy` does, faster: most of what a module holds is empty.
+
+    Of the demo model 6 ms, where `deepcopy` with the same memo takes 45; a repair layer
+    by layer makes a thousand copies.
+    """
     if id(module) in memo or hasattr(module, "__deepcopy__"):
         return copy.deepcopy(module, memo)
     other = memo[id(module)] = module.__class__.__new__(module.__class__)
@@ -113,7 +134,7 @@ def _twin(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     return other
 
 
-def _projections(block: nn.Module, family: Any) -> Projections:
+def _projections(block: nn.Module, family: Family) -> Projections:
     holder = block.get_submodule(family.ffn)
     return Projections(
         holder=holder,
@@ -121,11 +142,6 @@ def _projections(block: nn.Module, family: Any) -> Projections:
         up=holder.get_submodule(family.up),
         down=holder.get_submodule(family.down),
     )
-
-
-def config_of(model: nn.Module) -> Any:
-    """Return the Hugging Face configuration."""
-    return model.config
 
 
 def is_transposed(module: nn.Module) -> bool:
@@ -145,24 +161,15 @@ def bias_of(module: Any) -> Tensor | None:
     return None if bias is None else bias.detach()
 
 
-def cut_bias(module: nn.Module, rows: Tensor | slice) -> Tensor | None:
-    """Return the bias of some outputs, if there is one."""
-    bias = bias_of(module)
-    return None if bias is None else bias[rows]
-
-
 def replace_weight(module: nn.Module, rows: Tensor, bias: Tensor | None) -> None:
-    """Give a module weights of its own, in one piece."""
-    install(module, as_stored(module, rows).contiguous(), bias)
+    """Give a module weights of its own [out, in], in one piece as it stores them."""
+    piece = rows.T.contiguous().T if is_transposed(module) else rows.contiguous()
+    install(module, piece, bias)
 
 
-def as_stored(module: nn.Module, rows: Tensor) -> Tensor:
-    """Turn [out, in] into the orientation that the module stores."""
-    return rows.T if is_transposed(module) else rows
-
-
-def install(module: Any, stored: Tensor, bias: Tensor | None) -> None:
-    """Give a module weights in its own orientation: copies, or views of others'."""
+def install(module: Any, rows: Tensor, bias: Tensor | None) -> None:
+    """Give a module weights [out, in] as they lie: copies, or views of others'."""
+    stored = rows.T if is_transposed(module) else rows
     module.weight = nn.Parameter(stored, requires_grad=False)
     if bias is not None:
         module.bias = nn.Parameter(bias, requires_grad=False)
