@@ -229,7 +229,7 @@ class Worker:
         self._leave(job)
         job._view = job._view_at(self._clock())
         job._change(**outcome, remaining_s=None, stopping=False)
-        job._work = _nothing
+        job._work = bool  # what the work held is let go
         job._let_go()
         self._jobs[job.id] = self._jobs.pop(job.id)
         self._forget()
@@ -274,10 +274,6 @@ class Worker:
 
 def _n_queued(jobs: deque[Job]) -> int:
     return sum(job._view.state == "queued" for job in jobs)
-
-
-def _nothing(job: Job) -> None:
-    """Stand in for work that is over, so that what it held is let go."""
 
 
 def _outcome(job: Job) -> dict[str, object]:

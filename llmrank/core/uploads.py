@@ -57,7 +57,7 @@ def keep(content: bytes, name: str, suffix: str = "") -> str:
     """
     kept_as = f"{hashlib.sha256(content).hexdigest()}{suffix}"
     with _keeping:
-        if not _is_whole(_folder(asker().uploads) / kept_as):
+        if _held(_folder(asker().uploads) / kept_as) is None:
             _make_room(len(content), name)
             try:
                 folder = _begin() / asker().uploads
@@ -110,12 +110,10 @@ def content(source: str) -> bytes:
     Raises:
         LLMRankError: it is another's, gone or damaged.
     """
-    file = path(source)
-    with suppress(OSError):
-        held = file.read_bytes()
-        if _holds(file, held):
-            return held
-    raise LLMRankError("this upload is damaged on the disk; upload the file again")
+    held = _held(path(source))
+    if held is None:
+        raise LLMRankError("this upload is damaged on the disk; upload the file again")
+    return held
 
 
 def visit(uploads: str) -> Callable[[], None]:
@@ -215,15 +213,13 @@ def _all() -> Path:
     return cache_folder() / "uploads"
 
 
-def _is_whole(file: Path) -> bool:
+def _held(file: Path) -> bytes | None:
+    """Read a file if it holds what its name says: a full disk may have emptied it."""
     with suppress(OSError):
-        return _holds(file, file.read_bytes())
-    return False
-
-
-def _holds(file: Path, held: bytes) -> bool:
-    """Whether a file holds what its name says: a full disk may have emptied it."""
-    return hashlib.sha256(held).hexdigest() == file.name[:64]
+        held = file.read_bytes()
+        if hashlib.sha256(held).hexdigest() == file.name[:64]:
+            return held
+    return None
 
 
 def _make_room(n_bytes: int, name: str) -> None:

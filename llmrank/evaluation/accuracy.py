@@ -133,10 +133,8 @@ def evaluate_task(
     by_item = list(zip(items, sums.split([len(i.choices) for i in items]), strict=True))
     return TaskResult(
         name=name,
-        correct=_right([(item, likelihoods) for item, likelihoods in by_item]),
-        correct_norm=_right(
-            [(i, likelihood / _lengths(i)) for i, likelihood in by_item]
-        ),
+        correct=_right(by_item),
+        correct_norm=_right([(i, s / _lengths(i)) for i, s in by_item]),
         chance=torch.tensor([item.chance for item in items], dtype=torch.float32),
         rows=rows[kept],
         n_left_out=len(every) - len(kept),

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import takewhile
 
 import torch
 
 from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress, silent
 from llmrank.data.tokens import encoded, fitting, opening
+from llmrank.evaluation.likelihood import n_shared
 from llmrank.models.language_model import LanguageModel
 
 MAX_PROMPT_TOKENS = 1024
@@ -25,8 +25,7 @@ class Continuations:
     @property
     def shared_words(self) -> int:
         """The number of words with which both begin."""
-        pairs = zip(self.dense.split(), self.pruned.split(), strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return n_shared(self.dense.split(), self.pruned.split())
 
 
 def continuations(

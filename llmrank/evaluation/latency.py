@@ -22,7 +22,7 @@ from llmrank.evaluation.decoding import (
     synchronise,
     timed_steps,
 )
-from llmrank.models import ffn
+from llmrank.models import ffn, precision
 from llmrank.models.language_model import LanguageModel
 
 WARM_UP_TOKENS = 4
@@ -181,7 +181,7 @@ def _latency(lm: LanguageModel, rounds: list[Round], spec: BenchmarkSpec) -> Lat
         prompt_tokens=prompt_length(lm, spec),
         new_tokens=spec.new_tokens,
         device=str(lm.device),
-        dtype=str(next(lm.model.parameters()).dtype).removeprefix("torch."),
+        dtype=precision.computed_in(lm.model),
         processor=processor(lm.device),
         n_threads=torch.get_num_threads(),
         torch_version=torch.__version__,
@@ -205,12 +205,11 @@ def _watched(lm: LanguageModel, calls_ms: list[float]) -> LanguageModel:
         return 1e3 * time.perf_counter()
 
     whole = ffn.family(model).ffn != ""
-    for p in ffn.projections(model):
-        for part in (p.holder,) if whole else p.modules:
-            part.register_forward_pre_hook(lambda *_: started.append(now()))
-            part.register_forward_hook(
-                lambda *_: calls_ms.append(now() - started.pop())
-            )
+    for part in itertools.chain.from_iterable(
+        (p.holder,) if whole else p.modules for p in ffn.projections(model)
+    ):
+        part.register_forward_pre_hook(lambda *_: started.append(now()))
+        part.register_forward_hook(lambda *_: calls_ms.append(now() - started.pop()))
     return LanguageModel(lm.spec, model, lm.tokenizer)
 
 
@@ -225,15 +224,10 @@ def _per_round(calls_ms: list[float], spec: BenchmarkSpec) -> list[Round]:
 def _ffn_time(whole: list[Round], inside: list[Round]) -> FFNTime:
     prefill, decode = _phases(inside)
     whole_prefill, whole_decode = _phases(whole)
-    return FFNTime(
-        prefill=prefill,
-        decode=decode,
-        prefill_shares=_shares(prefill, whole_prefill),
-        decode_shares=_shares(decode, whole_decode),
-    )
+    shares = _shares(prefill, whole_prefill), _shares(decode, whole_decode)
+    return FFNTime(prefill, decode, *shares)
 
 
 def _shares(part: Timing, whole: Timing) -> tuple[float, ...]:
     pairs = zip(part.samples_ms, whole.samples_ms, strict=True)
-    of_steps = Timing(tuple(p / w for p, w in pairs), part.n_rounds)
-    return of_steps.round_medians_ms
+    return Timing(tuple(p / w for p, w in pairs), part.n_rounds).round_medians_ms

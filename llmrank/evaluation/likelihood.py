@@ -69,12 +69,12 @@ def parted(lm: LanguageModel, context: str, continuation: str) -> Parted | None:
     continuation's. What is too long is cut on the left.
     """
     whole, head = encoded(lm, context + continuation), encoded(lm, context.rstrip())
-    n_shared = _n_shared(whole, head)
-    before, tail = opening(lm), tuple(whole[n_shared:])
+    same = n_shared(whole, head)
+    before, tail = opening(lm), tuple(whole[same:])
     room = _max_length(lm) + 1 - len(before) - len(tail)  # the last is never read
-    if not tail or min(n_shared, room) < 1:
+    if not tail or min(same, room) < 1:
         return None
-    return (*before, *whole[max(0, n_shared - room) : n_shared]), tail
+    return (*before, *whole[max(0, same - room) : same]), tail
 
 
 @torch.inference_mode()
@@ -139,9 +139,9 @@ class _Row:
         return len(self.context) + sum(len(t) - 1 for _, t in self.continuations)
 
 
-def _n_shared(whole: Sequence[int], head: Sequence[int]) -> int:
-    """Return how many tokens two begin with alike."""
-    pairs = zip(whole, head, strict=False)
+def n_shared(a: Sequence[object], b: Sequence[object]) -> int:
+    """Return how many tokens, or words, two begin with alike."""
+    pairs = zip(a, b, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 

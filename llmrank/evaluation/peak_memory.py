@@ -26,7 +26,7 @@ from llmrank.evaluation.decoding import (
     too_large,
 )
 from llmrank.evaluation.footprint import footprint
-from llmrank.models import ffn
+from llmrank.models import ffn, precision
 from llmrank.models.language_model import LanguageModel, ModelSpec
 
 POLL_S = 0.2
@@ -118,7 +118,7 @@ def _request(lm: LanguageModel, spec: BenchmarkSpec) -> str:
             "config": lm.config.to_json_string(use_diff=False),
             "attention": lm.config._attn_implementation,
             "widths": ffn.widths(lm.model),
-            "dtype": str(next(lm.model.parameters()).dtype).removeprefix("torch."),
+            "dtype": precision.computed_in(lm.model),
             "n_threads": torch.get_num_threads(),
             "spec": asdict(spec),
         }

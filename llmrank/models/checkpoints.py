@@ -174,13 +174,11 @@ def _n_bytes(source: Source) -> int:
 def _read(
     source: Source, config: Any, own_widths: tuple[int, ...], dtype: torch.dtype
 ) -> nn.Module:
-    uneven = len(set(own_widths)) > 1
     auto = transformers().AutoModelForCausalLM
     in_folder = nullcontext({"pretrained_model_name_or_path": source.folder})
+    reader = _of_widths(config, own_widths) if len(set(own_widths)) > 1 else auto
     with in_folder if source.gguf is None else gguf.alone(source.path) as place:
-        model, info = (
-            _of_widths(config, own_widths) if uneven else auto
-        ).from_pretrained(
+        model, info = reader.from_pretrained(
             **place,
             config=config,
             dtype=dtype,
@@ -194,23 +192,22 @@ def _read(
             f"{source.name} is incomplete: {len(missing)} tensors are missing, "
             f"{missing[0]} among them; copy the whole checkpoint again"
         )
-    if uneven:
-        model.__class__ = type(model).__base__
     return model if source.gguf is None else _plain_copy(model)
 
 
 def _of_widths(config: Any, own_widths: tuple[int, ...]) -> Any:
-    """The model's class, but built with layers of these widths; then read as any."""
+    """The model's class, but built with layers of these widths; then read as any.
+
+    It has its parent's name, by which transformers translates stored names.
+    """
     plain: Any = transformers().MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
 
-    class Uneven(plain):
-        def __init__(self, config: Any, *arguments: Any, **options: Any) -> None:
-            super().__init__(config, *arguments, **options)
-            ffn.resize(self, own_widths)
+    def build(model: Any, *arguments: Any, **options: Any) -> None:
+        plain.__init__(model, *arguments, **options)
+        ffn.resize(model, own_widths)
 
-    # Stored names differ from those in memory; only its own classes are translated.
-    Uneven.__name__, Uneven.__module__ = plain.__name__, plain.__module__
-    return Uneven
+    own = {"__init__": build, "__module__": plain.__module__}
+    return type(plain.__name__, (plain,), own)
 
 
 def _plain_copy(read: Any) -> nn.Module:

@@ -48,12 +48,12 @@ def looks_whole(folder: Path) -> bool:
 
     Conversions that noted nothing, those of earlier versions, are not trusted.
     """
-    return _agrees(folder, lambda path, sha256: _has_head(path) or _holds(path, sha256))
+    return _agrees(folder, lambda p, sha256: _has_head(p) or _sha256(p) == sha256)
 
 
 def is_whole(folder: Path) -> bool:
     """Whether every byte of a conversion is what was written."""
-    return _agrees(folder, _holds)
+    return _agrees(folder, lambda path, sha256: _sha256(path) == sha256)
 
 
 def remove(folder: Path) -> None:
@@ -92,10 +92,6 @@ def _has_head(path: Path) -> bool:
             return bool(file.keys())
     except SafetensorError:
         return False
-
-
-def _holds(path: Path, sha256: str) -> bool:
-    return _sha256(path) == sha256
 
 
 def _sha256(path: Path) -> str:

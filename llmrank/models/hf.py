@@ -1,5 +1,6 @@
 """transformers, imported late: one model built at a time, its progress passed on."""
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,9 @@ BUILDING = threading.RLock()
 _watcher: ContextVar[tuple[str, Progress] | None] = ContextVar("watcher", default=None)
 
 
+@functools.cache
 def transformers() -> Any:
-    """Import late: it takes seconds, and the pages draw their frame first."""
+    """Import late, and silence: it takes seconds, and pages draw their frame first."""
     import transformers
     from transformers import modeling_gguf_pytorch_utils as gguf
 

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import torch
 from safetensors import safe_open
@@ -16,7 +16,7 @@ OWN: Final = "checkpoint"
 """Asks for the precision that the dense checkpoint has on the disk."""
 
 Precision = Literal["checkpoint", "float32", "bfloat16", "float16"]
-PRECISIONS = (OWN, "float32", "bfloat16", "float16")
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 _STORED = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 

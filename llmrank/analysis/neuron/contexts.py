@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from llmrank.analysis.neuron.neuron import Neuron, check, check_count
 from llmrank.analysis.neuron.tokens import token_strings
-from llmrank.calibration.activations import BATCH_TOKENS, CalibrationSpec
+from llmrank.calibration.activations import BATCH_TOKENS, CalibrationSpec, drawn
 from llmrank.calibration.residual_stream import run
 from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress, silent, track
-from llmrank.data import texts
 from llmrank.methods.pruning import descending
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
@@ -119,10 +118,7 @@ def firing(
         check(neuron, ffn.widths(lm.model))
     check_count("n_contexts", n_contexts)
     check_count("width", width)
-    source = texts.text(spec.calibration_text, "calibration")
-    windows = texts.sampled_windows(
-        lm, source, n_samples=spec.samples, seq_len=spec.seq_len, seed=spec.seed
-    )
+    source, windows = drawn(lm, spec)
     read = windows[: max(1, MAX_TOKENS // windows.shape[1])]
     return tuple(
         Firing(

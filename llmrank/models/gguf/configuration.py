@@ -69,12 +69,14 @@ def configuration(header: Header) -> Any:
     asked = _sizes(header, own, blank) | _norms(header, own, blank)
     asked |= _attention(header, own, blank, asked)
     check_largest(dict(asked.values()), header.name)
-    names = [key for key, field in GIVEN.items() if key in own and _has(blank, field)]
+    names = [
+        key for key, field in GIVEN.items() if key in own and hasattr(blank, field)
+    ]
     asked |= {key: (GIVEN[key], own.pop(key)) for key in names}
     fields = dict(asked.values())
     if PATTERN in own and getattr(blank, "sliding_window", None):
         fields["layer_types"] = _windowed(header, own.pop(PATTERN), fields)
-    if _has(blank, "rope_parameters"):
+    if hasattr(blank, "rope_parameters"):
         fields["rope_parameters"] = rotary(header, own, blank, fields)
     _check_left(header, own, fields)
     fields = _of_tensors(header, blank) | _of_tokens(header) | fields
@@ -105,7 +107,7 @@ def _sizes(header: Header, own: dict[str, Any], blank: Any) -> Asked:
         asked[key] = (field, value)
     heads = asked["attention.head_count"][1]
     kv = own.pop("attention.head_count_kv", heads)
-    if _has(blank, "num_key_value_heads"):
+    if hasattr(blank, "num_key_value_heads"):
         asked["attention.head_count_kv"] = ("num_key_value_heads", kv)
     elif kv != heads:
         raise header.refusal("attention.head_count_kv", kv)
@@ -114,7 +116,7 @@ def _sizes(header: Header, own: dict[str, Any], blank: Any) -> Asked:
 
 def _norms(header: Header, own: dict[str, Any], blank: Any) -> Asked:
     for key, fields in EPSILONS.items():
-        field = next((f for f in fields if _has(blank, f)), None)
+        field = next((f for f in fields if hasattr(blank, f)), None)
         if key in own and field is not None:
             return {key: (field, own.pop(key))}
     raise LLMRankError(
@@ -131,12 +133,12 @@ def _attention(header: Header, own: dict[str, Any], blank: Any, asked: Asked) ->
     if values != width:
         raise header.refusal("attention.value_length", values)
     widths = {"attention.key_length": ("head_dim", width)}
-    if not _has(blank, "head_dim"):
+    if not hasattr(blank, "head_dim"):
         if width != room:
             raise header.refusal("attention.key_length", width)
         widths = {}
     scale = own.pop("attention.scale", 0)
-    if _has(blank, "query_pre_attn_scalar"):
+    if hasattr(blank, "query_pre_attn_scalar"):
         largest = asked["block_count"][1] == LARGEST_GEMMAS[header.model_type]
         square = scale**-2 if scale else room if largest else width
         return widths | {"attention.scale": ("query_pre_attn_scalar", round(square))}
@@ -174,9 +176,9 @@ def _of_tensors(header: Header, blank: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "tie_word_embeddings": "output.weight" not in header.tensors
     }
-    if _has(blank, "use_qkv_bias"):
+    if hasattr(blank, "use_qkv_bias"):
         fields["use_qkv_bias"] = "blk.0.attn_q.bias" in header.tensors
-    if _has(blank, "use_parallel_residual"):
+    if hasattr(blank, "use_parallel_residual"):
         second = "blk.0.ffn_norm.weight" in header.tensors
         fields["use_parallel_residual"] = not second
     return fields
@@ -188,7 +190,3 @@ def _of_tokens(header: Header) -> dict[str, Any]:
         for name, key in SPECIAL.items()
     }
     return values | {"vocab_size": header.values.get("tokenizer.ggml.tokens")}
-
-
-def _has(config: Any, field: str) -> bool:
-    return hasattr(config, field)

@@ -34,7 +34,8 @@ def parts_of(path: Path, name: str) -> tuple[Path, ...]:
     if matched is None or int(matched[3]) < 2:
         return (path,)
     stem, _, last, suffix = matched.groups()
-    names = [f"{stem}-{n:05}-of-{last}{suffix}" for n in range(1, _count(last) + 1)]
+    n_parts = min(int(last), 1000)  # more than these have never been seen
+    names = [f"{stem}-{n:05}-of-{last}{suffix}" for n in range(1, n_parts + 1)]
     missing = [other for other in names if not (path.parent / other).is_file()]
     if missing:
         raise LLMRankError(
@@ -82,11 +83,6 @@ def _forget(folder: Path, used: Path) -> None:
         with suppress(OSError):
             if path != used and time.time() - path.stat().st_mtime > KEPT_S:
                 path.unlink()
-
-
-def _count(last: str) -> int:
-    """A name may claim 99,999 parts; more than these have never been seen."""
-    return min(int(last), 1000)
 
 
 def _digest(parts: tuple[Path, ...]) -> str:
