@@ -192,6 +192,8 @@ def _read(
             f"{source.name} is incomplete: {len(missing)} tensors are missing, "
             f"{missing[0]} among them; copy the whole checkpoint again"
         )
+    if reader is not auto:  # it is built, and as any model of its type from here on
+        model.__class__ = type(model).__base__
     return model if source.gguf is None else _plain_copy(model)
 
 
