@@ -17,11 +17,16 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def add(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that registers its target under the name."""
+        """Return a decorator that registers its target under the name.
+
+        A class has it as its `name` from then on.
+        """
 
         def register(entry: T) -> T:
             assert name not in self._entries, f"{self.noun} {name!r} is there already"
             self._entries[name] = entry
+            if isinstance(entry, type):
+                entry.name = name  # type: ignore[attr-defined]
             return entry
 
         return register

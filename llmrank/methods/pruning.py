@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -103,16 +104,18 @@ def plan(
         raise ValueError(
             f"allocation {allocation.name} needs {', '.join(sorted(missing))}"
         )
-    dense = known.dense_widths
-    kept = allocation.widths(known, spec.sparsity)
-    widths = [
-        _rounded(k, n, spec.multiple_of) for k, n in zip(kept, dense, strict=True)
-    ]
+    kept = zip(allocation.widths(known, spec.sparsity), known.dense_widths, strict=True)
+    widths = [_rounded(width, d_ff, spec.multiple_of) for width, d_ff in kept]
+    return highest(scores, widths)
+
+
+def highest(scores: Scores, widths: Sequence[int]) -> PruningPlan:
+    """Plan to keep the highest scores of each layer, so many as the widths say."""
     keep = tuple(
         descending(s)[:width].sort().values
         for s, width in zip(scores.layers, widths, strict=True)
     )
-    return PruningPlan(keep, dense)
+    return PruningPlan(keep, tuple(len(s) for s in scores.layers))
 
 
 def prune(

@@ -10,7 +10,7 @@ from llmrank.calibration.divergence import DenseBatch, divergence
 from llmrank.core.progress import Progress, silent
 from llmrank.methods.allocation import Sensitivity
 from llmrank.methods.criteria import Scores
-from llmrank.methods.pruning import PruningPlan, descending
+from llmrank.methods.pruning import highest
 from llmrank.methods.repair import Cut
 from llmrank.models.language_model import LanguageModel
 
@@ -63,15 +63,6 @@ def sensitivity(
     progress(what, n_all, n_all)
     n_tokens = sum(one.ids.numel() for one in reads)
     return Sensitivity((0.0, *shares), costs, n_tokens)
-
-
-def highest(scores: Scores, widths: Sequence[int]) -> PruningPlan:
-    """Plan to keep the highest scores of each layer, so many as the widths say."""
-    keep = tuple(
-        descending(s)[:width].sort().values
-        for s, width in zip(scores.layers, widths, strict=True)
-    )
-    return PruningPlan(keep, tuple(len(s) for s in scores.layers))
 
 
 @dataclass(frozen=True)

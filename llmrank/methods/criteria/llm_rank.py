@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -32,7 +32,6 @@ class LLMRank(Criterion):
     from the authors' code: see the site's help.
     """
 
-    name: ClassVar[str] = "llm-rank"
     theta: float = option(default=0.5, low=0, high=1, help=THETA_HELP)
     gamma: float = option(default=0.5, low=0, high=1, help=GAMMA_HELP)
     graph: Graph = option(default="isolated", help=GRAPH_HELP)

@@ -1,7 +1,7 @@
 """LLM-Rank from the outputs back: the FFN graph with every edge turned round."""
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -31,7 +31,6 @@ class ReverseRank(Criterion):
     Source: ours; Eq. 7 of arXiv 2410.13299 on the graph turned round.
     """
 
-    name: ClassVar[str] = "reverse-rank"
     direction: Literal["reverse", "both"] = option(
         default="reverse",
         help="reverse: from the outputs back; both: geometric mean with llm-rank",
