@@ -67,8 +67,8 @@ def edge_terms(
     """
     edges, s, b = _prepared(in_edges, mass, prior)
     links = edges.sign()
-    by_weight = _divided(s, _column_sums(edges)) @ edges.T
-    by_degree = _divided(s, _column_sums(links)) @ links.T
+    by_weight = divide_or_zero(s, _column_sums(edges)) @ edges.T
+    by_degree = divide_or_zero(s, _column_sums(links)) @ links.T
     return by_weight, by_degree, b
 
 
@@ -154,6 +154,11 @@ def distribution(x: Float[Tensor, "*points n"]) -> Float[Tensor, "*points n"]:
     return torch.where(total > 0, x / total, 1 / x.shape[-1])
 
 
+def divide_or_zero(part: Tensor, whole: Tensor) -> Tensor:
+    """Divide; of a whole that is nothing the share is 0."""
+    return torch.where(whole == 0, 0, part / whole)
+
+
 def _prepared(
     in_edges: Tensor, mass: Tensor, prior: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -175,10 +180,6 @@ def _prepared(
 def _column_sums(edges: Tensor) -> Tensor:
     """Sum over the targets; a product with ones is the fastest way on a CPU."""
     return edges.new_ones(len(edges)) @ edges
-
-
-def _divided(mass: Tensor, column_sums: Tensor) -> Tensor:
-    return torch.where(column_sums > 0, mass / column_sums, 0)
 
 
 def _check_share(name: str, value: float) -> None:

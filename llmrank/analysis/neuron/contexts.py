@@ -154,26 +154,21 @@ def activations(
         LLMRankError: an activation is not finite (naming the layer).
     """
     model = ffn.shared_copy(lm.model)
-    _end_after(model, max((n.layer for n in neurons), default=0))
+    # no neuron depends on later blocks, nor on the output head
+    blocks: Any = model.get_submodule(family_of(model.config.model_type).blocks)
+    del blocks[max((n.layer for n in neurons), default=0) + 1 :]
     seen = [_watched(model, neuron) for neuron in neurons]
-    size = max(1, BATCH_TOKENS // windows.shape[1])
+    size, backbone = max(1, BATCH_TOKENS // windows.shape[1]), model.base_model
     for chunk in track(windows.split(size), "Reading calibration text", progress):
-        _backbone(model)(chunk.to(lm.device), use_cache=False)
+        backbone(chunk.to(lm.device), use_cache=False)
     signals = tuple(torch.cat(s).view(windows.shape) for s in seen)
     for neuron, signal in zip(neurons, signals, strict=True):
-        _check_finite(neuron.layer, signal)
+        if not signal.isfinite().all():
+            raise LLMRankError(
+                f"activations of layer {neuron.layer} are not finite; the model "
+                "overflows here: use float32, or check its weights"
+            )
     return signals
-
-
-def _backbone(model: nn.Module) -> Any:
-    """Leave the output head out: no neuron depends on it."""
-    return model.base_model
-
-
-def _end_after(model: Any, layer: int) -> None:
-    """Drop the blocks behind a layer, of a twin: no earlier neuron depends on them."""
-    blocks: Any = model.get_submodule(family_of(model.config.model_type).blocks)
-    del blocks[layer + 1 :]
 
 
 def _watched(model: nn.Module, neuron: Neuron) -> list[Tensor]:
@@ -185,14 +180,6 @@ def _watched(model: nn.Module, neuron: Neuron) -> list[Tensor]:
 
     ffn.projections(model)[neuron.layer].down.register_forward_pre_hook(on_down)
     return seen
-
-
-def _check_finite(layer: int, signal: Tensor) -> None:
-    if not signal.isfinite().all():
-        raise LLMRankError(
-            f"activations of layer {layer} are not finite; the model overflows here: "
-            "use float32, or check its weights"
-        )
 
 
 def _contexts(

@@ -11,6 +11,7 @@ from llmrank.analysis.neuron.neuron import Neuron, check, check_count
 from llmrank.analysis.neuron.tokens import token_strings
 from llmrank.core.errors import LLMRankError
 from llmrank.methods.pruning import descending
+from llmrank.methods.repair.sequential import AFTER_NORM
 from llmrank.models import ffn
 from llmrank.models.families import family_of
 from llmrank.models.language_model import LanguageModel
@@ -102,8 +103,7 @@ def _odd_part(norm: nn.Module, x: Tensor) -> Tensor:
 
 def _norms(model: Any, layer: int) -> tuple[nn.Module, ...]:
     """List the norms from an FFN's output to the head (attention's aside)."""
-    block = model.get_submodule(family_of(model.config.model_type).blocks)[layer]
-    own = getattr(block, "post_feedforward_layernorm", None)
+    own = getattr(ffn.blocks(model)[layer], AFTER_NORM, None)
     return tuple(norm for norm in (own, _final_norm(model)) if norm is not None)
 
 

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from llmrank.analysis.neuron.neuron import Neuron, check
+from llmrank.core.statistics import ranks as places
 from llmrank.methods.criteria import Scores
 from llmrank.methods.pruning import PruningPlan, plan
 
@@ -56,20 +55,12 @@ def _rank(neuron: Neuron, label: str, scores: Scores, plan: PruningPlan) -> Rank
     own = scores.layers[neuron.layer]
     every = torch.cat(scores.normalised)
     before = sum(len(s) for s in scores.layers[: neuron.layer])
-    kept = plan.keep[neuron.layer]
     return Rank(
         criterion=label,
         score=float(own[neuron.index]),
-        in_layer=_place(own, neuron.index),
+        in_layer=int(places(own)[neuron.index]),
         n_layer=len(own),
-        in_model=_place(every, before + neuron.index),
+        in_model=int(places(every)[before + neuron.index]),
         n_model=len(every),
-        dropped=neuron.index not in kept.tolist(),
+        dropped=neuron.index not in plan.keep[neuron.layer].tolist(),
     )
-
-
-def _place(values: Float[Tensor, " n"], index: int) -> int:
-    """Count who goes first: the higher, and of equals those with a lower index."""
-    higher = (values > values[index]).sum()
-    equals = (values[:index] == values[index]).sum()
-    return 1 + int(higher + equals)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from llmrank.analysis.neuron.neuron import Neuron, check, check_count
+from llmrank.methods.pagerank import divide_or_zero
 from llmrank.methods.pruning import descending
 from llmrank.models import ffn
 from llmrank.models.ffn import FFN
@@ -92,8 +93,8 @@ def _strongest(
         n: at most so many.
     """
     signed, size = weights.float().cpu(), _absolute(weights).cpu()
-    at_neuron = _divided(size, size.sum())
-    at_residual = _divided(size, totals.cpu())
+    at_neuron = divide_or_zero(size, size.sum())
+    at_residual = divide_or_zero(size, totals.cpu())
     return tuple(
         Edge(i, float(signed[i]), float(at_neuron[i]), float(at_residual[i]))
         for i in descending(size)[:n].tolist()
@@ -106,7 +107,7 @@ def _following(layers: tuple[FFN, ...], neuron: Neuron, n: int) -> tuple[Path, .
         return ()
     size = _absolute(layers[neuron.layer].down[:, neuron.index])
     up = _absolute(layers[neuron.layer + 1].up)
-    flow = up @ _divided(_divided(size, size.sum()), up.sum(0))
+    flow = up @ divide_or_zero(divide_or_zero(size, size.sum()), up.sum(0))
     return _paths(flow, neuron.layer + 1, len(flow), n)
 
 
@@ -115,8 +116,8 @@ def _preceding(layers: tuple[FFN, ...], neuron: Neuron, n: int) -> tuple[Path, .
         return ()
     up = _absolute(layers[neuron.layer].up)
     down = _absolute(layers[neuron.layer - 1].down)
-    arriving = _divided(up[neuron.index], up.sum(0))
-    flow = _divided(arriving @ down, down.sum(0))
+    arriving = divide_or_zero(up[neuron.index], up.sum(0))
+    flow = divide_or_zero(arriving @ down, down.sum(0))
     return _paths(flow, neuron.layer - 1, len(up), n)
 
 
@@ -133,7 +134,3 @@ def _paths(
 
 def _absolute(weights: Tensor) -> Tensor:
     return weights.float().abs()
-
-
-def _divided(part: Tensor, whole: Tensor) -> Tensor:
-    return torch.where(whole > 0, part / whole, 0)

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank.analysis.neuron.neuron import Neuron, check, check_count
+from llmrank.methods.pagerank import divide_or_zero
 from llmrank.models.ffn import FFN
 
 MAX_PATHS = 2000
@@ -79,8 +80,7 @@ class _Best:
     """The n strongest paths offered so far."""
 
     def __init__(self, n: int, widest: int) -> None:
-        self._n = n
-        self._widest = widest
+        self._n, self._widest = n, widest
         none = torch.empty(0, dtype=torch.long)
         self.paths = Paths(none, none, none, torch.empty(0))
 
@@ -92,12 +92,10 @@ class _Best:
 
     def offer(self, layer: int, sources: Tensor, targets: Tensor, flow: Tensor) -> None:
         """Take the strongest of a block of flows [sources, targets]."""
-        wanted = torch.tensor(self.least)
+        wanted = self.least
         if flow.numel() > self._n:
-            wanted = torch.maximum(
-                wanted, flow.flatten().topk(self._n).values[-1].cpu()
-            )
-        rows, columns = ((flow >= wanted.to(flow)) & (flow > 0)).nonzero(as_tuple=True)
+            wanted = max(wanted, float(flow.flatten().topk(self._n).values[-1]))
+        rows, columns = ((flow >= wanted) & (flow > 0)).nonzero(as_tuple=True)
         values = flow[rows, columns].cpu()
         self._merge(layer, sources[rows.cpu()], targets[columns.cpu()], values)
 
@@ -143,7 +141,7 @@ def _offer_all(
 
     def leaving(neurons: Tensor) -> Tensor:
         size = _rows(here.down.T, neurons)
-        return _divided(_divided(size, size.sum(1, keepdim=True)), arriving)
+        return divide_or_zero(divide_or_zero(size, size.sum(1, keepdim=True)), arriving)
 
     def received(neurons: Tensor) -> Tensor:
         return _rows(after.up, neurons)
@@ -184,7 +182,3 @@ def _column_sums(layer: FFN) -> Float[Tensor, " d_model"]:
     """Sum the absolute weights that leave each residual dimension."""
     sums = [rows.float().abs().sum(0) for rows in layer.up.split(BLOCK)]
     return torch.stack(sums).sum(0)
-
-
-def _divided(part: Tensor, whole: Tensor) -> Tensor:
-    return torch.where(whole > 0, part / whole, 0)

@@ -9,6 +9,7 @@ from torch import Tensor
 from llmrank.core.specs import option, spec
 from llmrank.methods.criteria.base import CRITERIA, Criterion, norm_of
 from llmrank.methods.graph import FFNGraph
+from llmrank.methods.pagerank import divide_or_zero
 
 
 @CRITERIA.add("transact")
@@ -80,7 +81,9 @@ class Cfsp(Criterion):
         *incoming, down = (rows.float().abs() for rows in g.ffn.rows)
         members = (*incoming, down * norms[:, None])
         axis = 0 if self.relative_to == "layer" else 1
-        return norms * sum(_shares(m, axis).mean(1) for m in members)
+        return norms * sum(
+            divide_or_zero(m, m.sum(axis, keepdim=True)).mean(1) for m in members
+        )
 
     @property
     def formula(self) -> str:
@@ -106,9 +109,3 @@ def _variance(g: FFNGraph) -> Tensor:
 def _squared_norm(g: FFNGraph) -> Tensor:
     norm = torch.linalg.vector_norm(g.out_edges.float(), dim=0)
     return norm.cpu().double().square()
-
-
-def _shares(x: Tensor, axis: int) -> Tensor:
-    """Divide by the sums along an axis; a sum of nothing shares nothing."""
-    total = x.sum(axis, keepdim=True)
-    return torch.where(total == 0, 0, x / total)
