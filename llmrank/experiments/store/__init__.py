@@ -10,14 +10,3 @@ from llmrank.experiments.store.records import (
     measured,
 )
 from llmrank.experiments.store.store import Store
-
-__all__ = [
-    "Arena",
-    "Cell",
-    "Origin",
-    "Run",
-    "RunState",
-    "Store",
-    "fingerprint",
-    "measured",
-]
