@@ -2,9 +2,9 @@
 
 from llmrank.experiments.store.records import (
     Arena,
-    Cell,
     Origin,
     Run,
+    RunSpec,
     RunState,
     fingerprint,
     measured,

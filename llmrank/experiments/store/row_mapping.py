@@ -12,7 +12,7 @@ from llmrank.core.process import Owner, this_process
 from llmrank.core.statistics import Estimate
 from llmrank.core.uploads import masked
 from llmrank.evaluation.comparison import Comparison, Side
-from llmrank.experiments.store.records import Arena, Cell, Origin, Run, fingerprint
+from llmrank.experiments.store.records import Arena, Origin, Run, RunSpec, fingerprint
 from llmrank.experiments.store.schema import arenas, cells, runs
 from llmrank.experiments.store.serialisation import plain, rebuilt
 from llmrank.methods.method import PARTS
@@ -37,14 +37,14 @@ def born() -> dict[str, Any]:
     return {"id": secrets.token_hex(8), "created": now()}
 
 
-def cell_columns(cell: Cell) -> dict[str, Any]:
+def spec_columns(spec: RunSpec) -> dict[str, Any]:
     """Return the columns of what was asked for."""
-    recipe = cell.recipe
+    recipe = spec.recipe
     parts = {p: recipe.get(p, {}) for p in PARTS if p in runs.c}
     return {
         "recipe": recipe,
-        "measures": list(cell.measures),
-        "seed": cell.seed,
+        "measures": list(spec.measures),
+        "seed": spec.seed,
         "model": recipe["model"]["name"],
         "sparsity": recipe["pruning"]["sparsity"],
         **{part: values.get("name", "") for part, values in parts.items()},
@@ -91,7 +91,7 @@ def as_run(row: Row, arena_ids: tuple[str, ...]) -> Run:
         id=row["id"],
         state=row["state"],
         reason=masked(row["reason"]),
-        cell=Cell(masked(row["recipe"]), row["seed"], tuple(row["measures"])),
+        spec=RunSpec(masked(row["recipe"]), row["seed"], tuple(row["measures"])),
         origin=_origin(row),
         created=row["created"],
         started=row["started"],
