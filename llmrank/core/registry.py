@@ -10,10 +10,13 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """A mapping from names to entries that names the known ones when one is not."""
+    """A mapping from names to entries that names the known ones when one is not.
 
-    def __init__(self, noun: str) -> None:
-        self.noun = noun
+    `help` says what is chosen with an entry.
+    """
+
+    def __init__(self, noun: str, help: str = "") -> None:
+        self.noun, self.help = noun, help
         self._entries: dict[str, T] = {}
 
     def add(self, name: str) -> Callable[[T], T]:

@@ -70,7 +70,7 @@ class Criterion(ABC):
         """The score in LaTeX, with the current values of the parameters in it."""
 
 
-CRITERIA: Registry[type[Criterion]] = Registry("criterion")
+CRITERIA: Registry[type[Criterion]] = Registry("criterion", "How neurons are scored")
 criterion = CRITERIA.build
 
 

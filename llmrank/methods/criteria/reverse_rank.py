@@ -35,8 +35,8 @@ class ReverseRank(Criterion):
         default="reverse",
         help="reverse: from the outputs back; both: geometric mean with llm-rank",
     )
-    theta: float = option(default=0.5, low=0, high=1, help=THETA_HELP)
-    gamma: float = option(default=0.5, low=0, high=1, help=GAMMA_HELP)
+    theta: float = option(default=0.5, low=0, high=1, symbol="θ", help=THETA_HELP)
+    gamma: float = option(default=0.5, low=0, high=1, symbol="γ", help=GAMMA_HELP)
     graph: Graph = option(default="isolated", help=GRAPH_HELP)
     site: Site = option(default="neuron", help=SITE_HELP)
 
