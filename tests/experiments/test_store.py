@@ -436,7 +436,7 @@ def test_what_a_deleted_arena_never_began_goes_with_it(store):
 def test_a_deleted_arena_takes_no_runs(store):
     arena = store.add_arena({}, [cell_of()])
     store.delete_arena(arena)
-    assert arena in refusal(store.put, arena, 0, cell_of())
+    assert arena in refusal(store.fill, arena, 0, cell_of())
     assert store.runs() == ()
 
 
@@ -560,7 +560,7 @@ def test_a_short_lock_is_waited_for(path):
     store = Store(path, wait_s=20.0)
     with raw(path) as other, ThreadPoolExecutor(1) as pool:
         other.execute("BEGIN IMMEDIATE")
-        adding = pool.submit(store.add, cell_of())
+        adding = pool.submit(store.queue, cell_of())
         time.sleep(0.3)
         assert not adding.done()
         other.execute("ROLLBACK")
@@ -582,7 +582,7 @@ def test_a_locked_file_is_said_and_nothing_is_lost(path):
     run_id = store.queue(cell_of())
     with raw(path) as other:
         other.execute("BEGIN IMMEDIATE")
-        said = refusal(store.add, cell_of())
+        said = refusal(store.queue, cell_of())
         assert f"{path} is locked by another process; wait" in said
         other.execute("ROLLBACK")
     assert [r.id for r in store.runs()] == [run_id]
@@ -681,7 +681,7 @@ def test_a_read_only_file_is_read_and_says_that_it_cannot_be_written(
     with as_nobody():
         store = Store(path)
         assert_same(store.comparison(kept), FOUND)
-        said = refusal(store.add, cell_of())
+        said = refusal(store.queue, cell_of())
     assert f"{path} can be read but not written to; make the file" in said
     path.chmod(0o644)
     shared_folder.chmod(0o755)
