@@ -142,7 +142,7 @@ def show_other(scores: Scored, plan: PruningPlan) -> None:
         with st.spinner(f"Scoring by {other.name}"):
             others = resources.pipeline().scores(second).normalised
             its_plan = resources.pipeline().plan(second)
-        agreed = agreement(scores, others, plan.keep, its_plan.keep)
+        agreed = agreement(scores, others, plan, its_plan)
         names = sentences.names(e.method.criterion, other)
         criteria_agreement.show_overlap(agreed, names, its_plan, key="overlap")
         show_ranks(agreed, names, (scores, others), (plan, its_plan), layer)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank.core.statistics import average_ranks, rank_correlation, ranks
+from llmrank.methods.pruning import PruningPlan
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Agreement:
 def agreement(
     scores_a: Sequence[Float[Tensor, " _"]],
     scores_b: Sequence[Float[Tensor, " _"]],
-    keep_a: Sequence[Int[Tensor, " _"]],
-    keep_b: Sequence[Int[Tensor, " _"]],
+    plan_a: PruningPlan,
+    plan_b: PruningPlan,
 ) -> Agreement:
     """Compare two criteria layer by layer, and over all neurons at once.
 
@@ -51,13 +52,11 @@ def agreement(
         scores_a: one vector per layer; `total_spearman` ranks all neurons together by
             these values as they are, as one global threshold would.
         scores_b: the same of the other criterion.
-        keep_a: the kept neurons of each layer.
-        keep_b: the same of the other criterion.
+        plan_a: what is dropped by the one.
+        plan_b: what is dropped by the other.
     """
     pairs = list(zip(scores_a, scores_b, strict=True))
-    dropped_a = [_dropped(s, k) for s, k in zip(scores_a, keep_a, strict=True)]
-    dropped_b = [_dropped(s, k) for s, k in zip(scores_b, keep_b, strict=True)]
-    overlaps = [overlap(a, b) for a, b in zip(dropped_a, dropped_b, strict=True)]
+    overlaps = [overlap(a, b) for a, b in zip(plan_a.drop, plan_b.drop, strict=True)]
     return Agreement(
         spearman=tuple(rank_correlation(a, b) for a, b in pairs),
         overlaps=tuple(overlaps),
@@ -172,12 +171,6 @@ def _disagreement(layer: int, a: Tensor, b: Tensor) -> pd.DataFrame:
             "apart": ((average_ranks(a) - average_ranks(b)) / steps).numpy(),
         }
     )
-
-
-def _dropped(scores: Tensor, keep: Tensor) -> Tensor:
-    dropped = torch.ones(len(scores), dtype=torch.bool)
-    dropped[keep.cpu()] = False
-    return dropped.nonzero().flatten()
 
 
 def _joined(scores: Sequence[Tensor]) -> Tensor:

@@ -49,6 +49,14 @@ class Symptom:
     remedy: str
 
 
+ONLY_EDGES_COUNTED = Symptom(
+    "error",
+    "With θ = 0 and γ = 1 only edges are counted: neurons with equally many edges tie, "
+    "and their index decides what is dropped.",
+    "Raise θ above 0, or lower γ below 1.",
+)
+
+
 @dataclass(frozen=True)
 class DiagnosticInputs:
     """What is known of an experiment so far; None and empty are not known (yet).
@@ -99,8 +107,9 @@ def worse_than_baselines(
     others = [
         p for p in here if isinstance(p.criterion, BASELINES) and p.criterion != in_hand
     ]
-    pairs = [(p, other) for p in own[:1] for other in others if _paired(p, other)]
-    return tuple(s for pair in pairs for s in _worse(*pair))
+    pairs = [(p, other) for p in own[:1] for other in others]
+    same = [(p, q) for p, q in pairs if p.pruned.windows == q.pruned.windows]
+    return tuple(s for pair in same for s in _worse(*pair))
 
 
 def no_speedup(speedup: Speedup) -> tuple[Symptom, ...]:
@@ -154,13 +163,12 @@ def degenerate_scores(
         criterion: its parameters can tell without any score.
         scores: where they are known, layers whose scores are all equal.
     """
-    if isinstance(criterion, LLMRank) and criterion.variant == "weighted":
-        if criterion.rho is None:
-            return (_only_edges_counted(),)
-        by_name = _activation_alone(criterion)
-    else:
-        by_name = ()
-    return (*_flat(() if scores is None else scores.layers), *by_name)
+    flat = _flat(() if scores is None else scores.layers)
+    if not isinstance(criterion, LLMRank) or criterion.variant != "weighted":
+        return flat
+    if criterion.rho is None:
+        return (ONLY_EDGES_COUNTED,)
+    return flat if criterion.rho else (*flat, _activation_alone(criterion))
 
 
 def starved_layers(plan: PruningPlan) -> tuple[Symptom, ...]:
@@ -183,18 +191,12 @@ def starved_layers(plan: PruningPlan) -> tuple[Symptom, ...]:
     return (Symptom("warning", said, remedy),)
 
 
-def _paired(a: Point, b: Point) -> bool:
-    mine, other = a.pruned, b.pruned
-    return (mine.text_sha256, len(mine.nll)) == (other.text_sha256, len(other.nll))
-
-
 def _worse(point: Point, baseline: Point) -> Iterator[Symptom]:
     ratio = perplexity_ratio(baseline.pruned, point.pruned)
     ours, theirs = label(point.criterion), label(baseline.criterion)
     where = f"At {share(point.sparsity)} removed {ours}"
-    worse = (
-        f"{times_spread(ratio)} its perplexity on the same {ratio.n_windows:,} windows"
-    )
+    on = f"its perplexity on the same {ratio.n_windows:,} windows"
+    worse = f"{times_spread(ratio)} {on}"
     if ratio.low > 1:
         yield Symptom(
             "error",
@@ -224,27 +226,16 @@ def _not_faster(phase: Phase, ratio: Ratio, reasons: Iterable[str]) -> Symptom:
     )
 
 
-def _only_edges_counted() -> Symptom:
-    return Symptom(
-        "error",
-        "With θ = 0 and γ = 1 only edges are counted: neurons with equally many edges "
-        "tie, and their index decides what is dropped.",
-        "Raise θ above 0, or lower γ below 1.",
-    )
-
-
-def _activation_alone(criterion: LLMRank) -> tuple[Symptom, ...]:
-    if criterion.rho != 0:
-        return ()
+def _activation_alone(criterion: LLMRank) -> Symptom:
     same = f"the ranking is that of activation (site {criterion.site})"
     if criterion.gamma == 0:
         said = f"With γ = 0 the graph has no say: {same}."
-        return (Symptom("info", said, "Raise γ above 0 to let the graph count."),)
+        return Symptom("info", said, "Raise γ above 0 to let the graph count.")
     said = (
         f"With θ = 0 every edge counts alike, whatever its weight: {same}, but for "
         "weights that are exactly zero."
     )
-    return (Symptom("info", said, "Raise θ above 0 to let the weights count."),)
+    return Symptom("info", said, "Raise θ above 0 to let the weights count.")
 
 
 def _flat(layers: Sequence[Float[Tensor, " _"]]) -> tuple[Symptom, ...]:
@@ -254,15 +245,13 @@ def _flat(layers: Sequence[Float[Tensor, " _"]]) -> tuple[Symptom, ...]:
     everywhere = len(flat) == len(layers)
     which = "every layer" if everywhere else f"{len(flat)} of {len(layers)} layers"
     first = "" if everywhere else f" (first: layer {flat[0]})"
-    return (
-        Symptom(
-            "error" if everywhere else "warning",
-            f"In {which}{first} all scores are equal, and the index decides what is "
-            "dropped.",
-            "Choose another criterion or other parameters, or another calibration "
-            "text if its activations are all zero.",
-        ),
+    said = f"In {which}{first} all scores are equal, and the index decides what is "
+    remedy = (
+        "Choose another criterion or other parameters, or another calibration text if "
+        "its activations are all zero."
     )
+    level: Level = "error" if everywhere else "warning"
+    return (Symptom(level, f"{said}dropped.", remedy),)
 
 
 def _all_equal(scores: Float[Tensor, " _"]) -> bool:

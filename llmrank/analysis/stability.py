@@ -240,9 +240,7 @@ def _scored(lm: LanguageModel, piece: _Piece, experiment: Experiment) -> _Scored
 
 def _match(a: _Scored, b: _Scored) -> Match:
     (n_a, scores_a, plan_a), (n_b, scores_b, plan_b) = a, b
-    agreed = agreement(
-        scores_a.normalised, scores_b.normalised, plan_a.keep, plan_b.keep
-    )
+    agreed = agreement(scores_a.normalised, scores_b.normalised, plan_a, plan_b)
     return Match((n_a, n_b), agreed, _by_chance(agreed, plan_a.dense_widths))
 
 
@@ -253,20 +251,19 @@ def _by_chance(agreement: Agreement, widths: Sequence[int]) -> float | None:
 
 
 def _sentence(halves: Match, doubled: Match, enough: bool | None) -> str:
-    ranks = _ranks(halves)
     if doubled.dropped_by_both is None or halves.dropped_by_both is None:
         return (
             "Nothing is dropped, so that no text can change it; two halves of "
-            f"{_tokens(halves)} tokens: {ranks}."
+            f"{_tokens(halves)} tokens: {_ranks(halves)}."
         )
     whole, half = doubled.n_tokens
     verdict = "enough" if enough else "more text would still move it"
     return (
         f"Two halves of {_tokens(halves)} tokens agree on "
         f"{share(halves.dropped_by_both)} of what is dropped "
-        f"({share(halves.by_chance or 0)} by chance; {ranks}); reading {whole:,} "
-        f"instead of {half:,} tokens changes {share(1 - doubled.dropped_by_both)} of "
-        f"it: {verdict}."
+        f"({share(halves.by_chance or 0)} by chance; {_ranks(halves)}); "
+        f"reading {whole:,} instead of {half:,} tokens changes "
+        f"{share(1 - doubled.dropped_by_both)} of it: {verdict}."
     )
 
 

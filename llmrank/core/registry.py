@@ -10,18 +10,26 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """A mapping from names to entries that names the known ones when one is not."""
+    """A mapping from names to entries that names the known ones when one is not.
 
-    def __init__(self, noun: str) -> None:
-        self.noun = noun
+    `help` says what is chosen with an entry.
+    """
+
+    def __init__(self, noun: str, help: str = "") -> None:
+        self.noun, self.help = noun, help
         self._entries: dict[str, T] = {}
 
     def add(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that registers its target under the name."""
+        """Return a decorator that registers its target under the name.
+
+        A class has it as its `name` from then on.
+        """
 
         def register(entry: T) -> T:
             assert name not in self._entries, f"{self.noun} {name!r} is there already"
             self._entries[name] = entry
+            if isinstance(entry, type):
+                entry.name = name  # type: ignore[attr-defined]
             return entry
 
         return register

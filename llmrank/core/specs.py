@@ -25,7 +25,13 @@ class Option:
     low: float | int | None = None
     high: float | int | None = None
     below: float | int | None = None
+    symbol: str = ""
     choices: tuple[str, ...] = ()
+
+    @property
+    def letter(self) -> str:
+        """What formulas call it, or its name."""
+        return self.symbol or self.name
 
     @property
     def limits(self) -> str:
@@ -74,10 +80,14 @@ def option(
     low: float | int | None = None,
     high: float | int | None = None,
     below: float | int | None = None,
+    symbol: str = "",
 ) -> Any:
-    """Declare a field of a spec: its help and its limits (`below` is exclusive)."""
-    limits = {"help": help, "low": low, "high": high, "below": below}
-    return dataclasses.field(default=default, metadata=limits)
+    """Declare a field of a spec: its help, its limits and what formulas call it.
+
+    `below` is exclusive.
+    """
+    declared = {"help": help, "low": low, "high": high, "below": below}
+    return dataclasses.field(default=default, metadata=declared | {"symbol": symbol})
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(option,))

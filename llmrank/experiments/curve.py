@@ -1,8 +1,7 @@
 """Accuracy over sparsity for several criteria, point by point, and who is ahead."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
 from typing import Literal
 
 from llmrank.core.progress import Progress, silent
@@ -92,12 +91,7 @@ def known_points(
     """Return those points of a curve that are measured already; compute nothing."""
     dense = pipeline.dense_text.peek(base)
     cells = () if dense is None else _cells(base, criteria, sparsities)
-    known = [(cell, pipeline.pruned_text.peek(cell)) for cell in cells]
-    return tuple(
-        _point(cell, dense, measured)
-        for cell, measured in known
-        if dense is not None and measured is not None
-    )
+    return _points(dense, {c: pipeline.pruned_text.peek(c) for c in cells})
 
 
 def measured_points(base: Experiment, pipeline: Pipeline) -> tuple[Point, ...]:
@@ -105,13 +99,9 @@ def measured_points(base: Experiment, pipeline: Pipeline) -> tuple[Point, ...]:
 
     Of the same model, texts, allocation, rounding and repair; compute nothing.
     """
-    dense = pipeline.dense_text.peek(base)
-    known = pipeline.evaluator.known_on_text(base)
-    return tuple(
-        _point(cell, dense, measured)
-        for cell, measured in known.items()
-        if dense is not None and _is_alike(cell, base)
-    )
+    known = pipeline.evaluator.known_on_text(base).items()
+    alike = {cell: measured for cell, measured in known if _is_alike(cell, base)}
+    return _points(pipeline.dense_text.peek(base), alike)
 
 
 def estimated_s(base: Experiment, n_points: int, pipeline: Pipeline) -> float | None:
@@ -155,11 +145,11 @@ def ranking(
     if not here:
         return None
     best, *others = sorted(here, key=lambda p: _loss(p, metric))
-    worse = [margin(p, best, metric).low > 0 for p in others]
+    worse = [(p, margin(p, best, metric).low > 0) for p in others]
     return Ranking(
         best,
-        tied=tuple(compress(others, [not w for w in worse])),
-        behind=tuple(compress(others, worse)),
+        tied=tuple(p for p, is_behind in worse if not is_behind),
+        behind=tuple(p for p, is_behind in worse if is_behind),
     )
 
 
@@ -183,6 +173,17 @@ def _is_alike(cell: Experiment, base: Experiment) -> bool:
     """Whether two differ in nothing but the criterion and the sparsity."""
     cell = cell.using(criterion=base.method.criterion).at(base.pruning.sparsity)
     return pruned_key(cell) == pruned_key(base)
+
+
+def _points(
+    dense: TextEvaluation | None,
+    measured: Mapping[Experiment, tuple[Footprint, TextEvaluation] | None],
+) -> tuple[Point, ...]:
+    return tuple(
+        _point(cell, dense, of_cell)
+        for cell, of_cell in measured.items()
+        if dense is not None and of_cell is not None
+    )
 
 
 def _point(

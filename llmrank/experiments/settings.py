@@ -38,11 +38,6 @@ PRESETS: dict[str, tuple[dict[str, Any], str]] = {
 }
 """Whole methods by name, as settings, and what each is; the rest is as usual."""
 
-_PART_HELP = {
-    "criterion": "How neurons are scored",
-    "allocation": "How many neurons each layer keeps",
-    "repair": "What is done to the weights that stay",
-}
 _FLAT_NAMES = {"name": "model", "items_seed": "seed"}
 """`seed` sets every seed; a model's name is the setting `model`."""
 
@@ -57,7 +52,7 @@ def declared(sections: Sequence[str] = ("method", *SECTIONS)) -> dict[str, Optio
     for part, registry in PARTS.items() if "method" in sections else ():
         names = tuple(registry)
         kinds += [registry[name] for name in names]
-        known[part] = Option(part, str, default(part), _PART_HELP[part], choices=names)
+        known[part] = Option(part, str, default(part), registry.help, choices=names)
     for o in (o for kind in kinds for o in options(kind)):
         name = _FLAT_NAMES.get(o.name, o.name)
         known.setdefault(name, replace(o, name=name))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -37,7 +37,6 @@ class MLPRank(Criterion):
     code (amazon-science/mlp-rank-pruning) has θ = 0.5, γ = 0.9 and the site `up`.
     """
 
-    name: ClassVar[str] = "mlp-rank"
     theta: float = option(
         default=0.5, low=0, high=1, help="θ: 1 follows edge weights, 0 counts edges"
     )

@@ -13,6 +13,7 @@ from llmrank.analysis.agreement import (
     overlap,
 )
 from llmrank.core.statistics import average_ranks, rank_correlation, ranks
+from llmrank.methods.pruning import PruningPlan
 
 
 def random_scores(*shape, seed=0):
@@ -69,7 +70,7 @@ def test_agreement_of_layers_of_different_widths():
     b = (a[0].flip(0), a[1].clone())
     keep_a = (torch.tensor([0, 1, 2]), torch.tensor([0, 3]))
     keep_b = (torch.tensor([2, 3, 4, 5]), torch.tensor([0, 3]))
-    found = agreement(a, b, keep_a, keep_b)
+    found = agreement(a, b, *(PruningPlan(k, (6, 4)) for k in (keep_a, keep_b)))
     assert found.overlaps == (Overlap(3, 2, 0), Overlap(2, 2, 2))
     assert found.total == Overlap(5, 4, 2)
     assert found.spearman[1] == pytest.approx(1)

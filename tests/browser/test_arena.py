@@ -96,7 +96,7 @@ def test_a_point_of_the_chart_opens_its_cell_and_its_neurons(page, asked, databa
     expect(explore).to_be_visible()
     expect(page).to_have_url(re.compile(r"arena\.cell\.\w+"))
     cell = re.search(r"arena\.cell\.(\w+)", page.url).group(1)
-    recipe = Store(database).run(cell).cell.recipe
+    recipe = Store(database).run(cell).spec.recipe
     explore.click()
     expect(page.get_by_text("Which neurons, and how")).to_be_visible()
     settle(page)

@@ -24,7 +24,7 @@ from llmrank.experiments.arena import ArenaSpec
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.settings import command_line, snippet
-from llmrank.experiments.store import Cell, Origin, Store
+from llmrank.experiments.store import Origin, RunSpec, Store
 from llmrank.experiments.store.row_mapping import as_run
 from llmrank.methods.criteria import criterion
 from llmrank.methods.method import Method, label, method, written
@@ -318,10 +318,10 @@ def test_a_run_names_a_foreign_text_nowhere():
         "environment": {"second_text": digest, "device": "cpu"},
     }  # fmt: skip
     with asking(A):
-        assert as_run(row, ()).cell.recipe == recipe
+        assert as_run(row, ()).spec.recipe == recipe
         assert as_run(row, ()).origin.calibration_sha256 == digest
     with asking(B):
-        told = repr(as_run(row, ())) + repr(as_run(row, ()).cell.recipe)
+        told = repr(as_run(row, ())) + repr(as_run(row, ()).spec.recipe)
         told += repr(as_run(row, ()).origin)
     assert digest not in told
     assert told.count(uploads.ANOTHERS) == 5
@@ -347,7 +347,7 @@ def test_runs_on_two_foreign_texts_are_two_experiments(tmp_path):
     store = Store(tmp_path / "results.sqlite3")
     first, second = kept(b"a secret"), kept(b"another")
     for source in (first, second, first):
-        store.add(Cell(hidden(source).to_json(), 0, ("text",)))
+        store.queue(RunSpec(hidden(source).to_json(), 0, ("text",)))
     with asking(B):
         told = [run.experiment for run in reversed(store.runs())]
     assert told[0] == told[2]
@@ -374,7 +374,7 @@ def test_an_arena_and_what_it_measured_name_a_foreign_text_nowhere(tmp_path):
     digest = hashlib.sha256(b"a secret").hexdigest()
     spec = ArenaSpec(methods=(hidden(source).method,), base=hidden(source))
     store.add_arena(spec.to_json(), [])
-    run_id = store.add(Cell(hidden(source).to_json(), 0, ("text",)))
+    run_id = store.queue(RunSpec(hidden(source).to_json(), 0, ("text",)))
     store.claim(run_id, Origin(digest, digest, {"second_text": digest}))
     store.finish(run_id, Comparison(side_of(0, digest), side_of(1, digest)))
     with asking(A):

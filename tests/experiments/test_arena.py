@@ -43,7 +43,7 @@ from llmrank.experiments.arena.pareto import dominated
 from llmrank.experiments.arena.provenance import origin
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
-from llmrank.experiments.store import Cell, Store
+from llmrank.experiments.store import RunSpec, Store
 from llmrank.methods.allocation import Global, Similarity, Uniform
 from llmrank.methods.criteria import (
     CRITERIA,
@@ -326,8 +326,8 @@ def test_too_large_a_grid_is_refused_before_anything_of_it_is_built(build, monke
 
 
 def test_an_arena_that_stands_as_it_did_is_not_read_again(timed, spec, store):
-    arena_id = store.add_arena(spec.to_json(), [e.run.cell for e in timed])
-    there = store.places(arena_id).values()
+    arena_id = store.add_arena(spec.to_json(), [e.run.spec for e in timed])
+    there = store.runs_by_place(arena_id).values()
     for measured, queued in zip(timed, there, strict=True):
         store.finish(queued.id, measured.comparison)
     memory = Cache(100)
@@ -446,7 +446,7 @@ def test_another_arena_takes_the_cells_that_are_done(spec, store, pipeline):
     first = run(spec, store, pipeline=pipeline)
     wider = dataclasses.replace(spec, sparsities=(0.5, 0.625))
     second = run(wider, store, pipeline=pipeline)
-    of = {e.run.cell.recipe["pruning"]["sparsity"]: e.run.id for e in first[:2]}
+    of = {e.run.spec.recipe["pruning"]["sparsity"]: e.run.id for e in first[:2]}
     assert second[0].run.id == of[0.5]
     assert len(store.runs()) == 6
     assert len(store.run(of[0.5]).arenas) == 2
@@ -687,7 +687,7 @@ def test_a_run_that_is_deleted_meanwhile_is_measured_next_time(spec, store, pipe
     def delete(what, done, _):
         if what.startswith("Cell 2") and done > 0 and not arena_id:
             arena_id.append(find(fresh, store))
-            store.delete([store.at(arena_id[0], 1).id])
+            store.delete([store.run_in(arena_id[0], 1).id])
 
     fresh = dataclasses.replace(spec, sparsities=(0.3, 0.6))
     found = run(fresh, store, pipeline=Pipeline(), progress=delete)
@@ -880,7 +880,7 @@ def test_only_columns_that_differ_are_shown(timed):
 
 
 def test_cells_that_wait_are_rows_without_figures(spec, store, timed):
-    arena_id = store.add_arena(spec.to_json(), [e.run.cell for e in timed])
+    arena_id = store.add_arena(spec.to_json(), [e.run.spec for e in timed])
     table = arena_table(entries(arena_id, store))
     assert table["state"].tolist() == ["queued"] * 4
     assert table["perplexity"].isna().all()
@@ -917,7 +917,7 @@ def test_a_table_for_the_screen_has_numbers_and_their_intervals_beside(timed):
 
 
 def test_a_grid_in_which_nothing_is_finished_has_a_table(spec, store):
-    asked = [Cell(e.to_json(), 0, spec.measures) for e in cells(spec)]
+    asked = [RunSpec(e.to_json(), 0, spec.measures) for e in cells(spec)]
     arena_id = store.add_arena(spec.to_json(), asked)
     told = brief(arena_table(entries(arena_id, store)))
     assert len(told) == len(asked)

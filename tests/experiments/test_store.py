@@ -31,7 +31,14 @@ from llmrank.evaluation.perplexity import TextEvaluation, perplexity_ratio
 from llmrank.evaluation.speedup import Ratio, Speedup
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
-from llmrank.experiments.store import Cell, Origin, Store, fingerprint, measured, schema
+from llmrank.experiments.store import (
+    Origin,
+    RunSpec,
+    Store,
+    fingerprint,
+    measured,
+    schema,
+)
 from llmrank.experiments.store.serialisation import plain, rebuilt
 from llmrank.methods.criteria import Random, Wanda
 from llmrank.methods.method import Method
@@ -92,7 +99,7 @@ def cell_of(sparsity=0.3, criterion=None, measures=("text",), seed=0):
     experiment = Experiment(
         method=Method(criterion or Wanda()), pruning=PruningSpec(sparsity=sparsity)
     )
-    return Cell(experiment.to_json(), seed, measures)
+    return RunSpec(experiment.to_json(), seed, measures)
 
 
 @pytest.fixture
@@ -131,7 +138,7 @@ def assert_same(a, b):
 
 
 def done_run(store, cell=None, found=FOUND, origin=ORIGIN):
-    run_id = store.add(cell or cell_of())
+    run_id = store.queue(cell or cell_of())
     assert store.claim(run_id, origin)
     store.finish(run_id, found)
     return run_id
@@ -199,7 +206,7 @@ def test_the_columns_are_the_measured_figures(store):
 def test_a_run_keeps_its_recipe_and_its_origin(store):
     cell = cell_of(0.125, Random(seed=7), ("text", "latency"), seed=7)
     run = store.run(done_run(store, cell))
-    assert run.cell == cell
+    assert run.spec == cell
     assert run.origin == ORIGIN
     assert run.experiment.method.criterion == Random(seed=7)
     assert run.experiment.pruning.sparsity == 0.125
@@ -216,9 +223,9 @@ def test_a_recipe_of_a_criterion_that_is_gone_is_listed_and_says_so(store):
 
 def test_a_report_is_kept_without_an_arena(store):
     report = Report(Experiment(), ORIGIN.environment, "c" * 64, FOUND)
-    run = store.run(store.keep(report))
+    run = store.run(store.add_report(report))
     assert (run.state, run.arenas) == ("done", ())
-    assert run.cell.measures == ("text", "tasks", "latency", "memory")
+    assert run.spec.measures == ("text", "tasks", "latency", "memory")
     assert run.origin == ORIGIN
     assert run.experiment == report.experiment
 
@@ -242,7 +249,7 @@ def test_what_was_measured_is_told_apart(what):
 
 
 def test_a_run_is_queued_then_running_then_done(store):
-    run_id = store.add(cell_of())
+    run_id = store.queue(cell_of())
     assert store.run(run_id).state == "queued"
     assert store.claim(run_id, ORIGIN)
     assert store.run(run_id).state == "running"
@@ -254,7 +261,7 @@ def test_a_run_is_queued_then_running_then_done(store):
 
 
 def test_a_run_is_taken_once(store):
-    run_id = store.add(cell_of())
+    run_id = store.queue(cell_of())
     assert store.claim(run_id, ORIGIN)
     assert not store.claim(run_id, ORIGIN)
     store.finish(run_id, FOUND)
@@ -262,7 +269,7 @@ def test_a_run_is_taken_once(store):
 
 
 def test_of_many_threads_that_want_a_run_one_gets_it(store):
-    run_id = store.add(cell_of())
+    run_id = store.queue(cell_of())
     barrier = threading.Barrier(8, timeout=60)
 
     def take(_):
@@ -275,7 +282,7 @@ def test_of_many_threads_that_want_a_run_one_gets_it(store):
 
 @pytest.mark.parametrize("end", ["fail", "cancel"])
 def test_what_failed_says_why_and_may_be_tried_again(store, end):
-    run_id = store.add(cell_of())
+    run_id = store.queue(cell_of())
     store.claim(run_id, ORIGIN)
     getattr(store, end)(run_id, "flap needs two texts")
     run = store.run(run_id)
@@ -286,7 +293,7 @@ def test_what_failed_says_why_and_may_be_tried_again(store, end):
 
 
 def test_a_run_that_was_deleted_while_it_ran_stays_deleted(store):
-    run_id = store.add(cell_of())
+    run_id = store.queue(cell_of())
     store.claim(run_id, ORIGIN)
     assert store.delete([run_id]) == 1
     store.finish(run_id, FOUND)
@@ -326,7 +333,7 @@ def test_a_run_that_measured_more_is_enough(store):
 
 
 def test_what_is_not_done_is_not_found(store):
-    run_id = store.add(cell_of())
+    run_id = store.queue(cell_of())
     store.claim(run_id, ORIGIN)
     assert store.done(cell_of(), ORIGIN) is None
     store.fail(run_id, "no")
@@ -343,7 +350,7 @@ def test_runs_are_listed_newest_first_and_filtered(store):
     first = done_run(store, cell_of(0.1))
     other = cell_of(0.2)
     other.recipe["model"]["name"] = "another"
-    second, third = store.add(other), store.add(cell_of(0.3))
+    second, third = store.queue(other), store.queue(cell_of(0.3))
     assert [r.id for r in store.runs()] == [third, second, first]
     assert [r.id for r in store.runs(columns={"model": ["another"]})] == [second]
     assert [r.id for r in store.runs(states=("queued",))] == [third, second]
@@ -359,8 +366,8 @@ def test_an_arena_keeps_its_description_and_the_order_of_its_cells(store):
     arena = store.add_arena({"models": ["demo"], "x": 1 / 3}, cells)
     done_run(store)
     assert store.arena(arena).description == {"models": ["demo"], "x": 1 / 3}
-    assert [r.cell for r in store.runs(arena=arena)] == cells
-    assert [r.cell for r in store.places(arena).values()] == cells
+    assert [r.spec for r in store.runs(arena=arena)] == cells
+    assert [r.spec for r in store.runs_by_place(arena).values()] == cells
     assert store.arena(arena).n_runs == 3
 
 
@@ -382,32 +389,32 @@ def test_a_run_may_stand_in_two_arenas(store):
     known = done_run(store)
     arenas = [store.add_arena({}, [cell_of()]) for _ in range(2)]
     for arena in arenas:
-        assert store.put(arena, 0, known) == known
+        assert store.fill(arena, 0, known) == known
     assert [r.id for r in store.runs()] == [known]  # the placeholders are gone
     assert set(store.run(known).arenas) == set(arenas)
 
 
 def test_a_run_that_was_begun_is_kept_when_another_takes_its_place(store):
     arena = store.add_arena({}, [cell_of()])
-    before = store.places(arena)[0].id
+    before = store.runs_by_place(arena)[0].id
     store.claim(before, ORIGIN)
     store.finish(before, FOUND)
-    after = store.put(arena, 0, cell_of(0.4))
+    after = store.fill(arena, 0, cell_of(0.4))
     assert [r.id for r in store.runs(arena=arena)] == [after]
     assert store.run(before).state == "done"
 
 
 def test_a_deleted_run_leaves_its_place_empty(store):
     arena = store.add_arena({}, [cell_of(s) for s in (0.1, 0.2)])
-    store.delete([store.places(arena)[0].id])
-    assert list(store.places(arena)) == [1]
-    store.put(arena, 0, cell_of(0.1))
-    assert list(store.places(arena)) == [0, 1]
+    store.delete([store.runs_by_place(arena)[0].id])
+    assert list(store.runs_by_place(arena)) == [1]
+    store.fill(arena, 0, cell_of(0.1))
+    assert list(store.runs_by_place(arena)) == [0, 1]
 
 
 def test_a_deleted_arena_leaves_its_runs(store):
     arena = store.add_arena({}, [cell_of()])
-    done = store.places(arena)[0].id
+    done = store.runs_by_place(arena)[0].id
     store.claim(done, ORIGIN)
     store.finish(done, FOUND)
     store.delete_arena(arena)
@@ -419,8 +426,8 @@ def test_a_deleted_arena_leaves_its_runs(store):
 def test_what_a_deleted_arena_never_began_goes_with_it(store):
     asked = [cell_of(s) for s in (0.1, 0.2, 0.3)]
     arena, other = store.add_arena({}, asked), store.add_arena({"a": 1}, asked[:1])
-    _, shared, begun = (store.places(arena)[place].id for place in range(3))
-    store.put(other, 0, shared)
+    _, shared, begun = (store.runs_by_place(arena)[place].id for place in range(3))
+    store.fill(other, 0, shared)
     store.claim(begun, ORIGIN)
     store.delete_arena(arena)
     assert {r.id for r in store.runs()} == {shared, begun}
@@ -429,7 +436,7 @@ def test_what_a_deleted_arena_never_began_goes_with_it(store):
 def test_a_deleted_arena_takes_no_runs(store):
     arena = store.add_arena({}, [cell_of()])
     store.delete_arena(arena)
-    assert arena in refusal(store.put, arena, 0, cell_of())
+    assert arena in refusal(store.fill, arena, 0, cell_of())
     assert store.runs() == ()
 
 
@@ -466,7 +473,7 @@ def child_running(*words):
 
 @pytest.mark.slow
 def test_a_killed_process_leaves_its_run_to_others(store, path):
-    run_id = store.add(cell_of())
+    run_id = store.queue(cell_of())
     with child_running(path, run_id) as child:
         assert store.requeue_abandoned() == 0
         assert not store.claim(run_id, ORIGIN)
@@ -479,7 +486,7 @@ def test_a_killed_process_leaves_its_run_to_others(store, path):
 
 
 def test_opening_puts_abandoned_runs_back_in_line(store, path):
-    dead, alive = store.add(cell_of(0.1)), store.add(cell_of(0.2))
+    dead, alive = store.queue(cell_of(0.1)), store.queue(cell_of(0.2))
     for run_id in (dead, alive):
         store.claim(run_id, ORIGIN)
     with raw(path) as file:
@@ -511,12 +518,12 @@ def test_threads_write_side_by_side(store):
 OPENER = """
 import sys
 from pathlib import Path
-from llmrank.experiments.store import Store, Cell
+from llmrank.experiments.store import Store, RunSpec
 sys.stdin.readline()
 store = Store(Path(sys.argv[1]))
 recipe = {"model": {"name": "m"}, "pruning": {"sparsity": 0.5}}
 for seed in range(10):
-    store.add(Cell(recipe, seed, ("text",)))
+    store.queue(RunSpec(recipe, seed, ("text",)))
 """
 
 
@@ -541,7 +548,7 @@ def test_processes_make_and_fill_one_file_at_once(path):
 
 
 def test_a_reader_goes_on_while_another_writes(store, path):
-    store.add(cell_of())
+    store.queue(cell_of())
     with raw(path) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute("DELETE FROM runs")
@@ -553,7 +560,7 @@ def test_a_short_lock_is_waited_for(path):
     store = Store(path, wait_s=20.0)
     with raw(path) as other, ThreadPoolExecutor(1) as pool:
         other.execute("BEGIN IMMEDIATE")
-        adding = pool.submit(store.add, cell_of())
+        adding = pool.submit(store.queue, cell_of())
         time.sleep(0.3)
         assert not adding.done()
         other.execute("ROLLBACK")
@@ -572,10 +579,10 @@ def raw(path):
 
 def test_a_locked_file_is_said_and_nothing_is_lost(path):
     store = Store(path, wait_s=0.1)
-    run_id = store.add(cell_of())
+    run_id = store.queue(cell_of())
     with raw(path) as other:
         other.execute("BEGIN IMMEDIATE")
-        said = refusal(store.add, cell_of())
+        said = refusal(store.queue, cell_of())
         assert f"{path} is locked by another process; wait" in said
         other.execute("ROLLBACK")
     assert [r.id for r in store.runs()] == [run_id]
@@ -594,7 +601,7 @@ def full_disk(size):
 
 def test_a_disk_that_fails_is_said_and_nothing_is_lost(store):
     kept = done_run(store)
-    run_id = store.add(cell_of(0.4))
+    run_id = store.queue(cell_of(0.4))
     store.claim(run_id, ORIGIN)
     with full_disk(8192):
         said = refusal(store.finish, run_id, FOUND)
@@ -607,7 +614,7 @@ def test_a_disk_that_fails_is_said_and_nothing_is_lost(store):
 
 
 def test_a_run_whose_end_could_not_be_written_is_measured_again(store):
-    run_id = store.add(cell_of(0.4))
+    run_id = store.queue(cell_of(0.4))
     store.claim(run_id, ORIGIN)
     with full_disk(8192):
         refusal(store.finish, run_id, FOUND)
@@ -674,7 +681,7 @@ def test_a_read_only_file_is_read_and_says_that_it_cannot_be_written(
     with as_nobody():
         store = Store(path)
         assert_same(store.comparison(kept), FOUND)
-        said = refusal(store.add, cell_of())
+        said = refusal(store.queue, cell_of())
     assert f"{path} can be read but not written to; make the file" in said
     path.chmod(0o644)
     shared_folder.chmod(0o755)
@@ -875,7 +882,7 @@ def first(path):
 def test_a_file_of_the_first_version_is_read(first):
     store = Store(first)
     (run,) = store.runs(arena="a")
-    assert (run.id, run.state, run.cell.recipe) == ("r", "done", OLD_RECIPE)
+    assert (run.id, run.state, run.spec.recipe) == ("r", "done", OLD_RECIPE)
     assert run.experiment.to_json() == cell_of().recipe
     assert_same(store.comparison("r"), FOUND)
     assert store.arena("a").n_done == 1

@@ -124,7 +124,7 @@ def test_what_was_measured_on_it_names_no_hash_to_others(visit):
     mine = finish(mine, "measure", state="done")
     assert not mine.exception
     with permissions.asking(of(mine)):
-        assert SHA in json.dumps(Store().runs()[0].cell.recipe)
+        assert SHA in json.dumps(Store().runs()[0].spec.recipe)
     other = visit("pages/runs.py")
     other.session_state["runs_table"] = {"selection": {"rows": [0], "columns": []}}
     other.run()

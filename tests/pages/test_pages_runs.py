@@ -72,7 +72,7 @@ def test_what_a_page_measures_is_found_here(asked):
     [run] = Store().runs()
     assert runs_shown(at)["perplexity"].tolist() == [run.perplexity]
     assert run.experiment == settings.experiment(asked)
-    assert set(run.cell.measures) >= {"text", "latency"}
+    assert set(run.spec.measures) >= {"text", "latency"}
 
 
 def test_a_measurement_that_cannot_be_kept_is_measured_and_says_so(
@@ -144,7 +144,7 @@ def test_one_run_opens_and_the_settings_become_its_own(asked, entries):
     assert in_hand == run.experiment
     assert (
         at.sidebar.selectbox(key="control_criterion_1").value
-        == run.cell.recipe["criterion"]["name"]
+        == run.spec.recipe["criterion"]["name"]
     )
     shown = at.table[0].value
     dense = Store().comparison(run.id).dense.text.perplexity.value
@@ -197,7 +197,7 @@ def test_deleting_asks_first_and_deletes_only_what_is_chosen(asked, entries):
 def test_what_was_chosen_is_deleted_though_a_newer_run_came_above_it(asked, entries):
     at = choose(opened(asked), 1)
     victim = Store().runs()[1].id
-    newer = Store().add(entries[0].run.cell)  # another tab, another process
+    newer = Store().queue(entries[0].run.spec)  # another tab, another process
     at.button(key="runs_delete").click().run()
     assert not at.exception
     left = {r.id for r in Store().runs()}
@@ -207,7 +207,7 @@ def test_what_was_chosen_is_deleted_though_a_newer_run_came_above_it(asked, entr
 def test_what_was_chosen_stays_chosen_where_a_newer_run_came_above_it(asked, entries):
     at = choose(opened(asked), 0)
     held = Store().runs()[0]
-    Store().add(entries[0].run.cell)
+    Store().queue(entries[0].run.spec)
     at.run()
     assert at.session_state["runs_table"]["selection"]["rows"] == [1]
     assert settings.command_line(held.experiment) in [c.value for c in at.main.code]
@@ -215,7 +215,7 @@ def test_what_was_chosen_stays_chosen_where_a_newer_run_came_above_it(asked, ent
 
 
 def test_a_run_that_is_not_over_has_no_time_of_its_end(entries):
-    queued = Store().add(entries[0].run.cell)
+    queued = Store().queue(entries[0].run.spec)
     table = readings.runs_table([Store().run(queued), entries[0].run])
     assert table["finished"][0] == ""
     assert table["finished"][1].startswith("20")
@@ -269,7 +269,7 @@ def test_exports_hold_the_recipe_and_every_sample(entries):
     found = store.comparisons([e.run.id for e in entries])
     plain = readings.exported([Entry(e.run, found[e.run.id]) for e in entries])
     back = json.loads(json.dumps(plain))
-    assert [r["recipe"] for r in back] == [e.run.cell.recipe for e in entries]
+    assert [r["recipe"] for r in back] == [e.run.spec.recipe for e in entries]
     first = back[0]["measured"]["pruned"]["perplexity"]["value"]
     assert first == entries[0].found.pruned.text.perplexity.value
 
@@ -278,8 +278,8 @@ def test_a_run_of_a_newer_version_is_listed_all_the_same(entries):
     import dataclasses
 
     cell = dataclasses.replace(
-        entries[0].run.cell,
-        recipe=entries[0].run.cell.recipe | {"criterion": {"name": "of-tomorrow"}},
+        entries[0].run.spec,
+        recipe=entries[0].run.spec.recipe | {"criterion": {"name": "of-tomorrow"}},
     )
     run = dataclasses.replace(entries[0].run, cell=cell)
     table = readings.runs_table([run])
@@ -295,11 +295,11 @@ def test_a_database_that_cannot_be_is_one_sentence(asked, tmp_path, monkeypatch)
 
 def test_runs_of_every_state_are_searched_and_compared(asked, entries):
     """A run that failed has no figures, and one may be of another version."""
-    store, cell = Store(), entries[0].run.cell
-    store.fail(store.add(cell), "the graph has holes")
-    store.cancel(store.add(cell))
+    store, cell = Store(), entries[0].run.spec
+    store.fail(store.queue(cell), "the graph has holes")
+    store.cancel(store.queue(cell))
     gone = cell.recipe | {"criterion": {"name": "long-gone"}}
-    store.add(dataclasses.replace(cell, recipe=gone))
+    store.queue(dataclasses.replace(cell, recipe=gone))
     at = opened(asked)
     at.text_input(key="runs_text").set_value("HOLES").run()
     assert not at.exception

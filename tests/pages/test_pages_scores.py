@@ -104,7 +104,7 @@ def test_what_is_said_of_the_cut_is_what_the_plan_does(ready):
 
 def test_the_second_criterion_is_compared_in_true_numbers(ready):
     (a, plan_a), (b, plan_b) = scored(ready), scored(ready, Activation())
-    found = agreement(a, b, plan_a.keep, plan_b.keep)
+    found = agreement(a, b, plan_a, plan_b)
     text = said(ready)
     assert f"The rank correlation of all neurons is {found.total_spearman:.3f}" in text
     share = f"{100 * found.total.share:.3g} %"
@@ -151,7 +151,7 @@ def test_the_papers_setting_is_one_click_away(scores_page):
     button.click().run()
     assert not at.exception
     (a, plan_a), (b, plan_b) = scored(at), scored(at, Activation(site="up"))
-    found = agreement(a, b, plan_a.keep, plan_b.keep)
+    found = agreement(a, b, plan_a, plan_b)
     expected = f"drops {100 * found.total.share:.3g} % too"
     assert f"llm-rank (γ 0, site up) {expected}" in said(at)
 

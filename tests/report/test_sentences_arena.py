@@ -12,7 +12,7 @@ from llmrank.evaluation.footprint import Footprint
 from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.experiments.arena import Entry, Placed
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.store import Cell, Run
+from llmrank.experiments.store import Run, RunSpec
 from llmrank.methods.criteria import L1, L2, LLMRank, Random, Wanda
 from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningSpec
@@ -36,7 +36,7 @@ def placed(criterion, value, *, sparsity=0.3, nll=None, half=0.1, dominated=Fals
         text = TextEvaluation((nll + NOISE).double(), half_right, "a mill", "x")
         side = Side(sizes, text)
         found = Comparison(side, side)
-    run = Run("id", "done", "", Cell(e.to_json(), 0, ("text",)), None, "now")
+    run = Run("id", "done", "", RunSpec(e.to_json(), 0, ("text",)), None, "now")
     y = Estimate(value, value - half, value + half, 8)
     return Placed(Entry(run, found), exact(100.0), y, dominated)
 

@@ -8,7 +8,7 @@ import torch
 from llmrank.analysis.agreement import agreement, extremes
 from llmrank.methods.allocation import Global
 from llmrank.methods.criteria import Activation, LLMRank, Scores, Wanda
-from llmrank.methods.pruning import PruningSpec, plan
+from llmrank.methods.pruning import PruningPlan, PruningSpec, plan
 from llmrank.models.ffn import ffns
 from llmrank.report import sentences
 from llmrank.report.network import NetworkSpec, network
@@ -187,8 +187,7 @@ def two():
     """Two criteria on uneven layers, at two sparsities."""
     first, second = random_scores(40, 31, 7), random_scores(40, 31, 7, seed=1)
     plans = plan(first, PruningSpec(sparsity=0.5)), plan(second, PruningSpec())
-    keep = plans[0].keep, plans[1].keep
-    found = agreement(first.normalised, second.normalised, *keep)
+    found = agreement(first.normalised, second.normalised, *plans)
     return (first.normalised, second.normalised), plans, found
 
 
@@ -211,7 +210,7 @@ def test_overlap_says_what_sets_say(two):
 
 def test_overlap_with_itself_is_everything_everywhere(two):
     (scores, _), (by, _), _ = two
-    found = agreement(scores, scores, by.keep, by.keep)
+    found = agreement(scores, scores, by, by)
     said = sentences.overlap_sentence(found, ("one", "the same"), by.sparsity)
     assert "drops 100 % too" in said
     assert said.endswith("in every layer alike.")
@@ -220,7 +219,8 @@ def test_overlap_with_itself_is_everything_everywhere(two):
 def test_overlap_where_nothing_is_dropped_says_so(two):
     (scores, _), (by, _), _ = two
     every = tuple(torch.arange(n) for n in by.dense_widths)
-    found = agreement(scores, scores, every, by.keep)
+    whole = PruningPlan(every, by.dense_widths)
+    found = agreement(scores, scores, whole, by)
     assert "drops nothing" in sentences.overlap_sentence(found, ("one", "other"), 0.0)
 
 
@@ -237,8 +237,8 @@ def test_ranks_count_what_only_one_drops(two):
 
 
 def test_ranks_of_equal_scores_have_no_correlation():
-    same, keep = [torch.full((4,), 0.25)], [torch.arange(3)]
-    found = agreement(same, same, keep, keep)
+    same, by = [torch.full((4,), 0.25)], PruningPlan((torch.arange(3),), (4,))
+    found = agreement(same, same, by, by)
     assert "not defined" in sentences.ranks_sentence(found, ("one", "other"), 0)
 
 

@@ -5,7 +5,7 @@ import pytest
 from llmrank.core.errors import OptionError
 from llmrank.experiments.arena import ArenaSpec, Entry
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.store import Cell, Run
+from llmrank.experiments.store import Run, RunSpec
 from llmrank.report.tables.runs import filtered, runs_table, side_by_side
 
 RECIPE = Experiment().to_json()
@@ -13,7 +13,9 @@ RECIPE = Experiment().to_json()
 
 def run(run_id, state, recipe=RECIPE, **more):
     reason = more.pop("reason", "")
-    return Run(run_id, state, reason, Cell(recipe, 0, ("text",)), None, "now", **more)
+    return Run(
+        run_id, state, reason, RunSpec(recipe, 0, ("text",)), None, "now", **more
+    )
 
 
 RUNS = (

@@ -16,34 +16,3 @@ from llmrank.analysis.neuron.selection import (
 from llmrank.analysis.neuron.strongest_edges import Edge, Edges, Path, edges
 from llmrank.analysis.neuron.strongest_paths import MAX_PATHS, Paths, paths
 from llmrank.analysis.neuron.tokens import token_strings
-
-__all__ = [
-    "MAX_NODES",
-    "MAX_PATHS",
-    "SMALL",
-    "Context",
-    "Edge",
-    "Edges",
-    "Effect",
-    "Firing",
-    "LossChange",
-    "Neuron",
-    "Path",
-    "Paths",
-    "Promoted",
-    "Range",
-    "Rank",
-    "Selection",
-    "TokenLogit",
-    "View",
-    "activations",
-    "edges",
-    "effect",
-    "firing",
-    "in_range",
-    "paths",
-    "promoted",
-    "ranks",
-    "selection",
-    "token_strings",
-]

@@ -81,11 +81,9 @@ def effect(
         tuple(torch.arange(d) for d in plan.dense_widths), plan.dense_widths
     )
     dense, removed = _change(
-        lm, whole, neuron, spec, known[0], progress=_part(progress, 0, 2)
+        lm, whole, neuron, spec, known[0], progress=_half(progress, 0)
     )
-    _, switched = _change(
-        lm, plan, neuron, spec, known[1], progress=_part(progress, 1, 2)
-    )
+    _, switched = _change(lm, plan, neuron, spec, known[1], progress=_half(progress, 1))
     return Effect(
         neuron=neuron,
         removed=removed,
@@ -117,16 +115,15 @@ def _change(
     progress: Progress,
 ) -> tuple[TextEvaluation, LossChange | None]:
     """Read the text with a plan's model, and with the neuron on the other side."""
-    before = known or _read(lm, plan, spec, _part(progress, 0, 2))
+    before = known or _read(lm, plan, spec, _half(progress, 0))
     other = switch(plan, neuron)
     if other is None:
         return before, None
-    after = _read(lm, other, spec, _part(progress, 1, 2))
-    if (before.text_sha256, len(before.nll)) != (after.text_sha256, len(after.nll)):
+    after = _read(lm, other, spec, _half(progress, 1))
+    if before.windows != after.windows:
         raise ValueError("the known reading is of other windows than this one's")
-    difference = t_interval(after.nll - before.nll)
     means = float(before.nll.mean()), float(after.nll.mean())
-    return before, LossChange(*means, difference)
+    return before, LossChange(*means, t_interval(after.nll - before.nll))
 
 
 def _read(
@@ -136,6 +133,6 @@ def _read(
     return evaluate(model, spec, progress=progress)
 
 
-def _part(progress: Progress, part: int, layer: int) -> Progress:
-    """Report a stage as one of several equal parts of a longer one."""
-    return lambda what, done, total: progress(what, part * total + done, layer * total)
+def _half(progress: Progress, half: int) -> Progress:
+    """Report a stage as the first (0) or the second half (1) of a longer one."""
+    return lambda what, done, total: progress(what, half * total + done, 2 * total)

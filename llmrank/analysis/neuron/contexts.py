@@ -158,7 +158,11 @@ def activations(
         run(model, chunk.to(lm.device))
     signals = tuple(torch.cat(s).view(windows.shape) for s in seen)
     for neuron, signal in zip(neurons, signals, strict=True):
-        _check_finite(neuron.layer, signal)
+        if not signal.isfinite().all():
+            raise LLMRankError(
+                f"activations of layer {neuron.layer} are not finite; the model "
+                "overflows here: use float32, or check its weights"
+            )
     return signals
 
 
@@ -171,14 +175,6 @@ def _watched(model: nn.Module, neuron: Neuron) -> list[Tensor]:
 
     ffn.projections(model)[neuron.layer].down.register_forward_pre_hook(on_down)
     return seen
-
-
-def _check_finite(layer: int, signal: Tensor) -> None:
-    if not signal.isfinite().all():
-        raise LLMRankError(
-            f"activations of layer {layer} are not finite; the model overflows here: "
-            "use float32, or check its weights"
-        )
 
 
 def _contexts(

@@ -55,7 +55,6 @@ def _rank(neuron: Neuron, label: str, scores: Scores, plan: PruningPlan) -> Rank
     own = scores.layers[neuron.layer]
     every = torch.cat(scores.normalised)
     before = sum(len(s) for s in scores.layers[: neuron.layer])
-    kept = plan.keep[neuron.layer]
     return Rank(
         criterion=label,
         score=float(own[neuron.index]),
@@ -63,5 +62,5 @@ def _rank(neuron: Neuron, label: str, scores: Scores, plan: PruningPlan) -> Rank
         n_layer=len(own),
         in_model=int(statistics.ranks(every)[before + neuron.index]),
         n_model=len(every),
-        dropped=neuron.index not in kept.tolist(),
+        dropped=neuron.index not in plan.keep[neuron.layer].tolist(),
     )

@@ -69,7 +69,8 @@ def selection(
         present = inside[torch.isin(inside, neurons)]
         if len(present):
             limit = max(64, int(MAX_PRODUCTS / (2 * d_model * len(scores[layer]))))
-            few = _highest(present, scores[layer], limit)
+            first = descending(scores[layer].cpu()[present])[:limit]
+            few = present[first].sort().values
             if len(few) < len(neurons):
                 said = f"{len(few):,} of {said}"
             return Selection({layer: few}, seen, said)
@@ -117,9 +118,3 @@ def _places(scores: Tensor, view: View) -> Int[Tensor, " _"]:
 
 def _ordered(scores: Tensor, by_rank: bool) -> Tensor:
     return descending(scores).cpu() if by_rank else torch.arange(len(scores))
-
-
-def _highest(neurons: Tensor, scores: Tensor, n: int) -> Int[Tensor, " _"]:
-    """Return the n highest of some neurons, by index."""
-    first = descending(scores.cpu()[neurons])[:n]
-    return neurons[first].sort().values

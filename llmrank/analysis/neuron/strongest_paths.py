@@ -80,8 +80,7 @@ class _Best:
     """The n strongest paths offered so far."""
 
     def __init__(self, n: int, widest: int) -> None:
-        self._n = n
-        self._widest = widest
+        self._n, self._widest = n, widest
         none = torch.empty(0, dtype=torch.long)
         self.paths = Paths(none, none, none, torch.empty(0))
 
@@ -93,12 +92,10 @@ class _Best:
 
     def offer(self, layer: int, sources: Tensor, targets: Tensor, flow: Tensor) -> None:
         """Take the strongest of a block of flows [sources, targets]."""
-        wanted = torch.tensor(self.least)
+        wanted = self.least
         if flow.numel() > self._n:
-            wanted = torch.maximum(
-                wanted, flow.flatten().topk(self._n).values[-1].cpu()
-            )
-        rows, columns = ((flow >= wanted.to(flow)) & (flow > 0)).nonzero(as_tuple=True)
+            wanted = max(wanted, float(flow.flatten().topk(self._n).values[-1]))
+        rows, columns = ((flow >= wanted) & (flow > 0)).nonzero(as_tuple=True)
         values = flow[rows, columns].cpu()
         self._merge(layer, sources[rows.cpu()], targets[columns.cpu()], values)
 

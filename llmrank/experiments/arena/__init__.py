@@ -7,28 +7,3 @@ from llmrank.experiments.arena.pareto import Placed, dense, pareto
 from llmrank.experiments.arena.runner import Entry, entries, find, run, title
 from llmrank.experiments.arena.spec import MAX_CELLS, ArenaSpec, cells, check_size
 from llmrank.experiments.arena.stored import known, known_runs
-
-__all__ = [
-    "AXES",
-    "MAX_CELLS",
-    "PAPER",
-    "USUAL",
-    "ArenaSpec",
-    "Axis",
-    "Entry",
-    "Forecast",
-    "Placed",
-    "asked",
-    "cells",
-    "check_size",
-    "dense",
-    "entries",
-    "find",
-    "forecast",
-    "known",
-    "known_runs",
-    "offered",
-    "pareto",
-    "run",
-    "title",
-]

@@ -176,7 +176,7 @@ def _timing_s(cell: Experiment, store: Store) -> float | None:
     runs = store.runs(
         columns={"model": [cell.model.name]}, states=("done",), limit=EARLIER
     )
-    timed = [r.id for r in runs if "latency" in r.cell.measures]
+    timed = [r.id for r in runs if "latency" in r.spec.measures]
     for measured in store.comparisons(timed).values():
         if measured.dense.latency is not None:
             return _pair_s(cell.benchmark, measured.dense.latency)

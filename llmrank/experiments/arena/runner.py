@@ -18,7 +18,7 @@ from llmrank.experiments.arena.spec import ArenaSpec, cells
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.run import check_names, check_room
-from llmrank.experiments.store import Cell, Origin, Run, Store
+from llmrank.experiments.store import Origin, Run, RunSpec, Store
 from llmrank.methods.method import Method
 
 _log = logging.getLogger(__name__)
@@ -120,14 +120,14 @@ class _Board:
         self,
         arena_id: str,
         grid: Sequence[Experiment],
-        asked: Sequence[Cell],
+        asked: Sequence[RunSpec],
         store: Store,
         publish: Callable[[tuple[Entry, ...]], None],
     ) -> None:
         self.arena_id, self.grid, self.asked = arena_id, grid, asked
         self.store, self._publish = store, publish
         self._entries: dict[int, Entry] = {}
-        for place, run in store.places(arena_id).items():
+        for place, run in store.runs_by_place(arena_id).items():
             self._entries[place] = Entry(run)
 
     @property
@@ -141,9 +141,9 @@ class _Board:
         comparison = None if done is None else self.store.comparison(done.id)
         if done is None or comparison is None:
             return None
-        there = self.store.at(self.arena_id, place)
+        there = self.store.run_in(self.arena_id, place)
         if there is None or there.id != done.id:
-            self.store.put(self.arena_id, place, done.id)
+            self.store.fill(self.arena_id, place, done.id)
         self.show(place, comparison)
         return comparison
 
@@ -153,9 +153,9 @@ class _Board:
         What is done was measured on other texts or with other versions, or it would
         have been known.
         """
-        run, asked = self.store.at(self.arena_id, place), self.asked[place]
-        if run is None or run.state == "done" or run.cell != asked:
-            run_id = self.store.put(self.arena_id, place, asked)
+        run, asked = self.store.run_in(self.arena_id, place), self.asked[place]
+        if run is None or run.state == "done" or run.spec != asked:
+            run_id = self.store.fill(self.arena_id, place, asked)
         else:
             run_id = run.id
         taken = self.store.claim(run_id, origin)
@@ -164,14 +164,14 @@ class _Board:
 
     def refuse(self, place: int, reason: str) -> None:
         """Say why a cell cannot even begin; what it measured before stays."""
-        run = self.store.at(self.arena_id, place)
+        run = self.store.run_in(self.arena_id, place)
         if run is not None and run.state in ("queued", "failed", "cancelled"):
             self.store.fail(run.id, reason)
         self.show(place)
 
     def show(self, place: int, comparison: Comparison | None = None) -> None:
         """Publish how a place stands now; it is empty when its run was deleted."""
-        run = self.store.at(self.arena_id, place)
+        run = self.store.run_in(self.arena_id, place)
         if run is None:
             self._entries.pop(place, None)
         else:
@@ -268,5 +268,5 @@ class _ModelCells:
         return f"Cell {place + 1} of {n_cells}, {title(cell)}"
 
 
-def _asked(cell: Experiment, measures: tuple[Measure, ...]) -> Cell:
-    return Cell(cell.to_json(), cell.calibration.seed, measures)
+def _asked(cell: Experiment, measures: tuple[Measure, ...]) -> RunSpec:
+    return RunSpec(cell.to_json(), cell.calibration.seed, measures)

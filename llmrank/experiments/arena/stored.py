@@ -47,7 +47,7 @@ def known(
 def known_runs(spec: ArenaSpec, store: Store) -> dict[int, Run]:
     """Return the runs behind `known` by their place in the grid."""
     arena_id, grid = find(spec, store), cells(spec)
-    own = {} if arena_id is None else store.places(arena_id)
+    own = {} if arena_id is None else store.runs_by_place(arena_id)
     every = dict(own)
     keys = _keys(spec)
     for model in spec.models:
@@ -75,8 +75,8 @@ def _latest(
     }
     latest: dict[str, Run] = {}
     for run in store.runs(columns=columns, states=("done",)):
-        key = _key(run.cell.recipe)
-        if key not in wanted or not asked <= set(run.cell.measures):
+        key = _key(run.spec.recipe)
+        if key not in wanted or not asked <= set(run.spec.measures):
             continue
         reference = reference or run
         if _where(run) == _where(reference):

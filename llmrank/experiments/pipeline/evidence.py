@@ -18,13 +18,9 @@ class Evidence:
     """
 
     def __init__(self, read: ReadTexts) -> None:
-        self.model: Stage[LanguageModel] = Stage(_load, model_key, limit=2)
-        self.stats: Stage[ActivationStats] = Stage(
-            self._calibrate, reading_key, limit=8, read=read
-        )
-        self.gradients: Stage[Gradients] = Stage(
-            self._differentiate, reading_key, limit=8, read=read
-        )
+        self.model = Stage(_load, model_key, limit=2)
+        self.stats = Stage(self._calibrate, reading_key, limit=8, read=read)
+        self.gradients = Stage(self._differentiate, reading_key, limit=8, read=read)
         self._tokens_per_s: dict[ModelSpec, float] = {}
 
     def tokens_per_s(self, model: ModelSpec) -> float | None:

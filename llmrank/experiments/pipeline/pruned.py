@@ -38,12 +38,8 @@ class Pruner:
     ) -> None:
         self._evidence, self._scorer = evidence, scorer
         self._repairer, self._planner = repairer, planner
-        self.pruned: Stage[LanguageModel] = Stage(
-            self._cut, pruned_key, limit=3, read=read
-        )
-        self.sorted: Stage[SortedModel] = Stage(
-            self._sort, scores_key, limit=1, read=read
-        )
+        self.pruned = Stage(self._cut, pruned_key, limit=3, read=read)
+        self.sorted = Stage(self._sort, scores_key, limit=1, read=read)
 
     def prefix(
         self, experiment: Experiment, *, progress: Progress = silent
@@ -88,12 +84,8 @@ class Evaluator:
 
     def __init__(self, evidence: Evidence, pruner: Pruner, read: ReadTexts) -> None:
         self._evidence, self._pruner = evidence, pruner
-        self.dense_text: Stage[TextEvaluation] = Stage(
-            self._dense, dense_text_key, limit=32, read=read
-        )
-        self.pruned_text: Stage[tuple[Footprint, TextEvaluation]] = Stage(
-            self._pruned, pruned_text_key, limit=512, read=read
-        )
+        self.dense_text = Stage(self._dense, dense_text_key, limit=32, read=read)
+        self.pruned_text = Stage(self._pruned, pruned_text_key, limit=512, read=read)
 
     def known_on_text(
         self, experiment: Experiment

@@ -18,10 +18,8 @@ class Repairer:
 
     def __init__(self, evidence: Evidence, scorer: Scorer, read: ReadTexts) -> None:
         self._evidence, self._scorer = evidence, scorer
-        self.cutter: Stage[Cut] = Stage(self._prepare, repair_key, limit=1, read=read)
-        self._moments: Stage[tuple[Moments, ...]] = Stage(
-            self._read_moments, reading_key, limit=1, read=read
-        )
+        self.cutter = Stage(self._prepare, repair_key, limit=1, read=read)
+        self._moments = Stage(self._read_moments, reading_key, limit=1, read=read)
 
     def _prepare(self, experiment: Experiment, progress: Progress) -> Cut:
         dense = self._evidence.model(experiment, progress=progress)

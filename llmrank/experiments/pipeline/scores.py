@@ -15,8 +15,8 @@ class Scorer:
 
     def __init__(self, evidence: Evidence, read: ReadTexts) -> None:
         self._evidence = evidence
-        self.planes: Stage[Planes] = Stage(self._solve, planes_key, limit=8, read=read)
-        self.scores: Stage[Scores] = Stage(self._score, scores_key, limit=64, read=read)
+        self.planes = Stage(self._solve, planes_key, limit=8, read=read)
+        self.scores = Stage(self._score, scores_key, limit=64, read=read)
 
     def _solve(self, experiment: Experiment, progress: Progress) -> Planes:
         by = experiment.method.criterion

@@ -94,36 +94,15 @@ class Stage(Generic[T]):
         return key
 
 
-def model_key(experiment: Experiment) -> Experiment:
-    """Leave what decides the dense model."""
-    return experiment.only("model")
+def leaves(*names: str) -> Key:
+    """Return the key that leaves these specs and parts of the method; see `only`."""
+    return lambda experiment: experiment.only(*names)
 
 
-def reading_key(experiment: Experiment) -> Experiment:
-    """Leave what decides all that is read of a dense model."""
-    return experiment.only("model", "calibration")
-
-
-def scores_key(experiment: Experiment) -> Experiment:
-    """Leave what decides the scores."""
-    return experiment.only("model", "calibration", "criterion")
-
-
-def repair_key(experiment: Experiment) -> Experiment:
-    """Leave what decides how weights are repaired, at every sparsity."""
-    return experiment.only("model", "calibration", "criterion", "repair")
-
-
-def pruned_key(experiment: Experiment) -> Experiment:
-    """Leave what decides the pruned model."""
-    return experiment.only("model", "calibration", *PARTS, "pruning")
-
-
-def dense_text_key(experiment: Experiment) -> Experiment:
-    """Leave what decides what the dense model is on a text."""
-    return experiment.only("model", "evaluation")
-
-
-def pruned_text_key(experiment: Experiment) -> Experiment:
-    """Leave what decides what the pruned model is on a text."""
-    return experiment.only("model", "calibration", *PARTS, "pruning", "evaluation")
+model_key = leaves("model")
+reading_key = leaves("model", "calibration")
+scores_key = leaves("model", "calibration", "criterion")
+repair_key = leaves("model", "calibration", "criterion", "repair")
+pruned_key = leaves("model", "calibration", *PARTS, "pruning")
+dense_text_key = leaves("model", "evaluation")
+pruned_text_key = leaves("model", "calibration", *PARTS, "pruning", "evaluation")

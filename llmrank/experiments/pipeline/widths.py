@@ -42,18 +42,10 @@ class Planner:
         self, evidence: Evidence, scorer: Scorer, repairer: Repairer, texts: ReadTexts
     ) -> None:
         self._evidence, self._scorer, self._repairer = evidence, scorer, repairer
-        self.plan: Stage[PruningPlan] = Stage(
-            self._plan, pruned_key, limit=64, read=texts
-        )
-        self.sensitivity: Stage[Sensitivity] = Stage(
-            self._measure, trial_key, limit=32, read=texts
-        )
-        self.searched: Stage[Searched] = Stage(
-            self._search, pruned_key, limit=64, read=texts
-        )
-        self._reads: Stage[tuple[DenseBatch, ...]] = Stage(
-            self._read, reading_key, limit=1, read=texts
-        )
+        self.plan = Stage(self._plan, pruned_key, limit=64, read=texts)
+        self.sensitivity = Stage(self._measure, trial_key, limit=32, read=texts)
+        self.searched = Stage(self._search, pruned_key, limit=64, read=texts)
+        self._reads = Stage(self._read, reading_key, limit=1, read=texts)
 
     def widths(
         self, experiment: Experiment, sparsities: Sequence[float]

@@ -2,22 +2,11 @@
 
 from llmrank.experiments.store.records import (
     Arena,
-    Cell,
     Origin,
     Run,
+    RunSpec,
     RunState,
     fingerprint,
     measured,
 )
 from llmrank.experiments.store.store import Store
-
-__all__ = [
-    "Arena",
-    "Cell",
-    "Origin",
-    "Run",
-    "RunState",
-    "Store",
-    "fingerprint",
-    "measured",
-]

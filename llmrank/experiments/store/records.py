@@ -18,11 +18,8 @@ LATER = ("bos", "control_tokens")
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One method at one sparsity and seed on one model, and what is asked of it.
-
-    `recipe` is `Experiment.to_json()`.
-    """
+class RunSpec:
+    """What is asked of a run: a recipe, `Experiment.to_json()`, and what to measure."""
 
     recipe: dict[str, Any] = field(hash=False, repr=False)
     seed: int
@@ -40,7 +37,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Run:
-    """A cell as the database knows it.
+    """One recipe as the database knows it.
 
     Its `origin` is known from its start. `experiment` needs that this version still has
     all that the recipe names. What was measured in full is `Store.comparison(id)`.
@@ -49,7 +46,7 @@ class Run:
     id: str
     state: RunState
     reason: str
-    cell: Cell
+    spec: RunSpec
     origin: Origin | None = field(repr=False)
     created: str
     started: str | None = None
@@ -66,7 +63,7 @@ class Run:
         Raises:
             OptionError: this version has not all that the recipe names.
         """
-        return Experiment.from_json(self.cell.recipe)
+        return Experiment.from_json(self.spec.recipe)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,17 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Delete, Integer, Select, cast, delete, func, select
+from sqlalchemy import Delete, Select, delete, func, select
 
 from llmrank.core.process import Owner, this_process
 from llmrank.core.statistics import Estimate
 from llmrank.core.uploads import masked
 from llmrank.evaluation.comparison import Comparison, Side
-from llmrank.experiments.store.records import Arena, Cell, Origin, Run, fingerprint
+from llmrank.experiments.store.records import Arena, Origin, Run, RunSpec, fingerprint
 from llmrank.experiments.store.schema import arenas, cells, runs
 from llmrank.experiments.store.serialisation import plain, rebuilt
 from llmrank.methods.method import PARTS
@@ -22,6 +22,9 @@ Row = Mapping[Any, Any]
 
 NOBODY = {"owner_host": None, "owner_pid": None, "owner_started": None}
 """The columns of a run that no process works on."""
+
+RATIO = ("ratio", "ratio_low", "ratio_high", "ratio_windows")
+"""The columns of the perplexity ratio, in the order of an `Estimate`."""
 
 
 def now() -> str:
@@ -34,14 +37,14 @@ def born() -> dict[str, Any]:
     return {"id": secrets.token_hex(8), "created": now()}
 
 
-def cell_columns(cell: Cell) -> dict[str, Any]:
+def spec_columns(spec: RunSpec) -> dict[str, Any]:
     """Return the columns of what was asked for."""
-    recipe = cell.recipe
-    parts = {p: recipe.get(p, {}) for p in PARTS}
+    recipe = spec.recipe
+    parts = {p: recipe.get(p, {}) for p in PARTS if p in runs.c}
     return {
         "recipe": recipe,
-        "measures": list(cell.measures),
-        "seed": cell.seed,
+        "measures": list(spec.measures),
+        "seed": spec.seed,
         "model": recipe["model"]["name"],
         "sparsity": recipe["pruning"]["sparsity"],
         **{part: values.get("name", "") for part, values in parts.items()},
@@ -50,22 +53,13 @@ def cell_columns(cell: Cell) -> dict[str, Any]:
 
 def origin_columns(recipe: dict[str, Any], origin: Origin) -> dict[str, Any]:
     """Return the columns of where a run's numbers come from."""
-    return {
-        "calibration_sha256": origin.calibration_sha256,
-        "evaluation_sha256": origin.evaluation_sha256,
-        "environment": origin.environment,
-        "fingerprint": fingerprint(recipe, origin),
-    }
+    return {**vars(origin), "fingerprint": fingerprint(recipe, origin)}
 
 
 def owner_columns() -> dict[str, Any]:
     """Return the columns of a run that this process works on."""
     me = this_process()
-    return {
-        "owner_host": me.host,
-        "owner_pid": me.pid,
-        "owner_started": me.started,
-    }
+    return dict(zip(NOBODY, (me.host, me.pid, me.started), strict=True))
 
 
 def comparison_columns(comparison: Comparison) -> dict[str, Any]:
@@ -81,12 +75,7 @@ def comparison_columns(comparison: Comparison) -> dict[str, Any]:
         **NOBODY,
     }
     if ratio is not None:
-        values |= {
-            "ratio": ratio.value,
-            "ratio_low": ratio.low,
-            "ratio_high": ratio.high,
-            "ratio_windows": ratio.n_windows,
-        }
+        values |= zip(RATIO, astuple(ratio), strict=True)
     return values
 
 
@@ -98,12 +87,11 @@ def owner_lives(row: Row) -> bool:
 
 def as_run(row: Row, arena_ids: tuple[str, ...]) -> Run:
     """Return a row of the runs as a run; another visitor's texts are not named."""
-    recipe = masked(row["recipe"])
     return Run(
         id=row["id"],
         state=row["state"],
         reason=masked(row["reason"]),
-        cell=Cell(recipe, row["seed"], tuple(row["measures"])),
+        spec=RunSpec(masked(row["recipe"]), row["seed"], tuple(row["measures"])),
         origin=_origin(row),
         created=row["created"],
         started=row["started"],
@@ -125,31 +113,21 @@ def as_comparison(row: Row) -> Comparison:
     said = _unnamed(row, "evaluation")
     if said is None:
         return comparison
-    dense, pruned = (
-        _hidden(side, said) for side in (comparison.dense, comparison.pruned)
-    )
-    return replace(comparison, dense=dense, pruned=pruned)
+    dense, pruned = comparison.dense, comparison.pruned
+    return replace(comparison, dense=_hidden(dense, said), pruned=_hidden(pruned, said))
 
 
 def as_arena(row: Row) -> Arena:
     """Return a row of `all_arenas` as an arena; another's texts are not named."""
-    return Arena(
-        id=row["id"],
-        description=masked(row["description"]),
-        created=row["created"],
-        finished=row["finished"],
-        n_runs=row["n_runs"],
-        n_done=row["n_done"] or 0,
-        n_failed=row["n_failed"] or 0,
-    )
+    return Arena(**{**row, "description": masked(row["description"])})
 
 
 def all_arenas() -> Select[Any]:
     """Ask for every arena with the number of its runs by state."""
     counts = [
         func.count(runs.c.id).label("n_runs"),
-        func.sum(cast(runs.c.state == "done", Integer)).label("n_done"),
-        func.sum(cast(runs.c.state == "failed", Integer)).label("n_failed"),
+        func.count().filter(runs.c.state == "done").label("n_done"),
+        func.count().filter(runs.c.state == "failed").label("n_failed"),
     ]
     joined = arenas.outerjoin(cells, cells.c.arena_id == arenas.c.id).outerjoin(runs)
     return select(*arenas.c, *counts).select_from(joined).group_by(arenas.c.id)
@@ -190,6 +168,4 @@ def _hidden(side: Side, said: str) -> Side:
 def _ratio(row: Row) -> Estimate | None:
     if row["ratio"] is None:
         return None
-    return Estimate(
-        row["ratio"], row["ratio_low"], row["ratio_high"], row["ratio_windows"]
-    )
+    return Estimate(*(row[name] for name in RATIO))

@@ -1,75 +1,14 @@
 """The tables, and the steps that bring an older file to them."""
 
-from sqlalchemy import (
-    JSON,
-    Column,
-    Connection,
-    Float,
-    ForeignKey,
-    Integer,
-    MetaData,
-    String,
-    Table,
-)
+from typing import Any
+
+from sqlalchemy import JSON, Connection, MetaData, create_engine, event
 
 APPLICATION_ID = 0x4C4D524B
 """Marks a file as ours ("LMRK"): another program's database is left alone."""
 
-_tables = MetaData()
-_JSON = JSON(none_as_null=True)
-
-arenas = Table(
-    "arenas",
-    _tables,
-    Column("id", String, primary_key=True),
-    Column("created", String, nullable=False),
-    Column("finished", String),
-    Column("description", _JSON, nullable=False),
-)
-
-runs = Table(
-    "runs",
-    _tables,
-    Column("id", String, primary_key=True),
-    Column("created", String, nullable=False),
-    Column("started", String),
-    Column("finished", String),
-    Column("state", String, nullable=False),
-    Column("reason", String, nullable=False),
-    Column("fingerprint", String),
-    Column("recipe", _JSON, nullable=False),
-    Column("measures", _JSON, nullable=False),
-    Column("seed", Integer, nullable=False),
-    Column("calibration_sha256", String),
-    Column("evaluation_sha256", String),
-    Column("environment", _JSON),
-    Column("owner_host", String),
-    Column("owner_pid", Integer),
-    Column("owner_started", Float),
-    Column("model", String, nullable=False),
-    Column("criterion", String, nullable=False),
-    Column("allocation", String, nullable=False),
-    Column("repair", String, nullable=False),
-    Column("sparsity", Float, nullable=False),
-    Column("n_params", Integer),
-    Column("perplexity", Float),
-    Column("ratio", Float),
-    Column("ratio_low", Float),
-    Column("ratio_high", Float),
-    Column("ratio_windows", Integer),
-    Column("comparison", _JSON),
-)
-
-cells = Table(
-    "cells",
-    _tables,
-    Column("arena_id", String, ForeignKey("arenas.id"), primary_key=True),
-    Column("place", Integer, primary_key=True),
-    Column("run_id", String, ForeignKey("runs.id"), nullable=False),
-)
-
-LIGHT = [c for c in runs.c if c.name != "comparison"]
-"""All of a run but the samples, which may be large."""
+NESTED = ("description", "recipe", "measures", "environment", "comparison")
+"""Columns whose text is JSON."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -112,3 +51,26 @@ def migrate(connection: Connection) -> None:
             connection.exec_driver_sql(statement)
         connection.exec_driver_sql(f"PRAGMA user_version = {number}")
     connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _tables() -> MetaData:
+    """Read the tables off a new file, so that every column is written once, above."""
+    tables, engine = MetaData(), create_engine("sqlite://")
+
+    @event.listens_for(tables, "column_reflect")
+    def parse(_inspector: object, _table: object, column: dict[str, Any]) -> None:
+        if column["name"] in NESTED:
+            column["type"] = JSON(none_as_null=True)
+
+    with engine.begin() as connection:
+        migrate(connection)
+        tables.reflect(connection)
+    engine.dispose()
+    return tables
+
+
+_known = _tables().tables
+arenas, runs, cells = _known["arenas"], _known["runs"], _known["cells"]
+
+LIGHT = [c for c in runs.c if c.name != "comparison"]
+"""All of a run but the samples, which may be large."""

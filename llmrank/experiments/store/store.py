@@ -14,9 +14,9 @@ from llmrank.experiments.store import row_mapping
 from llmrank.experiments.store.database import Database
 from llmrank.experiments.store.records import (
     Arena,
-    Cell,
     Origin,
     Run,
+    RunSpec,
     RunState,
     fingerprint,
     measured,
@@ -42,14 +42,12 @@ class Store:
         if not self._database.read_only:
             self.requeue_abandoned()
 
-    # Runs
-
-    def add(self, cell: Cell) -> str:
+    def queue(self, spec: RunSpec) -> str:
         """Queue a run and return its id."""
         with self._database.writing() as connection:
-            return _added(connection, cell)
+            return _queued(connection, spec)
 
-    def keep(self, report: Report) -> str:
+    def add_report(self, report: Report) -> str:
         """Keep an experiment that was measured outside of an arena; return its id."""
         recipe, comparison = report.experiment.to_json(), report.comparison
         text, seed = comparison.dense.text, report.experiment.calibration.seed
@@ -58,11 +56,10 @@ class Store:
             evaluation_sha256="" if text is None else text.text_sha256,
             environment=report.environment,
         )
-        done = row_mapping.origin_columns(
-            recipe, origin
-        ) | row_mapping.comparison_columns(comparison)
+        done = row_mapping.origin_columns(recipe, origin)
+        done |= row_mapping.comparison_columns(comparison)
         with self._database.writing() as connection:
-            run_id = _added(connection, Cell(recipe, seed, measured(comparison)))
+            run_id = _queued(connection, RunSpec(recipe, seed, measured(comparison)))
             _change(connection, run_id, done)
         return run_id
 
@@ -75,9 +72,8 @@ class Store:
             recipe = connection.scalar(select(runs.c.recipe).where(*here))
             if recipe is None:
                 return False
-            _change(
-                connection, run_id, taken | row_mapping.origin_columns(recipe, origin)
-            )
+            taken |= row_mapping.origin_columns(recipe, origin)
+            _change(connection, run_id, taken)
             return True
 
     def finish(self, run_id: str, comparison: Comparison) -> None:
@@ -162,13 +158,13 @@ class Store:
             full = {r["id"]: r for r in connection.execute(wanted).mappings()}
         return {i: row_mapping.as_comparison(full[i]) for i in run_ids if i in full}
 
-    def done(self, cell: Cell, origin: Origin) -> Run | None:
+    def done(self, spec: RunSpec, origin: Origin) -> Run | None:
         """Return the latest run that measured at least this, from the same origin."""
-        same = runs.c.fingerprint == fingerprint(cell.recipe, origin)
+        same = runs.c.fingerprint == fingerprint(spec.recipe, origin)
         wanted = select(*LIGHT).where(same, runs.c.state == "done")
         stored = self._found(wanted.order_by(runs.c.finished.desc()))
-        asked = set(cell.measures)
-        return next((r for r in stored if asked <= set(r.cell.measures)), None)
+        asked = set(spec.measures)
+        return next((r for r in stored if asked <= set(r.spec.measures)), None)
 
     def delete(self, run_ids: Sequence[str]) -> int:
         """Delete runs with all they measured, from every arena; return how many."""
@@ -176,20 +172,18 @@ class Store:
             gone = delete(runs).where(runs.c.id.in_(run_ids))
             return connection.execute(gone).rowcount
 
-    # Arenas
-
-    def add_arena(self, description: Mapping[str, Any], asked: Sequence[Cell]) -> str:
+    def add_arena(
+        self, description: Mapping[str, Any], specs: Sequence[RunSpec]
+    ) -> str:
         """Keep what was asked for, every cell queued, and return the arena's id."""
         values = row_mapping.born() | {"description": description}
         with self._database.writing() as connection:
             connection.execute(insert(arenas).values(values))
-            for place, cell in enumerate(asked):
-                run_id = _added(connection, cell)
-                at = {"arena_id": values["id"], "place": place}
-                connection.execute(insert(cells).values(run_id=run_id, **at))
+            for place, spec in enumerate(specs):
+                _place(connection, values["id"], place, _queued(connection, spec))
         return str(values["id"])
 
-    def places(self, arena_id: str) -> dict[int, Run]:
+    def runs_by_place(self, arena_id: str) -> dict[int, Run]:
         """Return the runs of an arena by place; of deleted ones the place is empty."""
         mine = select(cells.c.run_id, cells.c.place).where(cells.c.arena_id == arena_id)
         with self._database.reading() as connection:
@@ -197,14 +191,14 @@ class Store:
         own = self.runs(arena=arena_id)
         return {place_of[run.id]: run for run in own if run.id in place_of}
 
-    def at(self, arena_id: str, place: int) -> Run | None:
+    def run_in(self, arena_id: str, place: int) -> Run | None:
         """Return the run in a place of an arena, or None where the place is empty."""
         here = (cells.c.arena_id == arena_id, cells.c.place == place)
         own = self._found(select(*LIGHT).join(cells).where(*here))
         return own[0] if own else None
 
-    def put(self, arena_id: str, place: int, run: str | Cell) -> str:
-        """Let a run, or a new one of a cell, stand in a place of an arena.
+    def fill(self, arena_id: str, place: int, run: str | RunSpec) -> str:
+        """Let a run, or a new one, stand in a place of an arena.
 
         The run that stood there goes if it was never begun and stands nowhere else.
 
@@ -215,15 +209,14 @@ class Store:
             LLMRankError: the arena was deleted.
         """
         here = (cells.c.arena_id == arena_id, cells.c.place == place)
-        there = select(arenas.c.id).where(arenas.c.id == arena_id)
         with self._database.writing() as connection:
+            there = select(arenas.c.id).where(arenas.c.id == arena_id)
             if connection.scalar(there) is None:
                 raise LLMRankError(_gone("arena", arena_id, self.path))
             before = connection.scalar(select(cells.c.run_id).where(*here))
-            run_id = run if isinstance(run, str) else _added(connection, run)
+            run_id = run if isinstance(run, str) else _queued(connection, run)
             connection.execute(delete(cells).where(*here))
-            at = {"arena_id": arena_id, "place": place}
-            connection.execute(insert(cells).values(run_id=run_id, **at))
+            _place(connection, arena_id, place, run_id)
             connection.execute(row_mapping.delete_idle([before]))
         return run_id
 
@@ -288,10 +281,15 @@ class Store:
         return tuple(row_mapping.as_run(r, of.get(r["id"], ())) for r in rows)
 
 
-def _added(connection: Connection, cell: Cell) -> str:
+def _queued(connection: Connection, spec: RunSpec) -> str:
     values = row_mapping.born() | {"state": "queued", "reason": ""}
-    connection.execute(insert(runs).values(values | row_mapping.cell_columns(cell)))
+    connection.execute(insert(runs).values(values | row_mapping.spec_columns(spec)))
     return str(values["id"])
+
+
+def _place(connection: Connection, arena_id: str, place: int, run_id: str) -> None:
+    values = {"arena_id": arena_id, "place": place, "run_id": run_id}
+    connection.execute(insert(cells).values(values))
 
 
 def _change(connection: Connection, run_id: str, values: Mapping[str, Any]) -> None:

@@ -21,22 +21,3 @@ from llmrank.methods.allocation.block_influence import BlockInfluence, Similarit
 from llmrank.methods.allocation.by_cost import Additive, ByHand, Search
 
 # isort: on
-
-__all__ = [
-    "ALLOCATIONS",
-    "Additive",
-    "Allocation",
-    "AllocationInputs",
-    "BlockInfluence",
-    "ByHand",
-    "Effective",
-    "Evidence",
-    "Global",
-    "PQIndex",
-    "Search",
-    "Sensitivity",
-    "Similarity",
-    "Standardised",
-    "Uniform",
-    "allocation",
-]

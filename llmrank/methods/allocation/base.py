@@ -90,7 +90,9 @@ class Allocation(ABC):
         """The rule in LaTeX, with the current values of the parameters in it."""
 
 
-ALLOCATIONS: Registry[type[Allocation]] = Registry("allocation")
+ALLOCATIONS: Registry[type[Allocation]] = Registry(
+    "allocation", "How many neurons each layer keeps"
+)
 allocation = ALLOCATIONS.build
 
 

@@ -32,7 +32,6 @@ class BlockInfluence(Allocation):
     of tokens nor the model decides how steep the sigmoid is.
     """
 
-    name: ClassVar[str] = "block-influence"
     needs: ClassVar[frozenset[Evidence]] = STATS
     steepness: float = option(
         default=0.5, low=0, high=5,
@@ -69,7 +68,6 @@ class Similarity(Allocation):
     less than nothing are clipped, and the others make up for it.
     """
 
-    name: ClassVar[str] = "similarity"
     needs: ClassVar[frozenset[Evidence]] = STATS
     amplitude: float = option(
         default=0.1, low=0, high=1,

@@ -35,7 +35,6 @@ class Additive(Allocation):
     Pruning, ICCV, with losses in nats in the place of output distortions.
     """
 
-    name: ClassVar[str] = "additive"
     needs: ClassVar[frozenset[Evidence]] = frozenset({"sensitivity"})
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
@@ -64,7 +63,6 @@ class Search(Allocation):
     Source: after Týr-the-Pruner and DarwinLM (Tang et al. 2025, arXiv 2502.07780).
     """
 
-    name: ClassVar[str] = "search"
     needs: ClassVar[frozenset[Evidence]] = frozenset({"sensitivity", "searched"})
     evaluations: int = option(
         default=200, low=1, high=100_000,
@@ -90,7 +88,6 @@ class Search(Allocation):
 class ByHand(Allocation):
     """Your own width for every layer; the sparsity then follows from them."""
 
-    name: ClassVar[str] = "by-hand"
     kept: str = option(
         default="",
         help="Neurons kept per layer, first layer first, between commas or spaces",

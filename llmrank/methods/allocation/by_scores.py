@@ -1,7 +1,7 @@
 """Allocations that look at the scores alone."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -27,8 +27,6 @@ class Uniform(Allocation):
     Source: Hoffmann et al. 2024, arXiv 2410.13299.
     """
 
-    name: ClassVar[str] = "uniform"
-
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Remove the same share of every layer."""
         return tuple(n - n_dropped(n, sparsity) for n in known.dense_widths)
@@ -46,8 +44,6 @@ class Global(Allocation):
 
     Source: the GlobalPruner of the code of arXiv 2410.13299.
     """
-
-    name: ClassVar[str] = "global"
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Count who is above the threshold; of equals the earlier layer stays."""
@@ -67,8 +63,6 @@ class Standardised(Allocation):
     Source: An et al. 2023, arXiv 2312.11983 (FLAP), for FFN neurons; FLAP lets
     attention heads compete beside them. A layer keeps at least one neuron.
     """
-
-    name: ClassVar[str] = "standardised"
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Count who is above the threshold; of equals the earlier layer stays."""
@@ -92,7 +86,6 @@ class PQIndex(Allocation):
     Source: Diao et al. 2023, arXiv 2302.05601.
     """
 
-    name: ClassVar[str] = "pq-index"
     p: float = option(
         default=0.5, low=0.01, below=1,
         help="The smaller norm of the index, p < 1; the larger is q = 1",
@@ -127,7 +120,6 @@ class Effective(Allocation):
     as it does, whatever the sparsity; `scaled` keeps the proportions and meets it.
     """
 
-    name: ClassVar[str] = "effective"
     budget: Literal["scaled", "own"] = option(
         default="scaled",
         help="scaled: in proportion to the effective numbers, the sparsity is met; "

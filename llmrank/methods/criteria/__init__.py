@@ -20,26 +20,3 @@ from llmrank.methods.criteria.activations import Cfsp, Flap, TransAct
 from llmrank.methods.criteria.gradients import Gblm, Taylor
 
 # isort: on
-
-__all__ = [
-    "CRITERIA",
-    "L1",
-    "L2",
-    "Activation",
-    "Cfsp",
-    "Criterion",
-    "Flap",
-    "GPrune",
-    "Gblm",
-    "LLMRank",
-    "Need",
-    "Random",
-    "ReverseRank",
-    "Scores",
-    "Taylor",
-    "TransAct",
-    "Wanda",
-    "criterion",
-    "score",
-    "score_graphs",
-]

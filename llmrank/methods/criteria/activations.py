@@ -1,7 +1,6 @@
 """Criteria from a neuron's own signal: its size, its spread, its share of the layer."""
 
-from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -23,11 +22,9 @@ class TransAct(Criterion):
     they prune in rounds.
     """
 
-    name: ClassVar[str] = "transact"
-
-    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         """Return the measured means."""
-        return tuple(g.stats.neuron_abs_mean for g in graphs)
+        return g.stats.neuron_abs_mean
 
     @property
     def formula(self) -> str:
@@ -47,11 +44,9 @@ class Flap(Criterion):
     variance is the sample's, over tokens; their code takes it over running means.
     """
 
-    name: ClassVar[str] = "flap"
-
-    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         """Multiply variances by squared norms."""
-        return tuple(_variance(g) * _squared_norm(g) for g in graphs)
+        return _variance(g) * _squared_norm(g)
 
     @property
     def formula(self) -> str:
@@ -74,18 +69,14 @@ class Cfsp(Criterion):
     neuron its shares are then the same for all, and the ranks those of `activation`.
     """
 
-    name: ClassVar[str] = "cfsp"
     relative_to: Literal["layer", "neuron"] = option(
         default="layer",
         help="What a weight is a share of: all neurons' weights at its place in the "
         "residual stream, or its own neuron's (the authors' code; ranks as activation)",
     )
 
-    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         """Multiply activation norms by mean shares."""
-        return tuple(self._layer(g) for g in graphs)
-
-    def _layer(self, g: FFNGraph) -> Tensor:
         norms = g.stats.neuron_norm.to(g.out_edges.device)
         *incoming, down = (rows.float().abs() for rows in g.ffn.rows)
         members = (*incoming, down * norms[:, None])

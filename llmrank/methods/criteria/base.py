@@ -56,9 +56,13 @@ class Criterion(ABC):
         """The text that is read beside the calibration text, if one is."""
         return None
 
-    @abstractmethod
     def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
-        """Return one non-negative vector per layer."""
+        """Return one non-negative vector per layer; each layer is scored by itself."""
+        return tuple(map(self.layer, graphs))
+
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
+        """Return one non-negative number per neuron, where layers are apart."""
+        raise NotImplementedError
 
     @property
     @abstractmethod
@@ -66,7 +70,7 @@ class Criterion(ABC):
         """The score in LaTeX, with the current values of the parameters in it."""
 
 
-CRITERIA: Registry[type[Criterion]] = Registry("criterion")
+CRITERIA: Registry[type[Criterion]] = Registry("criterion", "How neurons are scored")
 criterion = CRITERIA.build
 
 

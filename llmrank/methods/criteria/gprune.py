@@ -1,6 +1,5 @@
 """Criteria that ask whether a neuron matters on more than one kind of text."""
 
-from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
@@ -30,7 +29,6 @@ class GPrune(Criterion):
     evaluation here reads it.
     """
 
-    name: ClassVar[str] = "gprune"
     needs: ClassVar[frozenset[Need]] = frozenset({"activations", "second text"})
     second_text: str = option(
         default=SITUATIONS,
@@ -43,11 +41,8 @@ class GPrune(Criterion):
         "changes most between the texts",
     )  # fmt: skip
 
-    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
-        """Rank each part of each layer within itself."""
-        return tuple(self._layer(g) for g in graphs)
-
-    def _layer(self, g: FFNGraph) -> Tensor:
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
+        """Rank each part of the layer within itself."""
         assert g.second is not None
         on_both = [s.neuron_norm.cpu().double() for s in (g.stats, g.second)]
         signal, weights = torch.hypot(*on_both), _weights(g)

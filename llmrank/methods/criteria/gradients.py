@@ -1,6 +1,5 @@
 """Criteria that read the gradients of the loss."""
 
-from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 import torch
@@ -36,7 +35,6 @@ class Taylor(Criterion):
     the ranks are the same.
     """
 
-    name: ClassVar[str] = "taylor"
     needs: ClassVar[frozenset[Need]] = frozenset({"gradients"})
     granularity: Literal["element", "vector"] = option(
         default="element",
@@ -52,12 +50,9 @@ class Taylor(Criterion):
         help="How the neuron's parts become one number; last: its column of `down`",
     )
 
-    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         """Estimate each part of each neuron, and aggregate."""
-        return tuple(self._aggregated(gradients_of(g)) for g in graphs)
-
-    def _aggregated(self, gradients: LayerGradients) -> Tensor:
-        members = torch.stack([self._estimate(m) for m in gradients.members])
+        members = torch.stack([self._estimate(m) for m in gradients_of(g).members])
         if self.aggregation == "product":
             return members.prod(0)
         if self.aggregation == "max":
@@ -102,20 +97,17 @@ class Gblm(Criterion):
     formula; their code divides its square by the number of samples.
     """
 
-    name: ClassVar[str] = "gblm"
     needs: ClassVar[frozenset[Need]] = frozenset({"activations", "gradients"})
     alpha: float = option(
         default=100, low=0, high=10_000,
         help="α: how much the gradient's norm weighs beside the activation's",
     )  # fmt: skip
 
-    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         """Add both terms over the columns of `down`."""
-        return tuple(
-            self.alpha * gradients_of(g).down.scaled_norm.double()
-            + (g.stats.neuron_norm.cpu() * _column_sums(g).cpu()).double()
-            for g in graphs
-        )
+        column_sums = g.out_edges.float().abs().sum(0).cpu()
+        slopes = gradients_of(g).down.scaled_norm.double()
+        return self.alpha * slopes + (g.stats.neuron_norm.cpu() * column_sums).double()
 
     @property
     def formula(self) -> str:
@@ -131,7 +123,3 @@ def gradients_of(g: FFNGraph) -> LayerGradients:
     """Return the gradients that `score` has made sure of."""
     assert g.gradients is not None
     return g.gradients
-
-
-def _column_sums(g: FFNGraph) -> Tensor:
-    return g.out_edges.float().abs().sum(0)

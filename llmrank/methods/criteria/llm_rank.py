@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -32,9 +32,8 @@ class LLMRank(Criterion):
     from the authors' code: see the site's help.
     """
 
-    name: ClassVar[str] = "llm-rank"
-    theta: float = option(default=0.5, low=0, high=1, help=THETA_HELP)
-    gamma: float = option(default=0.5, low=0, high=1, help=GAMMA_HELP)
+    theta: float = option(default=0.5, low=0, high=1, symbol="θ", help=THETA_HELP)
+    gamma: float = option(default=0.5, low=0, high=1, symbol="γ", help=GAMMA_HELP)
     graph: Graph = option(default="isolated", help=GRAPH_HELP)
     site: Site = option(default="neuron", help=SITE_HELP)
     variant: Literal["weighted", "modified"] = option(

@@ -1,6 +1,5 @@
 """Criteria that are norms of activations, of weights, or of both."""
 
-from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 import torch
@@ -25,12 +24,11 @@ class Activation(Criterion):
     Source: baseline of arXiv 2410.13299; equal in ranking to llm-rank with γ = 0.
     """
 
-    name: ClassVar[str] = "activation"
     site: Site = option(default="neuron", help=SITE_HELP)
 
-    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         """Return the measured norms."""
-        return tuple(g.prior(self.site) for g in graphs)
+        return g.prior(self.site)
 
     @property
     def formula(self) -> str:
@@ -50,20 +48,16 @@ class Wanda(Criterion):
     neuron adds to the output in all.
     """
 
-    name: ClassVar[str] = "wanda"
     column_norm: Literal["l2", "l1"] = option(
         default="l2",
         help="The norm of the neuron's outgoing weights; l1 adds Wanda's metric up",
     )
 
-    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         """Multiply the two norms."""
         order = 2 if self.column_norm == "l2" else 1
-        return tuple(
-            g.stats.neuron_norm.to(g.out_edges.device)
-            * torch.linalg.vector_norm(g.out_edges.float(), order, dim=0)
-            for g in graphs
-        )
+        columns = torch.linalg.vector_norm(g.out_edges.float(), order, dim=0)
+        return g.stats.neuron_norm.to(columns.device) * columns
 
     @property
     def formula(self) -> str:
@@ -81,13 +75,12 @@ class L1(Criterion):
     Source: baseline of arXiv 2410.13299 (the incoming weights). It looks at no data.
     """
 
-    name: ClassVar[str] = "l1"
     needs: ClassVar[frozenset[Need]] = frozenset()
     weights: Weights = option(default="up", help=WEIGHTS_HELP)
 
-    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         """Sum absolute weights per neuron."""
-        return tuple(_norm(g, self.weights, 1) for g in graphs)
+        return _norm(g, self.weights, 1)
 
     @property
     def formula(self) -> str:
@@ -103,13 +96,12 @@ class L2(Criterion):
     Source: baseline of arXiv 2410.13299 (the incoming weights). It looks at no data.
     """
 
-    name: ClassVar[str] = "l2"
     needs: ClassVar[frozenset[Need]] = frozenset()
     weights: Weights = option(default="up", help=WEIGHTS_HELP)
 
-    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         """Take the norm per neuron."""
-        return tuple(_norm(g, self.weights, 2) for g in graphs)
+        return _norm(g, self.weights, 2)
 
     @property
     def formula(self) -> str:

@@ -18,7 +18,6 @@ from llmrank.methods.graph import FFNGraph
 class Random(Criterion):
     """Seeded uniform random scores: what any criterion has to beat."""
 
-    name: ClassVar[str] = "random"
     needs: ClassVar[frozenset[Need]] = frozenset()
     seed: int = option(
         default=0, low=0, high=2**31, help="Which random numbers are drawn"

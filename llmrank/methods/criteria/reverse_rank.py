@@ -1,7 +1,7 @@
 """LLM-Rank from the outputs back: the FFN graph with every edge turned round."""
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -31,13 +31,12 @@ class ReverseRank(Criterion):
     Source: ours; Eq. 7 of arXiv 2410.13299 on the graph turned round.
     """
 
-    name: ClassVar[str] = "reverse-rank"
     direction: Literal["reverse", "both"] = option(
         default="reverse",
         help="reverse: from the outputs back; both: geometric mean with llm-rank",
     )
-    theta: float = option(default=0.5, low=0, high=1, help=THETA_HELP)
-    gamma: float = option(default=0.5, low=0, high=1, help=GAMMA_HELP)
+    theta: float = option(default=0.5, low=0, high=1, symbol="θ", help=THETA_HELP)
+    gamma: float = option(default=0.5, low=0, high=1, symbol="γ", help=GAMMA_HELP)
     graph: Graph = option(default="isolated", help=GRAPH_HELP)
     site: Site = option(default="neuron", help=SITE_HELP)
 

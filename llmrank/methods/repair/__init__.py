@@ -8,17 +8,3 @@ from llmrank.methods.repair.sequential import SequentialLeastSquares
 from llmrank.methods.repair.bias import Bias, NoRepair
 
 # isort: on
-
-__all__ = [
-    "REPAIRS",
-    "Bias",
-    "Cut",
-    "Factor",
-    "LeastSquares",
-    "NoRepair",
-    "Repair",
-    "RepairInputs",
-    "SequentialLeastSquares",
-    "factor",
-    "repair",
-]

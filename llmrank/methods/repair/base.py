@@ -73,5 +73,7 @@ class Repair(ABC):
         """The correction in LaTeX, with the current values of the parameters in it."""
 
 
-REPAIRS: Registry[type[Repair]] = Registry("repair")
+REPAIRS: Registry[type[Repair]] = Registry(
+    "repair", "What is done to the weights that stay"
+)
 repair = REPAIRS.build

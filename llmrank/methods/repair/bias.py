@@ -2,7 +2,6 @@
 
 import dataclasses
 from functools import partial
-from typing import ClassVar
 
 import torch
 
@@ -19,8 +18,6 @@ from llmrank.models.language_model import LanguageModel
 @spec
 class NoRepair(Repair):
     """The weights that stay are left as they are."""
-
-    name: ClassVar[str] = "none"
 
     def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:  # noqa: ARG002
         """Cut, and nothing else."""
@@ -43,8 +40,6 @@ class Bias(Repair):
 
     Source: An et al. 2023, arXiv 2312.11983 (FLAP), Eq. 4-5.
     """
-
-    name: ClassVar[str] = "bias"
 
     def check(self, lm: LanguageModel) -> None:
         """Refuse architectures whose FFN output has no bias and cannot be given one."""

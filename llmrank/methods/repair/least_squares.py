@@ -74,7 +74,6 @@ class LeastSquares(Repair):
     used for language models by SlimGPT (arXiv 2412.18110) among others.
     """
 
-    name: ClassVar[str] = "least-squares"
     solves: ClassVar[bool] = True
     ridge: float = option(
         default=0.0, low=0, high=100,
@@ -84,27 +83,18 @@ class LeastSquares(Repair):
 
     def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:
         """Factor every layer once, where memory holds the factors."""
-        if not has_room(inputs.lm):
-            return self._reading(inputs)
-        factors = tuple(self._factors(inputs, inputs.moments(progress=progress)))
+        held = has_room(inputs.lm)
+        factors = tuple(self._factors(inputs, progress)) if held else ()
 
         def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
-            return _solved(inputs, plan, iter(factors), progress)
+            # where nothing could be held, the text is read again for every cut
+            own = iter(factors) if held else self._factors(inputs, progress)
+            return _solved(inputs, plan, own, progress)
 
         return cut
 
-    def _reading(self, inputs: RepairInputs) -> Cut:
-        """Hold nothing: the text is read again for every cut."""
-
-        def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
-            read = inputs.moments(progress=progress)
-            return _solved(inputs, plan, self._factors(inputs, read), progress)
-
-        return cut
-
-    def _factors(
-        self, inputs: RepairInputs, read: Iterator[Moments]
-    ) -> Iterator[Factor]:
+    def _factors(self, inputs: RepairInputs, progress: Progress) -> Iterator[Factor]:
+        read = inputs.moments(progress=progress)
         layers = zip(ffn.ffns(inputs.lm.model), inputs.scores.layers, read, strict=True)
         for view, scores, known in layers:
             yield factor(known, descending(scores).cpu(), view.down, self.ridge)
@@ -162,13 +152,14 @@ def _chosen_ridge(known: Moments, order: Tensor, down: Tensor) -> float:
         return RIDGES[-1]
     n_kept = max(1, round((1 - CHOSEN_AT) * len(order)))
     held_out = known.held_out[order][:, order].to(down.device)
-    errors = []
-    for ridge in RIDGES:
+
+    def error(ridge: float) -> float:
         solved = _factored(known.fitted, order, ridge).solve(down, n_kept)
         difference = down[:, order.to(down.device)].float()
         difference[:, :n_kept] -= solved
-        errors.append(float(((difference @ held_out) * difference).sum()))
-    return RIDGES[min(range(len(RIDGES)), key=errors.__getitem__)]
+        return float(((difference @ held_out) * difference).sum())
+
+    return min(RIDGES, key=error)
 
 
 def _factored(gram: Tensor, order: Tensor, ridge: float) -> Factor:
@@ -197,10 +188,7 @@ def _solved(
     downs = []
     for done, (view, keep) in enumerate(zip(views, plan.keep, strict=True)):
         progress("Repairing the layers", done, len(views))
-        made = next(factors)
-        if len(keep) == view.d_ff:
-            downs.append(view.down)
-            continue
-        downs.append(in_place(made, view.down, len(keep)))
+        made, is_whole = next(factors), len(keep) == view.d_ff
+        downs.append(view.down if is_whole else in_place(made, view.down, len(keep)))
     progress("Repairing the layers", len(views), len(views))
     return dataclasses.replace(pruned, model=ffn.with_down(pruned.model, downs))

@@ -1,7 +1,9 @@
 """Least squares from the first layer on, each seeing what the pruned ones before do."""
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -37,7 +39,6 @@ class SequentialLeastSquares(Repair):
     the asymmetric targets of Zhang et al. 2016, arXiv 1505.06798.
     """
 
-    name: ClassVar[str] = "least-squares-sequential"
     reads: ClassVar[int] = 3
     ridge: float = option(
         default=0.0, low=0, high=100,
@@ -69,7 +70,7 @@ class SequentialLeastSquares(Repair):
         self.check(inputs.lm)
 
         def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
-            return _Walk(inputs, plan, self).done(progress)
+            return _LayerByLayer(inputs, plan, self).done(progress)
 
         return cut
 
@@ -109,13 +110,13 @@ class Sums:
         return float(fitted - 2 * (weights.T * self.cross).sum())
 
 
-class _Walk:
+class _LayerByLayer:
     """The residual streams of both models, and the pruned one's weights so far."""
 
     def __init__(
         self, inputs: RepairInputs, plan: PruningPlan, spec: SequentialLeastSquares
     ) -> None:
-        self._basis, self._plan, self._by = inputs, plan, spec
+        self._inputs, self._plan, self._spec = inputs, plan, spec
         self._dense = inputs.lm.model
         n_windows, seq_len = inputs.windows.shape
         size = max(1, min(BATCH_TOKENS // seq_len, n_windows // HELD_OUT))
@@ -126,7 +127,7 @@ class _Walk:
     @torch.inference_mode()
     def done(self, progress: Progress) -> LanguageModel:
         """Repair layer after layer; return the model."""
-        pruned = prune(self._basis.lm, self._plan, progress=progress)
+        pruned = prune(self._inputs.lm, self._plan, progress=progress)
         downs = [view.down for view in ffn.ffns(pruned.model)]
         views, moved = ffn.ffns(self._dense), False
         for layer, (view, keep) in enumerate(zip(views, self._plan.keep, strict=True)):
@@ -134,7 +135,7 @@ class _Walk:
             self._wanted = self._passed(self._dense, layer, self._wanted)
             is_cut = len(keep) < view.d_ff
             moved = moved or is_cut
-            if is_cut or (moved and self._by.correct):
+            if is_cut or (moved and self._spec.correct):
                 downs[layer] = self._fitted(view.down, layer, keep)
             model = ffn.with_down(pruned.model, downs)
             self._streams = self._passed(model, layer, self._streams)
@@ -156,11 +157,10 @@ class _Walk:
         held = [self._sums(layer, keep, i) for i in range(n_held)]
         fits = [self._sums(layer, keep, i) for i in range(n_held, len(self._batches))]
         fitted = _total(fits)
-        ridge = self._by.ridge
+        ridge = self._spec.ridge
         if held and not ridge:
             test = _total(held)
-            errors = [test.error(fitted.solve(old, r)) for r in RIDGES]
-            ridge = RIDGES[min(range(len(RIDGES)), key=errors.__getitem__)]
+            ridge = min(RIDGES, key=lambda r: test.error(fitted.solve(old, r)))
         solved = _total([fitted, *held]).solve(old, ridge or RIDGES[-1])
         if not solved.isfinite().all():
             raise LLMRankError(
@@ -174,17 +174,14 @@ class _Walk:
         x, y, own = watched(self._dense, layer, ids, stream)
         bias = ffn.ffns(self._dense)[layer].down_bias
         goal = (y if bias is None else y - bias).flatten(0, -2).float()
-        if self._by.correct:
+        if self._spec.correct:
             missing = (self._wanted[batch] - own).flatten(0, -2).float()
             name = ffn.family(self._dense).residual_scale
             scale = getattr(ffn.blocks(self._dense)[layer], name, 1.0)
-            goal = goal + self._by.correct / scale * missing
+            goal = goal + self._spec.correct / scale * missing
         kept = x.flatten(0, -2).float()[:, keep.to(x.device)]
         return Sums(kept.T @ kept, kept.T @ goal)
 
 
-def _total(sums: Sequence[Sums]) -> Sums:
-    total = sums[0]
-    for one in sums[1:]:
-        total = total + one
-    return total
+def _total(sums: Iterable[Sums]) -> Sums:
+    return functools.reduce(operator.add, sums)

@@ -14,8 +14,6 @@ from llmrank.methods.criteria import Criterion, LLMRank
 from llmrank.models.ffn import FFN
 from llmrank.report.tables.scores import CLOSE
 
-LETTERS = {"theta": "θ", "gamma": "γ"}
-
 
 def heatmap_sentence(layers: pd.DataFrame) -> str:
     """Say which layer's scores are the flattest and which the most peaked."""
@@ -211,14 +209,14 @@ def names(first: Criterion, second: Criterion) -> tuple[str, str]:
 
 def _name(criterion: Criterion, other: Criterion) -> str:
     """Add what is not the default, and what differs between two of one kind."""
-    usual = {o.name: o.default for o in options(type(criterion))}
-    others = described(other) if type(other) is type(criterion) else usual
+    others = described(other) if type(other) is type(criterion) else {}
+    values = {o: getattr(criterion, o.name) for o in options(type(criterion))}
     said = [
-        f"{LETTERS.get(name, name)} {value:.3g}"
+        f"{o.letter} {value:.3g}"
         if isinstance(value, float)
-        else f"{name} {choice(value)}"
-        for name, value in described(criterion).items()
-        if value != usual[name] or value != others[name]
+        else f"{o.name} {choice(value)}"
+        for o, value in values.items()
+        if value != o.default or value != others.get(o.name, value)
     ]
     return f"{criterion.name} ({', '.join(said)})" if said else criterion.name
 

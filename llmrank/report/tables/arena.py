@@ -102,7 +102,7 @@ def chart_table(placed: Sequence[Placed]) -> pd.DataFrame:
             "model": p.entry.experiment.model.name,
             "method": p.entry.method.name,
             "sparsity": p.entry.experiment.pruning.sparsity,
-            "seed": p.entry.run.cell.seed,
+            "seed": p.entry.run.spec.seed,
             **{name: getattr(p.x, end) for name, end in _ends_of("x").items()},
             **{name: getattr(p.y, end) for name, end in _ends_of("y").items()},
             "dominated": p.dominated,
@@ -124,7 +124,7 @@ def _row(entry: Entry) -> dict[str, object]:
         "method": entry.method.name,
         **{part: getattr(entry.method, part).name for part in PARTS},
         "sparsity": of.pruning.sparsity,
-        "seed": run.cell.seed,
+        "seed": run.spec.seed,
         "state": run.state,
         "reason": run.reason or None,
     }

@@ -79,9 +79,9 @@ def exported(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "reason": e.run.reason,
             "created": e.run.created,
             "finished": e.run.finished,
-            "seed": e.run.cell.seed,
-            "measures": list(e.run.cell.measures),
-            "recipe": e.run.cell.recipe,
+            "seed": e.run.spec.seed,
+            "measures": list(e.run.spec.measures),
+            "recipe": e.run.spec.recipe,
             "origin": _origin(e.run),
             "measured": None if e.comparison is None else e.comparison.to_json(),
         }
@@ -94,7 +94,7 @@ def name(run: Run) -> str:
     try:
         return run.experiment.method.name
     except LLMRankError:
-        criterion = run.cell.recipe.get("criterion", {}).get("name", "")
+        criterion = run.spec.recipe.get("criterion", {}).get("name", "")
         return f"{criterion} (not known to this version)"
 
 
@@ -137,20 +137,20 @@ def _searched(value: Any) -> str:
 
 
 def _row(run: Run) -> dict[str, object]:
-    recipe, ratio = run.cell.recipe, run.ratio
+    recipe, ratio = run.spec.recipe, run.ratio
     return {
         "finished": time(run.finished),
         "model": recipe["model"]["name"],
         "criterion": recipe.get("criterion", {}).get("name", ""),
         "method": name(run),
         "sparsity": recipe["pruning"]["sparsity"],
-        "seed": run.cell.seed,
+        "seed": run.spec.seed,
         "state": run.state,
         "perplexity": run.perplexity,
         "ratio": None if ratio is None else ratio.value,
         "ratio 95 %": "" if ratio is None else interval(ratio.low, ratio.high),
         "parameters": run.n_params,
-        "measures": ", ".join(run.cell.measures),
+        "measures": ", ".join(run.spec.measures),
         "arenas": len(run.arenas),
         "reason": run.reason,
         "run": run.id,
@@ -159,7 +159,7 @@ def _row(run: Run) -> dict[str, object]:
 
 def _heading(run: Run) -> str:
     """Columns need names of their own."""
-    removed = f"{100 * run.cell.recipe['pruning']['sparsity']:.3g} %"
+    removed = f"{100 * run.spec.recipe['pruning']['sparsity']:.3g} %"
     when = time(run.finished) or run.state
     return f"{name(run)} at {removed} · {when} · {run.id[:6]}"
 
@@ -167,8 +167,8 @@ def _heading(run: Run) -> str:
 def _fields(entry: Entry) -> dict[str, str]:
     """Return everything about a run as text by its name; figures last."""
     run = entry.run
-    plain = {"state": run.state, "reason": run.reason, "seed": str(run.cell.seed)}
-    for section, values in run.cell.recipe.items():
+    plain = {"state": run.state, "reason": run.reason, "seed": str(run.spec.seed)}
+    for section, values in run.spec.recipe.items():
         plain |= {f"{section}.{field}": str(value) for field, value in values.items()}
     plain |= {k: str(v) for k, v in _origin(run).items() if k != "measured_at"}
     return plain | _figures(entry)

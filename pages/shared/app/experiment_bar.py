@@ -4,7 +4,7 @@ import streamlit as st
 
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import number, share, times
-from llmrank.core.specs import described, options
+from llmrank.core.specs import Option, options
 from llmrank.core.statistics import spread, times_spread
 from llmrank.core.whereabouts import is_file, is_here
 from llmrank.experiments.experiment import Experiment
@@ -19,7 +19,6 @@ from llmrank.report.tables.runs import time
 from pages.shared.app import access, jobs, resources
 from pages.shared.app.escape import plain
 
-LETTERS = {"theta": "θ", "gamma": "γ"}
 IN_WORDS = {"graph": "{} graph", "site": "site {}", "variant": "{} variant"}
 
 
@@ -57,20 +56,19 @@ def _method(experiment: Experiment) -> str:
 
 def _named(part: Criterion | Allocation | Repair) -> str:
     """Name it with its numbers; of its choices only those that are not the usual."""
-    usual = {o.name: o.default for o in options(type(part))}
-    values = described(part)
-    numbers = [_number(n, v) for n, v in values.items() if not isinstance(v, str)]
+    values = {o: getattr(part, o.name) for o in options(type(part))}
+    numbers = [_number(o, v) for o, v in values.items() if not isinstance(v, str)]
     chosen = [
-        IN_WORDS.get(name, name + " {}").format(plain(value, limit=60))
-        for name, value in values.items()
-        if isinstance(value, str) and value != usual[name]
+        IN_WORDS.get(o.name, o.name + " {}").format(plain(value, limit=60))
+        for o, value in values.items()
+        if isinstance(value, str) and value != o.default
     ]
     return ", ".join([" ".join([part.name, *numbers]), *chosen])
 
 
-def _number(name: str, value: float | int) -> str:
+def _number(option: Option, value: float | int) -> str:
     shown = f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
-    return f"{LETTERS.get(name, name)} {shown}"
+    return f"{option.letter} {shown}"
 
 
 def _measured(experiment: Experiment) -> str:

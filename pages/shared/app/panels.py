@@ -89,7 +89,7 @@ def start_measuring(experiment: Experiment) -> None:
 def _kept(measured: Report) -> str | None:
     """Keep a measurement among the runs; return why it could not be, if so."""
     try:
-        Store().keep(measured)
+        Store().add_report(measured)
     except LLMRankError as error:
         return str(error)
     return None

@@ -51,8 +51,9 @@ def sidebar(without: Collection[str] = ()) -> None:
             st.caption("How much is removed follows from the widths you give.")
         elif "sparsity" not in without:
             _setting("sparsity")
-        for part in ("allocation", "repair"):
-            _part(part, without)
+        for part in PARTS:
+            if part != "criterion":
+                _part(part, without)
         if "multiple_of" not in without:
             _setting("multiple_of")
         _texts()

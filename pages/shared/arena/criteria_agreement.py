@@ -129,7 +129,7 @@ def _show_two(
     with panels.panel():
         both = [known[n].normalised for n in (first, second)]
         plans = [_plan(experiment, asked[n]) for n in (first, second)]
-        agreed = agreement(*both, *(p.keep for p in plans))
+        agreed = agreement(*both, *plans)
         named = sentences.names(asked[first], asked[second])
         left, right = st.columns(2, gap="medium")
         with left:
