@@ -25,7 +25,7 @@ def widths_chart(
     """Draw the neurons of each layer before (hatched outline) and after (filled)."""
     colours = palette(dark)
     fig = figure(dark=dark, height=300, x="layer", y="neurons (d_ff)")
-    hatched = {
+    hatched: dict[str, object] = {
         "color": "rgba(0,0,0,0)",
         "line": {"color": colours.neutral, "width": 1},
         "pattern": {"shape": "/", "size": 6, "fgcolor": colours.neutral},
