@@ -142,15 +142,11 @@ class _Lines:
         from llmrank.report.tables.arena import arena_table, printed
 
         row = printed(arena_table([entry])).iloc[0]
+        cells = [str(row[column]) for column in self._columns]
         if entry.run.state == "failed":
-            known = [str(row[c]) for c in self._columns[: self._n_names]]
-            self._print([*known, f"failed: {entry.run.reason}"])
-        else:
-            self._print([str(row[c]) for c in self._columns])
-
-    @property
-    def _n_names(self) -> int:
-        return self._columns.index("sparsity") + 1
+            n_names = self._columns.index("sparsity") + 1
+            cells = [*cells[:n_names], f"failed: {entry.run.reason}"]
+        self._print(cells)
 
     def _print(self, cells: Sequence[str]) -> None:
         widths = [self._widths.get(column, WIDTH) for column in self._columns]
@@ -191,11 +187,9 @@ def _ahead(entries: Sequence[Any], spec: Any) -> str:
     """Name the cells that no other dominates."""
     from llmrank.experiments.arena import AXES, pareto, title
 
-    y = next(
-        (n for m in ("text", "tasks") for n in FIGURES[m] if m in spec.measures), ""
-    )
+    quality = (FIGURES[m][0] for m in ("text", "tasks") if m in spec.measures)
+    y = next(quality, "weights_mb")
     x = "decode_speedup" if "latency" in spec.measures else "parameters"
-    y = y or "weights_mb"
     ahead = [p.entry for p in pareto(entries, x, y) if not p.dominated]
     names = "; ".join(title(e.experiment) for e in ahead)
     return f"\nNot dominated in {AXES[y].title} and {AXES[x].title}: {names}."

@@ -7,8 +7,6 @@ from typing import Any
 
 from llmrank.cli.terminal import ProgressBar, check_new_file, each_of, give, write
 
-OPTIONS = ("retention", "training", "ranked")
-
 
 def add_mlp_options(command: argparse.ArgumentParser) -> None:
     """Declare the files; the specs' options are declared when the command is chosen."""

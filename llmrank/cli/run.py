@@ -32,17 +32,13 @@ def run_command(options: argparse.Namespace) -> None:
         wanted = _solved(wanted, target, pipeline, bar)
     report = run(wanted, pipeline=pipeline, progress=bar)
     bar.clear()
-    text = table(report.comparison) + _shortened(report.environment.get("seq_len"))
+    text, seq_len = table(report.comparison), report.environment.get("seq_len")
+    if seq_len is not None:
+        text += f"\nCalibration: windows of {seq_len} tokens, all that the model takes."
     each_of(
         lambda: give(report.to_json(), options.json, text),
         lambda: _export(wanted, pipeline, options, bar),
     )
-
-
-def _shortened(seq_len: str | None) -> str:
-    if seq_len is None:
-        return ""
-    return f"\nCalibration: windows of {seq_len} tokens, all that the model takes."
 
 
 def _export(

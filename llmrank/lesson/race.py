@@ -71,16 +71,11 @@ def versions(spec: RaceSpec, device: torch.device) -> dict[str, Block]:
     gone, kept = torch.randperm(spec.d_ff, generator=g).tensor_split([n_gone])
     kept = kept.sort().values
     scattered = tuple(_scattered(w, spec.sparsity, g) for w in (up, down))
-    in_rows = (
-        up.index_fill(0, gone, 0),
-        down.index_fill(1, gone, 0),
-    )
+    in_rows = (up.index_fill(0, gone, 0), down.index_fill(1, gone, 0))
     smaller = (up[kept], down[:, kept].contiguous())
     every = ((up, down), scattered, in_rows, smaller)
-    return {
-        name: (block[0].to(device), block[1].to(device))
-        for name, block in zip(VERSIONS, every, strict=True)
-    }
+    pairs = zip(VERSIONS, every, strict=True)
+    return {name: (up.to(device), down.to(device)) for name, (up, down) in pairs}
 
 
 @torch.inference_mode()

@@ -1,11 +1,11 @@
 """MLP-Rank on small networks: the whole method at a size one can see."""
 
 from llmrank.mlp.criteria import AUTHORS, MLP_CRITERIA, MLPRank, criterion, score
-from llmrank.mlp.datasets import EMBEDDED, TITLES, DataSpec, check_open, examples
+from llmrank.mlp.datasets import TITLES, DataSpec, check_open, examples
 from llmrank.mlp.examples import Examples, Shape
-from llmrank.mlp.experiment import Gain, Point, RetentionSpec, gains, retention, summary
+from llmrank.mlp.experiment import Point, RetentionSpec, gains, retention, summary
 from llmrank.mlp.files import as_bytes, load_network, network_of, save_network
-from llmrank.mlp.graphs import ffns, graphs
+from llmrank.mlp.graphs import graphs
 from llmrank.mlp.hub_datasets import HUB_SETS
 from llmrank.mlp.network import Network, accuracy, cut, logits, predictions
 from llmrank.mlp.preferred_inputs import PreferredInput, preferred_inputs
@@ -21,14 +21,12 @@ from llmrank.mlp.training import Epoch, MLPSpec, Trained, train
 
 __all__ = [
     "AUTHORS",
-    "EMBEDDED",
     "HUB_SETS",
     "MLP_CRITERIA",
     "TITLES",
     "DataSpec",
     "Epoch",
     "Examples",
-    "Gain",
     "MLPRank",
     "MLPSpec",
     "Network",
@@ -48,7 +46,6 @@ __all__ = [
     "criterion",
     "cut",
     "examples",
-    "ffns",
     "gains",
     "graphs",
     "load_network",

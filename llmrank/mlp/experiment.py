@@ -11,8 +11,7 @@ import torch
 from llmrank.core.errors import OptionError
 from llmrank.core.progress import Progress, silent
 from llmrank.core.registry import recipe
-from llmrank.core.specs import described as described_fields
-from llmrank.core.specs import option, spec
+from llmrank.core.specs import described, option, spec
 from llmrank.core.statistics import t_interval
 from llmrank.methods.criteria import Criterion, score_graphs
 from llmrank.mlp.criteria import AUTHORS, MLPRank, criterion
@@ -59,8 +58,7 @@ class RetentionSpec:
         Raises:
             OptionError: an unknown one.
         """
-        criteria: Names = {name: criterion(name) for name in _words(self.baselines)}
-        return criteria
+        return {name: criterion(name) for name in _words(self.baselines)}
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -149,15 +147,13 @@ def retention(
 
 def contestants(spec: RetentionSpec, ranked: MLPRank) -> Names:
     """Return MLP-Rank in its settings, then the baselines, by name."""
-    modified = replace(ranked, variant="modified")
-    ours: Names = {
-        f"mlp-rank θ {ranked.theta:g} γ {ranked.gamma:g}": replace(
-            ranked, variant="weighted"
-        ),
-        "mlp-rank modified": modified,
+    as_set = f"mlp-rank θ {ranked.theta:g} γ {ranked.gamma:g}"
+    return {
+        as_set: replace(ranked, variant="weighted"),
+        "mlp-rank modified": replace(ranked, variant="modified"),
         "mlp-rank, authors' code": AUTHORS,
+        **spec.names(),
     }
-    return ours | spec.names()
 
 
 def _network(
@@ -182,9 +178,12 @@ def _network(
 
 def retention_table(points: Sequence[Point]) -> pd.DataFrame:
     """Return the points as rows."""
-    rows = [vars(p) | {"retention": p.retention} for p in points]
     columns = [*Point.__dataclass_fields__, "retention"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame([_row(p) for p in points], columns=columns)
+
+
+def _row(point: Point) -> dict[str, object]:
+    return vars(point) | {"retention": point.retention}
 
 
 def summary(points: Sequence[Point]) -> pd.DataFrame:
@@ -218,21 +217,14 @@ def gains(
     if not there:
         return ()
     names = [n for n in table["criterion"].unique() if n.startswith("mlp-rank")]
-    return tuple(
-        _gain(name, wide[name] - wide[there].mean(axis=1), highest) for name in names
-    )
-
-
-def _gain(name: str, differences: pd.Series, highest: float) -> Gain:
-    interval = t_interval(torch.tensor(differences.dropna().to_numpy()))
-    return Gain(
-        name, interval.value, interval.low, interval.high, interval.n_windows, highest
-    )
-
-
-def described(names: Names) -> dict[str, dict[str, object]]:
-    """Return the criteria with their parameters, as plain values."""
-    return {name: recipe(one) for name, one in names.items()}
+    results = []
+    for name in names:
+        differences = (wide[name] - wide[there].mean(axis=1)).dropna()
+        mean = t_interval(torch.tensor(differences.to_numpy()))
+        results.append(
+            Gain(name, mean.value, mean.low, mean.high, mean.n_windows, highest)
+        )
+    return tuple(results)
 
 
 def _words(text: str) -> list[str]:
@@ -249,9 +241,9 @@ def record(
     """Return all that was measured with what it was measured on, as plain values."""
     return {
         "recipe": {
-            "experiment": described_fields(spec),
-            "training": described_fields(training),
-            "criteria": described(contestants(spec, ranked)),
+            "experiment": described(spec),
+            "training": described(training),
+            "criteria": {n: recipe(c) for n, c in contestants(spec, ranked).items()},
             "data_seed": data_seed,
             "versions": {
                 "torch": torch.__version__,
@@ -264,5 +256,5 @@ def record(
             for highest in (PAPERS_SPARSITIES[-1], SPARSITIES[-1])
             for g in gains(points, tuple(spec.names()), highest)
         ],
-        "points": [vars(p) | {"retention": p.retention} for p in points],
+        "points": [_row(p) for p in points],
     }

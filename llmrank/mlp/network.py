@@ -98,11 +98,7 @@ def logits(
     network: Network, x: Float[Tensor, "n d_in"]
 ) -> Float[Tensor, "n n_classes"]:
     """Run examples through the network."""
-    act = ACTIVATIONS[network.activation]
-    *hidden, last = zip(network.weights, network.biases, strict=True)
-    for weight, bias in hidden:
-        x = act(functional.linear(x, weight, bias))
-    return functional.linear(x, *last)
+    return signals(network, x).sums[-1]
 
 
 @torch.inference_mode()
@@ -118,12 +114,13 @@ def accuracy(
     return float((predictions(network, x) == y).double().mean())
 
 
-def cut(network: Network, keep: Sequence[Int[Tensor, " _"]]) -> Network:
+def cut(network: Network, keep: Sequence[Int[Tensor, " _"] | slice]) -> Network:
     """Return the really smaller network: rows of a layer and columns of the next.
 
     Args:
         network: the dense one, which is untouched.
-        keep: the neurons of each hidden layer that stay, in the order they then stand.
+        keep: the neurons of each hidden layer that stay, in the order they then stand;
+            slices make views.
     """
     weights, biases = list(network.weights), list(network.biases)
     for layer, kept in enumerate(keep):
@@ -132,15 +129,10 @@ def cut(network: Network, keep: Sequence[Int[Tensor, " _"]]) -> Network:
     return replace(network, weights=tuple(weights), biases=tuple(biases))
 
 
-def prefix(network: Network, widths: Sequence[int]) -> Network:
-    """Return the network of the first neurons of each hidden layer, as views."""
-    last = len(network.weights[-1])
-    rows = (*widths, last)
-    columns = (network.sizes[0], *widths)
+def mapped(network: Network, change: Callable[[Tensor], Tensor]) -> Network:
+    """Return the network with every matrix and bias changed."""
     return replace(
         network,
-        weights=tuple(
-            w[:n, :m] for w, n, m in zip(network.weights, rows, columns, strict=True)
-        ),
-        biases=tuple(b[:n] for b, n in zip(network.biases, rows, strict=True)),
+        weights=tuple(map(change, network.weights)),
+        biases=tuple(map(change, network.biases)),
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 from llmrank.methods.allocation import Allocation, Uniform
 from llmrank.methods.criteria import Scores
 from llmrank.methods.pruning import PruningPlan, PruningSpec, descending, plan
-from llmrank.mlp.network import Network, cut, predictions, prefix
+from llmrank.mlp.network import Network, cut, predictions
 
 DRAGGED = tuple(percent / 100 for percent in range(100))
 """The sparsities one can drag to: 0 to 99 %."""
@@ -63,7 +63,7 @@ def sweep(
     known: dict[tuple[int, ...], tuple[Tensor, int]] = {}
     for kept in widths:
         if kept not in known:
-            small = prefix(ordered, kept)
+            small = cut(ordered, [slice(n) for n in kept])
             known[kept] = predictions(small, x).to(torch.uint8), small.n_params
     return Sweep(
         tuple(sparsities),

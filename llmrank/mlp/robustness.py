@@ -104,7 +104,7 @@ def _shaken(data: Examples, kind: str, strength: float, seed: int) -> Tensor:
     if kind == "clean":
         return data.test_x
     if data.shape is None:
-        return data.test_x + _drawn(data.test_x, seed) * strength
+        return _noise(data.test_x, strength, seed)
     return corrupt(data.test_x, data.shape, kind, strength, seed=seed)
 
 
@@ -124,10 +124,8 @@ def brittleness(results: tuple[RobustnessResult, ...]) -> pd.DataFrame:
     rows = []
     for name in dict.fromkeys(s.network for s in results):
         mine = [s for s in results if s.network == name]
-        own, dense = (
-            _falls([s.right for s in mine]),
-            _falls([s.dense_right for s in mine]),
-        )
+        own = _falls([s.right for s in mine])
+        dense = _falls([s.dense_right for s in mine])
         extra = t_interval(own - dense)
         rows.append(
             {
@@ -150,11 +148,8 @@ def _falls(right: Sequence[Bool[Tensor, " n_test"]]) -> Float[Tensor, " n_test"]
 
 
 def _noise(x: Tensor, strength: float, seed: int) -> Tensor:
-    return x + strength * _drawn(x, seed)
-
-
-def _drawn(x: Tensor, seed: int) -> Tensor:
-    return torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return x + strength * torch.randn(x.shape, generator=generator)
 
 
 def _blur(x: Tensor, strength: float, seed: int) -> Tensor:  # noqa: ARG001

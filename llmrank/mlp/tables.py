@@ -41,7 +41,8 @@ def read_source(source: str, *, seed: int) -> Examples:
         LLMRankError: no such file, too large, or no usable table.
     """
     if uploads.is_upload(source):
-        return read_content(uploads.content(source), _named(source), seed=seed)
+        name = f"the uploaded table{Path(source).suffix}"
+        return read_content(uploads.content(source), name, seed=seed)
     permissions.check_own_file(source)
     path = named_path(source)
     if path.exists() and not path.is_file():  # a pipe or a device may never end
@@ -69,9 +70,8 @@ def read_content(content: bytes, name: str, *, seed: int) -> Examples:
         LLMRankError: it is no usable table.
     """
     shown = name if len(name) <= 60 else f"{name[:28]}…{name[-28:]}"
-    if _suffix(name) == ".npz":
-        return _npz(content, shown, seed)
-    return _csv(content, shown, seed)
+    read = _npz if _suffix(name) == ".npz" else _csv
+    return read(content, shown, seed)
 
 
 def _suffix(name: str) -> str:
@@ -82,10 +82,6 @@ def _suffix(name: str) -> str:
             "example with its label, or arrays x and y, are read"
         )
     return suffix
-
-
-def _named(source: str) -> str:
-    return f"the uploaded table{Path(source).suffix}"
 
 
 def _csv(content: bytes, name: str, seed: int) -> Examples:
@@ -160,13 +156,12 @@ def _npz(content: bytes, name: str, seed: int) -> Examples:
     _check_arrays(x, y, name)
     numbers, classes = labels.classes(y, name)
     check(numbers, classes, name)
-    shape = _shape(x)
+    shape, flat_x = _shape(x), x.reshape(len(x), -1)
     if shape:
-        flat = torch.from_numpy(x.reshape(len(x), -1).astype(np.float32))
-        pictures = _in_unit(flat, x.dtype)
-        data = split(pictures, numbers, classes, shape=shape, source=name, seed=seed)
-        return replace(data, about=_about(flat, classes, {}))
-    flat, left = _features(x.reshape(len(x), -1), numbers.numpy(), name)
+        pixels = _in_unit(torch.from_numpy(flat_x.astype(np.float32)), x.dtype)
+        data = split(pixels, numbers, classes, shape=shape, source=name, seed=seed)
+        return replace(data, about=_about(pixels, classes, {}))
+    flat, left = _features(flat_x, numbers.numpy(), name)
     data = split(flat, numbers, classes, shape=None, source=name, seed=seed)
     return replace(_standardised(data), about=_about(flat, classes, left))
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Int
@@ -19,6 +19,7 @@ from llmrank.mlp.network import (
     accuracy,
     initial,
     logits,
+    mapped,
     signals,
 )
 
@@ -120,7 +121,8 @@ def train(
     generator = torch.Generator().manual_seed(spec.seed)
     sizes = (data.d_in, *spec.hidden, data.n_classes)
     begun = start or initial(sizes, spec.activation, generator)
-    own = _trainable(begun)
+    # Copies: the weights of the start stay as they are.
+    own = mapped(begun, lambda t: t.detach().clone().requires_grad_())
     parameters = [*own.weights, *own.biases]
     optimiser = torch.optim.Adam(parameters, lr=spec.learning_rate)
     n_steps = spec.epochs * math.ceil(len(data.train_y) / spec.batch)
@@ -139,7 +141,7 @@ def train(
         epochs.append(_epoch(own, data, torch.stack(losses), done))
         publish(tuple(epochs))
     progress("Training, epochs", spec.epochs, spec.epochs)
-    return Trained(_frozen(own), begun, tuple(epochs))
+    return Trained(mapped(own, Tensor.detach), begun, tuple(epochs))
 
 
 def _step(
@@ -182,22 +184,3 @@ def _rate(spec: MLPSpec, at: float) -> float:
     if at < 0.2:
         return spec.learning_rate * (0.1 + 0.9 * at / 0.2)
     return spec.learning_rate * (1 + math.cos(math.pi * (at - 0.2) / 0.8)) / 2
-
-
-def _trainable(network: Network) -> Network:
-    """Copy the weights: those of the start stay as they are."""
-
-    def copied(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(t.detach().clone().requires_grad_() for t in tensors)
-
-    return replace(
-        network, weights=copied(network.weights), biases=copied(network.biases)
-    )
-
-
-def _frozen(network: Network) -> Network:
-    return replace(
-        network,
-        weights=tuple(w.detach() for w in network.weights),
-        biases=tuple(b.detach() for b in network.biases),
-    )

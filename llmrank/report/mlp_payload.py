@@ -25,7 +25,8 @@ def of_images(name: str, data: Examples) -> bytes:
     shape = data.shape or Shape(1, data.d_in)
     if data.shape is None:
         x = (x / 6 + 0.5).clamp(0, 1)  # three spreads to either side of the mean
-    sections = {"images": (255 * x).round().to(torch.uint8), "labels": _labels(data)}
+    labels = data.test_y[:MAX_IMAGES].to(torch.uint8)
+    sections = {"images": (255 * x).round().to(torch.uint8), "labels": labels}
     if data.shape is None:  # pictures are bytes; rows of a table are not
         sections["inputs"] = data.test_x[:MAX_IMAGES]
     return pack(
@@ -75,7 +76,3 @@ def of_network(
         activation=network.activation,
         dead=[likes.dead for likes in liked],
     )
-
-
-def _labels(data: Examples) -> Tensor:
-    return data.test_y[:MAX_IMAGES].to(torch.uint8)

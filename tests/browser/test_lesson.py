@@ -9,8 +9,9 @@ from lesson_numbers import N_WEIGHTS, random_numbers
 from playwright.sync_api import Page, expect
 
 from browser.shots import settle, sideways
-from llmrank import lesson
-from llmrank.lesson import LessonSpec
+from llmrank.lesson import network as lesson
+from llmrank.lesson import random_walk
+from llmrank.lesson.network import LessonSpec
 from pages.shared.app import assets
 
 ALL = """async ([url, cases, sizes, examples]) => {
@@ -130,7 +131,7 @@ def test_the_walk_settles_at_the_scores_and_repeats(blank, gamma):
     asked = [*urls, OWN, lesson.SIZES, lesson.EXAMPLES, at]
     once, again = blank.evaluate(WALK, asked)
     assert once == again
-    exact = lesson.exact(lesson.network(), theta=0.5, gamma=float(gamma))
+    exact = random_walk.exact(lesson.network(), theta=0.5, gamma=float(gamma))
     for ours, theirs in zip(exact, once, strict=True):
         assert theirs == pytest.approx(ours.tolist(), abs=0.02)
 

@@ -23,10 +23,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lesson_numbers import N_WEIGHTS, random_numbers
 
-from llmrank import lesson
 from llmrank.core.errors import CancelledError, LLMRankError
 from llmrank.evaluation.latency import Timing
-from llmrank.lesson import LessonSpec, RaceSpec
+from llmrank.lesson import network as lesson
+from llmrank.lesson import race as timing
+from llmrank.lesson import random_walk
+from llmrank.lesson.network import LessonSpec
+from llmrank.lesson.race import RaceSpec
 from llmrank.report.lesson import race
 from llmrank.report.lesson.handout import handout
 
@@ -146,8 +149,8 @@ def test_equal_scores_keep_the_lower_index():
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 0.85, 0.99])
 def test_scores_surfer_and_networkx_agree(net, theta, gamma):
     at = {"theta": theta, "gamma": gamma}
-    own, walked = lesson.scores(net, **at), lesson.exact(net, **at)
-    theirs = lesson.referee(net, **at)
+    own, walked = lesson.scores(net, **at), random_walk.exact(net, **at)
+    theirs = random_walk.referee(net, **at)
     for ours, exact, referee in zip(own, walked, theirs, strict=True):
         torch.testing.assert_close(ours, exact, rtol=0, atol=1e-12)
         torch.testing.assert_close(ours, referee, rtol=0, atol=1e-9)
@@ -158,22 +161,22 @@ def test_scores_surfer_and_networkx_agree(net, theta, gamma):
 def test_any_network_without_dead_ends_agrees(seed, theta, gamma):
     net = lesson.network(random_numbers(seed))
     at = {"theta": theta, "gamma": gamma}
-    for layers in (lesson.exact(net, **at), lesson.referee(net, **at)):
+    for layers in (random_walk.exact(net, **at), random_walk.referee(net, **at)):
         for ours, theirs in zip(lesson.scores(net, **at), layers, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-8)
 
 
 def test_a_step_of_the_surfer_leads_somewhere(net):
-    step = lesson.transitions(net, theta=0.7, gamma=0.6)
+    step = random_walk.transitions(net, theta=0.7, gamma=0.6)
     torch.testing.assert_close(step.sum(0), torch.ones(12, dtype=torch.float64))
     assert (step >= 0).all()
 
 
 def test_without_jumps_networkx_is_not_asked(net):
     with pytest.raises(LLMRankError, match=r"choose γ of at most 0\.995"):
-        lesson.referee(net, theta=0.5, gamma=1.0)
+        random_walk.referee(net, theta=0.5, gamma=1.0)
     ours = lesson.scores(net, theta=0.5, gamma=1.0)
-    for a, b in zip(ours, lesson.exact(net, theta=0.5, gamma=1.0), strict=True):
+    for a, b in zip(ours, random_walk.exact(net, theta=0.5, gamma=1.0), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
@@ -219,7 +222,7 @@ def test_another_number_of_weights_is_refused():
 
 def test_the_three_ways_prune_the_same_share():
     of = RaceSpec(d_model=20, d_ff=40, sparsity=0.3)
-    made = lesson.versions(of, torch.device("cpu"))
+    made = timing.versions(of, torch.device("cpu"))
     full = 2 * 20 * 40
     left = [sum(int(w.count_nonzero()) for w in block) for block in made.values()]
     assert left == [full, full - 480, full - 480, full - 480]
@@ -228,7 +231,7 @@ def test_the_three_ways_prune_the_same_share():
 
 
 def test_rows_cut_compute_what_zeros_in_rows_compute():
-    made = lesson.versions(RaceSpec(d_model=20, d_ff=40), torch.device("cpu"))
+    made = timing.versions(RaceSpec(d_model=20, d_ff=40), torch.device("cpu"))
     x = torch.randn(7, 20, generator=torch.Generator().manual_seed(0))
     (up, down), (less_up, less_down) = made["zeros in rows"], made["rows cut"]
     torch.testing.assert_close(
@@ -238,8 +241,8 @@ def test_rows_cut_compute_what_zeros_in_rows_compute():
 
 def test_a_race_keeps_every_round_and_its_machine():
     of = RaceSpec(d_model=16, d_ff=32, rows=4, rounds=5)
-    found = lesson.race(of)
-    assert set(found.timings) == set(lesson.VERSIONS)
+    found = timing.race(of)
+    assert set(found.timings) == set(timing.VERSIONS)
     assert all(len(t.samples_ms) == 5 for t in found.timings.values())
     assert found.ratio("all weights") == (1.0, 1.0, 1.0)
     table = race.race_table(found)
@@ -247,7 +250,7 @@ def test_a_race_keeps_every_round_and_its_machine():
     assert (table["lower quarter ms"] <= table["median ms"]).all()
     assert found.processor in race.origin(found)
     assert "With 50 % gone" in race.reading(found)
-    assert lesson.fastest(found) in ("scattered", "rows", "cut", "same")
+    assert timing.fastest(found) in ("scattered", "rows", "cut", "same")
     assert len(race.race_chart(found, dark=True).data) == 5
 
 
@@ -260,12 +263,12 @@ def test_a_race_keeps_every_round_and_its_machine():
     ],
 )
 def test_the_clock_names_the_fastest(times, first):
-    found = lesson.race(RaceSpec(d_model=4, d_ff=8, rows=1, rounds=3))
+    found = timing.race(RaceSpec(d_model=4, d_ff=8, rows=1, rounds=3))
     timings = {
         name: Timing((ms, 2 * ms, 3 * ms), 3)
-        for name, ms in zip(lesson.VERSIONS, times, strict=True)
+        for name, ms in zip(timing.VERSIONS, times, strict=True)
     }
-    assert lesson.fastest(replace(found, timings=timings)) == first
+    assert timing.fastest(replace(found, timings=timings)) == first
 
 
 def test_a_race_can_be_stopped():
@@ -273,7 +276,7 @@ def test_a_race_can_be_stopped():
         raise CancelledError
 
     with pytest.raises(CancelledError):
-        lesson.race(RaceSpec(d_model=4, d_ff=8, rows=1), progress=stop)
+        timing.race(RaceSpec(d_model=4, d_ff=8, rows=1), progress=stop)
 
 
 # On paper
@@ -281,7 +284,7 @@ def test_a_race_can_be_stopped():
 
 def test_the_handout_holds_the_students_own_numbers(net):
     of = LessonSpec(gamma=0.0)
-    page = handout(net, of, lesson.race(RaceSpec(d_model=8, d_ff=16, rounds=3)))
+    page = handout(net, of, timing.race(RaceSpec(d_model=8, d_ff=16, rounds=3)))
     assert "A3, B2 go: 30 weights become 19" in page
     assert "γ = 0," in page
     assert "0.500" in page  # A1's activation

@@ -26,7 +26,7 @@ from llmrank.mlp.experiment import (
     record,
     retention_table,
 )
-from llmrank.mlp.network import initial, prefix, signals
+from llmrank.mlp.network import initial, signals
 from llmrank.report.sentences import mlp as reading
 
 SMALL = mlp.MLPSpec(widths="8,6", epochs=3, batch=32)
@@ -401,7 +401,7 @@ def test_the_sweep_is_what_cut_networks_predict(digits, trained):
 
 def test_prefixes_are_views():
     network = drawn((5, 6, 4, 3))
-    small = prefix(network, (3, 2))
+    small = mlp.cut(network, [slice(3), slice(2)])
     assert small.sizes == (5, 3, 2, 3)
     assert small.weights[1].data_ptr() == network.weights[1].data_ptr()
 

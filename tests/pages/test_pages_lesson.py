@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visitor import finish, open_page
 
-from llmrank import lesson
+from llmrank.lesson import network as lesson
 from pages.shared.lesson.canvas import DEFAULT, Place
 
 pytestmark = pytest.mark.slow  # together ten seconds

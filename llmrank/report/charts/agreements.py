@@ -54,13 +54,25 @@ def rank_scatter(
         x=f"rank by {first} (1 = highest)",
         y=f"rank by {second} (1 = highest)",
     )
+    drawn = table[sample]
     groups = _groups(first, second, palette(dark))
     for code, (name, marker) in enumerate(groups):
-        rows = table[sample]
-        rows = rows[rows[:, 4] == code]
+        rows = drawn[drawn[:, 4] == code]
         total = int((table[:, 4] == code).sum())
-        fig.add_trace(_points(rows, f"{name}: {total:,}", marker))
-    caption(fig, _sampled(len(sample), len(table)))
+        fig.add_scatter(
+            x=rows[:, 2].numpy(),
+            y=rows[:, 3].numpy(),
+            customdata=rows[:, :2].numpy(),
+            mode="markers",
+            name=f"{name}: {total:,}",
+            marker={"size": 6, "opacity": 0.8} | marker,
+            hovertemplate="layer %{customdata[0]}, neuron %{customdata[1]}"
+            "<br>ranks %{x:,} and %{y:,}<extra></extra>",
+        )
+    said = f"{len(table):,} neurons"
+    if len(sample) < len(table):
+        said = f"{len(sample):,} of {said} drawn (random, seed {SAMPLE_SEED})"
+    caption(fig, said)
     fig.update_xaxes(rangemode="tozero")
     fig.update_yaxes(rangemode="tozero")
     return fig
@@ -91,21 +103,17 @@ def overlap_bars(
     )
     layers = list(range(len(shares)))
     texts = ["" if s is not None else "none dropped" for s in shares]
-    fig.add_trace(
-        go.Bar(
-            x=layers, y=[s or 0 for s in shares], text=texts, name="overlap",
-            marker={"color": colours.accent}, textposition="outside",
-            textangle=-90, constraintext="none",
-            hovertemplate="layer %{x}: %{y:.1%} %{text}<extra></extra>",
-        )
+    fig.add_bar(
+        x=layers, y=[s or 0 for s in shares], text=texts, name="overlap",
+        marker={"color": colours.accent}, textposition="outside",
+        textangle=-90, constraintext="none",
+        hovertemplate="layer %{x}: %{y:.1%} %{text}<extra></extra>",
     )  # fmt: skip
     if by_chance is not None:
-        fig.add_trace(
-            go.Scatter(
-                **segments(layers, by_chance), name="by chance", mode="lines",
-                line={"color": colours.text, "width": 2, "dash": "dot"},
-                hovertemplate="by chance: %{y:.1%}<extra></extra>",
-            )
+        fig.add_scatter(
+            **segments(layers, by_chance), name="by chance", mode="lines",
+            line={"color": colours.text, "width": 2, "dash": "dot"},
+            hovertemplate="by chance: %{y:.1%}<extra></extra>",
         )  # fmt: skip
     fig.update_xaxes(layer_ticks(len(layers)))
     fig.update_yaxes(range=[0, 1.05], tickformat=".0%")
@@ -144,28 +152,6 @@ def _groups(first: str, second: str, c: Palette) -> list[tuple[str, dict[str, ob
     ]
 
 
-def _points(rows: Tensor, name: str, marker: dict[str, object]) -> go.Scatter:
-    return go.Scatter(
-        x=rows[:, 2].numpy(),
-        y=rows[:, 3].numpy(),
-        customdata=rows[:, :2].numpy(),
-        mode="markers",
-        name=name,
-        marker={"size": 6, "opacity": 0.8} | marker,
-        hovertemplate=(
-            "layer %{customdata[0]}, neuron %{customdata[1]}"
-            "<br>ranks %{x:,} and %{y:,}<extra></extra>"
-        ),
-    )
-
-
-def _sampled(n_drawn: int, n_neurons: int) -> str:
-    if n_drawn == n_neurons:
-        return f"{n_neurons:,} neurons"
-    drawn = f"{n_drawn:,} of {n_neurons:,} neurons drawn"
-    return f"{drawn} (random, seed {SAMPLE_SEED})"
-
-
 def correlation_map(table: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     """Draw how much each two criteria agree on ranks, from −1 to 1.
 
@@ -177,15 +163,13 @@ def correlation_map(table: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     values = table.to_numpy(dtype=float)
     fig = figure(dark=dark, height=120 + 34 * max(len(names), 4), x="", y="")
     places = list(range(len(names)))
-    fig.add_trace(
-        go.Heatmap(
-            x=places, y=places, z=values, zmin=-1, zmax=1, colorscale=DIFFERENCES,
-            text=[["" if v != v else f"{v:.2f}" for v in row] for row in values],
-            texttemplate="%{text}", xgap=1, ygap=1,
-            customdata=[[[a, b] for b in names] for a in names],
-            colorbar={"title": {"text": "Spearman", "side": "right"}, "thickness": 12},
-            hovertemplate="%{customdata[0]}, %{customdata[1]}: %{z:.3f}<extra></extra>",
-        )
+    fig.add_heatmap(
+        x=places, y=places, z=values, zmin=-1, zmax=1, colorscale=DIFFERENCES,
+        text=[["" if v != v else f"{v:.2f}" for v in row] for row in values],
+        texttemplate="%{text}", xgap=1, ygap=1,
+        customdata=[[[a, b] for b in names] for a in names],
+        colorbar={"title": {"text": "Spearman", "side": "right"}, "thickness": 12},
+        hovertemplate="%{customdata[0]}, %{customdata[1]}: %{z:.3f}<extra></extra>",
     )  # fmt: skip
     ticks = {"tickvals": places, "ticktext": names, "showgrid": False}
     fig.update_xaxes(ticks | {"tickangle": -35})

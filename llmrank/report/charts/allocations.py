@@ -38,19 +38,30 @@ def cost_map(
         "thickness": 12,
     }
     rows, labels = list(range(len(shares))), [share(s) for s in shares]
-    fig.add_trace(
-        go.Heatmap(
-            z=z.log10().tolist(),
-            y=rows,  # "20 %" would be taken for the number 20
-            customdata=_labelled(z.tolist(), labels),
-            colorscale=SCORES,
-            colorbar=bar,
-            hovertemplate="layer %{x}, %{customdata[1]} removed: "
-            "%{customdata[0]:.3g} nats a token<extra></extra>",
-        )
+    pairs = zip(z.tolist(), labels, strict=True)
+    fig.add_heatmap(
+        z=z.log10().tolist(),
+        y=rows,  # "20 %" would be taken for the number 20
+        customdata=[[[cost, label] for cost in row] for row, label in pairs],
+        colorscale=SCORES,
+        colorbar=bar,
+        hovertemplate="layer %{x}, %{customdata[1]} removed: "
+        "%{customdata[0]:.3g} nats a token<extra></extra>",
     )
     fig.update_yaxes({"tickvals": rows, "ticktext": labels})
-    fig.add_trace(_removed(widths, dense_widths, shares, dark=dark))
+    ends = zip(widths, dense_widths, strict=True)
+    removed = [1 - width / dense for width, dense in ends]
+    line = palette(dark).background
+    fig.add_scatter(
+        x=list(range(len(removed))),
+        y=[_row(part, shares) for part in removed],
+        customdata=[share(part) for part in removed],
+        mode="lines+markers",
+        line={"color": line, "width": 3},
+        marker={"size": 7, "color": line, "line": {"color": "#808080", "width": 1}},
+        name="removed by this plan",
+        hovertemplate="layer %{x}: %{customdata} removed<extra></extra>",
+    )
     fig.update_xaxes(layer_ticks(len(dense_widths)))
     return fig
 
@@ -61,50 +72,21 @@ def search_chart(searched: Searched, *, dark: bool = False) -> go.Figure:
         dark=dark, height=260, x="candidates tried", y="KL divergence, nats a token"
     )
     tried, best = zip(*searched.history, strict=True)
-    fig.add_trace(
-        go.Scatter(
-            x=tried,
-            y=best,
-            mode="lines+markers",
-            line={"color": palette(dark).accent, "shape": "hv"},
-            hovertemplate="%{x} tried: %{y:.4g} nats a token<extra></extra>",
-        )
+    fig.add_scatter(
+        x=tried,
+        y=best,
+        mode="lines+markers",
+        line={"color": palette(dark).accent, "shape": "hv"},
+        hovertemplate="%{x} tried: %{y:.4g} nats a token<extra></extra>",
     )
     return fig
 
 
-def _labelled(
-    costs: Sequence[Sequence[float]], labels: Sequence[str]
-) -> list[list[list[float | str]]]:
-    pairs = zip(costs, labels, strict=True)
-    return [[[cost, label] for cost in row] for row, label in pairs]
-
-
-def _removed(
-    widths: Sequence[int],
-    dense_widths: Sequence[int],
-    shares: Sequence[float],
-    *,
-    dark: bool,
-) -> go.Scatter:
-    """Place the plan's shares between the rows of the map, which are not evenly far."""
-    pairs = zip(widths, dense_widths, strict=True)
-    removed = [1 - width / dense for width, dense in pairs]
-    line = palette(dark).background
-    return go.Scatter(
-        x=list(range(len(removed))),
-        y=[_row(part, shares) for part in removed],
-        customdata=[share(part) for part in removed],
-        mode="lines+markers",
-        line={"color": line, "width": 3},
-        marker={"size": 7, "color": line, "line": {"color": "#808080", "width": 1}},
-        name="removed by this plan",
-        hovertemplate="layer %{x}: %{customdata} removed<extra></extra>",
-    )
-
-
 def _row(part: float, shares: Sequence[float]) -> float:
-    """Return where a share lies among rows at 0, 1, 2 …, at most half a row out."""
+    """Return where a share lies among rows at 0, 1, 2 …, at most half a row out.
+
+    The map's rows are not evenly far apart.
+    """
     if part <= shares[0]:
         return max(-0.5, (part - shares[0]) / shares[0])
     for row, (low, high) in enumerate(pairwise(shares)):

@@ -75,9 +75,10 @@ def score_heatmap(
         orders = [np.argsort(-s, stable=True) for s in values]
         shown = [s[o] for s, o in zip(shown, orders, strict=True)]
         dropped = [d[o] for d, o in zip(dropped, orders, strict=True)]
-    fig = figure(dark=dark, height=_height(len(values)), x=X_TITLE[order], y="layer")
-    fig.add_trace(_heatmap(binned(shown, dropped), order, value))
     n_layers, left = len(values), FIRST[order] - 0.5
+    height = max(280, min(900, 130 + 15 * n_layers))
+    fig = figure(dark=dark, height=height, x=X_TITLE[order], y="layer")
+    fig.add_trace(_heatmap(binned(shown, dropped), order, value))
     fig.update_yaxes(layer_ticks(n_layers) | {"range": [n_layers - 0.5, -0.5]})
     fig.update_xaxes(showgrid=False, range=[left, left + max(map(len, values))])
     if order == "sorted" and keep is not None:
@@ -157,9 +158,9 @@ def _colour_range(mean: np.ndarray, value: str) -> dict[str, object]:
     bar: dict[str, object] = {"title": {"text": "score"}, "exponentformat": "e"}
     if not _is_wide(mean):
         lowest, highest = float(np.nanmin(mean)), float(np.nanmax(mean))
-        if lowest < highest:
-            return _scale(lowest, highest, bar)
-        return _scale(0.0, highest or 1.0, bar)  # one colour, on a scale with a length
+        if lowest == highest:  # one colour, on a scale with a length
+            lowest, highest = 0.0, highest or 1.0
+        return _scale(lowest, highest, bar)
     logs = np.log10(mean[mean > 0])
     ticks = range(math.floor(logs.min()), math.ceil(logs.max()) + 1)
     bar |= {"tickvals": list(ticks), "ticktext": [f"1e{t}" for t in ticks]}
@@ -172,35 +173,35 @@ def _scale(low: float, high: float, bar: dict[str, object]) -> dict[str, object]
 
 def _add_cut(fig: go.Figure, dropped: Sequence[np.ndarray]) -> None:
     """Draw each layer's cut and hatch what lies right of it."""
-    line: tuple[list[float | None], list[float | None]] = ([], [])
-    area: tuple[list[float | None], list[float | None]] = ([], [])
+    line_x: list[float | None] = []
+    line_y: list[float | None] = []
+    area_x: list[float | None] = []
+    area_y: list[float | None] = []
     n_hatched = 0
     for layer, flags in enumerate(dropped):
         width = len(flags)
         cut = width - int(flags.sum())
         if cut == width or not flags[cut:].all():  # nothing dropped, or not the lowest
-            _extend(line, [None], [None])
+            line_x.append(None)
+            line_y.append(None)
             continue
         n_hatched += width - cut
         top, bottom, left, right = layer - 0.5, layer + 0.5, cut + 0.5, width + 0.5
-        _extend(line, [left, left], [top, bottom])
-        across = [left, right, right, left, left, None]
-        _extend(area, across, [top, top, bottom, bottom, top, None])
-    fig.add_trace(
-        go.Scatter(
-            x=area[0], y=area[1], name="dropped", mode="lines", line={"width": 0},
-            fill="toself", fillcolor="rgba(0,0,0,0)", hoverinfo="skip",
-            fillpattern={
-                "shape": "/", "size": 7, "solidity": 0.2, "fillmode": "overlay",
-                "fgcolor": "rgba(255,255,255,0.6)",
-            },
-        )
+        line_x += [left, left]
+        line_y += [top, bottom]
+        area_x += [left, right, right, left, left, None]
+        area_y += [top, top, bottom, bottom, top, None]
+    fig.add_scatter(
+        x=area_x, y=area_y, name="dropped", mode="lines", line={"width": 0},
+        fill="toself", fillcolor="rgba(0,0,0,0)", hoverinfo="skip",
+        fillpattern={
+            "shape": "/", "size": 7, "solidity": 0.2, "fillmode": "overlay",
+            "fgcolor": "rgba(255,255,255,0.6)",
+        },
     )  # fmt: skip
-    fig.add_trace(
-        go.Scatter(
-            x=line[0], y=line[1], name="cut", mode="lines", hoverinfo="skip",
-            line={"color": "#ffffff", "width": 2},
-        )
+    fig.add_scatter(
+        x=line_x, y=line_y, name="cut", mode="lines", hoverinfo="skip",
+        line={"color": "#ffffff", "width": 2},
     )  # fmt: skip
     fig.update_layout(
         showlegend=False, title={"text": _dropped_in_words(dropped, n_hatched)}
@@ -215,16 +216,3 @@ def _dropped_in_words(dropped: Sequence[np.ndarray], n_hatched: int) -> str:
         f"Dropped: {n_dropped:,} of {n:,} neurons, {n_hatched:,} of them hatched; "
         "the others are not the lowest of their layer"
     )
-
-
-def _extend(
-    path: tuple[list[float | None], list[float | None]],
-    x: Sequence[float | None],
-    y: Sequence[float | None],
-) -> None:
-    path[0].extend(x)
-    path[1].extend(y)
-
-
-def _height(n_layers: int) -> int:
-    return max(280, min(900, 130 + 15 * n_layers))

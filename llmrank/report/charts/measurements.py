@@ -8,18 +8,15 @@ import plotly.graph_objects as go
 
 from llmrank.evaluation.speedup import Ratio, as_fast
 from llmrank.report.charts.theme import (
-    DASHES,
-    SYMBOLS,
     Palette,
+    curve_style,
     figure,
+    is_wide,
     layer_ticks,
     palette,
     plain,
     segments,
 )
-
-WIDE_RANGE = 10
-"""Highest over lowest value from which the axis is logarithmic."""
 
 
 def widths_chart(
@@ -60,12 +57,19 @@ def tradeoff(
     )
     dense = known.loc[known["sparsity"] == 0, "value"]
     if len(dense):
-        end = float(known["sparsity"].max())
-        fig.add_trace(_dense_line(float(dense.iloc[0]), end, colours))
+        value = float(dense.iloc[0])
+        fig.add_scatter(
+            x=[0, float(known["sparsity"].max())],
+            y=[value, value],
+            mode="lines",
+            line={"color": colours.neutral, "width": 2, "dash": "dash"},
+            name=f"dense: {value:.3g}",
+            hoverinfo="name",
+        )
     for place, (criterion, rows) in enumerate(known.groupby("criterion", sort=False)):
         fig.add_trace(_curve(plain(str(criterion)), rows, place, colours))
     fig.update_xaxes(tickformat=".0%")
-    if _is_wide(known["value"]):
+    if is_wide(known["value"]):
         fig.update_yaxes(type="log")
     return fig
 
@@ -89,8 +93,21 @@ def latency_chart(
     """
     colours = palette(dark)
     fig = figure(dark=dark, height=320, x="", y=plain(unit))
-    fig.add_trace(_timings("dense", dense_samples, colours.neutral))
-    fig.add_trace(_timings("pruned", pruned_samples, colours.accent))
+    sides = (
+        ("dense", dense_samples, colours.neutral),
+        ("pruned", pruned_samples, colours.accent),
+    )
+    for side, samples, colour in sides:
+        fig.add_box(
+            y=list(samples),
+            name=f"{side} (median {median(samples):.3g})",
+            boxpoints="all",
+            jitter=0.4,
+            pointpos=0,
+            marker={"color": colour, "size": 5, "opacity": 0.7},
+            line={"width": 1.5},
+            hovertemplate="%{y:.3g}<extra></extra>",
+        )
     text = "" if ratio is None else f"{as_fast(ratio)} as dense, paired by round"
     fig.update_layout(showlegend=False, title={"text": text})
     fig.update_yaxes(rangemode="tozero")
@@ -111,8 +128,25 @@ def task_chart(results: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     for side, colour in (("dense", colours.neutral), ("pruned", colours.accent)):
         rows = results[results["side"] == side]
         if len(rows):
-            fig.add_trace(_task_bars(side, rows, tasks, colour, colours))
-    fig.add_trace(_chance(results, tasks, colours))
+            spread = rows["stderr"].fillna(0).tolist()
+            fig.add_bar(
+                x=[tasks.index(task) for task in rows["task"]],
+                y=rows["acc"].tolist(),
+                error_y={"array": spread, "color": colours.text, "thickness": 1.2},
+                name=side,
+                marker={"color": colour},
+                customdata=[[plain(str(task))] for task in rows["task"]],
+                hovertemplate=f"%{{customdata[0]}}, {side}: %{{y:.1%}} ± "
+                "%{error_y.array:.1%}<extra></extra>",
+            )
+    known = results.dropna(subset=["chance"]).drop_duplicates("task")
+    fig.add_scatter(
+        **segments([tasks.index(t) for t in known["task"]], known["chance"].tolist()),
+        mode="lines",
+        name="guessing",
+        line={"color": colours.text, "width": 2, "dash": "dot"},
+        hovertemplate="guessing: %{y:.1%}<extra></extra>",
+    )
     names = [plain(str(task)) for task in tasks]
     fig.update_xaxes(tickvals=list(range(len(tasks))), ticktext=names, showgrid=False)
     fig.update_yaxes(range=[0, 1], tickformat=".0%")
@@ -130,22 +164,9 @@ def _widths(side: str, widths: Sequence[int], marker: dict[str, object]) -> go.B
     )
 
 
-def _dense_line(value: float, end: float, colours: Palette) -> go.Scatter:
-    return go.Scatter(
-        x=[0, end],
-        y=[value, value],
-        mode="lines",
-        line={"color": colours.neutral, "width": 2, "dash": "dash"},
-        name=f"dense: {value:.3g}",
-        hoverinfo="name",
-    )
-
-
 def _curve(name: str, rows: pd.DataFrame, place: int, colours: Palette) -> go.Scatter:
-    """Colour, marker and dash differ from curve to curve: colour is never alone."""
     rows = rows.sort_values("sparsity")
     above, below = rows["high"] - rows["value"], rows["value"] - rows["low"]
-    colour = colours.series[place % len(colours.series)]
     return go.Scatter(
         x=rows["sparsity"].tolist(),
         y=rows["value"].tolist(),
@@ -154,67 +175,14 @@ def _curve(name: str, rows: pd.DataFrame, place: int, colours: Palette) -> go.Sc
             "arrayminus": below.fillna(0).tolist(),
             "thickness": 1.5,
         },
-        mode="lines+markers",
-        line={"color": colour, "dash": DASHES[place % len(DASHES)]},
-        marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 8},
         name=name,
         customdata=[
             [_interval(low, high)] for low, high in rows[["low", "high"]].values
         ],
         hovertemplate="%{x:.0%}: %{y:.3g}%{customdata[0]}",
+        **curve_style(place, colours, size=8),
     )
 
 
 def _interval(low: float, high: float) -> str:
     return "" if pd.isna(low) or pd.isna(high) else f" [{low:.3g}, {high:.3g}]"
-
-
-def _is_wide(values: pd.Series) -> bool:
-    """Accuracies stay on a linear axis, however low they fall."""
-    if not len(values) or values.min() <= 0 or values.max() <= 1:
-        return False
-    return bool(values.max() > WIDE_RANGE * values.min())
-
-
-def _timings(side: str, samples: Sequence[float], colour: str) -> go.Box:
-    return go.Box(
-        y=list(samples),
-        name=f"{side} (median {median(samples):.3g})",
-        boxpoints="all",
-        jitter=0.4,
-        pointpos=0,
-        marker={"color": colour, "size": 5, "opacity": 0.7},
-        line={"width": 1.5},
-        hovertemplate="%{y:.3g}<extra></extra>",
-    )
-
-
-def _task_bars(
-    side: str, rows: pd.DataFrame, tasks: list[str], colour: str, colours: Palette
-) -> go.Bar:
-    spread = rows["stderr"].fillna(0).tolist()
-    return go.Bar(
-        x=[tasks.index(task) for task in rows["task"]],
-        y=rows["acc"].tolist(),
-        error_y={"array": spread, "color": colours.text, "thickness": 1.2},
-        name=side,
-        marker={"color": colour},
-        customdata=[[plain(str(task))] for task in rows["task"]],
-        hovertemplate=(
-            f"%{{customdata[0]}}, {side}: %{{y:.1%}} ± %{{error_y.array:.1%}}"
-            "<extra></extra>"
-        ),
-    )
-
-
-def _chance(results: pd.DataFrame, tasks: list[str], colours: Palette) -> go.Scatter:
-    """One dashed line across the bars of each task."""
-    known = results.dropna(subset=["chance"]).drop_duplicates("task")
-    places = [tasks.index(task) for task in known["task"]]
-    return go.Scatter(
-        **segments(places, known["chance"].tolist()),
-        mode="lines",
-        name="guessing",
-        line={"color": colours.text, "width": 2, "dash": "dot"},
-        hovertemplate="guessing: %{y:.1%}<extra></extra>",
-    )

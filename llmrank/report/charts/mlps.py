@@ -1,6 +1,7 @@
 """MLPs: how training went, what pruning keeps, what comes back, what shakes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -8,8 +9,7 @@ from plotly.subplots import make_subplots
 
 from llmrank.report.charts.theme import (
     DASHES,
-    SYMBOLS,
-    Palette,
+    curve_style,
     faded,
     figure,
     palette,
@@ -25,17 +25,13 @@ def learning_curve(
     colours = palette(dark)
     fig = figure(dark=dark, height=260, x="epoch", y=title)
     for place, column in enumerate(columns):
-        fig.add_trace(
-            go.Scatter(
-                x=table["epoch"].tolist(),
-                y=table[column].tolist(),
-                mode="lines",
-                name=column,
-                line={
-                    "color": (colours.accent, colours.neutral)[place % 2],
-                    "dash": DASHES[place],
-                },
-            )
+        colour = (colours.accent, colours.neutral)[place % 2]
+        fig.add_scatter(
+            x=table["epoch"].tolist(),
+            y=table[column].tolist(),
+            mode="lines",
+            name=column,
+            line={"color": colour, "dash": DASHES[place]},
         )
     if title == "accuracy":
         fig.update_yaxes(tickformat=".0%")
@@ -63,8 +59,8 @@ def retention_chart(
     for column, data in enumerate(sets, start=1):
         for place, name in enumerate(names):
             rows = summary[(summary["data"] == data) & (summary["criterion"] == name)]
-            colour = colours.series[place % len(colours.series)]
-            for trace in _band(rows, plain(str(name)), place, colour, column == 1):
+            legend = {"name": plain(str(name)), "showlegend": column == 1}
+            for trace in _band(rows, curve_style(place, colours), legend):
                 fig.add_trace(trace, row=1, col=column)
     fig.update_layout(
         template=template(dark), height=height, hovermode="x unified",
@@ -89,22 +85,19 @@ def recovery_chart(
     colours = palette(dark)
     fig = figure(dark=dark, height=380, x="epoch", y="test set right")
     longest = max((len(c) for c in curves.values()), default=2) - 1
-    fig.add_trace(
-        go.Scatter(
-            x=[0, max(longest, 1)], y=[dense, dense], mode="lines", name="dense",
-            line={"color": colours.neutral, "dash": "dot"},
-        )
-    )  # fmt: skip
+    fig.add_scatter(
+        x=[0, max(longest, 1)],
+        y=[dense, dense],
+        mode="lines",
+        name="dense",
+        line={"color": colours.neutral, "dash": "dot"},
+    )
     for place, (name, values) in enumerate(curves.items()):
-        fig.add_trace(
-            go.Scatter(
-                x=list(range(len(values))),
-                y=list(values),
-                mode="lines+markers",
-                name=plain(name),
-                line={"color": colours.series[place], "dash": DASHES[place]},
-                marker={"symbol": SYMBOLS[place], "size": 7},
-            )
+        fig.add_scatter(
+            x=list(range(len(values))),
+            y=list(values),
+            name=plain(name),
+            **curve_style(place, colours),
         )
     fig.update_yaxes(tickformat=".0%")
     return fig
@@ -134,13 +127,20 @@ def shaken_chart(
     clean = table[table["corruption"] == "clean"].set_index("network")["accuracy"]
     for panel, kind in enumerate(shown):
         at = {"row": panel // n_columns + 1, "col": panel % n_columns + 1}
-        for place, name in enumerate(names):
+        for place, name in enumerate(names, -has_dense):
             rows = table[(table["corruption"] == kind) & (table["network"] == name)]
-            steps = ["none", *(f"{s:g}" for s in rows["strength"])]
-            values = [clean[name], *rows["accuracy"]]
-            trace = _steps(steps, values, str(name), place - has_dense, colours)
-            trace.showlegend = panel == 0
-            fig.add_trace(trace, **at)
+            style = curve_style(place, colours)
+            if place < 0:
+                style["line"]["color"] = colours.neutral
+            fig.add_scatter(
+                x=["none", *(f"{s:g}" for s in rows["strength"])],
+                y=[clean[name], *rows["accuracy"]],
+                name=plain(str(name)),
+                legendgroup=str(name),
+                showlegend=panel == 0,
+                **style,
+                **at,
+            )
     fig.update_layout(
         template=template(dark), height=60 + 270 * n_rows, margin={"t": 48},
         legend={"y": -0.12, "yanchor": "top"},
@@ -151,7 +151,7 @@ def shaken_chart(
 
 
 def _band(
-    rows: pd.DataFrame, name: str, place: int, colour: str, legend: bool
+    rows: pd.DataFrame, style: dict[str, Any], legend: dict[str, Any]
 ) -> tuple[go.Scatter, go.Scatter]:
     """Return the spread as a band and the mean as a line."""
     low = (rows["mean"] - rows["spread"]).clip(lower=0)
@@ -159,35 +159,16 @@ def _band(
     x = rows["sparsity"].tolist()
     band = go.Scatter(
         x=[*x, *x[::-1]], y=[*high.tolist(), *low.tolist()[::-1]], fill="toself",
-        fillcolor=faded(colour, 0.12), line={"width": 0}, hoverinfo="skip",
-        legendgroup=name, showlegend=False, mode="lines",
+        fillcolor=faded(style["line"]["color"], 0.12), line={"width": 0},
+        hoverinfo="skip", legendgroup=legend["name"], showlegend=False, mode="lines",
     )  # fmt: skip
     line = go.Scatter(
-        x=x, y=rows["mean"].tolist(), name=name, legendgroup=name, showlegend=legend,
-        mode="lines+markers",
-        line={"color": colour, "dash": DASHES[place % len(DASHES)]},
-        marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 7},
+        x=x,
+        y=rows["mean"].tolist(),
+        legendgroup=legend["name"],
         customdata=rows["spread"].tolist(),
         hovertemplate="%{y:.1%} ± %{customdata:.1%}",
-    )  # fmt: skip
+        **legend,
+        **style,
+    )
     return band, line
-
-
-def _steps(
-    steps: Sequence[str],
-    values: Sequence[float],
-    name: str,
-    place: int,
-    colours: Palette,
-) -> go.Scatter:
-    """Draw one network; dense, before the first, is neutral."""
-    series = colours.series
-    colour = colours.neutral if place < 0 else series[place % len(series)]
-    return go.Scatter(
-        x=list(steps), y=list(values), mode="lines+markers", name=plain(name),
-        legendgroup=name,
-        line={
-            "color": colour, "dash": DASHES[place % len(DASHES)],
-        },
-        marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 7},
-    )  # fmt: skip

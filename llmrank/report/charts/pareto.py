@@ -8,18 +8,15 @@ import plotly.graph_objects as go
 
 from llmrank.core.formatting import counted
 from llmrank.report.charts.theme import (
-    DASHES,
-    SYMBOLS,
+    WIDE_RANGE,
     Palette,
+    curve_style,
     faded,
     figure,
+    is_wide,
     palette,
     plain,
 )
-
-WIDE_RANGE = 10
-"""Highest over lowest value from which an axis is logarithmic; what is higher lies
-outside the picture where most points do not, until a double-click shows all."""
 
 FADED = 0.4
 HEIGHT = 520
@@ -47,52 +44,51 @@ def pareto_chart(
     colours = palette(dark)
     fig = figure(dark=dark, height=HEIGHT, x=plain(titles[0]), y=plain(titles[1]))
     if dense is not None:
-        fig.add_trace(_dense(dense, colours))
+        fig.add_scatter(
+            x=[dense[0]],
+            y=[dense[1]],
+            mode="markers",
+            name="dense",
+            marker={"symbol": "star-open", "size": 14, "color": colours.neutral,
+                    "line": {"width": 2}},
+            hovertemplate="%{x:.4~g}, %{y:.4~g}",
+        )  # fmt: skip
     for place, method in enumerate(methods):
         rows = points[points["method"] == method] if len(points) else points
         if len(rows):
             fig.add_traces(list(_method(method, rows, place, colours)))
     known = points if dense is None else _with(points, dense)
-    if len(known) and _is_wide(known["x"]):
+    if is_wide(known["x"]):
         fig.update_xaxes(type="log", range=_decades(known["x"]))
-    if len(known) and _is_wide(known["y"]):
+    if is_wide(known["y"]):
         near = _near(known["y"])
         fig.update_yaxes(type="log", range=_decades(near))
         if len(near) < len(known):
-            _tell_of(fig, len(known) - len(near), colours)
+            outside = counted(len(known) - len(near), "point")
+            fig.add_annotation(
+                text=f"a double-click shows or hides {outside} far above",
+                xref="paper", yref="paper", x=1, y=1, xanchor="right", yanchor="top",
+                showarrow=False, font={"color": colours.text},
+            )  # fmt: skip
     fig.update_layout(legend={"y": -0.16, "yanchor": "top"}, clickmode="event+select")
     return fig
-
-
-def _dense(at: tuple[float, float], colours: Palette) -> go.Scatter:
-    return go.Scatter(
-        x=[at[0]],
-        y=[at[1]],
-        mode="markers",
-        name="dense",
-        marker={"symbol": "star-open", "size": 14, "color": colours.neutral,
-                "line": {"width": 2}},
-        hovertemplate="%{x:.4~g}, %{y:.4~g}",
-    )  # fmt: skip
 
 
 def _method(
     name: str, rows: pd.DataFrame, place: int, colours: Palette
 ) -> Iterator[go.Scatter]:
     """Draw the way over sparsities, what is dominated, the front, and the legend."""
-    colour = colours.series[place % len(colours.series)]
-    name = plain(name)
+    style, name = curve_style(place, colours, size=9), plain(name)
+    colour, marker = style["line"]["color"], style["marker"]
     yield go.Scatter(
         x=rows["x"].tolist(),
         y=rows["y"].tolist(),
         mode="lines",
-        line={"color": faded(colour, FADED), "width": 1,
-              "dash": DASHES[place % len(DASHES)]},
+        line=style["line"] | {"color": faded(colour, FADED), "width": 1},
         legendgroup=name,
         showlegend=False,
         hoverinfo="skip",
-    )  # fmt: skip
-    marker = {"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 9}
+    )
     for hidden, alpha in ((True, FADED), (False, 1.0)):
         some = rows[rows["dominated"] == hidden]
         if len(some):
@@ -145,21 +141,9 @@ def _decades(values: pd.Series) -> list[float]:
 
 
 def _near(values: pd.Series) -> pd.Series:
-    """Return what is not many times the lowest, where that is most of the values."""
+    """Return what is not many times the lowest, where that is most of the values.
+
+    The rest lies outside the picture until a double-click shows all.
+    """
     near = values[values <= WIDE_RANGE * values.min()]
     return near if 2 * len(near) >= len(values) else values
-
-
-def _tell_of(fig: go.Figure, n_outside: int, colours: Palette) -> None:
-    fig.add_annotation(
-        text=f"a double-click shows or hides {counted(n_outside, 'point')} far above",
-        xref="paper", yref="paper", x=1, y=1, xanchor="right", yanchor="top",
-        showarrow=False, font={"color": colours.text},
-    )  # fmt: skip
-
-
-def _is_wide(values: pd.Series) -> bool:
-    """Shares stay on a linear axis, however low they fall."""
-    if values.min() <= 0 or values.max() <= 1:
-        return False
-    return bool(values.max() > WIDE_RANGE * values.min())

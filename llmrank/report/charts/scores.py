@@ -46,7 +46,9 @@ def score_distribution(
     fig = figure(dark=dark, height=300, x="score (log)", y="neurons")
     fig.update_xaxes(type="log", exponentformat="e", showgrid=False)
     fig.update_layout(barmode="overlay")
-    caption(fig, _counted(layer, values))
+    n_zero = int((values <= 0).sum())
+    zeros = f"; {n_zero:,} of them score 0 and are not drawn" if n_zero else ""
+    caption(fig, f"Layer {layer}: {len(values):,} neurons{zeros}")
     if not len(positive):
         return fig
     edges = _edges(positive, threshold)
@@ -60,7 +62,14 @@ def score_distribution(
     fig.add_trace(_bars(edges, counts, ~below, name, colours))
     fig.data[-1].marker = {"color": colours.accent}
     if threshold:
-        fig.add_trace(_threshold_line(threshold, int(counts.max()), colours))
+        fig.add_scatter(
+            x=[threshold, threshold],
+            y=[0, int(counts.max())],
+            mode="lines",
+            line={"color": colours.text, "width": 2, "dash": "dash"},
+            name=f"threshold {threshold:.3g}",
+            hoverinfo="name",
+        )
     return fig
 
 
@@ -82,22 +91,17 @@ def distributions(
     five = [_quantiles(s) for s in scores]
     fig = figure(dark=dark, height=340, x="layer", y="score (log)")
     low, first, median, third, high = (list(q) for q in zip(*five, strict=True))
-    fig.add_trace(
-        go.Box(
-            x=layers, lowerfence=low, q1=first, median=median, q3=third,
-            upperfence=high, width=0.6,
-            name="5th, 25th, 50th, 75th and 95th percentile",
-            line={"color": colours.neutral, "width": 1.5},
-            fillcolor=faded(colours.neutral, 0.3),
-        )
+    fig.add_box(
+        x=layers, lowerfence=low, q1=first, median=median, q3=third, upperfence=high,
+        width=0.6, name="5th, 25th, 50th, 75th and 95th percentile",
+        line={"color": colours.neutral, "width": 1.5},
+        fillcolor=faded(colours.neutral, 0.3),
     )  # fmt: skip
     if thresholds is not None:
-        fig.add_trace(
-            go.Scatter(
-                **segments(layers, [t or None for t in thresholds]), name="threshold",
-                mode="lines", line={"color": colours.accent, "width": 3},
-                hovertemplate="threshold %{y:.3g}<extra></extra>",
-            )
+        fig.add_scatter(
+            **segments(layers, [t or None for t in thresholds]), name="threshold",
+            mode="lines", line={"color": colours.accent, "width": 3},
+            hovertemplate="threshold %{y:.3g}<extra></extra>",
         )  # fmt: skip
     fig.update_xaxes(layer_ticks(len(layers)))
     fig.update_yaxes(type="log", exponentformat="e")
@@ -135,23 +139,6 @@ def _bars(
             "pattern": {"shape": "/", "size": 6, "fgcolor": c.neutral},
         },
     )
-
-
-def _threshold_line(threshold: float, top: int, colours: Palette) -> go.Scatter:
-    return go.Scatter(
-        x=[threshold, threshold],
-        y=[0, top],
-        mode="lines",
-        line={"color": colours.text, "width": 2, "dash": "dash"},
-        name=f"threshold {threshold:.3g}",
-        hoverinfo="name",
-    )
-
-
-def _counted(layer: int, values: np.ndarray) -> str:
-    n_zero = int((values <= 0).sum())
-    zeros = f"; {n_zero:,} of them score 0 and are not drawn" if n_zero else ""
-    return f"Layer {layer}: {len(values):,} neurons{zeros}"
 
 
 def _quantiles(scores: Tensor) -> tuple[float | None, ...]:

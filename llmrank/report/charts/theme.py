@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 SCORES = "Viridis"
@@ -13,6 +14,9 @@ SCORES = "Viridis"
 
 DIFFERENCES = "PuOr"
 """The one diverging map (colour-blind safe); centre it on zero."""
+
+WIDE_RANGE = 10
+"""Highest over lowest value from which an axis is logarithmic."""
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
@@ -129,6 +133,25 @@ def caption(fig: go.Figure, text: str) -> None:
     axis_title = fig.layout.xaxis.title
     small = f'<span style="font-size:12px">{text}</span>'
     axis_title.text = f"{axis_title.text}<br>{small}"
+
+
+def curve_style(place: int, colours: Palette, *, size: int = 7) -> dict[str, Any]:
+    """Return how a chart's nth curve looks: colour is never alone."""
+    return {
+        "mode": "lines+markers",
+        "line": {
+            "color": colours.series[place % len(colours.series)],
+            "dash": DASHES[place % len(DASHES)],
+        },
+        "marker": {"symbol": SYMBOLS[place % len(SYMBOLS)], "size": size},
+    }
+
+
+def is_wide(values: pd.Series) -> bool:
+    """Whether an axis is logarithmic: never that of shares, however low they fall."""
+    if values.empty or values.min() <= 0 or values.max() <= 1:
+        return False
+    return bool(values.max() > WIDE_RANGE * values.min())
 
 
 def layer_ticks(n_layers: int) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """The lesson on paper: one HTML file with the student's own network and numbers."""
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import jinja2
 from torch import Tensor
 
 from llmrank.core.errors import LLMRankError
+from llmrank.core.statistics import ranks
 from llmrank.lesson.network import (
     EXAMPLES,
     LAYERS,
@@ -26,20 +26,9 @@ from llmrank.lesson.network import (
 )
 from llmrank.lesson.race import Race
 from llmrank.lesson.random_walk import exact, referee
-from llmrank.methods.pruning import PruningPlan, descending
+from llmrank.methods.pruning import PruningPlan
 from llmrank.report.lesson.drawing import drawing
 from llmrank.report.lesson.race import origin, race_table, reading
-
-
-@dataclass(frozen=True)
-class Product:
-    """One step of the flow as numbers: shares times importance is what arrives."""
-
-    source: str
-    target: str
-    matrix: list[list[float]]
-    vector: list[float]
-    result: list[float]
 
 
 def handout(net: Network, spec: LessonSpec, timed: Race | None = None) -> str:
@@ -51,7 +40,7 @@ def handout(net: Network, spec: LessonSpec, timed: Race | None = None) -> str:
         timed: zeros against cuts, where they were timed.
     """
     by = cut_plan(net, spec)
-    ranks = scores(net, theta=spec.theta, gamma=spec.gamma)
+    every = scores(net, theta=spec.theta, gamma=spec.gamma)
     compared = answers(net, by)
     return (
         _environment()
@@ -62,7 +51,7 @@ def handout(net: Network, spec: LessonSpec, timed: Race | None = None) -> str:
             layers=LAYERS,
             examples=EXAMPLES,
             whole=drawing(net),
-            scored=drawing(net, ranks, keep=by.keep),
+            scored=drawing(net, every, keep=by.keep),
             sums=[_column_sums(w) for w in net.weights],
             flows=_flows(net, spec.theta),
             neurons=_neurons(net, spec, by),
@@ -72,7 +61,7 @@ def handout(net: Network, spec: LessonSpec, timed: Race | None = None) -> str:
             before=compared.before.tolist(),
             after=compared.after.tolist(),
             kept=compared.kept,
-            surfer=_surfer(net, spec, ranks),
+            surfer=_surfer(net, spec, every),
             race=_raced(timed),
             leaders=_leaders(net, spec),
         )
@@ -91,17 +80,17 @@ def _raced(timed: Race | None) -> dict[str, Any] | None:
     return {"rows": rows, "reading": reading(timed), "origin": origin(timed)}
 
 
-def _flows(net: Network, theta: float) -> list[Product]:
-    """The flow along the edges alone, γ = 1, layer by layer."""
+def _flows(net: Network, theta: float) -> list[dict[str, object]]:
+    """The flow along the edges alone, γ = 1: what arrives is shares by importance."""
     pure = scores(net, theta=theta, gamma=1.0)
     return [
-        Product(
-            LAYERS[layer],
-            LAYERS[layer + 1],
-            edge_shares(weights, theta).tolist(),
-            pure[layer].tolist(),
-            (edge_shares(weights, theta) @ pure[layer]).tolist(),
-        )
+        {
+            "source": LAYERS[layer],
+            "target": LAYERS[layer + 1],
+            "matrix": edge_shares(weights, theta).tolist(),
+            "vector": pure[layer].tolist(),
+            "result": (edge_shares(weights, theta) @ pure[layer]).tolist(),
+        }
         for layer, weights in enumerate(net.weights)
     ]
 
@@ -111,11 +100,12 @@ def _neurons(
 ) -> list[dict[str, object]]:
     """Every hidden neuron: what the edges bring, how it fires, its score and rank."""
     values, prior = activations(net), priors(net)
-    ranks = scores(net, theta=spec.theta, gamma=spec.gamma)
+    every = scores(net, theta=spec.theta, gamma=spec.gamma)
     rows: list[dict[str, object]] = []
     for layer in (1, 2):
-        brought = edge_shares(net.weights[layer - 1], spec.theta) @ ranks[layer - 1]
+        brought = edge_shares(net.weights[layer - 1], spec.theta) @ every[layer - 1]
         stays = set(plan.keep[layer - 1].tolist())
+        places = ranks(sharpened(every[layer])).tolist()
         for i, name in enumerate(NODES[layer]):
             rows.append(
                 {
@@ -124,16 +114,12 @@ def _neurons(
                     "norm": float(values[layer][:, i].norm()),
                     "prior": float(prior[layer][i]),
                     "brought": float(brought[i]),
-                    "score": float(ranks[layer][i]),
-                    "rank": _place(descending(sharpened(ranks[layer])), i),
+                    "score": float(every[layer][i]),
+                    "rank": places[i],
                     "gone": i not in stays,
                 }
             )
     return rows
-
-
-def _place(order: Tensor, i: int) -> int:
-    return order.tolist().index(i) + 1
 
 
 def _gone(plan: PruningPlan) -> list[str]:

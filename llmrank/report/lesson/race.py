@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from llmrank.core.formatting import counted, number, share, times
 from llmrank.lesson.race import VERSIONS, WARM_UP, Race
-from llmrank.report.charts.theme import Palette, figure, palette
+from llmrank.report.charts.theme import figure, palette
 
 WIDEST = 1.8
 """Times the slowest median: how far the chart's axis goes."""
@@ -41,7 +41,9 @@ def race_chart(race: Race, *, dark: bool) -> go.Figure:
         x=medians,
         y=names,
         orientation="h",
-        marker_color=[_colour(n, colours) for n in names],
+        marker_color=[
+            colours.accent if n == VERSIONS[-1] else colours.neutral for n in names
+        ],
         text=[f"{number(m)} ms" for m in medians],
         textposition="inside",
         insidetextanchor="start",
@@ -83,7 +85,3 @@ def race_table(race: Race) -> pd.DataFrame:
         "upper quarter ms", "times as fast", "from", "to",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
-
-
-def _colour(name: str, colours: Palette) -> str:
-    return colours.accent if name == VERSIONS[-1] else colours.neutral

@@ -1,12 +1,10 @@
 """The layered neuron graph of a layer or two, and the page and files it is taken as."""
 
 from llmrank.report.network.files import graphml, network_table
-from llmrank.report.network.graph import MAX_EDGES, MAX_NODES, NetworkSpec, network
+from llmrank.report.network.graph import NetworkSpec, network
 from llmrank.report.network.page import html
 
 __all__ = [
-    "MAX_EDGES",
-    "MAX_NODES",
     "NetworkSpec",
     "graphml",
     "html",

@@ -114,7 +114,12 @@ def network(
         for i in range(spec.layer, spec.layer + spec.n_layers)
     ]
     columns = _columns(layers, mass, spec)
-    _check_size(columns)
+    n_nodes = sum(len(column.index) for column in columns)
+    if n_nodes > MAX_NODES:
+        raise OptionError(
+            f"n_neurons and n_residual would draw {n_nodes} nodes, and at most "
+            f"{MAX_NODES} are allowed; lower one of them, or n_layers"
+        )
     graph = nx.DiGraph(**described(spec))
     for place, column in enumerate(columns):
         graph.add_nodes_from(_nodes(column, WIDTH * place / (len(columns) - 1)))
@@ -132,15 +137,6 @@ def _check(n_layers: int, has_plan: bool, spec: NetworkSpec) -> None:
         raise OptionError(
             "which=boundary needs a pruning plan, since the boundary is its cut; "
             "choose a sparsity, or highest, lowest or both"
-        )
-
-
-def _check_size(columns: Sequence[_Column]) -> None:
-    n_nodes = sum(len(column.index) for column in columns)
-    if n_nodes > MAX_NODES:
-        raise OptionError(
-            f"n_neurons and n_residual would draw {n_nodes} nodes, and at most "
-            f"{MAX_NODES} are allowed; lower one of them, or n_layers"
         )
 
 

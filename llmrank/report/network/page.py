@@ -1,6 +1,7 @@
 """The neuron graph as one HTML file that opens anywhere and requests nothing."""
 
 import math
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -96,7 +97,7 @@ def _pyvis(
 ) -> pyvis.network.Network:
     net = pyvis.network.Network(directed=True, cdn_resources="in_line")
     net.options = OPTIONS
-    crowd = _crowd(graph)
+    crowd = Counter(x for _, x in graph.nodes(data="x"))
     for name, node in graph.nodes(data=True):
         room = HEIGHT / crowd[node["x"]]
         is_neuron = node["kind"] == "neuron"
@@ -121,14 +122,6 @@ def _pyvis(
             },
         )  # fmt: skip
     return net
-
-
-def _crowd(graph: nx.DiGraph) -> dict[float, int]:
-    """How many nodes share each x."""
-    counts: dict[float, int] = {}
-    for _, x in graph.nodes(data="x"):
-        counts[x] = counts.get(x, 0) + 1
-    return counts
 
 
 def _node_text(node: dict[str, Any]) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from llmrank.core.formatting import counted, interval, number, share
-from llmrank.core.statistics import Estimate, t_interval
+from llmrank.core.formatting import counted, number, share
+from llmrank.core.statistics import Estimate, spread, t_interval
 from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.experiments.arena import AXES, Axis, Placed
 from llmrank.methods.criteria import LLMRank
@@ -154,6 +154,5 @@ def _clean(name: str) -> str:
 
 
 def _spread(estimate: Estimate) -> str:
-    if estimate.low == estimate.high or not estimate.high < float("inf"):
-        return number(estimate.value)
-    return f"{number(estimate.value)} {interval(estimate.low, estimate.high)}"
+    is_exact = estimate.low == estimate.high
+    return number(estimate.value) if is_exact else spread(estimate)

@@ -25,7 +25,7 @@ def verdict(comparison: Comparison) -> dict[str, str]:
         One sentence under each heading. A heading claims a difference only where the
         95 % interval leaves out none; what is not measured yet is not there.
     """
-    return {**_smaller(comparison), **_worse(comparison), **_faster(comparison)}
+    return _smaller(comparison) | _worse(comparison) | _faster(comparison)
 
 
 def table(comparison: Comparison) -> str:

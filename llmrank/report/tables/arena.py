@@ -6,6 +6,7 @@ from math import nan
 import pandas as pd
 
 from llmrank.core.formatting import interval, number, share
+from llmrank.core.statistics import Estimate
 from llmrank.experiments.arena.axes import AXES
 from llmrank.experiments.arena.pareto import Placed
 from llmrank.experiments.arena.runner import Entry
@@ -87,11 +88,9 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     for name in (str(c) for c in table if not str(c).endswith(ENDS)):
         title = AXES[name].title if name in AXES else name
         columns[title] = table[name]
-        low, high = (f"{name}{end}" for end in ENDS)
-        if low in table and high in table:
-            ends = zip(table[low].tolist(), table[high].tolist(), strict=True)
-            texts = [_ends(*pair) for pair in ends]
-            columns[f"{title}: 95 %"] = pd.Series(texts, table.index)
+        ends = _intervals(table, name)
+        if ends is not None:
+            columns[f"{title}: 95 %"] = pd.Series(ends, table.index)
     return pd.DataFrame(columns)
 
 
@@ -103,8 +102,8 @@ def chart_table(placed: Sequence[Placed]) -> pd.DataFrame:
             "method": p.entry.method.name,
             "sparsity": p.entry.experiment.pruning.sparsity,
             "seed": p.entry.run.spec.seed,
-            **{name: getattr(p.x, end) for name, end in _ends_of("x").items()},
-            **{name: getattr(p.y, end) for name, end in _ends_of("y").items()},
+            **_estimated("x", p.x),
+            **_estimated("y", p.y),
             "dominated": p.dominated,
             "run": p.entry.run.id,
         }
@@ -113,8 +112,9 @@ def chart_table(placed: Sequence[Placed]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _ends_of(axis: str) -> dict[str, str]:
-    return {axis: "value", f"{axis}_low": "low", f"{axis}_high": "high"}
+def _estimated(name: str, figure: Estimate | None) -> dict[str, float]:
+    values = (nan,) * 3 if figure is None else (figure.value, figure.low, figure.high)
+    return dict(zip((name, *(name + end for end in ENDS)), values, strict=True))
 
 
 def _row(entry: Entry) -> dict[str, object]:
@@ -129,33 +129,29 @@ def _row(entry: Entry) -> dict[str, object]:
         "reason": run.reason or None,
     }
     for name in AXES:
-        row |= _columns(name, entry)
+        columns = _estimated(name, entry.figures.get(name))
+        row |= {name: columns[name]} if AXES[name].is_exact else columns
     where = {} if run.origin is None else run.origin.environment
     origin = {name: where.get(name) for name in ORIGIN}
     return row | origin | {"finished": run.finished, "run": run.id}
 
 
-def _columns(name: str, entry: Entry) -> dict[str, float]:
-    figure = entry.figures.get(name)
-    names = [name] if AXES[name].is_exact else [name, *(name + end for end in ENDS)]
-    if figure is None:
-        return dict.fromkeys(names, nan)
-    return dict(zip(names, (figure.value, figure.low, figure.high), strict=False))
-
-
 def _texts(table: pd.DataFrame, name: str) -> list[str]:
+    write = share if name == "sparsity" else _text
+    texts = [write(value) for value in table[name].tolist()]
+    ends = _intervals(table, name)
+    if ends is None:
+        return texts
+    return [f"{text} {end}".strip() for text, end in zip(texts, ends, strict=True)]
+
+
+def _intervals(table: pd.DataFrame, name: str) -> list[str] | None:
+    """Write the ends of a column's intervals; None where it has none."""
     low, high = (f"{name}{end}" for end in ENDS)
-    bounded = low in table and high in table
-    values = table[name].tolist()
-    if name == "sparsity":
-        return [share(value) for value in values]
-    if not bounded:
-        return [_text(value) for value in values]
+    if low not in table or high not in table:
+        return None
     ends = zip(table[low].tolist(), table[high].tolist(), strict=True)
-    return [
-        f"{_text(value)} {_ends(*pair)}".strip()
-        for value, pair in zip(values, ends, strict=True)
-    ]
+    return ["" if pd.isna(a) else interval(a, b) for a, b in ends]
 
 
 def _text(value: object) -> str:
@@ -164,7 +160,3 @@ def _text(value: object) -> str:
     if isinstance(value, float) and not value.is_integer():
         return number(value)
     return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
-
-
-def _ends(low: float, high: float) -> str:
-    return "" if pd.isna(low) else interval(low, high)

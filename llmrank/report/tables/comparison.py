@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from llmrank.core.formatting import interval, number, share, times
@@ -53,26 +53,20 @@ BLANK = tuple(
 
 def lines(comparison: Comparison) -> tuple[Line, ...]:
     """List what pruning costs and gains, as far as it is measured; tasks apart."""
-    return (_perplexity(comparison), _top1(comparison), *_gains(comparison))
+    counted = sizes(comparison.dense.footprint, comparison.pruned.footprint)
+    return (
+        _perplexity(comparison),
+        _top1(comparison),
+        *(Line(name, *map(Cell, texts)) for name, texts in counted.items()),
+        _time(comparison, "prefill"),
+        _time(comparison, "decode"),
+        _memory(comparison),
+    )
 
 
 def task_lines(comparison: Comparison) -> tuple[Line, ...]:
     """List both accuracies of every task asked so far."""
     return tuple(_tasks(comparison))
-
-
-def _gains(comparison: Comparison) -> tuple[Line, ...]:
-    counted = sizes(comparison.dense.footprint, comparison.pruned.footprint)
-    of_size = [
-        Line(name, Cell(before), Cell(after), Cell(less))
-        for name, (before, after, less) in counted.items()
-    ]
-    return (
-        *of_size,
-        _time(comparison, "prefill"),
-        _time(comparison, "decode"),
-        _memory(comparison),
-    )
 
 
 def timing_of(side: Side, phase: Phase) -> Timing | None:
@@ -100,11 +94,10 @@ def _top1(comparison: Comparison) -> Line:
 def _tasks(comparison: Comparison) -> Iterator[Line]:
     pruned = {t.name: t for t in comparison.pruned.tasks}
     for dense in comparison.dense.tasks:
-        chance = f"{dense.name} (guessing {share(dense.chance_level)})"
-        yield _task(chance, "acc", dense, pruned.get(dense.name))
-        yield _task(
-            f"{dense.name}, by length", "acc_norm", dense, pruned.get(dense.name)
-        )
+        name, other = dense.name, pruned.get(dense.name)
+        chance = f"{name} (guessing {share(dense.chance_level)})"
+        yield _task(chance, "acc", dense, other)
+        yield _task(f"{name}, by length", "acc_norm", dense, other)
 
 
 def _task(
@@ -136,17 +129,13 @@ def _kept(retained: Retained) -> Cell:
 def _time(comparison: Comparison, phase: Phase) -> Line:
     timings = (timing_of(comparison.dense, phase), timing_of(comparison.pruned, phase))
     dense, pruned = (_ms(t) if t else Cell() for t in timings)
-    faster = comparison.speedup and getattr(comparison.speedup, phase)
     name = "Reading the prompt" if phase == "prefill" else "Writing a token"
-    return Line(
-        f"{name} ({phase})", dense, pruned, _faster(faster) if faster else Cell()
-    )
-
-
-def _faster(ratio: Ratio) -> Cell:
-    spread = interval(ratio.low, ratio.high)
-    ideal = f"ideal {times(ratio.ideal)}"
-    return Cell(f"{times(ratio.measured)} as fast", f"{spread}; {ideal}")
+    line = Line(f"{name} ({phase})", dense, pruned)
+    if comparison.speedup is None:
+        return line
+    ratio: Ratio = getattr(comparison.speedup, phase)
+    spread = f"{interval(ratio.low, ratio.high)}; ideal {times(ratio.ideal)}"
+    return replace(line, change=Cell(f"{times(ratio.measured)} as fast", spread))
 
 
 def _memory(comparison: Comparison) -> Line:

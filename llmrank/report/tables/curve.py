@@ -4,12 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from llmrank.core.statistics import Estimate
-from llmrank.evaluation.perplexity import (
-    TextEvaluation,
-    perplexity_ratio,
-    top1_retention,
-)
+from llmrank.evaluation.perplexity import perplexity_ratio, top1_retention
 from llmrank.experiments.curve import Metric, Point
 from llmrank.methods.method import label
 
@@ -22,19 +17,13 @@ def curve_table(points: Sequence[Point]) -> pd.DataFrame:
 def chart_table(points: Sequence[Point], metric: Metric) -> pd.DataFrame:
     """Return what a chart of the curve needs: every line starts at the dense model."""
     names = dict.fromkeys(label(p.criterion) for p in points)
-    start = _estimate(points[0].dense, metric)
+    start = getattr(points[0].dense, metric)
     starts = [(name, 0.0, start) for name in names]
-    rows = [
-        (label(p.criterion), p.sparsity, _estimate(p.pruned, metric)) for p in points
-    ]
+    rows = [(label(p.criterion), p.sparsity, getattr(p.pruned, metric)) for p in points]
     return pd.DataFrame(
         [(name, s, e.value, e.low, e.high) for name, s, e in (*starts, *rows)],
         columns=["criterion", "sparsity", "value", "low", "high"],
     )
-
-
-def _estimate(text: TextEvaluation, metric: Metric) -> Estimate:
-    return text.perplexity if metric == "perplexity" else text.top1
 
 
 def _row(p: Point) -> dict[str, object]:
@@ -54,13 +43,9 @@ def _row(p: Point) -> dict[str, object]:
         "top1_retention": top1_retention(p.dense, p.pruned),
     }
     for name, estimate in named.items():
-        row |= _columns(name, estimate)
+        row |= {
+            name: estimate.value,
+            f"{name}_low": estimate.low,
+            f"{name}_high": estimate.high,
+        }
     return row
-
-
-def _columns(name: str, estimate: Estimate) -> dict[str, float]:
-    return {
-        name: estimate.value,
-        f"{name}_low": estimate.low,
-        f"{name}_high": estimate.high,
-    }

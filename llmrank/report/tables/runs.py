@@ -111,22 +111,10 @@ def time(stored: str | None) -> str:
 
 
 _COLUMNS = [
-    "finished",
-    "model",
-    "criterion",
-    "method",
-    "sparsity",
-    "seed",
-    "state",
-    "perplexity",
-    "ratio",
-    "ratio 95 %",
-    "parameters",
-    "measures",
-    "arenas",
-    "reason",
+    "finished", "model", "criterion", "method", "sparsity", "seed", "state",
+    "perplexity", "ratio", "ratio 95 %", "parameters", "measures", "arenas", "reason",
     "run",
-]
+]  # fmt: skip
 _TITLES = {AXES[n].title for n in AXES}
 """Figures are shown beside one another even where they are equal."""
 
@@ -180,11 +168,7 @@ def _figures(entry: Entry) -> dict[str, str]:
 
 def _written(estimate: Estimate) -> str:
     if estimate.low == estimate.high:
-        return (
-            f"{estimate.value:,.0f}"
-            if estimate.value >= 1000
-            else number(estimate.value)
-        )
+        return number(estimate.value)
     return f"{number(estimate.value)} {interval(estimate.low, estimate.high)}"
 
 

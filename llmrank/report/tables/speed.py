@@ -31,21 +31,19 @@ def chart_table(points: Sequence[SpeedPoint]) -> pd.DataFrame:
 def speed_table(points: Sequence[SpeedPoint]) -> pd.DataFrame:
     """Return one row per point and phase, times and ratios, for a CSV."""
     return pd.DataFrame(
-        [
-            {
-                "removed": point.removed,
-                "phase": name,
-                "dense_ms": getattr(point.dense, name).median,
-                "pruned_ms": getattr(point.pruned, name).median,
-                "times_as_fast": phase(point, name).measured,
-                "low": phase(point, name).low,
-                "high": phase(point, name).high,
-                "ideal": phase(point, name).ideal,
-                "rounds": phase(point, name).n_rounds,
-            }
-            for point in sorted(points, key=lambda p: p.removed)
-            for name in PHASES
-        ]
+        {
+            "removed": point.removed,
+            "phase": name,
+            "dense_ms": getattr(point.dense, name).median,
+            "pruned_ms": getattr(point.pruned, name).median,
+            "times_as_fast": phase(point, name).measured,
+            "low": phase(point, name).low,
+            "high": phase(point, name).high,
+            "ideal": phase(point, name).ideal,
+            "rounds": phase(point, name).n_rounds,
+        }
+        for point in sorted(points, key=lambda p: p.removed)
+        for name in PHASES
     )
 
 

@@ -13,16 +13,19 @@ def stability_table(stability: Stability) -> pd.DataFrame:
         Columns compared (halves, sizes), n_tokens, n_tokens_other, dropped_by_both,
         by_chance, moved, mean_spearman, worst_spearman, worst_layer.
     """
-    halves = [] if stability.halves is None else [("halves", stability.halves)]
-    rows = [*halves, *(("sizes", m) for m in stability.sizes)]
-    return pd.DataFrame([_row(compared, m) for compared, m in rows])
+    return pd.DataFrame([_row(*m) for m in _matches(stability, "halves", "sizes")])
 
 
 def shown_table(stability: Stability) -> pd.DataFrame:
     """Return the same rows to be read, their numbers written as in the sentence."""
-    halves = [] if stability.halves is None else [("Two halves", stability.halves)]
-    rows = [*halves, *(("All against less", m) for m in stability.sizes)]
-    return pd.DataFrame([_shown(compared, m) for compared, m in rows])
+    matches = _matches(stability, "Two halves", "All against less")
+    return pd.DataFrame([_shown(*m) for m in matches])
+
+
+def _matches(stability: Stability, halves: str, sizes: str) -> list[tuple[str, Match]]:
+    """Name the comparisons, those of sizes alike."""
+    first = [] if stability.halves is None else [(halves, stability.halves)]
+    return [*first, *((sizes, match) for match in stability.sizes)]
 
 
 def _row(compared: str, match: Match) -> dict[str, object]:

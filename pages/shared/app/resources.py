@@ -15,7 +15,7 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.run import Report
 from llmrank.experiments.store import Store
-from llmrank.lesson import Race
+from llmrank.lesson.race import Race
 from llmrank.models.ffn import ffns
 from llmrank.models.language_model import ModelShape, ModelSpec
 from llmrank.report import sentences

@@ -8,11 +8,14 @@ from typing import Any
 
 import streamlit as st
 
-from llmrank import lesson
 from llmrank.core.errors import LLMRankError
 from llmrank.core.jobs import Job
 from llmrank.core.specs import options
-from llmrank.lesson import LessonSpec, Network, Race, RaceSpec
+from llmrank.lesson import network as lesson
+from llmrank.lesson import race as timing
+from llmrank.lesson.network import LessonSpec, Network
+from llmrank.lesson.race import Race, RaceSpec
+from llmrank.lesson.random_walk import referee
 from llmrank.report.lesson import handout as printable
 from llmrank.report.lesson import race
 from pages.shared.app import assets, jobs, panels, resources, session
@@ -158,7 +161,7 @@ def start(spec: RaceSpec) -> None:
     kept = resources.races()
 
     def work(job: Job) -> Race:
-        raced = lesson.race(spec, progress=job.progress)
+        raced = timing.race(spec, progress=job.progress)
         kept.put(spec, raced)
         return raced
 
@@ -217,7 +220,7 @@ def _referee(place: Place) -> dict[str, Any]:
     theta, gamma = place.settings.theta, place.settings.gamma
     asked = {"theta": theta, "gamma": gamma, "numbers": place.numbers}
     try:
-        ranks = lesson.referee(place.network, theta=theta, gamma=gamma)
+        ranks = referee(place.network, theta=theta, gamma=gamma)
     except LLMRankError as error:
         return asked | {"scores": None, "said": str(error)}
     return asked | {"scores": [layer.tolist() for layer in ranks], "said": ""}
@@ -225,7 +228,7 @@ def _referee(place: Place) -> dict[str, Any]:
 
 def _fastest(place: Place) -> str | None:
     known = resources.races().peek(RaceSpec(sparsity=place.settings.sparsity))
-    return None if known is None else lesson.fastest(known)
+    return None if known is None else timing.fastest(known)
 
 
 def _usual(name: str) -> str:
