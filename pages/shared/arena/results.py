@@ -17,6 +17,7 @@ from pages.shared.app import open_run, panels, session, view_options
 from pages.shared.app.escape import plain
 
 CHART, TABLE, CELL = "arena_chart", "arena_table", "arena.cell"
+TITLES = {name: axis.title for name, axis in AXES.items()}
 NAMES = tuple(AXES)
 ACROSS = Option("x", str, "parameters", "What its width shows", choices=NAMES)
 UP = Option("y", str, "perplexity_ratio", "What its height shows", choices=NAMES)
@@ -62,8 +63,8 @@ def _show_chart(
     """Draw two axes of one model: the other models compete among themselves."""
     with st.container(horizontal=True):
         model = _choose_model(spec)
-        across = _choose_axis(ACROSS, "Across")
-        up = _choose_axis(UP, "Up")
+        across = view_options.choose("arena", ACROSS, "Across", titles=TITLES)
+        up = view_options.choose("arena", UP, "Up", titles=TITLES)
     mine = [entry for entry in entries if entry.experiment.model.name == model]
     placed = arena.pareto(mine, across, up)
     if not placed:
@@ -93,19 +94,6 @@ def _choose_model(spec: ArenaSpec) -> str:
     if len(names) == 1:
         return names[0]
     return st.selectbox("Model", names, key="arena_model")
-
-
-def _choose_axis(option: Option, label: str) -> str:
-    stored = view_options.value("arena", option)
-    chosen = st.selectbox(
-        label,
-        option.choices,
-        option.choices.index(stored),
-        format_func=lambda name: AXES[name].title,
-        key=f"arena_{option.name}",
-    )
-    session.view(f"arena.{option.name}", None if chosen == option.default else chosen)
-    return chosen
 
 
 def _take_point() -> None:
