@@ -13,7 +13,7 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.report import charts
 from llmrank.report.sentences import arena as readings
 from llmrank.report.tables import arena as tables
-from pages.shared.app import open_run, panels, session, view_options
+from pages.shared.app import open_run, panels, row_selection, session, view_options
 from pages.shared.app.escape import plain
 
 CHART, TABLE, CELL = "arena_chart", "arena_table", "arena.cell"
@@ -106,7 +106,9 @@ def _take_point() -> None:
 def _show_table(table: pd.DataFrame) -> None:
     """List the cells: sorted by a click, taken along."""
     brief = st.toggle("Only columns that differ", value=True, key="arena_brief")
-    _rows(tables.shown(tables.brief(table) if brief else table), list(table["run"]))
+    _show_rows(
+        tables.shown(tables.brief(table) if brief else table), list(table["run"])
+    )
     states = table["state"].value_counts()
     said = [f"{ICONS[name]} {n:,} {name}" for name, n in states.items()]
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -127,31 +129,20 @@ def _told(value: object) -> str:
     return share(value) if isinstance(value, float) else str(value)
 
 
-def _rows(shown: pd.DataFrame, runs: list[str]) -> None:
+def _show_cells(shown: pd.DataFrame, runs: list[str]) -> None:
     """Show the table; the cell that is chosen, here or in the chart, is its row."""
-    at = session.views().get(CELL)
-    rows = [runs.index(at)] if at in runs else []
-    before = st.session_state.get(TABLE)
-    if before is not None and before["selection"]["rows"] != rows:
-        st.session_state[TABLE] = {"selection": {"rows": rows}}
-
-    def take() -> None:
-        chosen = st.session_state[TABLE]["selection"]["rows"]
-        session.view(CELL, runs[chosen[0]] if chosen else None)
-
     numbers = {
         name: st.column_config.NumberColumn(format="%.4g")
         for name in shown.select_dtypes("float")
     }
     fixed = {"method": st.column_config.TextColumn(width="medium")}
     percent = {"sparsity": st.column_config.NumberColumn(format="percent")}
-    st.dataframe(
+    row_selection.choose(
         shown,
-        hide_index=True,
+        runs,
+        session.views().get(CELL),
+        lambda run: session.view(CELL, run),
         key=TABLE,
-        on_select=take,
-        selection_mode="single-row",
-        selection_default={"selection": {"rows": rows}},
         column_config=numbers | percent | fixed,
     )
 
