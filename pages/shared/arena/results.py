@@ -106,9 +106,8 @@ def _take_point() -> None:
 def _show_table(table: pd.DataFrame) -> None:
     """List the cells: sorted by a click, taken along."""
     brief = st.toggle("Only columns that differ", value=True, key="arena_brief")
-    _show_rows(
-        tables.shown(tables.brief(table) if brief else table), list(table["run"])
-    )
+    shown = tables.brief(table) if brief else table
+    _show_cells(tables.shown(shown), list(table["run"]))
     states = table["state"].value_counts()
     said = [f"{ICONS[name]} {n:,} {name}" for name, n in states.items()]
     with st.container(horizontal=True, vertical_alignment="center"):
