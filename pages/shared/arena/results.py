@@ -17,7 +17,7 @@ from pages.shared.app import open_run, panels, row_selection, session, view_opti
 from pages.shared.app.escape import plain
 
 CHART, TABLE, CELL = "arena_chart", "arena_table", "arena.cell"
-TITLES = {name: axis.title for name, axis in AXES.items()}
+TITLES = {name: AXES[name].title for name in AXES}
 NAMES = tuple(AXES)
 ACROSS = Option("x", str, "parameters", "What its width shows", choices=NAMES)
 UP = Option("y", str, "perplexity_ratio", "What its height shows", choices=NAMES)
