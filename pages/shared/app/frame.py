@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.shared.app import access
 from pages.shared.app.assets import ASSETS
-from pages.shared.app.visitors import visitor_id
+from pages.shared.app.visitors import mark_browser, visitor_id
 
 LOGO = str(ASSETS / "logo.svg")
 
@@ -107,3 +107,4 @@ def _links() -> None:
                 st.caption(group, width="content")
                 for label, path in pages.items():
                     st.page_link(path, label=label)
+        mark_browser()
