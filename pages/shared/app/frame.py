@@ -89,7 +89,9 @@ def _head(title: str, question: str, sidebar: Sidebar, *, bare: bool = False) ->
     st.logo(LOGO, size="large")
     visitor_id()
     if not bare:
-        _links()
+        with st.container(gap=None):  # so that the mark takes no room
+            _links()
+            mark_browser()
         st.header(question, anchor=False)
 
 
@@ -107,4 +109,3 @@ def _links() -> None:
                 st.caption(group, width="content")
                 for label, path in pages.items():
                     st.page_link(path, label=label)
-        mark_browser()

@@ -118,7 +118,7 @@ def mark_browser() -> None:
     """Leave the cookie where there was none when the session began; draws nothing."""
     if _cookie() is None:
         data = {"cookie": COOKIE, "token": _token()}
-        marker()(key="browser", data=data, width="content", height=1)
+        marker()(key="browser", data=data)
 
 
 @lasting
