@@ -8,9 +8,9 @@ import streamlit as st
 
 from llmrank import mlp
 from llmrank.core.specs import Option
-from pages.shared.app import panels
+from pages.shared.app import panels, view_options
 from pages.shared.lab import canvas, paper_experiment, retraining, sidebar, training
-from pages.shared.lab.sidebar import Lab
+from pages.shared.lab.sidebar import PAGE, Lab
 
 VIEW = Option(
     "view", str, "prune", "What is shown of the network; the paper's experiment trains "
@@ -47,7 +47,7 @@ with panels.panel():
     network = None
     with panels.panel():
         network = training.show(lab)
-    view = sidebar.titled(VIEW, TITLES, "View", st.segmented_control)
+    view = view_options.choose(PAGE, VIEW, "View", titles=TITLES, form="buttons")
     with panels.panel():
         if view == "paper":
             paper_experiment.show(lab)

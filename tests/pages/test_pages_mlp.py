@@ -66,7 +66,7 @@ def test_every_view_opens_by_its_link(view, text):
 def test_the_paper_and_its_rivals_follow_the_sidebar():
     at = open_page(PAGE, view=f"{VIEW},mlp.rivals.l2|flap,mlp.variant.modified")
     assert not at.exception
-    assert at.multiselect(key="lab_rivals").value == ["l2", "flap"]
+    assert at.multiselect(key="look_mlp.rivals_0_Compared with").value == ["l2", "flap"]
     labels = [s.label for s in at.sidebar.slider]
     assert "θ: weight against degree" not in labels  # the modified variant has none
 

@@ -267,7 +267,7 @@ def test_anothers_arena_is_shown_without_its_text(visit):
 def test_uploads_go_when_the_last_tab_of_their_browser_has_gone(
     visit, cache, monkeypatch
 ):
-    monkeypatch.setattr("pages.shared.app.jobs.owner", lambda: "one browser")
+    monkeypatch.setattr("pages.shared.app.visitors.owner", lambda: "one browser")
     tabs = [give(visit()), visit("pages/prune.py")]
     for at in tabs:
         assert list(cache.rglob(SHA))

@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.shared.app import access
 from pages.shared.app.assets import ASSETS
-from pages.shared.app.visitors import visitor_id
+from pages.shared.app.visitors import mark_browser, visitor_id
 
 LOGO = str(ASSETS / "logo.svg")
 
@@ -89,7 +89,9 @@ def _head(title: str, question: str, sidebar: Sidebar, *, bare: bool = False) ->
     st.logo(LOGO, size="large")
     visitor_id()
     if not bare:
-        _links()
+        with st.container(gap=None):  # so that the mark takes no room
+            _links()
+            mark_browser()
         st.header(question, anchor=False)
 
 

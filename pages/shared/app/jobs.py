@@ -1,19 +1,16 @@
 """Long work from a page: start it, watch it, find it again, stop it."""
 
-import hashlib
-import secrets
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 
 import streamlit as st
-from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
 
 from llmrank.core import permissions, uploads
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import duration
 from llmrank.core.jobs import Job, JobView, Worker
-from pages.shared.app import resources
+from pages.shared.app import resources, visitors
 from pages.shared.app.escape import plain
 from pages.shared.app.visitors import on_end, visitor_id
 
@@ -33,19 +30,6 @@ class Leaving:
         self.worker.leave(self.visitor)
 
 
-def owner() -> str:
-    """Return who this visitor is: the browser's own cookie, or the session.
-
-    A reload starts a new session; the cookie lets it still stop its own job.
-    """
-    cookie = st.context.cookies.get("_streamlit_xsrf")
-    if isinstance(cookie, str):
-        token, _ = decode_xsrf_token_string(cookie)  # masked anew by every response
-        if token:
-            return hashlib.sha256(token).hexdigest()
-    return st.session_state.setdefault("owner", secrets.token_urlsafe(16))
-
-
 def start(
     kind: str, title: str, work: Callable[[Job], object], *, key: Hashable
 ) -> None:
@@ -57,7 +41,7 @@ def start(
     work = permissions.carried(work)  # the worker's thread is nobody's
     try:
         job = resources.worker().submit(
-            owner(), title, work, key=(kind, key), hold=hold
+            visitors.owner(), title, work, key=(kind, key), hold=hold
         )
     except LLMRankError as error:
         st.error(plain(str(error)))
@@ -145,7 +129,7 @@ def _running(kind: str, place: str = "strip") -> None:
 
 
 def _stop(seen: JobView) -> None:
-    if not resources.worker().cancel(seen.id, owner()):
+    if not resources.worker().cancel(seen.id, visitors.owner()):
         st.toast("Only the browser that started this job can stop it.")
 
 

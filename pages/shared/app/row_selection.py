@@ -1,10 +1,12 @@
 """Rows chosen in a table, known by what they are and not by where they stand."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
+
+T = TypeVar("T")
 
 
 def chosen(
@@ -15,25 +17,48 @@ def chosen(
     A browser tells which rows, of the table that it shows: another one may be above
     them by now, from another tab or a job. What was chosen stays chosen.
     """
-    told = st.session_state.get(key)
-    rows = list(told["selection"]["rows"]) if told is not None else []
     shown = st.session_state.get(f"{key}_ids", list(ids))
-    picked = [shown[row] for row in rows if row < len(shown) and shown[row] in ids]
-    now = [list(ids).index(one) for one in picked]
-    if rows != now:
-        st.session_state[key] = {"selection": {"rows": now}}
-    st.dataframe(
-        table,
-        hide_index=True,
-        key=key,
-        on_select="rerun",
-        selection_default={"selection": {"rows": now}},
-        **looks,
-    )
+    told = [shown[row] for row in _rows(key) if row < len(shown)]
+    picked = [one for one in told if one in ids]
+    _show(table, [ids.index(one) for one in picked], key, on_select="rerun", **looks)
     st.session_state[f"{key}_ids"] = list(ids)
     return picked
+
+
+def choose(
+    table: pd.DataFrame,
+    ids: Sequence[T],
+    held: T | None,
+    take: Callable[[T | None], None],
+    *,
+    key: str,
+    **looks: Any,
+) -> None:
+    """Show a table of which one row is held, which may be chosen elsewhere too.
+
+    `take` is called with the id of the row that a visitor chooses, or with None.
+    """
+
+    def told() -> None:
+        rows = _rows(key)
+        take(ids[rows[0]] if rows else None)
+
+    rows = [ids.index(held)] if held in ids else []
+    _show(table, rows, key, on_select=told, selection_mode="single-row", **looks)
 
 
 def forget(key: str) -> None:
     """Choose nothing; before the table is shown."""
     st.session_state.pop(key, None)
+
+
+def _rows(key: str) -> list[int]:
+    told = st.session_state.get(key)
+    return [] if told is None else list(told["selection"]["rows"])
+
+
+def _show(table: pd.DataFrame, rows: list[int], key: str, **looks: Any) -> None:
+    selection = {"selection": {"rows": rows}}
+    if key in st.session_state and _rows(key) != rows:
+        st.session_state[key] = selection
+    st.dataframe(table, hide_index=True, key=key, selection_default=selection, **looks)

@@ -12,24 +12,9 @@ from llmrank.experiments.settings import PRESETS, chosen, declared
 from llmrank.methods.allocation import ByHand
 from llmrank.methods.criteria import LLMRank
 from llmrank.methods.method import PARTS
-from pages.shared.app import session
+from pages.shared.app import controls, session
 from pages.shared.app.escape import plain
 from pages.shared.app.uploads import named, uploader
-
-LABELS = {
-    "theta": "θ: weight against degree",
-    "gamma": "γ: graph against activation",
-    "seq_len": "Tokens per sample",
-    "eval_tokens": "Evaluation tokens",
-    "multiple_of": "Round widths up to a multiple of",
-    "dtype": "Precision",
-    "bos": "Begin texts with BOS",
-    "control_tokens": "Quoted control tokens are",
-    "new_tokens": "Decoded tokens",
-    "prompt_tokens": "Prompt tokens",
-    "repeats": "Timed rounds",
-    "items": "Items per task",
-}
 
 
 def sidebar(without: Collection[str] = ()) -> None:
@@ -65,13 +50,9 @@ def _presets() -> None:
     with st.container(horizontal=True, gap="small"):
         for label, (wanted, why) in PRESETS.items():
             st.button(
-                label,
-                key=f"preset_{label}",
-                on_click=_take_preset,
-                args=(wanted,),
-                help=why,
-                type="tertiary",
-            )
+                label, key=f"preset_{label}", on_click=_take_preset, args=(wanted,),
+                help=why, type="tertiary",
+            )  # fmt: skip
 
 
 def _take_preset(wanted: dict[str, Any]) -> None:
@@ -88,7 +69,7 @@ def _part(name: str, without: Collection[str]) -> None:
     st.caption((kind.__doc__ or "").strip().splitlines()[0])
     for o in options(kind):
         if o.name.endswith("_text"):
-            _text(o.name, o.name.replace("_", " ").capitalize())
+            _text(o.name, controls.label(o.name))
         elif o.name not in ("seed", *without):
             _setting(o.name)
 
@@ -117,34 +98,22 @@ def _measures() -> None:
 
 
 def _setting(name: str) -> None:
-    o = declared()[name]
-    label = LABELS.get(name, name.replace("_", " ").capitalize())
-    session.choose(name, _widget(o, label, session.value(name)))
+    o, value, key = declared()[name], session.value(name), session.control(name)
+    if name == "sparsity":
+        session.choose(name, _sparsity(o, value, key))
+        return
+    form = "field" if o.kind is int else None
+    words = controls.label(name)
+    session.choose(name, controls.control(o, words, value, key=key, form=form))
 
 
-def _widget(o: Option, label: str, value: Any) -> Any:
-    key = session.control(o.name)
-    if len(o.choices) > 3:
-        at = o.choices.index(value)
-        return st.selectbox(label, o.choices, at, help=o.help, key=key)
-    if o.choices:
-        return st.segmented_control(
-            label, o.choices, default=value, required=True, help=o.help, key=key
-        )
-    if o.name == "sparsity":
-        shown = round(100 * value, 1)
-        high = max(95.0, shown)
-        percent = st.slider(label, 0.0, high, shown, 1.0, "%g %%", help=o.help, key=key)
-        return value if percent == shown else round(percent / 100, 4)
-    if o.kind is float:
-        return st.slider(
-            label, float(o.low), float(o.high), value, 0.01, help=o.help, key=key
-        )
-    if o.kind is int:
-        return st.number_input(
-            label, int(o.low), int(o.high), value, help=o.help, key=key
-        )
-    return st.text_input(label, value, help=o.help, key=key).strip() or o.default
+def _sparsity(o: Option, value: float, key: str) -> float:
+    """Draw it in per cent."""
+    shown = round(100 * value, 1)
+    percent = st.slider(
+        "Sparsity", 0.0, max(95.0, shown), shown, 1.0, "%g %%", help=o.help, key=key
+    )
+    return value if percent == shown else round(percent / 100, 4)
 
 
 def _text(name: str, label: str) -> None:

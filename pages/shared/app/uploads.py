@@ -9,6 +9,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from llmrank.core import uploads
 from llmrank.core.errors import LLMRankError
+from pages.shared.app import visitors
 from pages.shared.app.escape import plain
 from pages.shared.app.visitors import on_end, visitor_id
 
@@ -23,14 +24,12 @@ def holder() -> str:
     A reload and a second tab see them too. They are removed when the browser's last
     tab has gone and its jobs have ended.
     """
-    owner = st.session_state.get(_HOLDER)
-    if owner is None:
-        from pages.shared.app import jobs  # it loads torch, and the frame stands first
-
+    held_by = st.session_state.get(_HOLDER)
+    if held_by is None:
         _sweep_once()
-        owner = st.session_state[_HOLDER] = jobs.owner()
-        on_end(visitor_id(), uploads.visit(owner))
-    return str(owner)
+        held_by = st.session_state[_HOLDER] = visitors.owner()
+        on_end(visitor_id(), uploads.visit(held_by))
+    return str(held_by)
 
 
 def uploader(

@@ -1,15 +1,19 @@
 """Who is here: a visitor is a browser tab's session; what is its own goes with it."""
 
+import hashlib
 import logging
+import re
 import secrets
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from pages.shared.app import assets
 from pages.shared.app.lasting import lasting
 
 GRACE_S = 130.0
@@ -19,7 +23,8 @@ session (120 s), so that who comes back into it has not lost what is held for it
 LOOK_S = 5.0
 """How often it is looked who has gone."""
 
-_ENTRY = "visitor"
+COOKIE = "llmrank_browser"
+_ENTRY, _BROWSER = "visitor", "browser"
 _log = logging.getLogger(__name__)
 
 
@@ -99,6 +104,38 @@ def visitor_id() -> str:
     context = get_script_run_ctx()
     visitors().arrive(own, context.session_id if context else "")
     return own
+
+
+def owner() -> str:
+    """Return whose jobs and uploads a session's are: those of its browser.
+
+    A reload starts a new session; the cookie lets it still stop its own job.
+    """
+    return hashlib.sha256(_token().encode()).hexdigest()
+
+
+def mark_browser() -> None:
+    """Leave the cookie where there was none when the session began; draws nothing."""
+    if _cookie() is None:
+        data = {"cookie": COOKIE, "token": _token()}
+        marker()(key="browser", data=data)
+
+
+@lasting
+def marker() -> Callable[..., Any]:
+    """Register the component that sets the cookie, once."""
+    new = st.components.v2.component
+    return new("llmrank_browser", js=assets.module("common/browser.js"))
+
+
+def _token() -> str:
+    new: str = _cookie() or secrets.token_urlsafe(16)
+    return st.session_state.setdefault(_BROWSER, new)
+
+
+def _cookie() -> str | None:
+    given = st.context.cookies.get(COOKIE, "")
+    return given if re.fullmatch(r"[A-Za-z0-9_-]{22}", given) else None
 
 
 def alive(visitor: str) -> bool:

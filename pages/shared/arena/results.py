@@ -13,10 +13,11 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.report import charts
 from llmrank.report.sentences import arena as readings
 from llmrank.report.tables import arena as tables
-from pages.shared.app import open_run, panels, session, view_options
+from pages.shared.app import open_run, panels, row_selection, session, view_options
 from pages.shared.app.escape import plain
 
 CHART, TABLE, CELL = "arena_chart", "arena_table", "arena.cell"
+TITLES = {name: AXES[name].title for name in AXES}
 NAMES = tuple(AXES)
 ACROSS = Option("x", str, "parameters", "What its width shows", choices=NAMES)
 UP = Option("y", str, "perplexity_ratio", "What its height shows", choices=NAMES)
@@ -62,8 +63,8 @@ def _show_chart(
     """Draw two axes of one model: the other models compete among themselves."""
     with st.container(horizontal=True):
         model = _choose_model(spec)
-        across = _choose_axis(ACROSS, "Across")
-        up = _choose_axis(UP, "Up")
+        across = view_options.choose("arena", ACROSS, "Across", titles=TITLES)
+        up = view_options.choose("arena", UP, "Up", titles=TITLES)
     mine = [entry for entry in entries if entry.experiment.model.name == model]
     placed = arena.pareto(mine, across, up)
     if not placed:
@@ -95,19 +96,6 @@ def _choose_model(spec: ArenaSpec) -> str:
     return st.selectbox("Model", names, key="arena_model")
 
 
-def _choose_axis(option: Option, label: str) -> str:
-    stored = view_options.value("arena", option)
-    chosen = st.selectbox(
-        label,
-        option.choices,
-        option.choices.index(stored),
-        format_func=lambda name: AXES[name].title,
-        key=f"arena_{option.name}",
-    )
-    session.view(f"arena.{option.name}", None if chosen == option.default else chosen)
-    return chosen
-
-
 def _take_point() -> None:
     points = st.session_state[CHART]["selection"]["points"]
     named = points[0].get("customdata") if points else None
@@ -118,7 +106,8 @@ def _take_point() -> None:
 def _show_table(table: pd.DataFrame) -> None:
     """List the cells: sorted by a click, taken along."""
     brief = st.toggle("Only columns that differ", value=True, key="arena_brief")
-    _rows(tables.shown(tables.brief(table) if brief else table), list(table["run"]))
+    shown = tables.brief(table) if brief else table
+    _show_cells(tables.shown(shown), list(table["run"]))
     states = table["state"].value_counts()
     said = [f"{ICONS[name]} {n:,} {name}" for name, n in states.items()]
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -139,31 +128,20 @@ def _told(value: object) -> str:
     return share(value) if isinstance(value, float) else str(value)
 
 
-def _rows(shown: pd.DataFrame, runs: list[str]) -> None:
+def _show_cells(shown: pd.DataFrame, runs: list[str]) -> None:
     """Show the table; the cell that is chosen, here or in the chart, is its row."""
-    at = session.views().get(CELL)
-    rows = [runs.index(at)] if at in runs else []
-    before = st.session_state.get(TABLE)
-    if before is not None and before["selection"]["rows"] != rows:
-        st.session_state[TABLE] = {"selection": {"rows": rows}}
-
-    def take() -> None:
-        chosen = st.session_state[TABLE]["selection"]["rows"]
-        session.view(CELL, runs[chosen[0]] if chosen else None)
-
     numbers = {
         name: st.column_config.NumberColumn(format="%.4g")
         for name in shown.select_dtypes("float")
     }
     fixed = {"method": st.column_config.TextColumn(width="medium")}
     percent = {"sparsity": st.column_config.NumberColumn(format="percent")}
-    st.dataframe(
+    row_selection.choose(
         shown,
-        hide_index=True,
+        runs,
+        session.views().get(CELL),
+        lambda run: session.view(CELL, run),
         key=TABLE,
-        on_select=take,
-        selection_mode="single-row",
-        selection_default={"selection": {"rows": rows}},
         column_config=numbers | percent | fixed,
     )
 

@@ -1,16 +1,13 @@
 """What an arena is asked for: its controls, its forecast, and the way to begin."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
-from urllib.parse import quote, unquote
+from dataclasses import replace
 
 import streamlit as st
 
 from llmrank.core.errors import LLMRankError, OptionError
 from llmrank.core.formatting import counted, share
 from llmrank.core.jobs import Job
-from llmrank.core.uploads import masked
 from llmrank.data import texts
 from llmrank.evaluation.comparison import MEASURES
 from llmrank.experiments import arena
@@ -20,12 +17,12 @@ from llmrank.experiments.store import Run, Store
 from llmrank.methods.method import written
 from pages.shared.app import access, jobs, resources, session
 from pages.shared.app.escape import plain
+from pages.shared.app.view_options import Several, choose_several, put_several
 
 KIND = "arena"
 SHOWN = "arena.id"
 """The choice of an arena that was described elsewhere: from Runs, or the terminal."""
 
-_SET = "arena_set"
 PERCENT = ("10 %", "20 %", "30 %", "40 %", "50 %")
 USUAL_PERCENT = ("20 %", "30 %", "50 %")
 ABOUT = {
@@ -36,27 +33,15 @@ ABOUT = {
 }
 
 
-@dataclass(frozen=True)
-class Several:
-    """A choice of several names; with `is_open` one may write others."""
-
-    name: str
-    label: str
-    known: tuple[str, ...]
-    usual: tuple[str, ...]
-    is_open: bool = True
-    help: str | None = None
-    width: int | Literal["stretch"] = "stretch"
-
-
-AT = Several("sparsities", "FFN neurons removed", PERCENT, USUAL_PERCENT, width=360)
-SEEDS = Several("seeds", "Seeds", tuple("01234"), ("0",), width=160)
+AT = Several("sparsities", "FFN neurons removed", PERCENT, USUAL_PERCENT, is_open=True,
+             width=360)  # fmt: skip
+SEEDS = Several("seeds", "Seeds", tuple("01234"), ("0",), is_open=True, width=160)
 MEASURED = Several(
-    "measures", "Measures", MEASURES, ("text", "latency"), is_open=False,
+    "measures", "Measures", MEASURES, ("text", "latency"),
     help="  \n".join(f"{name}: {said}" for name, said in ABOUT.items()), width=400,
 )  # fmt: skip
 METHODS = Several(
-    "methods", "Methods", arena.offered(), arena.USUAL,
+    "methods", "Methods", arena.offered(), arena.USUAL, is_open=True,
     help="Criterion, allocation and repair joined by +, parameters after a colon: "
     "wanda+additive+least-squares, llm-rank:theta=0.25. Type another to add it.",
 )  # fmt: skip
@@ -73,7 +58,9 @@ def asked(experiment: Experiment, store: Store) -> ArenaSpec:
         return _described(named, store)
     methods = _choose_methods(experiment)
     with st.container(horizontal=True):
-        sparsities, seeds, measures = (_choose(of) for of in (AT, SEEDS, MEASURED))
+        sparsities, seeds, measures = (
+            choose_several("arena", o) for o in (AT, SEEDS, MEASURED)
+        )
     return arena.asked(
         experiment,
         methods,
@@ -153,13 +140,13 @@ def _choose_methods(experiment: Experiment) -> list[str]:
     in_hand = _in_hand(experiment)
     more = () if in_hand is None else (in_hand,)
     known = tuple(dict.fromkeys([*METHODS.known, *more]))
-    methods = _choose(replace(METHODS, known=known), _called(in_hand))
+    methods = choose_several("arena", replace(METHODS, known=known), _called(in_hand))
     if in_hand is not None and in_hand not in methods:
         st.button(
             f"Add the method in hand: {plain(in_hand)}",
             key="add_in_hand",
-            on_click=_put,
-            args=(METHODS, [*methods, in_hand]),
+            on_click=put_several,
+            args=("arena", METHODS, [*methods, in_hand]),
         )
     return methods
 
@@ -178,41 +165,6 @@ def _called(in_hand: str | None) -> Callable[[str], str]:
         return f"{name}{whose.get(name, '')}"
 
     return called
-
-
-def _choose(option: Several, called: Callable[[str], str] = str) -> list[str]:
-    """Draw a choice of several and remember it, also in the link."""
-    stored = session.views().get(f"arena.{option.name}")
-    start = list(option.usual) if stored is None else masked(_read(stored))
-    if not option.is_open:
-        start = [name for name in start if name in option.known]
-    chosen = st.multiselect(
-        option.label,
-        list(dict.fromkeys([*option.known, *start])),
-        start,
-        format_func=called,
-        accept_new_options=option.is_open,
-        help=option.help,
-        key=f"arena_{option.name}_{st.session_state.get(_SET, 0)}",
-        width=option.width,
-    )
-    _remember(option, chosen)
-    return list(dict.fromkeys(masked(name.strip()) for name in chosen))
-
-
-def _put(option: Several, chosen: list[str]) -> None:
-    """Set a choice from elsewhere than its control, which starts anew; a callback."""
-    _remember(option, chosen)
-    st.session_state[_SET] = st.session_state.get(_SET, 0) + 1
-
-
-def _remember(option: Several, chosen: list[str]) -> None:
-    text = "|".join(quote(name, safe=" +:=-_") for name in chosen)
-    session.view(f"arena.{option.name}", None if chosen == list(option.usual) else text)
-
-
-def _read(stored: str) -> list[str]:
-    return [unquote(part) for part in stored.split("|") if part]
 
 
 def _number(text: str, kind: type) -> float:

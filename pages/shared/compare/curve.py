@@ -1,6 +1,6 @@
 """Accuracy over sparsity, by criterion: chosen, measured point by point, drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
@@ -21,7 +21,6 @@ from pages.shared.app import (
     jobs,
     panels,
     resources,
-    session,
     view_options,
 )
 
@@ -69,9 +68,7 @@ def _choose_criteria(experiment: Experiment) -> tuple[Criterion, ...]:
     known = {label(c): c for c in curve.rivals(experiment.method.criterion)}
     usual = [label(c) for c in curve.usual_rivals(experiment.method.criterion)]
     name = label(experiment.method.criterion)
-    against = _choose_several(
-        "against", f"Compare {name} with", known, usual, key=f"against_{name}"
-    )
+    against = _choose("against", f"Compare {name} with", known, usual)
     return experiment.method.criterion, *(known[n] for n in against)
 
 
@@ -82,22 +79,16 @@ def _choose_sparsities(experiment: Experiment) -> tuple[float, ...]:
     }
     usual = [name for name in known if int(name[:-2]) in USUAL_PERCENT]
     in_hand = share(experiment.pruning.sparsity)
-    chosen = _choose_several(
-        "at", f"At {in_hand} removed and", known, usual, key=f"at_{in_hand}"
-    )
+    chosen = _choose("at", f"At {in_hand} removed and", known, usual)
     own = {experiment.pruning.sparsity} - {0.0}
     return tuple(sorted({*own, *(known[n] for n in chosen)}))
 
 
-def _choose_several(
-    name: str, label: str, known: dict[str, object], usual: list[str], *, key: str
+def _choose(
+    name: str, words: str, known: Iterable[str], usual: Iterable[str]
 ) -> list[str]:
-    """Draw a choice of several and remember it, also in the link."""
-    stored = session.views().get(f"compare.{name}")
-    start = usual if stored is None else [n for n in stored.split("|") if n in known]
-    chosen = st.multiselect(label, list(known), start, format_func=_named, key=key)
-    session.view(f"compare.{name}", None if chosen == usual else "|".join(chosen))
-    return chosen
+    several = view_options.Several(name, words, tuple(known), tuple(usual))
+    return view_options.choose_several("compare", several, _named)
 
 
 def _named(name: str) -> str:

@@ -21,7 +21,7 @@ from llmrank.report.sentences import curves
 from llmrank.report.sentences import measurements as readings
 from llmrank.report.tables import curve as curve_tables
 from llmrank.report.tables import speed as speed_tables
-from pages.shared.app import access, jobs, panels, resources
+from pages.shared.app import access, jobs, panels, resources, visitors
 from pages.shared.app.escape import plain
 
 KIND = "probe"
@@ -78,7 +78,7 @@ def start(experiment: Experiment) -> None:
     access.check(experiment)
     before = jobs.view(KIND)
     if before is not None and not before.finished:
-        resources.worker().cancel(before.id, jobs.owner())
+        resources.worker().cancel(before.id, visitors.owner())
     pipeline = resources.pipeline()
 
     def work(job: Job) -> Probe:

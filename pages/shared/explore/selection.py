@@ -21,7 +21,7 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.models.ffn import ffns
 from llmrank.report import sentences
 from llmrank.report.payload import pack
-from pages.shared.app import panels, resources
+from pages.shared.app import panels, resources, row_selection
 from pages.shared.explore import canvas
 
 COLUMNS = ["layer", "neuron", "times_uniform", "rank", "fate"]
@@ -113,28 +113,14 @@ def choosable(
     table: pd.DataFrame, neurons: list[Neuron], *, key: str, **looks: Any
 ) -> None:
     """Show a table of neurons: a row that is chosen is held, what is held is chosen."""
-    at = held()
-    rows = [neurons.index(at)] if at in neurons else []
-    known = st.session_state.get(key)
-    if known is not None and known["selection"]["rows"] != rows:
-        st.session_state[key] = {"selection": {"rows": rows}}
 
-    def take() -> None:
-        chosen = st.session_state[key]["selection"]["rows"]
-        if chosen:
-            canvas.hold(neurons[chosen[0]].layer, neurons[chosen[0]].index)
+    def take(neuron: Neuron | None) -> None:
+        if neuron is not None:
+            canvas.hold(neuron.layer, neuron.index)
         elif held() in neurons:
             canvas.let_go()
 
-    st.dataframe(
-        table,
-        hide_index=True,
-        key=key,
-        on_select=take,
-        selection_mode="single-row",
-        selection_default={"selection": {"rows": rows}},
-        **looks,
-    )
+    row_selection.choose(table, neurons, held(), take, key=key, **looks)
 
 
 def show_way() -> None:

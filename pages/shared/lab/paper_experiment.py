@@ -12,7 +12,7 @@ from llmrank.mlp.experiment import BASELINES, PAPERS_SPARSITIES, retention_table
 from llmrank.report import charts
 from llmrank.report.sentences import mlp as reading
 from pages.shared.app import jobs, panels, resources, view_options
-from pages.shared.lab.sidebar import PAGE, Lab, titled
+from pages.shared.lab.sidebar import PAGE, Lab
 
 KIND = "claim"
 SETS = Option(
@@ -37,7 +37,7 @@ def show(lab: Lab) -> None:
         "tested; nothing is trained after the cut."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        sets = titled(SETS, TITLES, "Data", st.segmented_control)
+        sets = view_options.choose(PAGE, SETS, "Data", titles=TITLES)
         seeds = view_options.choose(PAGE, SEEDS, "Networks of each kind")
     spec = mlp.RetentionSpec(
         sets="digits,mnist-5k" if sets == "both" else sets, seeds=seeds

@@ -1,6 +1,5 @@
 """What the lab works on: data, network and method, from the sidebar and the link."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +18,6 @@ from pages.shared.lab import files
 
 PAGE = "mlp"
 OWN = "own file"
-USUAL_RIVALS = ("random", "l1", "activation", "wanda")
 
 DATA = Option(
     "data", str, "digits", "Digits and MNIST 5,000 are embedded; the others are "
@@ -41,6 +39,11 @@ LABELS = {
 SPARSITY = Option(
     "sparsity", int, 30, "Per cent of each hidden layer's neurons removed", 0, 99
 )
+RIVALS = view_options.Several(
+    "rivals", "Compared with", tuple(SHARED), ("random", "l1", "activation", "wanda"),
+    help="Registered criteria of language models that apply to MLPs, with their usual "
+    "parameters",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,26 +91,10 @@ def asked() -> Lab:
         training, loaded = _network()
         st.subheader("MLP-Rank")
         ranked = _ranked()
-        rivals = _rivals()
+        rivals = tuple(view_options.choose_several(PAGE, RIVALS))
     chosen = session.views().get(f"{PAGE}.criterion", "mlp-rank")
     percent = view_options.value(PAGE, SPARSITY)
     return Lab(data, training, ranked, rivals, chosen, percent, loaded)
-
-
-def titled(
-    o: Option, titles: dict[str, str], words: str, control: Callable[..., Any]
-) -> str:
-    """Draw a choice under other names than its values have, and remember it."""
-    value = view_options.value(PAGE, o)
-    start = {"default": value, "required": True}
-    if control is st.selectbox:
-        start = {"index": o.choices.index(value)}
-    chosen = control(
-        words, o.choices, format_func=lambda name: titles[name], help=o.help,
-        key=f"lab_{o.name}", **start,
-    )  # fmt: skip
-    session.view(f"{PAGE}.{o.name}", None if chosen == o.default else chosen)
-    return str(chosen)
 
 
 def _data() -> DataSpec:
@@ -115,10 +102,9 @@ def _data() -> DataSpec:
     if not uploads.is_open(name):
         name = ""  # a link names no path of the server's, and no other's upload
     titles = {**mlp.TITLES, OWN: "Own file (CSV, npz)"}
-    choice = titled(DATA, titles, "Data set", st.selectbox)
-    seed = view_options.choose(
-        PAGE, _option(DataSpec, "data_seed"), LABELS["data_seed"]
-    )
+    choice = view_options.choose(PAGE, DATA, "Data set", titles=titles)
+    data_seed = view_options.option_of(DataSpec, "data_seed")
+    seed = view_options.choose(PAGE, data_seed, LABELS["data_seed"])
     if choice != OWN:
         return DataSpec(choice, seed)
     brought = uploader(
@@ -143,50 +129,38 @@ def _network() -> tuple[mlp.MLPSpec, str | None]:
     widths = _widths(view_options.choose(PAGE, DEPTH, "Hidden layers"))
     fields: dict[str, Any] = {"widths": widths}
     for name in ("activation", "dropout", "epochs"):
-        fields[name] = view_options.choose(PAGE, _training(name), LABELS.get(name))
+        fields[name] = _choose(_training(name))
     with st.expander("More about the training"):
         for name in ("learning_rate", "batch", "seed"):
-            fields[name] = _number(_training(name), LABELS[name])
+            fields[name] = _choose(_training(name), form="field")
     return mlp.MLPSpec(**fields), None
 
 
 def _widths(depth: int) -> str:
     """Ask for each layer's width, the first by default the widest."""
-    asked = []
-    for start in range(0, depth, 3):
-        columns = st.columns(min(3, depth))
-        for column, layer in zip(
-            columns, range(start, min(start + 3, depth)), strict=False
-        ):
-            usual = max(16, 128 >> layer)
-            o = Option(f"width{layer}", int, usual, "Neurons of this hidden layer", 1,
-                       2048)  # fmt: skip
-            with column:
-                asked.append(_number(o, f"Layer {layer + 1}"))
-    return ",".join(map(str, asked))
+    widths = []
+    for layer in range(depth):
+        if layer % 3 == 0:
+            columns = st.columns(min(3, depth))
+        o = Option(f"width{layer}", int, max(16, 128 >> layer),
+                   "Neurons of this hidden layer", 1, 2048)  # fmt: skip
+        with columns[layer % 3]:
+            # a slider of two thousand steps does not fit a column
+            words = f"Layer {layer + 1}"
+            widths.append(view_options.choose(PAGE, o, words, form="field"))
+    return ",".join(map(str, widths))
 
 
-def _number(o: Option, words: str) -> Any:
-    """A field to type in: a slider of two thousand steps does not fit a column."""
-    low, high, value = o.kind(o.low), o.kind(o.high), view_options.value(PAGE, o)
-    fine = {"step": 0.001, "format": "%.4g"} if o.kind is float else {}
-    number = st.number_input(
-        words, low, high, value, help=o.help, key=f"lab_{o.name}", **fine
-    )
-    session.view(f"{PAGE}.{o.name}", None if number == o.default else str(number))
-    return number
+def _choose(o: Option, **look: Any) -> Any:
+    return view_options.choose(PAGE, o, LABELS.get(o.name), **look)
 
 
 def _training(name: str) -> Option:
-    o = _option(mlp.MLPSpec, name)
+    o = view_options.option_of(mlp.MLPSpec, name)
     if name == "epochs":
         return replace(o, high=200)
     high = {"learning_rate": 1.0, "dropout": 0.9, "batch": 1024}.get(name)
     return replace(o, high=high, below=None) if high else o
-
-
-def _option(spec: type, name: str) -> Option:
-    return view_options.option_of(spec, name)
 
 
 def _ranked() -> mlp.MLPRank:
@@ -200,9 +174,7 @@ def _ranked() -> mlp.MLPRank:
     for name in names:
         if name in ("theta", "gamma") and fields["variant"] == "modified":
             continue
-        fields[name] = view_options.choose(
-            PAGE, _option(mlp.MLPRank, name), LABELS.get(name)
-        )
+        fields[name] = _choose(view_options.option_of(mlp.MLPRank, name))
     return mlp.MLPRank(**fields)
 
 
@@ -210,16 +182,3 @@ def _authors() -> None:
     own = {"theta": 0.5, "gamma": 0.9, "site": "up", "graph": "chained",
            "variant": "weighted"}  # fmt: skip
     view_options.put(PAGE, own)
-
-
-def _rivals() -> tuple[str, ...]:
-    stored = session.views().get(f"{PAGE}.rivals")
-    start = USUAL_RIVALS if stored is None else tuple(stored.split("|"))
-    rivals = st.multiselect(
-        "Compared with", list(SHARED), [n for n in start if n in SHARED],
-        help="Registered criteria of language models that apply to MLPs, with their "
-        "usual parameters", key="lab_rivals",
-    )  # fmt: skip
-    usual = tuple(rivals) == USUAL_RIVALS
-    session.view(f"{PAGE}.rivals", None if usual else "|".join(rivals))
-    return tuple(rivals)
