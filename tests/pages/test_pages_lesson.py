@@ -16,7 +16,8 @@ PAGE = "pages/lesson.py"
 
 def given(at: AppTest) -> dict:
     """What the lesson was handed."""
-    (found,) = [e.proto for e in at.get("bidi_component")]
+    drawn = [e.proto for e in at.get("bidi_component")]
+    (found,) = [p for p in drawn if p.component_name == "llmrank_lesson"]
     return json.loads(found.json)
 
 

@@ -93,7 +93,7 @@ def test_what_was_measured_before_the_app_started_is_said_on_every_page(entries)
     at = open_page("pages/explore.py", **link)
     assert not at.exception
     bar = next(c.value for c in at.main.caption if "perplexity" in c.value)
-    ratio = times_spread(known.found.perplexity_ratio)
+    ratio = times_spread(known.comparison.perplexity_ratio)
     assert f"perplexity {number(known.run.perplexity)}, {ratio} of dense" in bar
     assert bar.startswith("measured before, 20")
     at = open_page("pages/explore.py", **(link | {"seq_len": "32"}))
@@ -271,7 +271,7 @@ def test_exports_hold_the_recipe_and_every_sample(entries):
     back = json.loads(json.dumps(plain))
     assert [r["recipe"] for r in back] == [e.run.spec.recipe for e in entries]
     first = back[0]["measured"]["pruned"]["perplexity"]["value"]
-    assert first == entries[0].found.pruned.text.perplexity.value
+    assert first == entries[0].comparison.pruned.text.perplexity.value
 
 
 def test_a_run_of_a_newer_version_is_listed_all_the_same(entries):
@@ -281,7 +281,7 @@ def test_a_run_of_a_newer_version_is_listed_all_the_same(entries):
         entries[0].run.spec,
         recipe=entries[0].run.spec.recipe | {"criterion": {"name": "of-tomorrow"}},
     )
-    run = dataclasses.replace(entries[0].run, cell=cell)
+    run = dataclasses.replace(entries[0].run, spec=cell)
     table = readings.runs_table([run])
     assert table["method"].tolist() == ["of-tomorrow (not known to this version)"]
 
