@@ -24,7 +24,7 @@ LOOK_S = 5.0
 """How often it is looked who has gone."""
 
 COOKIE = "llmrank_browser"
-_ENTRY, _BROWSER = "visitor", "browser"
+_ENTRY, _BROWSER = "visitor", "browser_token"
 _log = logging.getLogger(__name__)
 
 
@@ -118,7 +118,7 @@ def mark_browser() -> None:
     """Leave the cookie where there was none when the session began; draws nothing."""
     if _cookie() is None:
         data = {"cookie": COOKIE, "token": _token()}
-        marker()(key="browser", data=data)
+        marker()(key="browser_mark", data=data)
 
 
 @lasting
