@@ -28,10 +28,9 @@ def show(spec: ArenaSpec, store: Store, runs: Mapping[int, Run]) -> None:
             entries = arena.known(spec, store, runs, resources.entries())
         results.show(spec, entries, e)
 
-    if jobs.active(spec_controls.KIND):
-        jobs.live(spec_controls.KIND, draw)
-        return
-    draw()
+    jobs.here(spec_controls.KIND)
+    if not jobs.live(spec_controls.KIND, draw):
+        draw()
 
 
 with panels.panel():

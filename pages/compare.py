@@ -21,7 +21,7 @@ from llmrank.report import charts
 from llmrank.report.sentences import measurements as readings
 from llmrank.report.sentences.summary import verdict
 from llmrank.report.tables import comparison as tables
-from pages.shared.app import access, escape, jobs, panels, resources
+from pages.shared.app import escape, jobs, panels, resources
 from pages.shared.compare import curve
 
 PROMPT = "The Great Wall of China was built to"
@@ -30,9 +30,9 @@ PROMPT = "The Great Wall of China was built to"
 def show_measured() -> None:
     """Show dense beside pruned: live, finished, as far as it got, or not at all."""
     report = resources.reports().peek(e)
-    if jobs.active("measure"):
-        jobs.live("measure", show_running)
-    elif report is not None:
+    if jobs.live("measure", show_running):
+        return
+    if report is not None:
         show_report(report)
         with st.container(horizontal=True):
             panels.measure(e, "Measure again", primary=False)
@@ -183,15 +183,12 @@ def show_prompt() -> None:
         start_prompt(prompt, new_tokens)
     jobs.here("prompt")
     seen = jobs.view("prompt")
-    if jobs.active("prompt"):
-        jobs.live("prompt", show_continuations)
-    elif seen is not None:
+    if not jobs.live("prompt", show_continuations) and seen is not None:
         show_continuations(seen)
 
 
 def start_prompt(prompt: str, new_tokens: int) -> None:
     """Continue the prompt in the worker; what is written streams in."""
-    access.check(e)
     pipeline, of = resources.pipeline(), e
 
     def work(job: Job) -> tuple[Experiment, Continuations]:
@@ -207,7 +204,7 @@ def start_prompt(prompt: str, new_tokens: int) -> None:
         return of, written
 
     title = f"Continuing a prompt, {share(of.pruning.sparsity)} removed"
-    jobs.start("prompt", title, work, key=(of, prompt, new_tokens))
+    jobs.start("prompt", title, work, of, key=(of, prompt, new_tokens))
 
 
 def show_continuations(seen: JobView) -> None:

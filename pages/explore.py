@@ -186,6 +186,5 @@ if ready:
     with panels.panel():
         selection.show_range(e)
 with panels.panel():
-    jobs.strip()
     if ready:
         show_beside(committed=canvas.just_moved())

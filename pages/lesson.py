@@ -29,4 +29,5 @@ def show() -> None:
 
 with panels.panel():
     show()
-    jobs.strip()  # below: it moves nothing
+    jobs.here(canvas.KIND)
+    jobs.endings()

@@ -53,6 +53,12 @@ def close(at: AppTest) -> None:
     assert not visitors.alive(gone)
 
 
+def buttons(at: AppTest) -> list[str]:
+    """Return what the page's own buttons say: the experiment bar's are everywhere."""
+    bar = ("preset_", "measure_bar", "measure_stop", "reset_")
+    return [b.label for b in at.main.button if not (b.key or "").startswith(bar)]
+
+
 def said(at: AppTest) -> str:
     """Return what the page says in markdown."""
     return "\n".join(m.value for m in at.main.markdown)

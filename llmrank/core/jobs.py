@@ -171,6 +171,13 @@ class Worker:
             ahead = running._view_at(self._clock()).remaining_s
             return replace(view, position=self._position(job), remaining_s=ahead)
 
+    def owned(self, owner: str) -> tuple[JobView, ...]:
+        """Return an owner's jobs that wait or run, in the order of their turns."""
+        with self._changed:
+            ids = [job.id for job in self._turns.get(owner, ())]
+        views = (self.snapshot(job_id) for job_id in ids)
+        return tuple(view for view in views if view is not None)
+
     def cancel(self, job_id: str, owner: str) -> bool:
         """Cancel a queued job at once, a running one at its next report.
 

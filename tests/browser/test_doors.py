@@ -57,7 +57,7 @@ def test_an_upload_outlives_a_reload_and_opens_in_no_other_browser(new_page):
     mine = new_page()
     mine.goto("/prune")
     settle(mine, timeout_s=180)
-    mine.get_by_text("Texts", exact=True).click()
+    mine.get_by_role("button", name="Texts").click()
     given = {"name": "diary.txt", "mimeType": "text/plain", "buffer": SECRET}
     mine.locator('input[type="file"]').first.set_input_files(given)
     expect(mine.get_by_text("Using diary.txt")).to_be_visible()
@@ -67,7 +67,7 @@ def test_an_upload_outlives_a_reload_and_opens_in_no_other_browser(new_page):
     assert "upload%3A" in link or "upload:" in link
     mine.reload()
     settle(mine)
-    mine.get_by_text("Texts", exact=True).click()
+    mine.get_by_role("button", name="Texts").click()
     expect(mine.get_by_text("Using your upload")).to_be_visible()
     expect(mine.get_by_text("another visitor")).to_have_count(0)
     other = new_page()

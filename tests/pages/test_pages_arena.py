@@ -155,8 +155,8 @@ def test_a_chosen_cell_shows_its_recipe_and_opens_as_the_experiment(opened, aske
     assert settings.snippet(chosen.experiment) in shown
     at.button(key="arena_open_Compare").click().run()
     assert not at.exception
-    assert at.sidebar.selectbox(key="control_criterion_1").value == "wanda"
-    assert at.sidebar.slider(key="control_sparsity_1").value == 30.0
+    assert at.selectbox(key="control_criterion_1").value == "wanda"
+    assert at.slider(key="control_sparsity_1").value == 30.0
     in_hand = settings.experiment(settings.applicable(at.session_state["settings"]))
     assert in_hand == chosen.experiment
     assert at.table  # what it measured stands there without measuring again

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import save_folder, tiny_model
 from streamlit.testing.v1 import AppTest
-from visitor import open_page, read, said
+from visitor import buttons, open_page, read, said
 
 import llmrank
 from llmrank.methods.pruning import PruningPlan
@@ -45,7 +45,7 @@ def page_of(at: AppTest) -> str:
 def test_not_read_yet_the_page_offers_one_button_and_starts_nothing(graph_page):
     at = graph_page(samples="7")  # no other test has read so many
     assert not at.exception
-    assert [b.label for b in at.main.button] == ["Read the model"]
+    assert buttons(at) == ["Read the model"]
     assert not at.session_state["jobs"]
     assert not at.get("iframe")
 

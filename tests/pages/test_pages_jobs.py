@@ -26,7 +26,8 @@ def page():
         st.session_state["n"] += 1
         jobs.start("probe", "Counting", test_pages_jobs.count, key=key)
     st.query_params.from_dict(jobs.link())
-    jobs.strip()
+    jobs.menu()
+    jobs.endings()
 
 
 def count(job):

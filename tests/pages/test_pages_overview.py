@@ -1,10 +1,16 @@
 """Overview: from first visit to a measured result, alone and beside others."""
 
+import json
+
 import pytest
 from streamlit.testing.v1 import AppTest
 from visitor import finish, open_page, said
 
+from llmrank.core.statistics import times_spread
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.frontier import frontier, shipped
 from llmrank.experiments.run import Report
+from llmrank.methods.method import Method
 from pages.shared.app import resources
 
 
@@ -29,18 +35,25 @@ def overview(tiny_folder, tiny_text):
     return opened
 
 
+def bar(at: AppTest) -> list[str]:
+    """What the buttons of the bar say that open its settings."""
+    return [block.proto.popover.label for block in at.get("popover")]
+
+
 def test_first_visit_offers_one_click_and_starts_nothing(overview):
     at = overview()
     assert not at.exception
-    assert [b.label for b in at.main.button] == ["Prune it and measure"]
-    assert any("not measured yet" in c.value for c in at.caption)
+    assert at.button(key="measure_bar").label == "Measure"
+    assert not at.session_state["jobs"]
+    assert "ppl –" in said(at)
+    assert "This method is not measured here yet." in said(at)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("estimated_memory")
 def test_one_click_leads_to_the_verdict(overview):
     at = overview(sparsity="0.5", seed="7")
-    at.main.button[0].click().run()
+    at.button(key="measure_bar").click().run()
     at = finish(at, "measure")
     assert not at.exception
     view = resources.worker().snapshot(at.session_state["jobs"]["measure"])
@@ -60,22 +73,45 @@ def test_one_click_leads_to_the_verdict(overview):
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "named"),
     [
-        ({}, "llm-rank θ 0.50 γ 0.50 &emsp;"),
+        ({}, "llm-rank θ 0.50 γ 0.50"),
         (
             {"graph": "chained", "site": "up"},
-            "llm-rank θ 0.50 γ 0.50, chained graph, site up &emsp;",
+            "llm-rank θ 0.50 γ 0.50, chained graph, site up",
         ),
-        ({"variant": "modified"}, "llm-rank θ 0.50 γ 0.50, modified variant &emsp;"),
-        ({"criterion": "l1"}, "&emsp; l1 &emsp;"),
-        ({"criterion": "random", "seed": "2000"}, "random seed 2,000 &emsp;"),
+        ({"variant": "modified"}, "llm-rank θ 0.50 γ 0.50, modified variant"),
+        ({"criterion": "l1"}, "l1"),
+        ({"criterion": "random", "seed": "2000"}, "random seed 2,000"),
+        (
+            {"criterion": "wanda", "allocation": "global", "repair": "bias"},
+            "wanda · global · bias",
+        ),
     ],
 )
-def test_the_bar_names_the_method_so_that_a_newcomer_understands(overview, asked, said):
-    bar = overview(**asked).main.markdown[0].value
-    assert said in bar
-    assert "weighted" not in bar
+def test_the_bar_names_the_method_so_that_a_newcomer_understands(
+    overview, asked, named
+):
+    assert named in bar(overview(**asked))
+
+
+def test_the_bar_follows_a_control_in_the_same_run(overview):
+    at = overview()
+    at.selectbox(key="control_criterion").select("l2").run()
+    assert "l2" in bar(at)
+    at.slider(key="control_sparsity").set_value(40.0).run()
+    assert "40 % removed by l2" in said(at)
+
+
+def test_three_methods_are_one_click_away(overview):
+    at = overview()
+    assert at.button(key="take_Default").disabled
+    at.button(key="take_The paper's").click().run()
+    assert not at.exception
+    assert at.session_state["settings"]["site"] == "up"
+    assert at.button(key="take_The paper's").disabled
+    at.button(key="take_Best measured").click().run()
+    assert "wanda · additive · least-squares-sequential" in " ".join(bar(at))
 
 
 def test_what_a_link_asks_wrongly_is_said_and_the_rest_is_kept(overview):
@@ -92,7 +128,7 @@ def test_a_link_to_an_unknown_model_starts_nothing_and_says_how(overview):
     at = overview(model="![x](http://example.org/x.png)")
     assert not at.exception
     assert not at.session_state["jobs"]
-    at.main.button[0].click().run()
+    at.button(key="measure_bar").click().run()
     at = finish(at, "measure")
     assert "no model" in at.error[0].value
     assert "![x](" not in at.error[0].value
@@ -100,7 +136,7 @@ def test_a_link_to_an_unknown_model_starts_nothing_and_says_how(overview):
 
 def test_two_visitors_keep_their_own_settings(overview):
     one, two = overview(sparsity="0.2"), overview(sparsity="0.6")
-    one.sidebar.slider(key="control_gamma").set_value(0.9).run()
+    one.slider(key="control_gamma").set_value(0.9).run()
     two.run()
     assert one.session_state["settings"]["gamma"] == 0.9
     assert two.session_state["settings"]["gamma"] == 0.5
@@ -109,6 +145,26 @@ def test_two_visitors_keep_their_own_settings(overview):
 
 def test_the_address_holds_what_differs_from_the_defaults(overview):
     at = overview()
-    at.sidebar.slider(key="control_sparsity").set_value(45.0).run()
+    at.slider(key="control_sparsity").set_value(45.0).run()
     assert at.query_params["sparsity"] == "0.45"
     assert "theta" not in at.query_params
+
+
+def test_the_landing_page_shows_what_we_measured_and_reads_nothing():
+    """The demo model by its configuration alone; its numbers came with the app."""
+    before = resources.pipeline().model.items()
+    at = open_page("app.py")
+    assert not at.exception
+    known = frontier(Experiment(), [shipped()])
+    (chart,) = [json.loads(c.proto.spec) for c in at.get("plotly_chart")]
+    lines = {t["name"]: t for t in chart["data"] if t["name"] != "you are here"}
+    assert set(lines) == {m.name.replace("&", "&amp;") for m in known.curves}
+    own = known.at(Method(), 0.3)
+    assert f"Perplexity {times_spread(own.ratio)} of dense" in said(at)
+    best = known.best(0.3)
+    assert best.ratio.value <= own.ratio.value
+    assert best.method.name in said(at)
+    assert any("calibrated on 64 × 256 tokens" in c.value for c in at.caption)
+    assert any("32,250 of 46,080 stay" in c.value for c in at.caption)
+    assert resources.pipeline().model.items() == before
+    assert not at.session_state["jobs"]

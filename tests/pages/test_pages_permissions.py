@@ -91,7 +91,7 @@ def of(at: AppTest) -> permissions.Asker:
 def test_an_upload_is_its_visitors_alone(visit):
     mine = give(visit())
     assert link(mine, "eval_text") == SOURCE
-    assert any("Using diary.txt" in c.value for c in mine.sidebar.caption)
+    assert any("Using diary.txt" in c.value for c in mine.caption)
     with permissions.asking(of(mine)):
         assert corpora.text(SOURCE, "evaluation").content == SECRET
     other = visit("pages/explore.py", calibration_text=SOURCE, criterion="gprune",
@@ -120,7 +120,7 @@ def test_who_gives_the_same_text_has_it_of_its_own(visit, cache):
 
 def test_what_was_measured_on_it_names_no_hash_to_others(visit):
     mine = give(visit())
-    mine.button(key="measure_Prune it and measure").click().run()
+    mine.button(key="measure_bar").click().run()
     mine = finish(mine, "measure", state="done")
     assert not mine.exception
     with permissions.asking(of(mine)):
@@ -149,7 +149,7 @@ def test_runs_on_two_hidden_texts_open_with_their_own_numbers(visit):
     """The newest is the first row; each was measured on another text."""
     for content in (SECRET, SECRET.replace("secret", "diary")):
         mine = give(visit(), content)
-        mine.button(key="measure_Prune it and measure").click().run()
+        mine.button(key="measure_bar").click().run()
         finish(mine, "measure", state="done")
     kept = [f"{run.ratio.value:.3g}" for run in Store().runs()]
     assert len(set(kept)) == 2
@@ -294,7 +294,7 @@ def busy():
 
 def measuring(at: AppTest) -> str:
     """Ask for a measurement on an upload; return the job's id."""
-    at.button(key="measure_Prune it and measure").click().run()
+    at.button(key="measure_bar").click().run()
     assert not at.exception
     return at.session_state["jobs"]["measure"]
 
@@ -334,7 +334,7 @@ def test_streamlits_copy_is_let_go_and_what_is_refused_is_said(
     at.get("file_uploader")[0].upload("bad.txt", b"caf\xe9").run()
     assert not at.exception
     assert len(gone) == 1
-    assert "bad.txt is not UTF-8" in at.sidebar.error[0].value.replace("\\", "")
+    assert "bad.txt is not UTF-8" in at.error[0].value.replace("\\", "")
     assert not list(cache.rglob("*"))
 
 

@@ -20,7 +20,7 @@ def test_presets_set_the_method_and_its_controls_follow(tiny_folder):
         assert not at.exception
         e = experiment(wanted)
         assert method_of(at) == e.method
-        shown = {s.label: s.value for s in at.sidebar.selectbox}
+        shown = {s.label: s.value for s in at.selectbox}
         assert shown["Criterion"] == e.method.criterion.name
         assert shown["Allocation"] == e.method.allocation.name
         assert at.query_params["sparsity"] == "0.45"

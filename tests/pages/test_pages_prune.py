@@ -10,7 +10,7 @@ from conftest import TEXT
 from safetensors.torch import load_file
 from streamlit.testing.v1 import AppTest
 from transformers import AutoModelForCausalLM
-from visitor import finish, open_page, read
+from visitor import buttons, finish, open_page, read
 
 import llmrank
 from llmrank.evaluation.footprint import footprint
@@ -72,7 +72,7 @@ def test_the_first_page_of_all_offers_one_step_and_starts_nothing(opened):
     assert not at.exception
     assert at.header[0].value == "What is left, and how do I take it with me?"
     assert "has not been read with these settings" in at.info[0].value
-    assert [b.label for b in at.main.button] == ["Read the model", "Export"]
+    assert buttons(at) == ["Read the model", "Export"]
     assert not at.metric
     assert not at.session_state["jobs"]
 
@@ -98,7 +98,7 @@ def test_rounding_that_changes_the_sparsity_is_explained(opened):
 
 def test_choices_made_on_another_page_are_kept(opened):
     at = opened("app.py")
-    at.sidebar.slider(key="control_sparsity").set_value(50.0).run()
+    at.slider(key="control_sparsity").set_value(50.0).run()
     at = at.switch_page("pages/prune.py").run()
     assert not at.exception
     assert experiment_of(at).pruning.sparsity == 0.5

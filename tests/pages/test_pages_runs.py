@@ -7,8 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visitor import copy_results, finish, open_page, said
 
-from llmrank.core.formatting import number
-from llmrank.core.statistics import times_spread
+from llmrank.core.formatting import times
 from llmrank.experiments import arena, settings
 from llmrank.experiments.arena import Entry
 from llmrank.experiments.pipeline import Pipeline
@@ -92,24 +91,22 @@ def test_what_was_measured_before_the_app_started_is_said_on_every_page(entries)
     link = {n: str(v) for n, v in settings.settings(known.experiment).items()}
     at = open_page("pages/explore.py", **link)
     assert not at.exception
-    bar = next(c.value for c in at.main.caption if "perplexity" in c.value)
-    ratio = times_spread(known.comparison.perplexity_ratio)
-    assert f"perplexity {number(known.run.perplexity)}, {ratio} of dense" in bar
-    assert bar.startswith("measured before, 20")
+    ratio = times(known.comparison.perplexity_ratio.value)
+    assert f"ppl **{ratio}**" in said(at)
+    assert f"**{known.run.n_params * 4 / 1e6:,.0f}** MB" in said(at)
     at = open_page("pages/explore.py", **(link | {"seq_len": "32"}))
-    assert "not measured yet with these settings" in [c.value for c in at.main.caption]
+    assert "ppl –" in said(at)
 
 
 def test_the_first_measurement_of_a_new_database_is_known_at_once(asked):
     """The bar looked before there was a file; it looks again."""
     at = opened(asked)
-    unknown = "not measured yet with these settings"
-    assert unknown in [c.value for c in at.main.caption]
+    assert "ppl –" in said(at)
     e = settings.experiment(asked)
     spec = arena.asked(e, ("llm-rank",), (0.5,), (0,), ("text", "latency"))
     arena.run(spec, Store(), pipeline=resources.pipeline())
     at.run()
-    assert any(c.value.startswith("measured before") for c in at.main.caption)
+    assert "ppl **×" in said(at)
 
 
 def test_every_run_is_listed_the_newest_first(asked, entries):
@@ -143,7 +140,7 @@ def test_one_run_opens_and_the_settings_become_its_own(asked, entries):
     in_hand = settings.experiment(settings.applicable(at.session_state["settings"]))
     assert in_hand == run.experiment
     assert (
-        at.sidebar.selectbox(key="control_criterion_1").value
+        at.selectbox(key="control_criterion_1").value
         == run.spec.recipe["criterion"]["name"]
     )
     shown = at.table[0].value
@@ -156,7 +153,7 @@ def test_a_control_follows_what_was_opened_and_can_be_moved_again(asked, entries
     at = choose(opened(asked), 0)
     at.button(key="runs_open_Explore").click().run()
     at.switch_page("pages/compare.py").run()
-    at.sidebar.slider(key="control_sparsity_1").set_value(60.0).run()
+    at.slider(key="control_sparsity_1").set_value(60.0).run()
     assert at.session_state["settings"]["sparsity"] == 0.6
 
 

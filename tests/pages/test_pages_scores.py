@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import save_folder, tiny_model
 from streamlit.testing.v1 import AppTest
-from visitor import open_page, read, said
+from visitor import buttons, open_page, read, said
 
 import llmrank
 from llmrank.analysis.agreement import agreement
@@ -76,7 +76,7 @@ def figures(at: AppTest) -> list[dict]:
 def test_not_read_yet_the_page_offers_one_button_and_starts_nothing(scores_page):
     at = scores_page(samples="6")
     assert not at.exception
-    assert [b.label for b in at.main.button] == ["Read the model"]
+    assert buttons(at) == ["Read the model"]
     assert not at.session_state["jobs"]
     assert not at.get("plotly_chart")
 
@@ -123,7 +123,7 @@ def test_the_extremes_are_listed_with_the_highest_first(ready):
 
 def test_moving_the_threshold_moves_what_is_said(scores_page):
     at = read(scores_page())
-    at.sidebar.slider(key="control_sparsity").set_value(75.0).run()
+    at.slider(key="control_sparsity").set_value(75.0).run()
     assert not at.exception
     assert "the 18 of 24 neurons left of the line" in said(at)
 
@@ -147,7 +147,7 @@ def test_choices_are_kept_over_another_page_and_in_the_link(scores_page):
 def test_the_papers_setting_is_one_click_away(scores_page):
     """With γ = 0 the ranking is that of the activation at the same site."""
     at = read(scores_page())
-    button = next(b for b in at.main.button if b.label.startswith("The paper"))
+    button = next(b for b in at.main.button if b.label == "The paper's own setting")
     button.click().run()
     assert not at.exception
     (a, plan_a), (b, plan_b) = scored(at), scored(at, Activation(site="up"))

@@ -58,12 +58,12 @@ def test_costs_can_be_measured_for_any_allocation(opened):
 def test_a_slider_sets_one_layers_width(opened):
     at = opened(allocation="by-hand")
     assert neurons(at) == "48"
-    assert "Sparsity" not in [s.label for s in at.sidebar.slider]
+    assert "Sparsity" not in [s.label for s in at.slider]
     at.slider(key="width_1_24").set_value(5).run()
     assert not at.exception
     assert neurons(at) == "29"
     assert at.query_params["kept"] == "24,5"
-    (kept,) = [t for t in at.sidebar.text_input if t.label == "Kept"]
+    (kept,) = [t for t in at.text_input if t.label == "Kept"]
     assert kept.value == "24,5"
     at.slider(key="width_0_24").set_value(7).run()
     assert at.query_params["kept"] == "7,5"
@@ -82,11 +82,11 @@ def test_a_goal_finds_a_sparsity_and_gives_it(opened):
     at.number_input(key="goal_value_size").set_value(megabytes / 1000 * 0.98).run()
     at = finish(at.button(key="find_goal").click().run(), "goal", state="done")
     assert "better than the" in at.success[0].value
-    rounding = next(n for n in at.sidebar.number_input if n.label.startswith("Round"))
+    rounding = next(n for n in at.number_input if n.label.startswith("Round"))
     at = rounding.set_value(8).run()
     assert "Found with other settings than now:" in [c.value for c in at.main.caption]
     assert not [b for b in at.button if b.key == "take_goal"]
-    rounding = next(n for n in at.sidebar.number_input if n.label.startswith("Round"))
+    rounding = next(n for n in at.number_input if n.label.startswith("Round"))
     at = rounding.set_value(1).run()
     before = at.query_params["sparsity"]
     at.button(key="take_goal").click().run()
@@ -104,7 +104,7 @@ def test_a_goal_that_cannot_be_met_says_what_can(opened):
 def test_sliders_follow_widths_that_are_written(opened):
     at = opened(allocation="by-hand", kept="20,10")
     at.slider(key="width_0_24").set_value(18).run()
-    (kept,) = [t for t in at.sidebar.text_input if t.label == "Kept"]
+    (kept,) = [t for t in at.text_input if t.label == "Kept"]
     kept.set_value("5,6").run()
     assert not at.exception
     assert neurons(at) == "11"

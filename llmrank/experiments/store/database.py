@@ -36,12 +36,14 @@ class Database:
 
     `notice` says what happened to the file when it was opened, if anything did.
     Each transaction has its own connection: opening one takes a fraction of a
-    millisecond, and nothing is shared between threads or held over a fork.
+    millisecond, and nothing is shared between threads or held over a fork. A `sealed`
+    file is never written, also where it could be.
     """
 
-    def __init__(self, path: Path, *, wait_s: float) -> None:
+    def __init__(self, path: Path, *, wait_s: float, sealed: bool = False) -> None:
         self.path = own_path(path).absolute()
         self.notice: str | None = None
+        self._sealed = sealed
         self._wait_s = wait_s
         self._engine = create_engine(
             "sqlite://", creator=self._connect, poolclass=NullPool
@@ -59,6 +61,8 @@ class Database:
     @property
     def read_only(self) -> bool:
         """Whether the file, or the folder its log has to lie in, refuses writing."""
+        if self._sealed:
+            return True
         places = [p for p in (self.path, self.path.parent) if p.exists()]
         own = os.access in os.supports_effective_ids
         return not all(os.access(p, os.W_OK, effective_ids=own) for p in places)

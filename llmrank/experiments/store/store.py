@@ -31,11 +31,13 @@ class Store:
     """A file of results; short transactions, from any thread and process.
 
     `notice` says what happened to the file when it was opened, if anything did. What
-    changes a run that was deleted meanwhile changes nothing.
+    changes a run that was deleted meanwhile changes nothing. `sealed`: it is only read.
     """
 
-    def __init__(self, path: Path | None = None, *, wait_s: float = WAIT_S) -> None:
-        self._database = Database(path or results_file(), wait_s=wait_s)
+    def __init__(
+        self, path: Path | None = None, *, wait_s: float = WAIT_S, sealed: bool = False
+    ) -> None:
+        self._database = Database(path or results_file(), wait_s=wait_s, sealed=sealed)
         self.path = self._database.path
         self.notice = self._database.notice
         self._unended: set[str] = set()  # over, and the file refused to hold it
@@ -51,11 +53,8 @@ class Store:
         """Keep an experiment that was measured outside of an arena; return its id."""
         recipe, comparison = report.experiment.to_json(), report.comparison
         text, seed = comparison.dense.text, report.experiment.calibration.seed
-        origin = Origin(
-            calibration_sha256=report.calibration_sha256,
-            evaluation_sha256="" if text is None else text.text_sha256,
-            environment=report.environment,
-        )
+        evaluated = "" if text is None else text.text_sha256
+        origin = Origin(report.calibration_sha256, evaluated, report.environment)
         done = row_mapping.origin_columns(recipe, origin)
         done |= row_mapping.comparison_columns(comparison)
         with self._database.writing() as connection:

@@ -7,8 +7,10 @@ __getattr__, __all__ = handed_on(
     {
         "agreements": "correlation_map overlap_bars rank_scatter",
         "allocations": "cost_map search_chart",
+        "frontier": "frontier_chart",
         "heatmap": "score_heatmap",
         "measurements": "latency_chart task_chart tradeoff widths_chart",
+        "miniature": "layer_strips",
         "mlps": "learning_curve recovery_chart retention_chart shaken_chart",
         "pareto": "pareto_chart",
         "scores": "distributions score_distribution",

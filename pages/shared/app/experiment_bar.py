@@ -1,57 +1,118 @@
-"""The experiment bar: what every picture on the page is a picture of."""
+"""The experiment bar: the one experiment of every page, in one row that stays."""
+
+from collections.abc import Collection
 
 import streamlit as st
 
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import number, share, times
 from llmrank.core.specs import Option, options
-from llmrank.core.statistics import spread, times_spread
-from llmrank.core.whereabouts import is_file, is_here
+from llmrank.core.statistics import Estimate
 from llmrank.experiments.experiment import Experiment
-from llmrank.methods.allocation import Allocation
+from llmrank.methods.allocation import Allocation, Uniform
+from llmrank.methods.allocation.base import n_dropped
 from llmrank.methods.criteria import Criterion
 from llmrank.methods.repair import Repair
 from llmrank.models import ffn
 from llmrank.models.checkpoints import DEMO_NAME
-from llmrank.models.hf import BUILDING
-from llmrank.models.language_model import shape
-from llmrank.report.tables.runs import time
-from pages.shared.app import access, jobs, resources
+from llmrank.report import charts
+from pages.shared.app import (
+    access,
+    experiment_settings,
+    frontier,
+    header,
+    jobs,
+    panels,
+    resources,
+)
 from pages.shared.app.escape import plain
 
 IN_WORDS = {"graph": "{} graph", "site": "site {}", "variant": "{} variant"}
+WIDTH, HEIGHT = 96, 32
+"""Of the miniature, in pixels."""
 
 
-def draw(experiment: Experiment) -> None:
-    """Draw two lines: the experiment, and what has been measured of it."""
-    with st.container(border=True):
-        st.markdown(" &emsp; ".join([_model(experiment), _method(experiment)]))
-        st.caption(_measured(experiment))
+def draw(experiment: Experiment, without: Collection[str]) -> None:
+    """Draw the model in small, what one may change, what is known, and what to do.
+
+    A page names in `without` the settings that it has controls of its own for.
+    """
+    with header.bar_place():
+        dense = _widths(experiment)
+        if dense is not None:
+            kept = kept_widths(experiment, dense)
+            st.image(
+                charts.layer_strips(
+                    dense, kept, width=WIDTH, height=HEIGHT, dark=panels.is_dark()
+                ),
+                width=WIDTH,
+            )
+        with st.popover(_model(experiment), type="tertiary", width="content"):
+            experiment_settings.model_settings()
+        with st.popover(_method(experiment), type="tertiary", width="content"):
+            experiment_settings.method_settings(without)
+        if experiment.method.allocation.sets_sparsity:
+            st.markdown("widths of its own", width="content")
+        elif "sparsity" in without:
+            removed = f"**{share(experiment.pruning.sparsity)}** removed"
+            st.markdown(removed, width="content")
+        else:
+            with st.container(width=150):
+                experiment_settings.sparsity()
+        for figure in _figures(experiment):
+            st.markdown(figure, width="content")
+        with st.popover(
+            "Texts", help="Texts, tasks and timing", type="tertiary", width="content"
+        ):
+            experiment_settings.measure_settings()
+        _measure(experiment)
+
+
+def strips(experiment: Experiment) -> None:
+    """Draw the model's layers as strips: kept solid, removed hatched."""
+    dense = _widths(experiment)
+    if dense is None:
+        return
+    kept = kept_widths(experiment, dense)
+    svg = charts.layer_strips(dense, kept, width=900, height=72, dark=panels.is_dark())
+    st.image(svg, width="stretch")
+    said = f"{len(dense)} layers of {_neurons(dense)} neurons"
+    if kept is None:
+        st.caption(f"{said}; what each keeps follows from scores not yet read.")
+    else:
+        st.caption(f"{said}; {sum(kept):,} of {sum(dense):,} stay, hatched ones go.")
+
+
+def _neurons(widths: tuple[int, ...]) -> str:
+    low, high = min(widths), max(widths)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def kept_widths(
+    experiment: Experiment, dense: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """Return what each layer keeps, where that is known without reading anything."""
+    pipeline, allocation = resources.pipeline(), experiment.method.allocation
+    try:
+        if pipeline.scores.peek(experiment) is not None and (
+            pipeline.planner.has_widths(experiment)
+        ):
+            return pipeline.plan(experiment).widths
+        if isinstance(allocation, Uniform) and experiment.pruning.multiple_of == 1:
+            sparsity = experiment.pruning.sparsity
+            return tuple(n - n_dropped(n, sparsity) for n in dense)
+    except LLMRankError:
+        return None  # the page says why where it needs them
+    return None
 
 
 def _model(experiment: Experiment) -> str:
-    name = (
-        DEMO_NAME
-        if experiment.model.name == "demo"
-        else plain(experiment.model.name, limit=60)
-    )
-    widths = _widths(experiment)
-    return f"**{name}**" if widths is None else f"**{name}** · {_size(widths)}"
-
-
-def _size(widths: tuple[int, ...]) -> str:
-    layers = f"{len(widths)} layer{'s' * (len(widths) > 1)}"
-    if len(set(widths)) == 1:
-        return f"{layers} × {widths[0]:,} neurons"
-    return f"{layers} of {min(widths):,} to {max(widths):,} neurons"
+    name = experiment.model.name
+    return DEMO_NAME if name == "demo" else plain(name, limit=40)
 
 
 def _method(experiment: Experiment) -> str:
-    removed = f"**{share(experiment.pruning.sparsity)} removed**"
-    if experiment.method.allocation.sets_sparsity:
-        removed = "**widths of its own**"
-    criterion, *others = map(_named, experiment.method.told)
-    return " &emsp; ".join([criterion, removed, *others])
+    return " · ".join(map(_named, experiment.method.told))
 
 
 def _named(part: Criterion | Allocation | Repair) -> str:
@@ -71,64 +132,55 @@ def _number(option: Option, value: float | int) -> str:
     return f"{option.letter} {shown}"
 
 
-def _measured(experiment: Experiment) -> str:
+def _figures(experiment: Experiment) -> list[str]:
+    """Return perplexity over dense, the size and the speed; – where not measured."""
     report = resources.reports().peek(experiment)
-    if report is None or report.comparison.pruned.text is None:
-        running = "; a measurement is running" if jobs.active("measure") else ""
-        return _kept(experiment) + running
-    comparison = report.comparison
-    dense = number(comparison.dense.text.perplexity.value)
-    said = [f"perplexity {dense} → {spread(comparison.pruned.text.perplexity)}"]
-    if comparison.speedup is not None:
-        said.append(f"prefill {times(comparison.speedup.prefill.measured)} as fast")
-        said.append(f"decode {times(comparison.speedup.decode.measured)} as fast")
-    if not comparison.pruned.tasks:
-        said.append("not measured: tasks")
-    return " · ".join(said)
+    ratio, n_params, speed = None, None, "–"
+    if report is not None:
+        comparison = report.comparison
+        ratio, n_params = (
+            comparison.perplexity_ratio,
+            comparison.pruned.footprint.n_params,
+        )
+        if comparison.speedup is not None:
+            speed = f"**{times(comparison.speedup.decode.measured)}**"
+    else:
+        run = frontier.kept(experiment)
+        if run is not None:
+            ratio, n_params = run.ratio, run.n_params
+    size = "–"
+    if n_params is not None:
+        size = f"{frontier.megabytes(experiment, n_params):,.0f}"
+    quality = "–" if ratio is None else _ratio(ratio)
+    return [f"ppl {quality}", f"**{size}** MB", f"decode {speed}"]
 
 
-def _kept(experiment: Experiment) -> str:
-    """Say what Runs holds of these settings: from a terminal, or before a restart."""
-    unknown, store = "not measured yet with these settings", resources.glance()
-    if store is None:
-        return unknown
-    try:
-        kept = store.runs(recipe=experiment.to_json(), states=("done",), limit=1)
-    except LLMRankError:
-        return unknown  # Runs says what is wrong with its file
-    if not kept or kept[0].perplexity is None:
-        return unknown
-    (report,) = kept
-    ratio = "" if report.ratio is None else f", {times_spread(report.ratio)} of dense"
-    return (
-        f"measured before, {time(report.finished)} UTC: perplexity "
-        f"{number(report.perplexity)}{ratio}; it opens under Runs"
-    )
+def _ratio(ratio: Estimate) -> str:
+    ends = f"[{number(ratio.low)}, {number(ratio.high)}]"
+    return f"**{times(ratio.value)}** :small[:gray[{ends}]]"
+
+
+def _measure(experiment: Experiment) -> None:
+    """Offer to measure, or say how far that is, or when it was done."""
+    if jobs.active("measure"):
+        jobs.stop_button("measure", experiment, "measure_stop")
+        return
+    report = resources.reports().peek(experiment)
+    label = "Measure"
+    if report is not None:
+        label = f"Measured {report.environment['measured_at'][11:16]}"
+    if st.button(label, type="secondary" if report else "primary", key="measure_bar"):
+        panels.start_measuring(experiment)
 
 
 def _widths(experiment: Experiment) -> tuple[int, ...] | None:
     """Tell the widths of what is on this machine; a link never fetches anything."""
     try:
         access.check(experiment)
-        if not is_here(experiment.model.name):
-            return None
         if resources.pipeline().model.peek(experiment) is not None:
             return ffn.widths(resources.pipeline().model(experiment).model)
-        known = resources.shapes().peek(experiment.model)
-        if known is not None:
-            return known.widths
-        if is_file(experiment.model.name):
-            return None  # the head of a .gguf takes seconds to read
-        if not BUILDING.acquire(blocking=False):
-            return None  # a model is being read; the page does not wait for its end
-        try:
-            return (
-                resources.shapes()
-                .get(experiment.model, lambda: shape(experiment.model))
-                .widths
-            )
-        finally:
-            BUILDING.release()
+        known = resources.shape_of(experiment.model)
+        return None if known is None else known.widths
     except LLMRankError as error:
         st.error(plain(str(error)))
         return None

@@ -5,23 +5,11 @@ from typing import Literal
 
 import streamlit as st
 
-from pages.shared.app import access
+from pages.shared.app import access, header
 from pages.shared.app.assets import ASSETS
 from pages.shared.app.visitors import mark_browser, visitor_id
 
 LOGO = str(ASSETS / "logo.svg")
-
-PAGES = {
-    "Experiment": {
-        "Overview": "app.py",
-        "Explore": "pages/explore.py",
-        "Prune": "pages/prune.py",
-        "Compare": "pages/compare.py",
-    },
-    "Inspect": {"Scores": "pages/scores.py", "Graph": "pages/graph.py"},
-    "Methods": {"Arena": "pages/arena.py", "Runs": "pages/runs.py"},
-    "Learn": {"Lesson": "pages/lesson.py", "MLP lab": "pages/mlp_lab.py"},
-}
 
 Sidebar = Literal["expanded", "collapsed"]
 
@@ -29,30 +17,37 @@ Sidebar = Literal["expanded", "collapsed"]
 def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa: ANN201
     """Draw what all pages share and return the experiment in hand.
 
-    A page names in `without` the settings that it has controls of its own for; its
-    sidebar starts closed, and it shows its jobs itself, where they move nothing. (The
+    A page names in `without` the settings that it has controls of its own for. (The
     returned type would import torch.)
 
     The links and the question stand before torch is imported, which takes seconds at
     the first visit of all.
     """
-    _head(title, question, "collapsed" if without else "expanded")
-    st.sidebar.subheader("Model")  # it stands from the first, so that nothing jumps
+    _head(title, question, bar=True)
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
-        from pages.shared.app import escape, experiment_bar, jobs, panels, session
-        from pages.shared.app import sidebar as controls
+        from pages.shared.app import (
+            escape,
+            experiment_bar,
+            experiment_settings,
+            jobs,
+            panels,
+            session,
+        )
 
     access.asker()  # a tab more of its browser: its uploads stay as long
     session.chosen()
-    controls.sidebar(without)
+    experiment_settings.adopt_controls()
     with panels.panel():
         for complaint in session.complaints():
             st.warning(escape.plain(complaint))
         experiment = session.current()
+        experiment_bar.draw(experiment, without)
+        if session.current() != experiment:
+            st.rerun()  # a file was brought: the bar tells of it from the start
         session.write_link(experiment, **jobs.link())
-        experiment_bar.draw(experiment)
-        if not without:
-            jobs.strip()
+        with header.jobs_place():
+            jobs.menu()
+        jobs.endings()
         return experiment
     return st.stop()
 
@@ -65,7 +60,7 @@ def classroom(title: str, question: str, *, sidebar: str = "") -> None:
     While a lesson is presented, the links and the question stay away too.
     """
     shown: Sidebar = "expanded" if sidebar else "collapsed"
-    _head(title, question, shown, bare=_presents(title))
+    _head(title, question, sidebar=shown, bare=_presents(title))
     if sidebar:
         st.sidebar.subheader(sidebar)
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
@@ -74,6 +69,9 @@ def classroom(title: str, question: str, *, sidebar: str = "") -> None:
     access.asker()
     with panels.panel():
         session.write_link(session.current(), **jobs.link())
+        if not _presents(title):
+            with header.jobs_place():
+                jobs.menu()
 
 
 def _presents(title: str) -> bool:
@@ -84,28 +82,22 @@ def _presents(title: str) -> bool:
     return seen.get(name) == "on"
 
 
-def _head(title: str, question: str, sidebar: Sidebar, *, bare: bool = False) -> None:
+def _head(
+    title: str,
+    question: str,
+    *,
+    sidebar: Sidebar = "collapsed",
+    bar: bool = False,
+    bare: bool = False,
+) -> None:
     st.set_page_config(f"{title} · LLM-Rank Explorer", LOGO, "wide", sidebar)
-    st.logo(LOGO, size="large")
+    header.style()
     visitor_id()
     if not bare:
         with st.container(gap=None):  # so that the mark takes no room
-            _links()
+            header.header()
             mark_browser()
-        st.header(question, anchor=False)
-
-
-def _links() -> None:
-    with st.container(
-        horizontal=True, vertical_alignment="center", gap="small", key="pages"
-    ):
-        for group, pages in PAGES.items():
-            with st.container(
-                horizontal=True,
-                vertical_alignment="center",
-                gap="xxsmall",
-                width="content",
-            ):
-                st.caption(group, width="content")
-                for label, path in pages.items():
-                    st.page_link(path, label=label)
+        if bar:
+            header.bar()
+        with st.container(key="question"):
+            st.header(question, anchor=False)

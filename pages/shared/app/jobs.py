@@ -8,13 +8,15 @@ import streamlit as st
 
 from llmrank.core import permissions, uploads
 from llmrank.core.errors import LLMRankError
-from llmrank.core.formatting import duration
+from llmrank.core.formatting import counted, duration
 from llmrank.core.jobs import Job, JobView, Worker
-from pages.shared.app import resources, visitors
+from llmrank.experiments.experiment import Experiment
+from pages.shared.app import access, resources, visitors
 from pages.shared.app.escape import plain
 from pages.shared.app.visitors import on_end, visitor_id
 
 _ENTRY = "jobs"
+_MENU = "jobs_menu"
 TICK_S = 0.5
 
 
@@ -31,12 +33,30 @@ class Leaving:
 
 
 def start(
-    kind: str, title: str, work: Callable[[Job], object], *, key: Hashable
+    kind: str,
+    title: str,
+    work: Callable[[Job], object],
+    experiment: Experiment | None = None,
+    *,
+    key: Hashable = None,
 ) -> None:
     """Queue work of a kind (one per kind and visitor is watched) and show it.
 
     The visitor's uploads stay until it has ended, also when the visitor has gone.
+
+    Args:
+        kind: names it in the link.
+        title: what the visitor reads.
+        work: done in the worker's thread.
+        experiment: that it is done on; checked before any work.
+        key: what it follows from, where that is not the experiment.
+
+    Raises:
+        LLMRankError: the experiment is not open to who asks.
     """
+    if experiment is not None:
+        access.check(experiment)
+    key = experiment if key is None else key
     hold = partial(uploads.hold, permissions.asker().uploads)
     work = permissions.carried(work)  # the worker's thread is nobody's
     try:
@@ -53,11 +73,10 @@ def start(
 
 def view(kind: str) -> JobView | None:
     """Return how this session's job of a kind stands."""
-    job_id = _watched().get(kind)
-    seen = None if job_id is None else resources.worker().snapshot(job_id)
-    if job_id is None or seen is None or _kind(seen) != kind:
+    seen = resources.worker().snapshot(_watched().get(kind, ""))
+    if seen is None or not isinstance(seen.key, tuple) or seen.key[0] != kind:
         return None  # a link may name any job, but not as another kind of work
-    _watch(job_id)
+    _watch(seen.id)
     return seen
 
 
@@ -66,10 +85,6 @@ def _watch(job_id: str) -> None:
     visitor, worker = visitor_id(), resources.worker()
     worker.watch(job_id, visitor)
     on_end(visitor, Leaving(worker, visitor))
-
-
-def _kind(seen: JobView) -> object:
-    return seen.key[0] if isinstance(seen.key, tuple) else None
 
 
 def active(kind: str) -> bool:
@@ -84,28 +99,94 @@ def link() -> dict[str, str]:
     return {"jobs": ",".join(named)} if named else {}
 
 
-def strip() -> None:
-    """Show every watched job: what, how far, how long still, and Stop."""
+def menu() -> None:
+    """Show this visitor's jobs in the header: how many, how far, and a list with Stop.
+
+    They are those of the browser, so a second tab shows them too.
+    """
+    every = TICK_S if _running_jobs() else None
+    st.fragment(_menu, run_every=every)()
+
+
+def _menu() -> None:
+    running = _running_jobs()
+    if not running:
+        if st.session_state.pop(_MENU, False):
+            st.rerun()
+        return
+    st.session_state[_MENU] = True
+    with st.popover(_short(running), type="tertiary", width="content"):
+        for seen in running:
+            _one(seen, "menu")
+
+
+def _short(running: list[JobView]) -> str:
+    first = next((job for job in running if job.state == "running"), running[0])
+    said = plain(first.title) if len(running) == 1 else counted(len(running), "job")
+    return f"{said} · {_far(first)}"
+
+
+def _running_jobs() -> list[JobView]:
+    """Return the browser's unfinished jobs, and those of others it watches by link."""
+    seen = {view.id: view for view in resources.worker().owned(visitors.owner())}
+    for kind in tuple(_watched()):
+        watched = view(kind)
+        if watched is not None and not watched.finished:
+            seen.setdefault(watched.id, watched)
+    return list(seen.values())
+
+
+def endings() -> None:
+    """Say of every watched job that it failed or was stopped, until it is dismissed."""
     for kind in tuple(_watched()):
         seen = view(kind)
         if seen is None:
             del _watched()[kind]
         elif seen.finished:
             _ended(kind, seen)
-        else:
-            st.fragment(_running, run_every=TICK_S)(kind)
+
+
+def stop_button(kind: str, key: Hashable, label: str) -> None:
+    """Draw a button that stops a running job and says how far it is.
+
+    Where the job's key is another one it is named, for it is of other settings.
+    """
+
+    def draw() -> None:
+        seen = view(kind)
+        if seen is None or seen.finished:
+            st.rerun()
+        is_other = seen.key != (kind, key)
+        said = f"{plain(seen.title)}: " if is_other else ""
+        if st.button(
+            f"Stop · {said}{_far(seen)}", key=label, disabled=seen.stopping,
+            help=plain(seen.title),
+        ):  # fmt: skip
+            _stop(seen)
+
+    st.fragment(draw, run_every=TICK_S)()
+
+
+def _far(seen: JobView) -> str:
+    if seen.state == "queued":
+        return "waiting"
+    if seen.stopping:
+        return "stopping"
+    done = f"{100 * seen.done / seen.total:.0f} %" if seen.total else "starting"
+    left = "" if seen.remaining_s is None else f", {duration(seen.remaining_s)} left"
+    return f"{done}{left}"
 
 
 def here(kind: str) -> None:
     """Show a running job beside what started it too: the strip may be out of sight."""
     if active(kind):
-        st.fragment(_running, run_every=TICK_S)(kind, place="here")
+        st.fragment(_running, run_every=TICK_S)(kind)
 
 
-def live(kind: str, draw: Callable[[JobView], None]) -> None:
-    """Draw a job's partial result again and again while it runs."""
+def live(kind: str, draw: Callable[[JobView], None]) -> bool:
+    """Draw a job's partial result while it runs, and return whether it does."""
     if not active(kind):
-        return
+        return False
 
     def again() -> None:
         seen = view(kind)
@@ -113,18 +194,22 @@ def live(kind: str, draw: Callable[[JobView], None]) -> None:
             draw(seen)
 
     st.fragment(again, run_every=TICK_S)()
+    return True
 
 
-def _running(kind: str, place: str = "strip") -> None:
+def _running(kind: str) -> None:
     seen = view(kind)
     if seen is None or seen.finished:
         st.rerun()
-    with st.container(
-        horizontal=True, vertical_alignment="center", key=f"{place}_{kind}"
-    ):
+    _one(seen, "here")
+
+
+def _one(seen: JobView, place: str) -> None:
+    name = f"{place}_{seen.id}"
+    with st.container(horizontal=True, vertical_alignment="center", key=name):
         share = seen.done / seen.total if seen.total else 0.0
         st.progress(min(share, 1.0), text=f"**{plain(seen.title)}** · {_said(seen)}")
-        if st.button("Stop", key=f"stop_{kind}_{place}", disabled=seen.stopping):
+        if st.button("Stop", key=f"stop_{name}", disabled=seen.stopping):
             _stop(seen)
 
 

@@ -54,36 +54,22 @@ def measure(
 
 def start_measuring(experiment: Experiment) -> None:
     """Do the whole job in the worker, and keep what it measures."""
-    access.check(experiment)
-    unkept = resources.unkept()
-    pipeline, reports, points = (
-        resources.pipeline(),
-        resources.reports(),
-        resources.speeds(),
-    )
+    pipeline = resources.pipeline()
 
     def work(job: Job) -> Report:
         measured = run(
             experiment, pipeline=pipeline, progress=job.progress, publish=job.publish
         )
-        reports.put(experiment, measured)
+        resources.reports().put(experiment, measured)
         timed = shape_timing.speed_point(measured.comparison)
         if timed is not None:
-            points.put(
-                (
-                    experiment.model,
-                    experiment.benchmark,
-                    experiment.method.repair,
-                    timed.widths,
-                ),
-                timed,
-            )
-        unkept.put(experiment, _kept(measured))
+            resources.keep_speed(experiment, timed)
+        resources.unkept().put(experiment, _kept(measured))
         return measured
 
     removed, criterion = experiment.pruning.sparsity, experiment.method.criterion
     title = f"Measuring {share(removed)} by {criterion.name}"
-    jobs.start("measure", title, work, key=experiment)
+    jobs.start("measure", title, work, experiment)
 
 
 def _kept(measured: Report) -> str | None:
@@ -105,10 +91,10 @@ def has_scores(experiment: Experiment) -> bool:
         return _widths_ready(experiment)
     if jobs.active("read"):
         st.info("The model is being read; its neurons appear here when it is done.")
+        jobs.here("read")
         return False
     st.info(_about_reading(experiment))
     if st.button("Read the model", type="primary", key="read"):
-        access.check(experiment)
 
         def work(job: Job) -> None:
             estimate(experiment).check()
@@ -116,13 +102,8 @@ def has_scores(experiment: Experiment) -> bool:
             pipeline.model(experiment, progress=job.progress)
             pipeline.evidence.collect(experiment, progress=job.progress)
 
-        key = (
-            experiment.model,
-            experiment.calibration,
-            experiment.method.criterion.needs,
-            experiment.method.criterion.second_text,
-        )
-        jobs.start("read", f"Reading {experiment.model.name}", work, key=key)
+        title, key = f"Reading {experiment.model.name}", resources.reading(experiment)
+        jobs.start("read", title, work, experiment, key=key)
     return False
 
 
@@ -132,6 +113,7 @@ def _widths_ready(experiment: Experiment) -> bool:
         return True
     if jobs.active(WIDTHS):
         st.info("What the layers cost is being measured; the widths follow from it.")
+        jobs.here(WIDTHS)
         return False
     allocation = experiment.method.allocation
     searches = isinstance(allocation, Search)
@@ -149,16 +131,15 @@ def _widths_ready(experiment: Experiment) -> bool:
 
 def measure_widths(experiment: Experiment) -> None:
     """Measure what each layer costs; search, where the allocation does."""
-    access.check(experiment)
-    pipeline, of = resources.pipeline(), experiment
+    pipeline = resources.pipeline()
 
     def work(job: Job) -> None:
-        if of.method.allocation.searches:
-            pipeline.searched(of, progress=job.progress, publish=job.publish)
+        if experiment.method.allocation.searches:
+            pipeline.searched(experiment, progress=job.progress, publish=job.publish)
         else:
-            pipeline.sensitivity(of, progress=job.progress)
+            pipeline.sensitivity(experiment, progress=job.progress)
 
-    jobs.start(WIDTHS, "Measuring what each layer costs", work, key=of)
+    jobs.start(WIDTHS, "Measuring what each layer costs", work, experiment)
 
 
 def _about_reading(experiment: Experiment) -> str:
@@ -166,11 +147,11 @@ def _about_reading(experiment: Experiment) -> str:
     if not is_here(experiment.model.name):
         return f"{name} is not on this machine; reading it asks the Hugging Face hub."
     tokens = experiment.calibration.samples * experiment.calibration.seq_len
-    by, also = experiment.method.criterion, ""
-    if "gradients" in by.needs:
-        also = f" {by.name} needs gradients: the text is read backwards too."
-    if by.second_text is not None:
-        also = f" {by.name} reads as much of a second text."
+    criterion, also = experiment.method.criterion, ""
+    if "gradients" in criterion.needs:
+        also = f" {criterion.name} needs gradients: the text is read backwards too."
+    if criterion.second_text is not None:
+        also = f" {criterion.name} reads as much of a second text."
     return (
         f"{name} has not been read with these settings. Reading loads it and runs "
         f"{tokens:,} calibration tokens through it once; after that every θ, γ and "
@@ -268,7 +249,6 @@ def chart(
         key: of the chart, and the name of its files.
         on_select: called when a point is chosen, which `st.session_state[key]` tells.
     """
-    st.markdown(reading)
     config = charts.CONFIG
     if st.session_state.get(f"{key}_picture") == "SVG":
         config = charts.SVG_CONFIG
@@ -282,8 +262,10 @@ def chart(
         on_select=on_select or "ignore",
         selection_mode="points",
     )
+    said, save = st.columns([0.9, 0.1], vertical_alignment="top")
+    said.markdown(reading)
     with (
-        st.container(horizontal=True, horizontal_alignment="right"),
+        save.container(horizontal=True, horizontal_alignment="right"),
         st.popover("Save", type="tertiary", width="content"),
     ):
         csv(data, key=key)

@@ -1,5 +1,6 @@
 """What all visitors share: the pipeline, the worker, finished reports."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import streamlit as st
@@ -9,15 +10,17 @@ from llmrank.core.cache import Cache
 from llmrank.core.errors import LLMRankError
 from llmrank.core.jobs import Worker
 from llmrank.core.paths import results_file
+from llmrank.core.whereabouts import is_file, is_here
 from llmrank.evaluation.shape_timing import SpeedPoint
-from llmrank.experiments import arena
+from llmrank.experiments import arena, frontier
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.run import Report
 from llmrank.experiments.store import Store
 from llmrank.lesson.race import Race
 from llmrank.models.ffn import ffns
-from llmrank.models.language_model import ModelShape, ModelSpec
+from llmrank.models.hf import BUILDING
+from llmrank.models.language_model import ModelShape, ModelSpec, shape
 from llmrank.report import sentences
 from pages.shared.app.lasting import lasting
 
@@ -44,6 +47,23 @@ def reports() -> Cache[Report]:
 def speeds() -> Cache[SpeedPoint]:
     """What was timed, by model, benchmark, repair and widths: the shape cut."""
     return Cache(64)
+
+
+def speed_key(experiment: Experiment, widths: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return what a timing follows from: whose widths, and all but the widths first."""
+    return experiment.only("model", "benchmark", "repair"), widths
+
+
+def keep_speed(experiment: Experiment, point: SpeedPoint) -> None:
+    """Remember what was timed."""
+    speeds().put(speed_key(experiment, point.widths), point)
+
+
+def reading(experiment: Experiment) -> tuple[Hashable, ...]:
+    """Return what is read for a criterion: those that need the same share it."""
+    criterion = experiment.method.criterion
+    known = experiment.only("model", "calibration")
+    return known, criterion.needs, criterion.second_text
 
 
 @lasting
@@ -86,6 +106,32 @@ def entries() -> Cache[arena.Entry]:
 def store() -> Store:
     """The database of results; what it refuses at opening is not remembered."""
     return Store()
+
+
+@lasting
+def shipped() -> Store | None:
+    """What we measured on the demo model, which comes along; it is only read."""
+    return frontier.shipped()
+
+
+def shape_of(model: ModelSpec) -> ModelShape | None:
+    """Return what the configuration of a model on this machine says, or None.
+
+    Not while a model is being read: no page waits for its end.
+
+    Raises:
+        LLMRankError: it cannot be read.
+    """
+    known = shapes().peek(model)
+    # the head of a .gguf takes seconds to read
+    if known is not None or is_file(model.name) or not is_here(model.name):
+        return known
+    if not BUILDING.acquire(blocking=False):
+        return None
+    try:
+        return shapes().get(model, lambda: shape(model))
+    finally:
+        BUILDING.release()
 
 
 def glance() -> Store | None:

@@ -1,14 +1,19 @@
 """The session's settings: plain names and values, started from the link."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from llmrank.core.errors import LLMRankError
+from llmrank.core.specs import options
 from llmrank.data import texts
 from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.settings import applicable, declared, experiment, settings
+from llmrank.experiments.settings import chosen as parts
+from llmrank.methods.method import PARTS, Method
 
 LINK_EXTRAS = ("jobs", "view")
 """Parameters of a link that are no settings."""
@@ -41,6 +46,20 @@ def adopt(experiment: Experiment) -> None:
     """Take another experiment in hand; every control starts anew from its settings."""
     st.session_state[_ENTRY] = settings(experiment)
     _renew()
+
+
+def take_method(wanted: Mapping[str, Any]) -> None:
+    """Take a whole method, named by its settings; what they leave out is as usual."""
+    own = [o.name for kind in parts(wanted).values() for o in options(kind)]
+    for name in (*PARTS, *own):
+        choose(name, wanted.get(name, declared()[name].default))
+    _renew()
+
+
+def adopt_method(method: Method, sparsity: float) -> None:
+    """Take a method and a sparsity; the model and the texts stay."""
+    experiment = replace(current(), method=method).at(sparsity)
+    adopt(experiment)
 
 
 def _renew() -> None:

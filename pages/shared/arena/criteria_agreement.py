@@ -86,17 +86,17 @@ def _offer(experiment: Experiment, missing: Mapping[str, Criterion]) -> None:
 
 
 def _start(experiment: Experiment, missing: Mapping[str, Criterion]) -> None:
-    access.check(experiment)
     pipeline = resources.pipeline()
 
     def work(job: Job) -> None:
         check_room(experiment, pipeline)
-        for done, (name, by) in enumerate(missing.items()):
+        for done, (name, criterion) in enumerate(missing.items()):
             job.progress(f"Scoring by {name}", done, len(missing))
-            pipeline.scores(experiment.using(criterion=by), progress=job.progress)
+            scored = experiment.using(criterion=criterion)
+            pipeline.scores(scored, progress=job.progress)
 
     key = (experiment.model, experiment.calibration, tuple(missing.values()))
-    jobs.start(KIND, f"Scoring by {len(missing)} criteria", work, key=key)
+    jobs.start(KIND, f"Scoring by {len(missing)} criteria", work, experiment, key=key)
 
 
 def _show_all(known: Mapping[str, Scores]) -> None:

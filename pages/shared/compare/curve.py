@@ -16,7 +16,6 @@ from llmrank.report import charts
 from llmrank.report.sentences import curves
 from llmrank.report.tables import curve as curve_tables
 from pages.shared.app import (
-    access,
     escape,
     jobs,
     panels,
@@ -57,9 +56,7 @@ def show(experiment: Experiment) -> None:
         )
         _show_points(experiment, points, metric)
 
-    if jobs.active("curve"):
-        jobs.live("curve", draw)
-    else:
+    if not jobs.live("curve", draw):
         draw()
 
 
@@ -101,7 +98,6 @@ def _start(
     experiment: Experiment, criteria: Sequence[Criterion], sparsities: Sequence[float]
 ) -> None:
     """Measure what is missing, in the worker."""
-    access.check(experiment)
     pipeline = resources.pipeline()
 
     def work(job: Job) -> int:
@@ -112,7 +108,8 @@ def _start(
         return len(points)
 
     title = f"The curve of {len(criteria)} criteria"
-    jobs.start("curve", title, work, key=(experiment, criteria, sparsities))
+    key = (experiment, criteria, sparsities)
+    jobs.start("curve", title, work, experiment, key=key)
 
 
 def _show_points(

@@ -1,7 +1,5 @@
 """Does the calibration suffice, and is there anything to be warned of?"""
 
-from collections.abc import Hashable
-
 import streamlit as st
 
 from llmrank.analysis.diagnostics import DiagnosticInputs, symptoms
@@ -13,7 +11,7 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.memory_estimate import MemoryEstimate, estimate
 from llmrank.models.language_model import shape
 from llmrank.report.tables.stability import shown_table, stability_table
-from pages.shared.app import access, jobs, panels, resources
+from pages.shared.app import jobs, panels, resources
 from pages.shared.app.escape import plain
 
 KIND = "steady"
@@ -21,7 +19,7 @@ KIND = "steady"
 
 def known(experiment: Experiment) -> Stability | None:
     """Return how stable the scores are, if the text has been read in parts."""
-    parts = resources.parts().peek(_key(experiment))
+    parts = resources.parts().peek(resources.reading(experiment))
     if parts is None and experiment.method.criterion.needs:
         return None
     model = resources.pipeline().model(experiment)
@@ -48,25 +46,15 @@ def show(experiment: Experiment, stability: Stability | None) -> None:
 
 def start(experiment: Experiment) -> None:
     """Read the calibration text in parts, in the worker."""
-    access.check(experiment)
-    pipeline, memo = resources.pipeline(), resources.parts()
+    pipeline, key = resources.pipeline(), resources.reading(experiment)
 
     def work(job: Job) -> None:
         model = pipeline.model(experiment, progress=job.progress)
-        known = (experiment.calibration, experiment.method.criterion)
-        memo.put(key, nested_parts(model, *known, progress=job.progress))
+        read = (experiment.calibration, experiment.method.criterion)
+        resources.parts().put(key, nested_parts(model, *read, progress=job.progress))
 
-    title, key = "Reading the calibration text in parts", _key(experiment)
-    jobs.start(KIND, title, work, key=key)
-
-
-def _key(experiment: Experiment) -> tuple[Hashable, ...]:
-    """Criteria that need the same share what is read."""
-    needs, second = (
-        experiment.method.criterion.needs,
-        experiment.method.criterion.second_text,
-    )
-    return experiment.model, experiment.calibration, needs, second
+    title = "Reading the calibration text in parts"
+    jobs.start(KIND, title, work, experiment, key=key)
 
 
 def _memory(experiment: Experiment) -> tuple[MemoryEstimate | None, int]:

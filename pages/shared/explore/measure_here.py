@@ -21,7 +21,7 @@ from llmrank.report.sentences import curves
 from llmrank.report.sentences import measurements as readings
 from llmrank.report.tables import curve as curve_tables
 from llmrank.report.tables import speed as speed_tables
-from pages.shared.app import access, jobs, panels, resources, visitors
+from pages.shared.app import jobs, panels, resources, visitors
 from pages.shared.app.escape import plain
 
 KIND = "probe"
@@ -65,9 +65,7 @@ def show(experiment: Experiment, *, committed: bool) -> None:
         start(experiment)
     worth, speed = st.columns(2, gap="medium")
     with worth:
-        if jobs.active(KIND):
-            jobs.live(KIND, lambda seen: _draw(experiment, seen))
-        else:
+        if not jobs.live(KIND, lambda seen: _draw(experiment, seen)):
             _draw(experiment, None)
     with speed:
         _draw_speeds(experiment)
@@ -75,7 +73,6 @@ def show(experiment: Experiment, *, committed: bool) -> None:
 
 def start(experiment: Experiment) -> None:
     """Measure this setting instead of the one before."""
-    access.check(experiment)
     before = jobs.view(KIND)
     if before is not None and not before.finished:
         resources.worker().cancel(before.id, visitors.owner())
@@ -94,13 +91,12 @@ def start(experiment: Experiment) -> None:
 
     removed, criterion = experiment.pruning.sparsity, experiment.method.criterion
     title = f"Measuring {share(removed)} by {criterion.name} on text"
-    jobs.start(KIND, title, work, key=experiment)
+    jobs.start(KIND, title, work, experiment)
 
 
 def time_here(experiment: Experiment) -> None:
     """Time this setting's shape against the dense model."""
-    access.check(experiment)
-    pipeline, points = resources.pipeline(), resources.speeds()
+    pipeline = resources.pipeline()
 
     def work(job: Job) -> SpeedPoint:
         dense = pipeline.model(experiment, progress=job.progress)
@@ -108,31 +104,16 @@ def time_here(experiment: Experiment) -> None:
         point = shape_timing.time_pair(
             dense, pruned, experiment.benchmark, progress=job.progress
         )
-        points.put(
-            (
-                experiment.model,
-                experiment.benchmark,
-                experiment.method.repair,
-                point.widths,
-            ),
-            point,
-        )
+        resources.keep_speed(experiment, point)
         return point
 
     title = f"Timing {share(experiment.pruning.sparsity)} against dense"
-    jobs.start(TIMING, title, work, key=experiment)
+    jobs.start(TIMING, title, work, experiment)
 
 
 def _timed(experiment: Experiment) -> SpeedPoint | None:
     """Return what is known of the widths that this setting leaves."""
-    return resources.speeds().peek(
-        (
-            experiment.model,
-            experiment.benchmark,
-            experiment.method.repair,
-            _widths(experiment),
-        )
-    )
+    return resources.speeds().peek(resources.speed_key(experiment, _widths(experiment)))
 
 
 def _widths(experiment: Experiment) -> tuple[int, ...]:
@@ -140,11 +121,8 @@ def _widths(experiment: Experiment) -> tuple[int, ...]:
 
 
 def _draw_speeds(experiment: Experiment) -> None:
-    points = [
-        point
-        for (*made, _), point in resources.speeds().items()
-        if made == [experiment.model, experiment.benchmark, experiment.method.repair]
-    ]
+    made, _ = resources.speed_key(experiment, ())
+    points = [p for (timed, _), p in resources.speeds().items() if timed == made]
     if not points:
         st.caption(
             "Nothing is timed yet. How fast a pruned model is depends on how many "

@@ -184,8 +184,7 @@ def show_measured(experiment: Experiment, place: Neuron) -> None:
     seen = jobs.view("inspect")
     effect = None if seen is None else seen.result or seen.partial
     mine = isinstance(effect, Found) and effect.firing.neuron == place
-    if jobs.active("inspect"):
-        jobs.live("inspect", lambda view: _show_found(view.partial, experiment, place))
+    if jobs.live("inspect", lambda view: _show_found(view.partial, experiment, place)):
         return
     if mine:
         _show_found(effect, experiment, place)
@@ -228,7 +227,7 @@ def start(experiment: Experiment, place: Neuron) -> None:
         return Found(experiment, fires, worth)
 
     title = f"Inspecting layer {place.layer}, neuron {place.index:,}"
-    jobs.start("inspect", title, work, key=(experiment, place))
+    jobs.start("inspect", title, work, experiment, key=(experiment, place))
 
 
 def _show_found(firing: Found | None, experiment: Experiment, place: Neuron) -> None:

@@ -11,7 +11,8 @@ from llmrank.core.specs import Option, described
 from llmrank.mlp.experiment import BASELINES, PAPERS_SPARSITIES, retention_table
 from llmrank.report import charts
 from llmrank.report.sentences import mlp as reading
-from pages.shared.app import jobs, panels, resources, view_options
+from pages.shared.app import jobs, panels, view_options
+from pages.shared.lab import trained
 from pages.shared.lab.sidebar import PAGE, Lab
 
 KIND = "claim"
@@ -44,35 +45,24 @@ def show(lab: Lab) -> None:
     )
     training = replace(mlp.MLPSpec(), epochs=EPOCHS)
     key = (spec, training, lab.ranked, lab.data.data_seed)
-    finished = resources.lab("claim").peek(key)
     n_networks = seeds * len(spec.kinds) * len(spec.sets.split(","))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        busy = jobs.active(KIND) or finished is not None
-        if st.button("Run the experiment", type="primary", disabled=busy, key=KIND):
-            _start(key)
-        st.caption(
-            f"{counted(n_networks, 'network')} from the seed on, "
-            f"{EPOCHS} epochs each; about {4 * n_networks} s where nothing else runs. "
-            f"The same as `{command_line(spec, lab.ranked, lab.data.data_seed)}`."
-        )
-    if finished is not None:
-        _show(finished, spec, lab.ranked, lab.data.data_seed)
-    elif jobs.active(KIND):
-        jobs.live(KIND, lambda seen: _live(seen, spec, lab))
 
-
-def _start(key: tuple) -> None:
-    spec, training, ranked, data_seed = key
-    known = resources.lab("claim")
-
-    def work(job: Job) -> None:
-        points = mlp.retention(
-            spec, training, ranked, data_seed=data_seed,
+    def make(job: Job) -> tuple[mlp.Point, ...]:
+        return mlp.retention(
+            spec, training, lab.ranked, data_seed=lab.data.data_seed,
             progress=job.progress, publish=job.publish,
         )  # fmt: skip
-        known.put(key, points)
 
-    jobs.start(KIND, "The paper's experiment", work, key=key)
+    finished = trained.offer(
+        KIND, "Run the experiment", "The paper's experiment", key, make,
+        f"{counted(n_networks, 'network')} from the seed on, "
+        f"{EPOCHS} epochs each; about {4 * n_networks} s where nothing else runs. "
+        f"The same as `{command_line(spec, lab.ranked, lab.data.data_seed)}`.",
+    )  # fmt: skip
+    if finished is not None:
+        _show(finished, spec, lab.ranked, lab.data.data_seed)
+    else:
+        jobs.live(KIND, lambda seen: _live(seen, spec, lab))
 
 
 def _live(seen: JobView, spec: mlp.RetentionSpec, lab: Lab) -> None:

@@ -11,7 +11,7 @@ from llmrank.core.specs import Option
 from llmrank.mlp import robustness
 from llmrank.report import charts
 from llmrank.report.sentences import mlp as reading
-from pages.shared.app import jobs, panels, resources, view_options
+from pages.shared.app import jobs, panels, view_options
 from pages.shared.lab import trained
 from pages.shared.lab.sidebar import PAGE, SPARSITY, Lab
 
@@ -39,28 +39,21 @@ def show_recovery(lab: Lab, network: mlp.Trained) -> None:
     plan = mlp.planned(trained.scores(lab, lab.by), percent / 100)
     training = replace(lab.training, epochs=epochs)
     key = (lab.network_key, lab.by, percent, training)
-    known = resources.lab(AFTER).peek(key)
     data = trained.data(lab)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        busy = jobs.active(AFTER) or known is not None
-        if st.button("Train it three ways", type="primary", disabled=busy, key=AFTER):
-            memo = resources.lab(AFTER)
 
-            def work(job: Job) -> None:
-                made = mlp.recover(
-                    network, plan, training, data,
-                    progress=job.progress, publish=job.publish,
-                )  # fmt: skip
-                memo.put(key, made)
-
-            jobs.start(AFTER, "Training the small network three ways", work, key=key)
-        st.caption(
-            f"{percent} % removed by {lab.chosen}: hidden layers of "
-            f"{' and '.join(map(str, plan.widths))} neurons."
+    def make(job: Job) -> mlp.Recovery:
+        return mlp.recover(
+            network, plan, training, data, progress=job.progress, publish=job.publish
         )
+
+    known = trained.offer(
+        AFTER, "Train it three ways", "Training the small network three ways", key,
+        make, f"{percent} % removed by {lab.chosen}: hidden layers of "
+        f"{' and '.join(map(str, plan.widths))} neurons.",
+    )  # fmt: skip
     if known is not None:
         _show_curves(known)
-    elif jobs.active(AFTER):
+    else:
         jobs.live(AFTER, _live)
 
 
@@ -98,32 +91,23 @@ def show_robustness(lab: Lab, network: mlp.Trained) -> None:
     )
     percent = view_options.choose(PAGE, SPARSITY, "Removed, %")
     key = (lab.network_key, tuple(lab.criteria.values()), percent)
-    known = resources.lab(SHAKEN).peek(key)
     data = trained.data(lab)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        busy = jobs.active(SHAKEN) or known is not None
-        if st.button("Shake them", type="primary", disabled=busy, key=SHAKEN):
-            memo = resources.lab(SHAKEN)
 
-            def work(job: Job) -> None:
-                networks = {"dense": network.network} | {
-                    name: mlp.prune(
-                        network.network,
-                        mlp.planned(trained.scores(lab, by), percent / 100),
-                    )
-                    for name, by in lab.criteria.items()
-                }
-                made = mlp.robustness_results(
-                    networks, data, dense=network.network, progress=job.progress
-                )
-                memo.put(key, made)
-
-            jobs.start(SHAKEN, "Testing under corruption", work, key=key)
-        st.caption(
-            f"{', '.join(robustness.kinds(data))} at four strengths each, on "
-            f"{len(data.test_y):,} test examples; the noise and random's choice are "
-            "one draw each."
+    def make(job: Job) -> tuple[mlp.RobustnessResult, ...]:
+        networks = {"dense": network.network}
+        for name, criterion in lab.criteria.items():
+            plan = mlp.planned(trained.scores(lab, criterion), percent / 100)
+            networks[name] = mlp.prune(network.network, plan)
+        return mlp.robustness_results(
+            networks, data, dense=network.network, progress=job.progress
         )
+
+    known = trained.offer(
+        SHAKEN, "Shake them", "Testing under corruption", key, make,
+        f"{', '.join(robustness.kinds(data))} at four strengths each, on "
+        f"{len(data.test_y):,} test examples; the noise and random's choice are "
+        "one draw each.",
+    )  # fmt: skip
     if known is not None:
         _show_robustness(known, percent)
 

@@ -1,11 +1,17 @@
 """What the lab has made, by what it follows from: data, networks, scores, sweeps."""
 
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import streamlit as st
+
 from llmrank import mlp
 from llmrank.core.errors import LLMRankError
+from llmrank.core.jobs import Job
 from llmrank.core.progress import Progress, silent
 from llmrank.methods.criteria import Criterion, Scores
 from llmrank.report import mlp_payload
-from pages.shared.app import resources
+from pages.shared.app import jobs, resources
 from pages.shared.lab import files
 from pages.shared.lab.sidebar import Lab
 
@@ -76,6 +82,20 @@ def likes(lab: Lab) -> tuple[mlp.PreferredInput, ...]:
             network, data(lab).test_x[: mlp_payload.MAX_IMAGES]
         ),
     )
+
+
+def offer(
+    kind: str, label: str, title: str, key: Hashable, make: Callable[[Job], Any],
+    said: str,
+) -> Any:  # fmt: skip
+    """Offer to make a result in the worker; return it if it is there."""
+    known, results = resources.lab(kind).peek(key), resources.lab(kind)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        busy = jobs.active(kind) or known is not None
+        if st.button(label, type="primary", disabled=busy, key=kind):
+            jobs.start(kind, title, lambda job: results.put(key, make(job)), key=key)
+        st.caption(said)
+    return known
 
 
 def _network(lab: Lab) -> mlp.Network:

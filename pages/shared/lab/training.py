@@ -37,7 +37,8 @@ def show(lab: Lab) -> mlp.Trained | None:
                 "Seconds for the embedded sets on one core; it shows loss and accuracy "
                 "after every epoch, and can be stopped."
             )
-    jobs.strip()
+    jobs.here(KIND)
+    jobs.endings()
     if running and ready is None:
         jobs.live(KIND, _live)
     return ready

@@ -8,7 +8,7 @@ from llmrank.core.jobs import Job
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.settings import command_line
 from llmrank.experiments.targets import Answer, Kind, Target, meet
-from pages.shared.app import access, jobs, resources, session
+from pages.shared.app import jobs, resources, session
 from pages.shared.app.escape import plain
 
 KIND = "goal"
@@ -41,7 +41,6 @@ def show(experiment: Experiment) -> None:
 
 def start(experiment: Experiment, target: Target) -> None:
     """Measure at a few sparsities until one meets the goal."""
-    access.check(experiment)
     pipeline = resources.pipeline()
 
     def work(job: Job) -> tuple[Experiment, Answer]:
@@ -53,7 +52,8 @@ def start(experiment: Experiment, target: Target) -> None:
             publish=job.publish,
         )
 
-    jobs.start(KIND, f"Looking for {target.kind} {target.value:g}", work, key=target)
+    title = f"Looking for {target.kind} {target.value:g}"
+    jobs.start(KIND, title, work, experiment, key=target)
 
 
 def _so_far(answer: object) -> None:

@@ -1,0 +1,123 @@
+"""What each method costs at every sparsity that was measured, and where one stands."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from math import exp, log
+from pathlib import Path
+from typing import Any
+
+from llmrank.core.errors import LLMRankError
+from llmrank.core.statistics import Estimate
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.store import Run, Store
+from llmrank.methods.method import Method
+
+SHIPPED = Path(__file__).with_name("shipped.sqlite3")
+"""What we measured on the demo model: `python -m benchmarks.shipped` makes it anew."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One pruned model that was measured: its method, its size, what it costs."""
+
+    method: Method
+    sparsity: float
+    n_params: int
+    ratio: Estimate
+    """Perplexity, pruned over dense, paired by window."""
+    run: Run
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """Every method of one model, read on the same texts; by method and sparsity."""
+
+    choices: tuple[Choice, ...]
+
+    @property
+    def curves(self) -> dict[Method, tuple[Choice, ...]]:
+        """Each method's choices, by sparsity."""
+        groups = groupby(self.choices, lambda choice: choice.method)
+        return {method: tuple(group) for method, group in groups}
+
+    def at(self, method: Method, sparsity: float) -> Choice | None:
+        """Return what was measured of a method at exactly a sparsity."""
+        own = self.curves.get(method.unseeded, ())
+        return next((c for c in own if abs(c.sparsity - sparsity) < 1e-9), None)
+
+    def between(self, method: Method, sparsity: float) -> float | None:
+        """Return the ratio of a method at a sparsity between two that were measured.
+
+        On a straight line over the logarithm; the dense model is ×1 at 0.
+        """
+        own = self.curves.get(method.unseeded, ())
+        known = [(0.0, 1.0), *((c.sparsity, c.ratio.value) for c in own)]
+        for (low, before), (high, after) in pairwise(known):
+            if low <= sparsity <= high:
+                share = (sparsity - low) / (high - low)
+                return exp((1 - share) * log(before) + share * log(after))
+        return None
+
+    def best(self, sparsity: float) -> Choice | None:
+        """Return who costs least at the measured sparsity that is nearest."""
+        if not self.choices:
+            return None
+        nearest = min(
+            (c.sparsity for c in self.choices), key=lambda s: abs(s - sparsity)
+        )
+        there = [c for c in self.choices if c.sparsity == nearest]
+        return min(there, key=lambda choice: choice.ratio.value)
+
+
+def frontier(experiment: Experiment, stores: Iterable[Store]) -> Frontier:
+    """Gather what was measured of a model, on the texts on which most was.
+
+    Of two runs of one method at one sparsity the first found stays: stores are asked
+    in their order, each for its newest first.
+    """
+    asked = experiment.to_json()["model"]
+    runs = [r for store in stores for r in _done(store, experiment.model.name)]
+    same = [r for r in runs if r.spec.recipe["model"] == asked]
+    counts = Counter(_texts(run) for run in same)
+    if not counts:
+        return Frontier(())
+    most = counts.most_common(1)[0][0]
+    found: dict[tuple[Method, float], Choice] = {}
+    for run in (r for r in same if _texts(r) == most):
+        choice = _choice(run)
+        if choice is not None:
+            found.setdefault((choice.method, choice.sparsity), choice)
+    by_method = sorted(found.values(), key=lambda c: (c.method.name, c.sparsity))
+    return Frontier(tuple(by_method))
+
+
+def shipped() -> Store | None:
+    """Open what we measured on the demo model, or None where it does not open."""
+    try:
+        return Store(SHIPPED, sealed=True) if SHIPPED.is_file() else None
+    except LLMRankError:
+        return None
+
+
+def _done(store: Store, model: str) -> Sequence[Run]:
+    return store.runs(columns={"model": [model]}, states=("done",))
+
+
+def _texts(run: Run) -> str:
+    """Return what must be equal for two ratios to stand on one axis."""
+    recipe: dict[str, Any] = run.spec.recipe
+    parts = (recipe["calibration"], recipe["evaluation"])
+    return repr((*(sorted(p.items()) for p in parts), recipe["pruning"]["multiple_of"]))
+
+
+def _choice(run: Run) -> Choice | None:
+    if run.ratio is None or run.n_params is None:
+        return None
+    try:
+        experiment = run.experiment
+    except LLMRankError:
+        return None  # another version's: this one has not all that it names
+    sparsity, method = experiment.pruning.sparsity, experiment.method.unseeded
+    return Choice(method, sparsity, run.n_params, run.ratio, run)

@@ -1,0 +1,155 @@
+"""Quality over size: every method's curve, and where one stands."""
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from llmrank.core.formatting import number, share, times
+from llmrank.core.statistics import Estimate
+from llmrank.report.charts.theme import (
+    DASHES,
+    SYMBOLS,
+    Palette,
+    faded,
+    figure,
+    palette,
+    plain,
+)
+
+HEIGHT = 380
+HIGHEST = 12.0
+"""Ratios above it are outside of the picture: such a model is of no use."""
+
+Curve = Sequence[tuple[float, Estimate, str]]
+"""Points of one method: sparsity, perplexity ratio, the run's id; by sparsity."""
+
+
+def frontier_chart(
+    curves: Mapping[str, Curve],
+    *,
+    named: Sequence[str],
+    here: tuple[float, float | None, bool],
+    megabytes: Mapping[float, float] | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """Draw perplexity over dense against what is removed, one line a method.
+
+    Args:
+        curves: each method's points by its name.
+        named: the methods that have a colour, intervals and a label; others are grey.
+        here: sparsity, ratio (None: unknown) and whether that ratio was measured.
+        megabytes: weights at some sparsities, shown beside them.
+        dark: draw for the dark theme.
+    """
+    colours = palette(dark)
+    title = "FFN neurons removed" + (" · size of the weights" if megabytes else "")
+    fig = figure(dark=dark, height=HEIGHT, x=title, y="Perplexity, × dense")
+    for name in [n for n in curves if n not in named]:
+        fig.add_trace(_quiet(name, curves[name], colours))
+    for place, name in enumerate(n for n in named if n in curves):
+        fig.add_trace(_loud(name, curves[name], place, colours))
+        _label(fig, name, curves[name], colours.series[place % len(colours.series)])
+    _here(fig, here, colours)
+    steps = [1, 1.2, 1.5, 2, 3, 5, 8, 12]
+    fig.update_yaxes(type="log", range=[-0.02, _exponent(HIGHEST)], tickvals=steps,
+                     ticktext=[f"×{s:g}" for s in steps])  # fmt: skip
+    ticks = sorted(megabytes or {s for c in curves.values() for s, *_ in c})
+    fig.update_xaxes(
+        range=[-0.01, max([*ticks, here[0], 0.5]) + 0.11],
+        tickvals=ticks,
+        ticktext=[_tick(s, megabytes) for s in ticks],
+    )
+    fig.update_layout(showlegend=False, margin={"t": 12}, clickmode="event+select")
+    return fig
+
+
+def _exponent(value: float) -> float:
+    from math import log10
+
+    return log10(value)
+
+
+def _tick(sparsity: float, megabytes: Mapping[float, float] | None) -> str:
+    size = "" if megabytes is None else f"<br>{megabytes[sparsity]:,.0f} MB"
+    return f"{share(sparsity)}{size}"
+
+
+def _quiet(name: str, curve: Curve, colours: Palette) -> go.Scatter:
+    return go.Scatter(
+        x=[0.0, *(s for s, *_ in curve)],
+        y=[1.0, *(ratio.value for _, ratio, _ in curve)],
+        mode="lines+markers",
+        line={"color": faded(colours.neutral, 0.35), "width": 1},
+        marker={"size": 6, "color": faded(colours.neutral, 0.35)},
+        name=plain(name),
+        customdata=["", *(run for *_, run in curve)],
+        hovertemplate="%{x:.0%} removed: ×%{y:.3~g}",
+    )
+
+
+def _loud(name: str, curve: Curve, place: int, colours: Palette) -> go.Scatter:
+    colour = colours.series[place % len(colours.series)]
+    above = [ratio.high - ratio.value for _, ratio, _ in curve]
+    below = [ratio.value - ratio.low for _, ratio, _ in curve]
+    spread = [
+        f"{times(ratio.value)} [{number(ratio.low)}, {number(ratio.high)}]"
+        for _, ratio, _ in curve
+    ]
+    return go.Scatter(
+        x=[0.0, *(s for s, *_ in curve)],
+        y=[1.0, *(ratio.value for _, ratio, _ in curve)],
+        error_y={"array": [0.0, *above], "arrayminus": [0.0, *below],
+                 "thickness": 1.2, "width": 3, "color": colour},
+        mode="lines+markers",
+        line={"color": colour, "width": 2, "dash": DASHES[place % len(DASHES)]},
+        marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 8, "color": colour},
+        name=plain(name),
+        customdata=["", *(run for *_, run in curve)],
+        text=["dense", *spread],
+        hovertemplate="%{x:.0%} removed: %{text}",
+    )  # fmt: skip
+
+
+def _label(fig: go.Figure, name: str, curve: Curve, colour: str) -> None:
+    """Write a method's name at the end of its line, where it is in the picture."""
+    inside = [(s, r.value) for s, r, _ in curve if r.value <= HIGHEST]
+    x, y = inside[-1] if inside else (0.0, 1.0)
+    fig.add_annotation(
+        x=x, y=_exponent(y), text=plain(name).replace(" + ", "<br>+ "),
+        showarrow=False, xanchor="left", align="left",
+        xshift=8, font={"color": colour, "size": 12},
+    )  # fmt: skip
+
+
+def _here(
+    fig: go.Figure, here: tuple[float, float | None, bool], colours: Palette
+) -> None:
+    """Mark where the settings in hand are: filled where measured, else hollow."""
+    sparsity, ratio, is_measured = here
+    fig.add_vline(x=sparsity, line={"color": faded(colours.text, 0.4), "dash": "dot"})
+    y = HIGHEST if ratio is None else min(ratio, HIGHEST)
+    said = "you are here"
+    if ratio is None:
+        said += ": not measured"
+    elif not is_measured:
+        said += f": about {times(ratio)}"
+    else:
+        said += f": {times(ratio)}"
+    symbol = "diamond" if is_measured else "diamond-open"
+    fig.add_trace(
+        go.Scatter(
+            x=[sparsity],
+            y=[y],
+            mode="markers",
+            marker={"symbol": symbol, "size": 15, "color": colours.text,
+                    "line": {"width": 2, "color": colours.text}},
+            hoverinfo="skip",
+            name="you are here",
+        )
+    )  # fmt: skip
+    fig.add_annotation(
+        x=sparsity, y=_exponent(y), text=f"<b>{said}</b>", showarrow=False,
+        xanchor="right" if sparsity > 0.25 else "left",
+        xshift=-12 if sparsity > 0.25 else 12, yshift=14,
+        font={"color": colours.text, "size": 13},
+    )  # fmt: skip

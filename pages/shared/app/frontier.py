@@ -1,0 +1,206 @@
+"""The frontier of the model in hand: what was measured of it, here and by us."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+import torch
+
+from llmrank.core.errors import LLMRankError
+from llmrank.core.formatting import counted, number, share, times
+from llmrank.core.statistics import times_spread
+from llmrank.core.whereabouts import is_here
+from llmrank.experiments import frontier as frontiers
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.frontier import Choice, Frontier
+from llmrank.experiments.settings import PRESETS
+from llmrank.experiments.settings import experiment as built
+from llmrank.experiments.store import Run, Store
+from llmrank.methods.method import Method
+from llmrank.report import charts
+from pages.shared.app import panels, resources, session
+
+KEY = "frontier"
+
+
+def of(experiment: Experiment) -> Frontier:
+    """Return what this machine and we have measured of the model in hand."""
+    stores: list[Store] = []
+    own, ours = resources.glance(), resources.shipped()
+    stores += [own] if own is not None else []
+    stores += [ours] if ours is not None and experiment.model.name == "demo" else []
+    return frontiers.frontier(experiment, stores)
+
+
+def show(experiment: Experiment, known: Frontier) -> None:
+    """Draw the curves and where the settings in hand are."""
+    here, best = experiment.method.unseeded, known.best(experiment.pruning.sparsity)
+    named = [here.name]
+    for method in (best.method if best else here, *map(_preset, PRESETS)):
+        if method.name not in named:
+            named.append(method.name)
+    curves = {
+        method.name: [(c.sparsity, c.ratio, c.run.id) for c in choices]
+        for method, choices in known.curves.items()
+    }
+    panels.chart(
+        charts.frontier_chart(
+            curves,
+            named=named,
+            here=_here(experiment, known),
+            megabytes=_megabytes(experiment, known),
+            dark=panels.is_dark(),
+        ),
+        sentence(experiment, known),
+        lambda: _table(known),
+        key=KEY,
+        on_select=lambda: _take(known),
+    )
+    if known.choices:
+        st.caption(origin(experiment, known))
+
+
+def sentence(experiment: Experiment, known: Frontier) -> str:
+    """Say what the settings in hand cost, and who costs less at that size."""
+    sparsity = experiment.pruning.sparsity
+    own = known.at(experiment.method, sparsity)
+    about = known.between(experiment.method, sparsity)
+    if own is not None:
+        said = f"Perplexity {times_spread(own.ratio)} of dense"
+        if own.run.experiment.calibration != experiment.calibration:
+            said += ", with the calibration of the curves"
+    elif about is not None:
+        said = f"Perplexity about {times(about)} of dense, between measured points"
+    else:
+        said = "This method is not measured here yet"
+    said = f"**{share(sparsity)} removed by {experiment.method.name}:** {said}."
+    best = known.best(sparsity)
+    if best is None or best.method == experiment.method.unseeded:
+        return said if best is None else f"{said} No other measured method costs less."
+    if own is not None and own.ratio.low <= best.ratio.high:
+        verdict = "cannot be told from it by these intervals alone"
+    else:
+        verdict = "costs less at the same size"
+    return (
+        f"{said} {best.method.name} {verdict}: {times_spread(best.ratio)} at "
+        f"{share(best.sparsity)}."
+    )
+
+
+def origin(experiment: Experiment, known: Frontier) -> str:
+    """Say on what the curves were measured, and whether the settings in hand differ."""
+    theirs = known.choices[0].run.experiment
+    read, text = theirs.calibration, theirs.evaluation
+    said = (
+        f"{counted(len(known.choices), 'pruned model')}, each on {text.eval_tokens:,} "
+        f"held-out tokens, calibrated on {read.samples} × {read.seq_len} tokens; 95 % "
+        "intervals, paired by window. A click on a point takes it in hand."
+    )
+    if experiment.calibration != read:
+        own = experiment.calibration
+        said += (
+            f" Your settings calibrate on {own.samples} × {own.seq_len}: measure them "
+            "to know their own."
+        )
+    return said
+
+
+def cards(experiment: Experiment, known: Frontier) -> None:
+    """Show three methods with their numbers at this sparsity, each one click away."""
+    for name, (settings, why) in PRESETS.items():
+        method = _preset(name)
+        with st.container(border=True, key=f"card_{name}"):
+            st.markdown(f"**{name}** &ensp; {method.name}", help=why)
+            st.markdown(_figures(experiment, known, method))
+            st.button(
+                "In hand" if method == experiment.method.unseeded else "Take it",
+                key=f"take_{name}",
+                disabled=method == experiment.method.unseeded,
+                on_click=session.take_method,
+                args=(settings,),
+            )
+
+
+def _figures(experiment: Experiment, known: Frontier, method: Method) -> str:
+    sparsity = experiment.pruning.sparsity
+    own = known.at(method, sparsity)
+    if own is not None:
+        return f"perplexity **{times(own.ratio.value)}** " + (
+            f"[{number(own.ratio.low)}, {number(own.ratio.high)}] at {share(sparsity)}"
+        )
+    about = known.between(method, sparsity)
+    if about is not None:
+        return f"perplexity about **{times(about)}** at {share(sparsity)}"
+    return "not measured yet"
+
+
+def _preset(name: str) -> Method:
+    return built(PRESETS[name][0]).method
+
+
+def _here(experiment: Experiment, known: Frontier) -> tuple[float, float | None, bool]:
+    sparsity = experiment.pruning.sparsity
+    own = known.at(experiment.method, sparsity)
+    if own is not None:
+        is_same = own.run.experiment.calibration == experiment.calibration
+        return sparsity, own.ratio.value, is_same
+    return sparsity, known.between(experiment.method, sparsity), False
+
+
+def kept(experiment: Experiment) -> Run | None:
+    """Return the last run of just these settings: here, or by us on more tokens."""
+    store = resources.glance()
+    recipe = experiment.to_json()
+    try:
+        runs = store.runs(recipe=recipe, states=("done",), limit=1) if store else ()
+    except LLMRankError:
+        runs = ()  # Runs says what is wrong with its file
+    if runs:
+        return runs[0]
+    choice = of(experiment).at(experiment.method, experiment.pruning.sparsity)
+    if choice is None or choice.run.experiment.calibration != experiment.calibration:
+        return None
+    return choice.run
+
+
+def megabytes(experiment: Experiment, n_params: int) -> float:
+    """Return the size of that many weights, in MB of 10^6 bytes."""
+    return n_params * getattr(torch, experiment.model.dtype).itemsize / 1e6
+
+
+def _megabytes(experiment: Experiment, known: Frontier) -> Mapping[float, float] | None:
+    """Return the weights' size at every sparsity that was measured, in MB."""
+    if not is_here(experiment.model.name):
+        return None
+    dense = resources.shape_of(experiment.model)
+    if dense is None:
+        return None
+    sizes = {c.sparsity: megabytes(experiment, c.n_params) for c in known.choices}
+    return {0.0: dense.weight_bytes / 1e6, **dict(sorted(sizes.items()))}
+
+
+def _take(known: Frontier) -> None:
+    """Take the method and the sparsity of the point that was clicked in hand."""
+    points = st.session_state[KEY]["selection"]["points"]
+    runs: dict[str, Choice] = {c.run.id: c for c in known.choices}
+    for point in points:
+        choice = runs.get(str(point.get("customdata", "")))
+        if choice is not None:
+            session.adopt_method(choice.method, choice.sparsity)
+
+
+def _table(known: Frontier) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "method": c.method.name,
+                "sparsity": c.sparsity,
+                "n_params": c.n_params,
+                "perplexity_ratio": c.ratio.value,
+                "low": c.ratio.low,
+                "high": c.ratio.high,
+                "run": c.run.id,
+            }
+            for c in known.choices
+        ]
+    )
