@@ -25,7 +25,8 @@ def beside():
         fail()
 
 st.markdown("Still here")
-jobs.strip()
+jobs.menu()
+jobs.endings()
 where = st.query_params["where"]
 if where == "fragment":
     st.fragment(beside)()

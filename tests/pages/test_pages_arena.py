@@ -195,7 +195,7 @@ def test_a_stopped_arena_goes_on_where_it_was(opened, monkeypatch):
     at = opened()
     at.button(key="run_arena").click().run()
     assert reached.wait(60)
-    stop = [b for b in at.main.button if b.key.startswith("stop_arena")]
+    stop = [b for b in at.main.button if b.key.startswith("stop_here")]
     if stop:
         stop[0].click().run()
     at = finish(at, "arena")
@@ -320,7 +320,7 @@ def test_a_running_arena_fills_in_and_is_found_again_after_a_reload(opened, held
     again = opened(jobs=f"arena.{job_id}")
     assert not again.exception
     assert again.button(key="run_arena").disabled
-    assert [b for b in again.main.button if b.key.startswith("stop_arena")]
+    assert [b for b in again.main.button if b.key.startswith("stop_here")]
     assert len(cells_shown(again)) == 6
     go_on.set()
     at = finish(at, "arena", state="done")
