@@ -12,7 +12,7 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.statistics import Estimate
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.store import Run, Store
-from llmrank.methods.method import Method
+from llmrank.methods.method import PARTS, Method
 
 SHIPPED = Path(__file__).with_name("shipped.sqlite3")
 """What we measured on the demo model: `python -m benchmarks.shipped` makes it anew."""
@@ -28,6 +28,13 @@ class Choice:
     ratio: Estimate
     """Perplexity, pruned over dense, paired by window."""
     run: Run
+
+    def is_of(self, experiment: Experiment) -> bool:
+        """Whether it measured just these settings, on however many tokens of the text.
+
+        A seed, a calibration or a rounding of its own makes it another.
+        """
+        return is_same(self.run, experiment)
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,34 @@ def frontier(experiment: Experiment, stores: Iterable[Store]) -> Frontier:
             found.setdefault((choice.method, choice.sparsity), choice)
     by_method = sorted(found.values(), key=lambda c: (c.method.name, c.sparsity))
     return Frontier(tuple(by_method))
+
+
+def is_same(run: Run, experiment: Experiment) -> bool:
+    """Whether a run pruned alike and read the same text, of any length."""
+    decisive = ("model", "calibration", *PARTS, "pruning")
+    other = run.experiment
+    return (
+        other.only(*decisive) == experiment.only(*decisive)
+        and other.evaluation.eval_text == experiment.evaluation.eval_text
+    )
+
+
+def kept(experiment: Experiment, own: Store | None, ours: Store | None) -> Run | None:
+    """Return the last run of just these settings: an own one, or ours, of any length.
+
+    Raises:
+        LLMRankError: a store cannot be read.
+    """
+    if own is not None:
+        recipe = experiment.to_json()
+        for run in own.runs(recipe=recipe, states=("done",), limit=1):
+            return run
+    if ours is None:
+        return None
+    columns = {part: [getattr(experiment.method, part).name] for part in PARTS}
+    columns["sparsity"] = [experiment.pruning.sparsity]
+    runs = ours.runs(columns=columns, states=("done",))
+    return next((run for run in runs if is_same(run, experiment)), None)
 
 
 def shipped() -> Store | None:

@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from visitor import open_page
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("page", ["app.py", "pages/lesson.py"])
 def test_a_page_opens_whatever_the_working_folder(tmp_path, monkeypatch, page):
+    st.get_option("server.address")  # read here and kept: later tests are not shared
     monkeypatch.chdir(tmp_path)
     at = open_page(page)
     assert not at.exception

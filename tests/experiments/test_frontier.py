@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from llmrank.calibration.activations import CalibrationSpec
 from llmrank.core.errors import LLMRankError
 from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.evaluation.footprint import Footprint
@@ -16,11 +17,13 @@ from llmrank.evaluation.perplexity import (
     perplexity_ratio,
 )
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.frontier import SHIPPED, frontier, shipped
+from llmrank.experiments.frontier import SHIPPED, frontier, kept, shipped
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.store import Origin, RunSpec, Store
 from llmrank.methods.criteria import L1, LLMRank, Random, Wanda
 from llmrank.methods.method import Method
+from llmrank.methods.pruning import PruningSpec
+from llmrank.methods.repair import Bias
 from llmrank.models.language_model import ModelSpec
 
 BASE = Experiment()
@@ -110,6 +113,38 @@ def test_of_two_the_first_store_is_believed_and_the_newest_run(store, tmp_path):
     keep(other, BASE.at(0.2), 1.4)
     (choice,) = frontier(BASE, [store, other]).choices
     assert choice.run.id == old
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (BASE, True),
+        (replace(BASE, evaluation=EvaluationSpec(eval_tokens=2048)), True),
+        (replace(BASE, evaluation=EvaluationSpec(eval_text="mine.txt")), False),
+        (replace(BASE, calibration=CalibrationSpec(samples=3)), False),
+        (replace(BASE, pruning=PruningSpec(multiple_of=8)), False),
+        (BASE.using(criterion=Random(seed=3)), False),
+        (BASE.using(criterion=LLMRank(theta=0.1)), False),
+        (BASE.using(repair=Bias()), False),
+    ],
+)
+def test_ours_stands_for_settings_that_prune_alike_and_read_the_same_text(
+    store, other, same
+):
+    for method in (LLMRank(), Random()):
+        keep(store, BASE.using(criterion=method).at(0.3), 1.3)
+    found = kept(other.at(0.3), None, store)
+    assert (found is not None) == same
+    assert kept(other.at(0.31), None, store) is None
+
+
+def test_an_own_run_stands_before_ours(store, tmp_path):
+    own = Store(tmp_path / "own.sqlite3")
+    keep(store, BASE.at(0.3), 1.3)
+    assert kept(BASE.at(0.3), own, store).ratio.value == pytest.approx(torch.e**0.3)
+    run_id = keep(own, BASE.at(0.3), 1.4)
+    assert kept(BASE.at(0.3), own, store).id == run_id
+    assert kept(BASE.at(0.3), None, None) is None
 
 
 def test_a_sealed_store_is_read_and_never_written(tmp_path):

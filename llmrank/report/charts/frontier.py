@@ -1,6 +1,7 @@
 """Quality over size: every method's curve, and where one stands."""
 
 from collections.abc import Mapping, Sequence
+from math import log10
 
 import plotly.graph_objects as go
 
@@ -28,7 +29,7 @@ def frontier_chart(
     curves: Mapping[str, Curve],
     *,
     named: Sequence[str],
-    here: tuple[float, float | None, bool],
+    here: tuple[float, float | None, bool] | None,
     megabytes: Mapping[float, float] | None = None,
     dark: bool = False,
 ) -> go.Figure:
@@ -37,7 +38,8 @@ def frontier_chart(
     Args:
         curves: each method's points by its name.
         named: the methods that have a colour, intervals and a label; others are grey.
-        here: sparsity, ratio (None: unknown) and whether that ratio was measured.
+        here: sparsity, ratio (None: unknown) and whether that ratio was measured;
+            None where the settings in hand stand at no sparsity.
         megabytes: weights at some sparsities, shown beside them.
         dark: draw for the dark theme.
     """
@@ -49,24 +51,19 @@ def frontier_chart(
     for place, name in enumerate(n for n in named if n in curves):
         fig.add_trace(_loud(name, curves[name], place, colours))
         _label(fig, name, curves[name], colours.series[place % len(colours.series)])
-    _here(fig, here, colours)
+    if here is not None:
+        _here(fig, here, colours)
     steps = [1, 1.2, 1.5, 2, 3, 5, 8, 12]
-    fig.update_yaxes(type="log", range=[-0.02, _exponent(HIGHEST)], tickvals=steps,
+    fig.update_yaxes(type="log", range=[-0.02, log10(HIGHEST)], tickvals=steps,
                      ticktext=[f"×{s:g}" for s in steps])  # fmt: skip
     ticks = sorted(megabytes or {s for c in curves.values() for s, *_ in c})
     fig.update_xaxes(
-        range=[-0.01, max([*ticks, here[0], 0.5]) + 0.11],
+        range=[-0.01, max([*ticks, here[0] if here else 0.0, 0.5]) + 0.11],
         tickvals=ticks,
         ticktext=[_tick(s, megabytes) for s in ticks],
     )
     fig.update_layout(showlegend=False, margin={"t": 12}, clickmode="event+select")
     return fig
-
-
-def _exponent(value: float) -> float:
-    from math import log10
-
-    return log10(value)
 
 
 def _tick(sparsity: float, megabytes: Mapping[float, float] | None) -> str:
@@ -113,9 +110,11 @@ def _loud(name: str, curve: Curve, place: int, colours: Palette) -> go.Scatter:
 def _label(fig: go.Figure, name: str, curve: Curve, colour: str) -> None:
     """Write a method's name at the end of its line, where it is in the picture."""
     inside = [(s, r.value) for s, r, _ in curve if r.value <= HIGHEST]
-    x, y = inside[-1] if inside else (0.0, 1.0)
+    if not inside:
+        return
+    x, y = inside[-1]
     fig.add_annotation(
-        x=x, y=_exponent(y), text=plain(name).replace(" + ", "<br>+ "),
+        x=x, y=log10(y), text=plain(name).replace(" + ", "<br>+ "),
         showarrow=False, xanchor="left", align="left",
         xshift=8, font={"color": colour, "size": 12},
     )  # fmt: skip
@@ -148,7 +147,7 @@ def _here(
         )
     )  # fmt: skip
     fig.add_annotation(
-        x=sparsity, y=_exponent(y), text=f"<b>{said}</b>", showarrow=False,
+        x=sparsity, y=log10(y), text=f"<b>{said}</b>", showarrow=False,
         xanchor="right" if sparsity > 0.25 else "left",
         xshift=-12 if sparsity > 0.25 else 12, yshift=14,
         font={"color": colours.text, "size": 13},

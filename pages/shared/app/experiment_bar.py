@@ -20,7 +20,6 @@ from pages.shared.app import (
     access,
     experiment_settings,
     frontier,
-    header,
     jobs,
     panels,
     resources,
@@ -37,35 +36,34 @@ def draw(experiment: Experiment, without: Collection[str]) -> None:
 
     A page names in `without` the settings that it has controls of its own for.
     """
-    with header.bar_place():
-        dense = _widths(experiment)
-        if dense is not None:
-            kept = kept_widths(experiment, dense)
-            st.image(
-                charts.layer_strips(
-                    dense, kept, width=WIDTH, height=HEIGHT, dark=panels.is_dark()
-                ),
-                width=WIDTH,
-            )
-        with st.popover(_model(experiment), type="tertiary", width="content"):
-            experiment_settings.model_settings()
-        with st.popover(_method(experiment), type="tertiary", width="content"):
-            experiment_settings.method_settings(without)
-        if experiment.method.allocation.sets_sparsity:
-            st.markdown("widths of its own", width="content")
-        elif "sparsity" in without:
-            removed = f"**{share(experiment.pruning.sparsity)}** removed"
-            st.markdown(removed, width="content")
-        else:
-            with st.container(width=150):
-                experiment_settings.sparsity()
-        for figure in _figures(experiment):
-            st.markdown(figure, width="content")
-        with st.popover(
-            "Texts", help="Texts, tasks and timing", type="tertiary", width="content"
-        ):
-            experiment_settings.measure_settings()
-        _measure(experiment)
+    dense = _widths(experiment)
+    if dense is not None:
+        kept = kept_widths(experiment, dense)
+        st.image(
+            charts.layer_strips(
+                dense, kept, width=WIDTH, height=HEIGHT, dark=panels.is_dark()
+            ),
+            width=WIDTH,
+        )
+    with st.popover(_model(experiment), type="tertiary", width="content"):
+        experiment_settings.model_settings()
+    with st.popover(_method(experiment), type="tertiary", width="content"):
+        experiment_settings.method_settings(without)
+    if experiment.method.allocation.sets_sparsity:
+        st.markdown("widths of its own", width="content")
+    elif "sparsity" in without:
+        removed = f"**{share(experiment.pruning.sparsity)}** removed"
+        st.markdown(removed, width="content")
+    else:
+        with st.container(width=150):
+            experiment_settings.sparsity()
+    for figure in _figures(experiment):
+        st.markdown(figure, width="content")
+    with st.popover(
+        "Texts", help="Texts, tasks and timing", type="tertiary", width="content"
+    ):
+        experiment_settings.measure_settings()
+    _measure(experiment)
 
 
 def strips(experiment: Experiment) -> None:

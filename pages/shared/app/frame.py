@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared.app import access, header
 from pages.shared.app.assets import ASSETS
@@ -23,7 +24,7 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
     The links and the question stand before torch is imported, which takes seconds at
     the first visit of all.
     """
-    _head(title, question, bar=True)
+    jobs_place, bar_place = _head(title, question)
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
         from pages.shared.app import (
             escape,
@@ -41,11 +42,12 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
         for complaint in session.complaints():
             st.warning(escape.plain(complaint))
         experiment = session.current()
-        experiment_bar.draw(experiment, without)
+        with bar_place:
+            experiment_bar.draw(experiment, without)
         if session.current() != experiment:
             st.rerun()  # a file was brought: the bar tells of it from the start
         session.write_link(experiment, **jobs.link())
-        with header.jobs_place():
+        with jobs_place:
             jobs.menu()
         jobs.endings()
         return experiment
@@ -60,7 +62,8 @@ def classroom(title: str, question: str, *, sidebar: str = "") -> None:
     While a lesson is presented, the links and the question stay away too.
     """
     shown: Sidebar = "expanded" if sidebar else "collapsed"
-    _head(title, question, sidebar=shown, bare=_presents(title))
+    bare = _presents(title)
+    jobs_place, _ = _head(title, question, sidebar=shown, bar=False, bare=bare)
     if sidebar:
         st.sidebar.subheader(sidebar)
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
@@ -69,8 +72,8 @@ def classroom(title: str, question: str, *, sidebar: str = "") -> None:
     access.asker()
     with panels.panel():
         session.write_link(session.current(), **jobs.link())
-        if not _presents(title):
-            with header.jobs_place():
+        if not bare:
+            with jobs_place:
                 jobs.menu()
 
 
@@ -87,17 +90,19 @@ def _head(
     question: str,
     *,
     sidebar: Sidebar = "collapsed",
-    bar: bool = False,
+    bar: bool = True,
     bare: bool = False,
-) -> None:
+) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Draw what stands before torch; return the places of the jobs and of the bar."""
     st.set_page_config(f"{title} · LLM-Rank Explorer", LOGO, "wide", sidebar)
     header.style()
     visitor_id()
-    if not bare:
-        with st.container(gap=None):  # so that the mark takes no room
-            header.header()
-            mark_browser()
-        if bar:
-            header.bar()
-        with st.container(key="question"):
-            st.header(question, anchor=False)
+    if bare:
+        return st.container(), st.container()
+    with st.container(gap=None):  # so that the mark takes no room
+        jobs_place = header.header()
+        mark_browser()
+    bar_place = header.bar() if bar else st.container()
+    with st.container(key="question"):
+        st.header(question, anchor=False)
+    return jobs_place, bar_place

@@ -28,7 +28,7 @@ def of(experiment: Experiment) -> Frontier:
     stores: list[Store] = []
     own, ours = resources.glance(), resources.shipped()
     stores += [own] if own is not None else []
-    stores += [ours] if ours is not None and experiment.model.name == "demo" else []
+    stores += [ours] if ours is not None else []
     return frontiers.frontier(experiment, stores)
 
 
@@ -62,22 +62,16 @@ def show(experiment: Experiment, known: Frontier) -> None:
 
 def sentence(experiment: Experiment, known: Frontier) -> str:
     """Say what the settings in hand cost, and who costs less at that size."""
-    sparsity = experiment.pruning.sparsity
-    own = known.at(experiment.method, sparsity)
-    about = known.between(experiment.method, sparsity)
-    if own is not None:
-        said = f"Perplexity {times_spread(own.ratio)} of dense"
-        if own.run.experiment.calibration != experiment.calibration:
-            said += ", with the calibration of the curves"
-    elif about is not None:
-        said = f"Perplexity about {times(about)} of dense, between measured points"
-    else:
-        said = "This method is not measured here yet"
-    said = f"**{share(sparsity)} removed by {experiment.method.name}:** {said}."
-    best = known.best(sparsity)
-    if best is None or best.method == experiment.method.unseeded:
-        return said if best is None else f"{said} No other measured method costs less."
-    if own is not None and own.ratio.low <= best.ratio.high:
+    own = known.at(experiment.method, experiment.pruning.sparsity)
+    best = known.best(experiment.pruning.sparsity)
+    said = _own(experiment, known, own)
+    if best is None:
+        return said
+    if own is None:
+        verdict = "costs least of those measured nearby"
+    elif best.method == own.method:
+        return f"{said} No other measured method costs less."
+    elif own.ratio.low <= best.ratio.high:
         verdict = "cannot be told from it by these intervals alone"
     else:
         verdict = "costs less at the same size"
@@ -85,6 +79,21 @@ def sentence(experiment: Experiment, known: Frontier) -> str:
         f"{said} {best.method.name} {verdict}: {times_spread(best.ratio)} at "
         f"{share(best.sparsity)}."
     )
+
+
+def _own(experiment: Experiment, known: Frontier, own: Choice | None) -> str:
+    sparsity, method = experiment.pruning.sparsity, experiment.method
+    if method.allocation.sets_sparsity:
+        return "**Widths of their own** stand at no sparsity of these curves."
+    about = known.between(method, sparsity)
+    if own is not None:
+        said = f"Perplexity {times_spread(own.ratio)} of dense"
+        said += "" if own.is_of(experiment) else ", with the settings of the curves"
+    elif about is not None:
+        said = f"Perplexity about {times(about)} of dense, between measured points"
+    else:
+        said = "This method is not measured here yet"
+    return f"**{share(sparsity)} removed by {method.name}:** {said}."
 
 
 def origin(experiment: Experiment, known: Frontier) -> str:
@@ -138,29 +147,25 @@ def _preset(name: str) -> Method:
     return built(PRESETS[name][0]).method
 
 
-def _here(experiment: Experiment, known: Frontier) -> tuple[float, float | None, bool]:
+def _here(
+    experiment: Experiment, known: Frontier
+) -> tuple[float, float | None, bool] | None:
+    """Return where the settings in hand are; widths of their own are nowhere here."""
+    if experiment.method.allocation.sets_sparsity:
+        return None
     sparsity = experiment.pruning.sparsity
     own = known.at(experiment.method, sparsity)
     if own is not None:
-        is_same = own.run.experiment.calibration == experiment.calibration
-        return sparsity, own.ratio.value, is_same
+        return sparsity, own.ratio.value, own.is_of(experiment)
     return sparsity, known.between(experiment.method, sparsity), False
 
 
 def kept(experiment: Experiment) -> Run | None:
     """Return the last run of just these settings: here, or by us on more tokens."""
-    store = resources.glance()
-    recipe = experiment.to_json()
     try:
-        runs = store.runs(recipe=recipe, states=("done",), limit=1) if store else ()
+        return frontiers.kept(experiment, resources.glance(), resources.shipped())
     except LLMRankError:
-        runs = ()  # Runs says what is wrong with its file
-    if runs:
-        return runs[0]
-    choice = of(experiment).at(experiment.method, experiment.pruning.sparsity)
-    if choice is None or choice.run.experiment.calibration != experiment.calibration:
-        return None
-    return choice.run
+        return None  # Runs says what is wrong with its file
 
 
 def megabytes(experiment: Experiment, n_params: int) -> float:

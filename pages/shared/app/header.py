@@ -18,16 +18,14 @@ PAGES = (
 )
 """Groups of pages: the experiment, its inspection, methods, lessons."""
 
-_JOBS, _BAR = "header_jobs", "header_bar"
-
 
 def style() -> None:
     """Lay the frame out; own CSS is nowhere else but inside components."""
     st.html(f"<style>{assets.text('frame.css')}</style>")
 
 
-def header() -> None:
-    """Draw the links, in one line that never moves."""
+def header() -> DeltaGenerator:
+    """Draw the links in one line that never moves; return the place of the jobs."""
     with st.container(
         key="header", horizontal=True, vertical_alignment="center", gap="xxsmall"
     ):
@@ -38,22 +36,10 @@ def header() -> None:
             for label, path in pages.items():
                 st.page_link(path, label=label, width="content")
         st.space("stretch")
-        st.session_state[_JOBS] = st.container(width="content", key="header_jobs")
+        return st.container(width="content", key="header_jobs")
 
 
-def bar() -> None:
-    """Keep the place of the experiment bar, right under the header."""
+def bar() -> DeltaGenerator:
+    """Return the place of the experiment bar, right under the header."""
     with st.container(key="bar"):
-        st.session_state[_BAR] = st.container(
-            horizontal=True, vertical_alignment="center", gap="small"
-        )
-
-
-def bar_place() -> DeltaGenerator:
-    """Return the place of the experiment bar."""
-    return st.session_state[_BAR]
-
-
-def jobs_place() -> DeltaGenerator:
-    """Return the place of this visitor's jobs, at the right of the header."""
-    return st.session_state[_JOBS]
+        return st.container(horizontal=True, vertical_alignment="center", gap="small")

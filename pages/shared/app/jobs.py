@@ -16,7 +16,6 @@ from pages.shared.app.escape import plain
 from pages.shared.app.visitors import on_end, visitor_id
 
 _ENTRY = "jobs"
-_MENU = "jobs_menu"
 TICK_S = 0.5
 
 
@@ -104,17 +103,14 @@ def menu() -> None:
 
     They are those of the browser, so a second tab shows them too.
     """
-    every = TICK_S if _running_jobs() else None
-    st.fragment(_menu, run_every=every)()
+    if _running_jobs():
+        st.fragment(_menu, run_every=TICK_S)()
 
 
 def _menu() -> None:
     running = _running_jobs()
     if not running:
-        if st.session_state.pop(_MENU, False):
-            st.rerun()
-        return
-    st.session_state[_MENU] = True
+        st.rerun()
     with st.popover(_short(running), type="tertiary", width="content"):
         for seen in running:
             _one(seen, "menu")
@@ -178,7 +174,7 @@ def _far(seen: JobView) -> str:
 
 
 def here(kind: str) -> None:
-    """Show a running job beside what started it too: the strip may be out of sight."""
+    """Show a running job beside what started it, as well as in the header."""
     if active(kind):
         st.fragment(_running, run_every=TICK_S)(kind)
 
