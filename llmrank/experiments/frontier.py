@@ -29,13 +29,6 @@ class Choice:
     """Perplexity, pruned over dense, paired by window."""
     run: Run
 
-    def is_of(self, experiment: Experiment) -> bool:
-        """Whether it measured just these settings, on however many tokens of the text.
-
-        A seed, a calibration or a rounding of its own makes it another.
-        """
-        return is_same(self.run, experiment)
-
 
 @dataclass(frozen=True)
 class Frontier:
@@ -100,7 +93,7 @@ def frontier(experiment: Experiment, stores: Iterable[Store]) -> Frontier:
     return Frontier(tuple(by_method))
 
 
-def is_same(run: Run, experiment: Experiment) -> bool:
+def _is_same(run: Run, experiment: Experiment) -> bool:
     """Whether a run pruned alike and read the same text, of any length."""
     decisive = ("model", "calibration", *PARTS, "pruning")
     other = run.experiment
@@ -125,7 +118,7 @@ def kept(experiment: Experiment, own: Store | None, ours: Store | None) -> Run |
     columns = {part: [getattr(experiment.method, part).name] for part in PARTS}
     columns["sparsity"] = [experiment.pruning.sparsity]
     runs = ours.runs(columns=columns, states=("done",))
-    return next((run for run in runs if is_same(run, experiment)), None)
+    return next((run for run in runs if _is_same(run, experiment)), None)
 
 
 def shipped() -> Store | None:

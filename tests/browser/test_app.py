@@ -76,6 +76,9 @@ def test_the_frame_never_moves_and_a_point_that_is_clicked_is_taken(page):
     page.wait_for_timeout(300)
     assert page.locator(".st-key-question").bounding_box()["y"] < 0  # it did scroll
     assert page.locator(".st-key-bar").bounding_box()["y"] == 56
+    for name in (".st-key-bar", "[data-testid=stHeader]"):  # nothing shows through
+        colour = page.locator(name).evaluate("e => getComputedStyle(e).backgroundColor")
+        assert colour == "rgb(255, 255, 255)"
     assert page.locator(".st-key-header").bounding_box()["y"] == 0
     page.set_viewport_size({"width": 1440, "height": 900})
     settle(page)

@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visitor import finish, open_page, said
 
+from llmrank.core.formatting import times
 from llmrank.core.statistics import times_spread
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.frontier import frontier, shipped
@@ -168,3 +169,21 @@ def test_the_landing_page_shows_what_we_measured_and_reads_nothing():
     assert any("32,250 of 46,080 stay" in c.value for c in at.caption)
     assert resources.pipeline().model.items() == before
     assert not at.session_state["jobs"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("estimated_memory")
+def test_once_measured_the_picture_the_bar_and_the_sentence_say_one_number(overview):
+    at = overview(sparsity="0.4", seed="9")
+    at = finish(at.button(key="measure_bar").click().run(), "measure", state="done")
+    assert not at.exception
+    report = resources.worker().snapshot(at.session_state["jobs"]["measure"]).result
+    ratio = report.comparison.perplexity_ratio
+    assert f"ppl **{times(ratio.value)}**" in said(at)
+    assert f"Perplexity {times_spread(ratio)} of dense." in said(at)
+    (chart,) = [json.loads(c.proto.spec) for c in at.get("plotly_chart")]
+    marker = chart["data"][-1]
+    assert marker["name"] == "you are here"
+    assert marker["marker"]["symbol"] == "diamond"
+    assert marker["x"] == [0.4]
+    assert marker["y"] == [pytest.approx(ratio.value)]

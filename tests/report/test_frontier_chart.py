@@ -38,14 +38,14 @@ def test_each_method_is_a_line_from_the_dense_model_and_names_its_runs():
 
 
 def test_only_lines_within_the_picture_are_named():
-    assert notes(drawn()) == ["good", "<b>you are here: ×2</b>"]
+    assert notes(drawn()) == ["good", "<b>you are here: ×2.00</b>"]
 
 
 @pytest.mark.parametrize(
     ("here", "symbol", "said"),
     [
-        ((0.3, 2.0, True), "diamond", "you are here: ×2"),
-        ((0.2, 1.5, False), "diamond-open", "you are here: about ×1.5"),
+        ((0.3, 2.0, True), "diamond", "you are here: ×2.00"),
+        ((0.2, 1.5, False), "diamond-open", "you are here: about ×1.50"),
         ((0.2, None, False), "diamond-open", "you are here: not measured"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import log10
+from textwrap import wrap
 
 import plotly.graph_objects as go
 
@@ -58,7 +59,7 @@ def frontier_chart(
                      ticktext=[f"×{s:g}" for s in steps])  # fmt: skip
     ticks = sorted(megabytes or {s for c in curves.values() for s, *_ in c})
     fig.update_xaxes(
-        range=[-0.01, max([*ticks, here[0] if here else 0.0, 0.5]) + 0.11],
+        range=[-0.01, max([*ticks, here[0] if here else 0.0, 0.5]) + 0.13],
         tickvals=ticks,
         ticktext=[_tick(s, megabytes) for s in ticks],
     )
@@ -114,7 +115,7 @@ def _label(fig: go.Figure, name: str, curve: Curve, colour: str) -> None:
         return
     x, y = inside[-1]
     fig.add_annotation(
-        x=x, y=log10(y), text=plain(name).replace(" + ", "<br>+ "),
+        x=x, y=log10(y), text="<br>".join(map(plain, wrap(name, 16))),
         showarrow=False, xanchor="left", align="left",
         xshift=8, font={"color": colour, "size": 12},
     )  # fmt: skip

@@ -132,20 +132,10 @@ def _number(option: Option, value: float | int) -> str:
 
 def _figures(experiment: Experiment) -> list[str]:
     """Return perplexity over dense, the size and the speed; – where not measured."""
-    report = resources.reports().peek(experiment)
-    ratio, n_params, speed = None, None, "–"
-    if report is not None:
-        comparison = report.comparison
-        ratio, n_params = (
-            comparison.perplexity_ratio,
-            comparison.pruned.footprint.n_params,
-        )
-        if comparison.speedup is not None:
-            speed = f"**{times(comparison.speedup.decode.measured)}**"
-    else:
-        run = frontier.kept(experiment)
-        if run is not None:
-            ratio, n_params = run.ratio, run.n_params
+    ratio, n_params = frontier.measured(experiment)
+    report, speed = resources.reports().peek(experiment), "–"
+    if report is not None and report.comparison.speedup is not None:
+        speed = f"**{times(report.comparison.speedup.decode.measured)}**"
     size = "–"
     if n_params is not None:
         size = f"{frontier.megabytes(experiment, n_params):,.0f}"

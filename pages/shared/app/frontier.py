@@ -8,14 +8,14 @@ import torch
 
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import counted, number, share, times
-from llmrank.core.statistics import times_spread
+from llmrank.core.statistics import Estimate, times_spread
 from llmrank.core.whereabouts import is_here
 from llmrank.experiments import frontier as frontiers
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.frontier import Choice, Frontier
 from llmrank.experiments.settings import PRESETS
 from llmrank.experiments.settings import experiment as built
-from llmrank.experiments.store import Run, Store
+from llmrank.experiments.store import Store
 from llmrank.methods.method import Method
 from llmrank.report import charts
 from pages.shared.app import panels, resources, session
@@ -85,10 +85,11 @@ def _own(experiment: Experiment, known: Frontier, own: Choice | None) -> str:
     sparsity, method = experiment.pruning.sparsity, experiment.method
     if method.allocation.sets_sparsity:
         return "**Widths of their own** stand at no sparsity of these curves."
-    about = known.between(method, sparsity)
-    if own is not None:
-        said = f"Perplexity {times_spread(own.ratio)} of dense"
-        said += "" if own.is_of(experiment) else ", with the settings of the curves"
+    about, (ratio, _) = known.between(method, sparsity), measured(experiment)
+    if ratio is not None:
+        said = f"Perplexity {times_spread(ratio)} of dense"
+    elif own is not None:
+        said = f"Perplexity {times_spread(own.ratio)} of dense, as the curves were read"
     elif about is not None:
         said = f"Perplexity about {times(about)} of dense, between measured points"
     else:
@@ -105,8 +106,8 @@ def origin(experiment: Experiment, known: Frontier) -> str:
         f"held-out tokens, calibrated on {read.samples} × {read.seq_len} tokens; 95 % "
         "intervals, paired by window. A click on a point takes it in hand."
     )
-    if experiment.calibration != read:
-        own = experiment.calibration
+    own = experiment.calibration
+    if own != read and measured(experiment)[0] is None:
         said += (
             f" Your settings calibrate on {own.samples} × {own.seq_len}: measure them "
             "to know their own."
@@ -153,19 +154,27 @@ def _here(
     """Return where the settings in hand are; widths of their own are nowhere here."""
     if experiment.method.allocation.sets_sparsity:
         return None
-    sparsity = experiment.pruning.sparsity
-    own = known.at(experiment.method, sparsity)
-    if own is not None:
-        return sparsity, own.ratio.value, own.is_of(experiment)
+    sparsity, (ratio, _) = experiment.pruning.sparsity, measured(experiment)
+    if ratio is not None:
+        return sparsity, ratio.value, True
     return sparsity, known.between(experiment.method, sparsity), False
 
 
-def kept(experiment: Experiment) -> Run | None:
-    """Return the last run of just these settings: here, or by us on more tokens."""
+def measured(experiment: Experiment) -> tuple[Estimate | None, int | None]:
+    """Return perplexity over dense and parameters of just these settings.
+
+    What was measured last on these pages, else what the databases hold: the own one, or
+    ours, on more tokens of the same text.
+    """
+    report = resources.reports().peek(experiment)
+    if report is not None:
+        comparison = report.comparison
+        return comparison.perplexity_ratio, comparison.pruned.footprint.n_params
     try:
-        return frontiers.kept(experiment, resources.glance(), resources.shipped())
+        run = frontiers.kept(experiment, resources.glance(), resources.shipped())
     except LLMRankError:
-        return None  # Runs says what is wrong with its file
+        run = None  # Runs says what is wrong with its file
+    return (None, None) if run is None else (run.ratio, run.n_params)
 
 
 def megabytes(experiment: Experiment, n_params: int) -> float:

@@ -21,7 +21,10 @@ PAGES = (
 
 def style() -> None:
     """Lay the frame out; own CSS is nowhere else but inside components."""
-    st.html(f"<style>{assets.text('frame.css')}</style>")
+    theme = "dark" if st.context.theme.type == "dark" else "light"
+    background = st.get_option(f"theme.{theme}.backgroundColor")
+    page = f":root {{ --frame-background: {background}; }}"
+    st.html(f"<style>{page} {assets.text('frame.css')}</style>")
 
 
 def header() -> DeltaGenerator:

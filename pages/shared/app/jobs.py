@@ -119,7 +119,7 @@ def _menu() -> None:
 def _short(running: list[JobView]) -> str:
     first = next((job for job in running if job.state == "running"), running[0])
     said = plain(first.title) if len(running) == 1 else counted(len(running), "job")
-    return f"{said} · {_far(first)}"
+    return f"{_far(first)} · {said}"
 
 
 def _running_jobs() -> list[JobView]:
@@ -154,10 +154,8 @@ def stop_button(kind: str, key: Hashable, label: str) -> None:
             st.rerun()
         is_other = seen.key != (kind, key)
         said = f"{plain(seen.title)}: " if is_other else ""
-        if st.button(
-            f"Stop · {said}{_far(seen)}", key=label, disabled=seen.stopping,
-            help=plain(seen.title),
-        ):  # fmt: skip
+        words = f"Stop · {said}{_far(seen)}"
+        if st.button(words, key=label, disabled=seen.stopping):
             _stop(seen)
 
     st.fragment(draw, run_every=TICK_S)()
