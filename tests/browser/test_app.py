@@ -86,8 +86,11 @@ def test_the_frame_never_moves_and_a_point_that_is_clicked_is_taken(page):
     points.locator(".trace .points path").nth(3).click(force=True)
     expect(page).to_have_url(re.compile("(repair|allocation|site|sparsity)="))
     page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.get_by_role("heading", name="What did I measure")).to_be_visible()
     settle(page)
-    assert page.get_by_role("link", name="Lesson", exact=True).bounding_box() == at
+    lesson = page.get_by_role("link", name="Lesson", exact=True)
+    expect(lesson).to_be_visible()
+    assert lesson.bounding_box() == at
 
 
 def test_a_second_tab_shows_the_browsers_jobs(new_page):

@@ -74,10 +74,10 @@ def test_an_upload_outlives_a_reload_and_opens_in_no_other_browser(new_page):
     other.goto(link)
     settle(other)
     expect(other.get_by_text("this upload is another visitor's")).to_be_visible()
-    assert "upload" not in other.url
+    expect(other).not_to_have_url(re.compile("upload"))
     mine.get_by_role("button", name="Use the embedded text").click()
     expect(mine.get_by_text("Using your upload")).to_have_count(0)
-    assert "upload" not in mine.url
+    expect(mine).not_to_have_url(re.compile("upload"))
 
 
 def uploaded_bytes(page) -> int:
