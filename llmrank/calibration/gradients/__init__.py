@@ -15,15 +15,3 @@ from llmrank.calibration.gradients.results import (
     LayerGradients,
     MemberGradients,
 )
-
-__all__ = [
-    "Gradients",
-    "LayerGradients",
-    "MemberGradients",
-    "check_memory",
-    "differentiate",
-    "differentiate_parts",
-    "gradient_bytes",
-    "measure",
-    "needed_bytes",
-]
