@@ -27,14 +27,11 @@ class Uniform(Allocation):
     Source: Hoffmann et al. 2024, arXiv 2410.13299.
     """
 
+    formula = r"k_l = d_l - \lfloor s\,d_l + \tfrac12 \rfloor"
+
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Remove the same share of every layer."""
         return tuple(n - n_dropped(n, sparsity) for n in known.dense_widths)
-
-    @property
-    def formula(self) -> str:
-        """The share of each layer."""
-        return r"k_l = d_l - \lfloor s\,d_l + \tfrac12 \rfloor"
 
 
 @ALLOCATIONS.add("global")
@@ -45,14 +42,11 @@ class Global(Allocation):
     Source: the GlobalPruner of the code of arXiv 2410.13299.
     """
 
+    formula = r"k_l = \#\{j : s_{lj} / \textstyle\sum_i s_{li} \ge \tau\}"
+
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Count who is above the threshold; of equals the earlier layer stays."""
         return _above_threshold(known.scores.normalised, sparsity)
-
-    @property
-    def formula(self) -> str:
-        """The threshold."""
-        return r"k_l = \#\{j : s_{lj} / \textstyle\sum_i s_{li} \ge \tau\}"
 
 
 @ALLOCATIONS.add("standardised")
@@ -64,15 +58,12 @@ class Standardised(Allocation):
     attention heads compete beside them. A layer keeps at least one neuron.
     """
 
+    formula = r"k_l = \#\{j : (s_{lj} - \bar s_l) / \sigma_l \ge \tau\}"
+
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Count who is above the threshold; of equals the earlier layer stays."""
         z = [standardised(s) for s in known.scores.layers]
         return _above_threshold(z, sparsity)
-
-    @property
-    def formula(self) -> str:
-        """The threshold on z-scores."""
-        return r"k_l = \#\{j : (s_{lj} - \bar s_l) / \sigma_l \ge \tau\}"
 
 
 @ALLOCATIONS.add("pq-index")
@@ -149,9 +140,7 @@ class Effective(Allocation):
         """The effective number."""
         n = r"1 / \textstyle\sum_j s_{lj}^2"
         return (
-            rf"k_l = \lfloor {n} \rfloor"
-            if self.budget == "own"
-            else (rf"k_l \propto {n}")
+            rf"k_l = \lfloor {n} \rfloor" if self.sets_sparsity else rf"k_l \propto {n}"
         )
 
 

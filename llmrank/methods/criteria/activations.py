@@ -22,14 +22,11 @@ class TransAct(Criterion):
     they prune in rounds.
     """
 
+    formula = r"s_j = \frac{1}{N} \sum_{t=1}^{N} \lvert x_{tj} \rvert"
+
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         """Return the measured means."""
         return g.stats.neuron_abs_mean
-
-    @property
-    def formula(self) -> str:
-        """The mean over the calibration tokens."""
-        return r"s_j = \frac{1}{N} \sum_{t=1}^{N} \lvert x_{tj} \rvert"
 
 
 @CRITERIA.add("flap")
@@ -44,15 +41,14 @@ class Flap(Criterion):
     variance is the sample's, over tokens; their code takes it over running means.
     """
 
+    formula = (
+        r"s_j = \frac{1}{N-1} \sum_{t=1}^{N} (x_{tj} - \bar x_j)^2 "
+        r"\cdot \lVert \text{down}_{:,j} \rVert_2^2"
+    )
+
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         """Multiply variances by squared norms."""
         return _variance(g) * _squared_norm(g)
-
-    @property
-    def formula(self) -> str:
-        """The sample variance times the squared norm."""
-        spread = r"\frac{1}{N-1} \sum_{t=1}^{N} (x_{tj} - \bar x_j)^2"
-        return rf"s_j = {spread} \cdot \lVert \text{{down}}_{{:,j}} \rVert_2^2"
 
 
 @CRITERIA.add("cfsp")

@@ -75,6 +75,11 @@ class LeastSquares(Repair):
     """
 
     solves: ClassVar[bool] = True
+    formula = (
+        r"\min_{W'} \lVert X W^\top - X_k W'^\top \rVert^2 "
+        r"+ \lambda \lVert (W' - W_k)\,D^{1/2} \rVert^2, \quad "
+        r"D = \tfrac14 \operatorname{diag} X_k^\top X_k + \tfrac34 \bar d\, I"
+    )
     ridge: float = option(
         default=0.0, low=0, high=100,
         help="λ, the pull towards the old weights, in units of the neurons' second "
@@ -98,15 +103,6 @@ class LeastSquares(Repair):
         layers = zip(ffn.ffns(inputs.lm.model), inputs.scores.layers, read, strict=True)
         for view, scores, known in layers:
             yield factor(known, descending(scores).cpu(), view.down, self.ridge)
-
-    @property
-    def formula(self) -> str:
-        """What is minimised."""
-        return (
-            r"\min_{W'} \lVert X W^\top - X_k W'^\top \rVert^2 "
-            r"+ \lambda \lVert (W' - W_k)\,D^{1/2} \rVert^2, \quad "
-            r"D = \tfrac14 \operatorname{diag} X_k^\top X_k + \tfrac34 \bar d\, I"
-        )
 
 
 def factor(
