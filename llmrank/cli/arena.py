@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from llmrank.cli.experiment_options import wanted_experiment
+from llmrank.cli.run import wanted_experiment
 from llmrank.cli.terminal import ProgressBar, check_new_file, each_of, write
 from llmrank.core.errors import LLMRankError, OptionError
 from llmrank.core.paths import named_path

@@ -34,7 +34,7 @@ def guarded() -> Iterator[None]:
     codecs.register_error(ESCAPED, _escaped)
     out, err = (_opened(stream) for stream in (sys.stdout, sys.stderr))
     with (
-        contextlib.redirect_stderr(_Guarded(err, _unheard)),
+        contextlib.redirect_stderr(_Guarded(err, lambda _: None)),
         contextlib.redirect_stdout(_Guarded(out, _lost)),
     ):
         try:
@@ -95,10 +95,6 @@ def _discard(stream: Any) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-
-
-def _unheard(_: OSError) -> None:
-    """A note that cannot be written is none."""
 
 
 def _lost(error: OSError) -> None:
