@@ -142,14 +142,9 @@ def stability(
 ) -> Stability:
     """Score from halves and sizes of the calibration text, which is read once.
 
-    Args:
-        lm: the dense model.
-        experiment: what is asked of it; its calibration's leading windows make the
-            smaller sizes. A criterion that looks at no data reads no text; an
-            allocation that was measured on all the text is taken for uniform.
-        parts: `nested_parts` of the same model and calibration, where they are known:
-            they serve every sparsity, and every criterion that needs the same.
-        progress: called per batch and per scoring.
+    A criterion that looks at no data reads no text; an allocation that was measured on
+    all the text is taken for uniform. `parts` of the same model and calibration, where
+    they are known, serve every sparsity and every criterion that needs the same.
 
     Raises:
         LLMRankError: fewer than two windows, or as `calibrate` and `score`.

@@ -18,12 +18,8 @@ class StopWalkError(Exception):
 def begin_at(model: nn.Module, first: int) -> list[Tensor]:
     """Let a twin's blocks before one do nothing; return where its input is to be put.
 
-    Args:
-        model: a twin of one's own: its blocks are changed.
-        first: the block that begins.
-
-    Returns:
-        A list whose only element is the residual stream that enters the block.
+    The list's only element is the residual stream that enters the block. The twin is to
+    be one's own: its blocks are changed.
     """
     given: list[Tensor] = []
     blocks = ffn.blocks(model)

@@ -64,10 +64,7 @@ def asked(
 ) -> tuple[Int[Tensor, " n_items"], tuple[Item, ...]]:
     """Draw items of a task: the leading part of a seeded permutation, in order.
 
-    Args:
-        name: a name in `TASKS`.
-        n_items: how many; all there are where there are fewer.
-        seed: which; the same for the same seed, and fewer are among more.
+    All there are where there are fewer; fewer of the same seed are among more.
 
     Returns:
         Their places in the dataset, ascending, and the items.

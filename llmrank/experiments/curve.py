@@ -57,13 +57,9 @@ def curve(
 ) -> tuple[Point, ...]:
     """Measure perplexity and top-1 accuracy at each criterion and sparsity.
 
-    Args:
-        base: model, texts, allocation, rounding and repair of every point.
-        criteria: each gives one line.
-        sparsities: the points of each line; criteria take turns at each.
-        pipeline: shared results; what was measured with them is not measured again.
-        progress: called per window, of all that are to be read.
-        publish: given the points so far after each.
+    All else of a point is as in `base`. Criteria take turns at each sparsity; what the
+    pipeline knows is not measured again. `publish` is given the points so far after
+    each.
 
     Raises:
         LLMRankError: whatever a stage refuses.

@@ -58,11 +58,8 @@ def estimate(
 
     Working memory: the logits of one evaluation window in float32, three times (model,
     cast, log-softmax), and the activations of one calibration batch; or the backward
-    pass of a criterion that needs gradients, where that is more.
-
-    Args:
-        experiment: what is to run.
-        sizes: the model's shape, where it is known; else it is read.
+    pass of a criterion that needs gradients, where that is more. The model's shape is
+    read where it is not given.
 
     Raises:
         LLMRankError: no such model, an unsupported type, a device that is not there.

@@ -40,11 +40,7 @@ def run(
 ) -> Report:
     """Do the whole job: load, calibrate, score, plan, prune, compare.
 
-    Args:
-        experiment: what is done.
-        pipeline: shared results.
-        progress: called by every stage.
-        publish: given the report so far, whenever it has more.
+    `publish` is given the report so far, whenever it has more.
 
     Raises:
         LLMRankError: whatever a stage refuses; names are checked before any work.

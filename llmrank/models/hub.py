@@ -43,9 +43,7 @@ def fetch(
     if not revision.isprintable():
         raise LLMRankError(_not_given(name, "no name of a revision"))
     answer = _asked(name, [revision, *["weights"] * weights], progress)
-    if "folder" in answer:
-        return Path(answer["folder"])
-    raise LLMRankError(answer.get("sentence") or _not_given(name, answer["error"]))
+    return _folder(answer, _not_given(name, answer["error"]))
 
 
 def fetch_data(name: str, *, progress: Progress = silent) -> Path:
@@ -56,13 +54,17 @@ def fetch_data(name: str, *, progress: Progress = silent) -> Path:
         CancelledError: from `progress`.
     """
     answer = _asked(name, ["main", "data"], progress)
-    if "folder" in answer:
-        return Path(answer["folder"])
-    raise LLMRankError(
-        answer.get("sentence")
-        or f"the Hugging Face hub did not give the data set {name[:120]} "
+    refusal = (
+        f"the Hugging Face hub did not give the data set {name[:120]} "
         f"({answer['error']}); check the connection, or take data that is embedded"
     )
+    return _folder(answer, refusal)
+
+
+def _folder(answer: dict[str, Any], refusal: str) -> Path:
+    if "folder" in answer:
+        return Path(answer["folder"])
+    raise LLMRankError(answer.get("sentence") or refusal)
 
 
 def _asked(name: str, wanted: list[str], progress: Progress) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from llmrank.models import checkpoints, ffn
 from llmrank.models.checkpoint_files import check_vocabulary
 from llmrank.models.families import family_of
 from llmrank.models.hf import building, transformers
-from llmrank.models.precision import stored_in
+from llmrank.models.precision import bytes_of, stored_in
 
 SAMPLED = 64
 """How many values of each weight `weights_sample` looks at, evenly spaced."""
@@ -123,8 +123,11 @@ def load(
         )
         loaded = loaded.to(device).eval().requires_grad_(False)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        need = shape(spec).weight_bytes
-        raise LLMRankError(_too_little_memory(spec, need, device)) from error
+        raise LLMRankError(
+            f"{spec.name} needs about {shape(spec).weight_bytes / 1e9:.2f} GB for its "
+            f"weights in {spec.dtype}, more than {device} has free; choose a smaller "
+            "dtype, another device, or a smaller model"
+        ) from error
     progress(what, 1, 1)
     own = None if source.gguf is not None else stored_in(source.folder)
     return LanguageModel(spec, loaded, tokenizer, own)
@@ -159,7 +162,6 @@ def shape(spec: ModelSpec) -> ModelShape:
     widths = checkpoints.recorded_widths(source)
     skeleton = _skeleton(config, widths, source)
     n_params = sum(p.numel() for p in skeleton.parameters())
-    itemsize = torch.empty(0, dtype=getattr(torch, spec.dtype)).element_size()
     return ModelShape(
         model_type=config.model_type,
         n_layers=config.num_hidden_layers,
@@ -167,15 +169,7 @@ def shape(spec: ModelSpec) -> ModelShape:
         widths=ffn.widths(skeleton),
         d_vocab=config.vocab_size,
         n_params=n_params,
-        weight_bytes=n_params * itemsize,
-    )
-
-
-def _too_little_memory(spec: ModelSpec, need: int, device: torch.device) -> str:
-    return (
-        f"{spec.name} needs about {need / 1e9:.2f} GB for its weights in {spec.dtype}, "
-        f"more than {device} has free; choose a smaller dtype, another device, "
-        "or a smaller model"
+        weight_bytes=n_params * bytes_of(spec.dtype),
     )
 
 

@@ -111,13 +111,9 @@ def factor(
     down: Float[Tensor, "d_model d_ff"],
     ridge: float = 0.0,
 ) -> Factor:
-    """Factor a layer's second moments in an order of its neurons.
+    """Factor a layer's second moments in an order of its neurons, those kept in front.
 
-    Args:
-        known: the layer's second moments.
-        order: its neurons, those kept first in front.
-        down: its output weights.
-        ridge: λ, in units of the diagonal; 0 chooses it.
+    `ridge` is λ in units of the diagonal; 0 chooses it.
 
     Raises:
         LLMRankError: the matrix is singular even so.

@@ -31,13 +31,9 @@ def cut(
     *,
     progress: Progress = silent,
 ) -> nn.Module:
-    """Return a twin whose FFN layers have only the kept neurons.
+    """Return a twin whose FFN layers have only the kept neurons, ascending.
 
-    Args:
-        model: left as it is; all weights that are not cut are shared with it, also
-            those of layers that keep every neuron.
-        keep: the kept neurons of each layer, ascending.
-        progress: called per layer.
+    All weights that are not cut are shared, also in layers that keep every neuron.
     """
     pruned = shared_copy(model)
     layers = tuple(zip(projections(pruned), keep, strict=True))

@@ -69,10 +69,9 @@ def configuration(header: Header) -> Any:
     asked = _sizes(header, own, blank) | _norms(header, own, blank)
     asked |= _attention(header, own, blank, asked)
     check_largest(dict(asked.values()), header.name)
-    names = [
-        key for key, field in GIVEN.items() if key in own and hasattr(blank, field)
-    ]
-    asked |= {key: (GIVEN[key], own.pop(key)) for key in names}
+    for key, field in GIVEN.items():
+        if key in own and hasattr(blank, field):
+            asked[key] = (field, own.pop(key))
     fields = dict(asked.values())
     if PATTERN in own and getattr(blank, "sliding_window", None):
         fields["layer_types"] = _windowed(header, own.pop(PATTERN), fields)

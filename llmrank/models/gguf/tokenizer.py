@@ -95,14 +95,12 @@ def check_tokenizer(header: Header) -> None:
             f"{header.name} lacks the key tokenizer.ggml.{missing}, which says how "
             "text becomes tokens; it is incomplete, convert it again"
         )
+    named = ("tokenizer.chat_template", "tokenizer.huggingface.json")
     for key, value in header.values.items():
+        computed = not key.startswith("tokenizer.") or key.startswith(named)
         if key.startswith("tokenizer.ggml."):
             short = key.removeprefix("tokenizer.ggml.")
             computed = _is_computed(header, short, value)
-        else:
-            computed = not key.startswith("tokenizer.") or key.startswith(
-                ("tokenizer.chat_template", "tokenizer.huggingface.json")
-            )
         if not computed:
             raise LLMRankError(
                 f"{header.name} sets {key} to {str(value)[:40]}, which changes how "
