@@ -1,7 +1,7 @@
 """What cutting each layer alone costs, and a search for the widths of all layers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -79,12 +79,7 @@ class Searched:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, to go on from later."""
-        return {
-            "widths": list(self.widths),
-            "divergence": self.divergence,
-            "history": [list(step) for step in self.history],
-            "seed": self.seed,
-        }
+        return asdict(self)
 
     @staticmethod
     def from_json(plain: dict[str, Any]) -> "Searched":
@@ -156,18 +151,13 @@ def _generation(
     for done, widths in enumerate(offspring):
         progress("Trying widths", searched.n_tried + done, evaluations)
         firsts.append((trial(widths, few), widths))
-    finals = [
-        (trial(widths, trial.reads), widths) for _, widths in sorted(firsts)[:FINALISTS]
-    ]
+    best = [widths for _, widths in sorted(firsts)[:FINALISTS]]
+    finals = [(trial(widths, trial.reads), widths) for widths in best]
     value, widths = min([(searched.divergence, searched.widths), *finals])
     tried = searched.n_tried + n
     progress("Trying widths", tried, evaluations)
-    return replace(
-        searched,
-        widths=widths,
-        divergence=value,
-        history=(*searched.history, (tried, value)),
-    )
+    history = (*searched.history, (tried, value))
+    return replace(searched, widths=widths, divergence=value, history=history)
 
 
 def _changed(

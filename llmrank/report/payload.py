@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from llmrank.methods.pruning import PruningPlan
+from llmrank.methods.pruning import PruningPlan, drop_mask
 from llmrank.methods.response_planes import EXPONENTS, Planes
 
 MAGIC = b"LLMR"
@@ -64,9 +64,7 @@ def cut_crc(plan: PruningPlan) -> int:
 
     The browser computes the same of its own cut: equal numbers, equal neurons.
     """
-    flags = [torch.zeros(n, dtype=torch.uint8) for n in plan.dense_widths]
-    for flag, drop in zip(flags, plan.drop, strict=True):
-        flag[drop] = 1
+    flags = [*map(drop_mask, plan.dense_widths, plan.keep)]
     return zlib.crc32(torch.cat(flags).numpy().tobytes())
 
 

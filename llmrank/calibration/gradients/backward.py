@@ -80,7 +80,10 @@ class Pass:
         Raises:
             LLMRankError: a sum is not finite.
         """
-        layers = tuple(_reduced(sums) for sums in self._layers)
+        layers = tuple(
+            LayerGradients(**{name: own.reduced() for name, own in sums.items()})
+            for sums in self._layers
+        )
         for number, layer in enumerate(layers):
             values = [v for m in layer.members for v in vars(m).values()]
             if not all(v.isfinite().all() for v in values):
@@ -122,14 +125,6 @@ class Pass:
             f"gradients of layer {layer} are not finite; the model overflows here on "
             f"the way back in {self._lm.spec.dtype}: use float32, or check its weights"
         )
-
-
-def _reduced(sums: dict[str, _Sums]) -> LayerGradients:
-    gate, up, down = (sums.get(name) for name in ("gate", "up", "down"))
-    assert up is not None
-    assert down is not None
-    first = None if gate is None else gate.reduced()
-    return LayerGradients(first, up.reduced(), down.reduced())
 
 
 def _row_sums(x: Tensor) -> Tensor:

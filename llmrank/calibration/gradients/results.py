@@ -27,9 +27,9 @@ class MemberGradients:
 class LayerGradients:
     """The gradients of one FFN layer, reduced to numbers per neuron."""
 
-    gate: MemberGradients | None
     up: MemberGradients
     down: MemberGradients
+    gate: MemberGradients | None = None
 
     @property
     def members(self) -> tuple[MemberGradients, ...]:
