@@ -40,7 +40,7 @@ _HOMES = {
 }
 
 __version__ = "0.1.0"
-__getattr__, __all__ = handed_on(__name__, _HOMES)
+__getattr__, __all__ = handed_on(__name__, **_HOMES)
 
 
 def __dir__() -> list[str]:

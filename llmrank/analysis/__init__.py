@@ -4,7 +4,5 @@ from llmrank.core.lazy import handed_on
 
 __getattr__, __all__ = handed_on(
     __name__,
-    {
-        "diagnostics": "symptoms",
-    },
+    diagnostics="symptoms",
 )

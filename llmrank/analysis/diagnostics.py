@@ -230,7 +230,11 @@ def _activation_alone(criterion: LLMRank) -> Symptom:
 
 
 def _flat(layers: Sequence[Float[Tensor, " _"]]) -> tuple[Symptom, ...]:
-    flat = [i for i, s in enumerate(layers) if _all_equal(s)]
+    flat = [
+        layer
+        for layer, s in enumerate(layers)
+        if len(s) > 1 and float(s.max() - s.min()) <= FLAT * float(s.max())
+    ]
     if not flat:
         return ()
     everywhere = len(flat) == len(layers)
@@ -243,8 +247,3 @@ def _flat(layers: Sequence[Float[Tensor, " _"]]) -> tuple[Symptom, ...]:
     )
     level: Level = "error" if everywhere else "warning"
     return (Symptom(level, f"{said}dropped.", remedy),)
-
-
-def _all_equal(scores: Float[Tensor, " _"]) -> bool:
-    highest, lowest = float(scores.max()), float(scores.min())
-    return len(scores) > 1 and highest - lowest <= FLAT * highest

@@ -65,17 +65,6 @@ def entering(
 
 
 @torch.inference_mode()
-def through(
-    model: nn.Module,
-    block: int,
-    ids: Int[Tensor, "batch pos"],
-    stream: Float[Tensor, "batch pos d_model"],
-) -> Float[Tensor, "batch pos d_model"]:
-    """Run one block and return the residual stream after it."""
-    return watched(model, block, ids, stream)[2]
-
-
-@torch.inference_mode()
 def watched(
     model: nn.Module,
     block: int,

@@ -120,7 +120,8 @@ class _Lines:
 
     def publish(self, entries: Sequence[Any]) -> None:
         """Print the cells that are over since the last time."""
-        news = [e for e in entries if _is_over(e) and e.run.id not in self._shown]
+        over = [e for e in entries if e.comparison or e.run.state == "failed"]
+        news = [e for e in over if e.run.id not in self._shown]
         if not news:
             return
         self._bar.clear()
@@ -158,10 +159,6 @@ def _heading(column: str) -> str:
     from llmrank.experiments.arena import AXES
 
     return AXES[column].title if column in AXES else column
-
-
-def _is_over(entry: Any) -> bool:
-    return entry.comparison is not None or entry.run.state == "failed"
 
 
 def _finish(entries: Sequence[Any], spec: Any, options: argparse.Namespace) -> None:

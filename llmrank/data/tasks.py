@@ -105,17 +105,13 @@ def estimated_tokens(names: Sequence[str], *, n_items: int, seed: int = 0) -> in
     return round(sum(map(len, texts)) / CHARS_PER_TOKEN) - n_choices
 
 
-def _any_row(_: Row) -> bool:
-    return True
-
-
 def _passage_is_for_questions(row: Row) -> bool:
     """Calibration and evaluation read other passages than BoolQ asks about."""
     return split_of(row["passage"]) == "questions"
 
 
 def _task(
-    name: str, dataset: str, may_ask: Callable[[Row], bool] = _any_row
+    name: str, dataset: str, may_ask: Callable[[Row], bool] = lambda _: True
 ) -> Callable[[Callable[[Row], Item]], Callable[[Row], Item]]:
     """Register a function that makes an item of a row; its first line is the help."""
 

@@ -101,16 +101,14 @@ def planes(graphs: Iterable[FFNGraph], *, graph: Graph, site: Site) -> Planes:
         OptionError: a weight or a norm is NaN or infinite.
     """
     if graph == "isolated":
-        layers = tuple(_terms(g, site) for g in graphs)
+        every = (
+            edge_terms(g.in_edges, g.stats.input_norm, g.prior(site)) for g in graphs
+        )
+        layers = tuple(torch.stack(terms).cpu().float() for terms in every)
         return Planes(graph, site, layers, (0.0,) * len(layers))
     at_points = chained(graphs, _step_at((*NODES, *PROBES)), site)
     sampled = [_interpolated(scores.cpu().double()) for scores in at_points]
     return Planes(graph, site, *(tuple(part) for part in zip(*sampled, strict=True)))
-
-
-def _terms(g: FFNGraph, site: Site) -> Tensor:
-    terms = edge_terms(g.in_edges, g.stats.input_norm, g.prior(site))
-    return torch.stack(terms).cpu().float()
 
 
 def _step_at(points: Sequence[tuple[float, float]]) -> Step:

@@ -48,7 +48,12 @@ class Flap(Criterion):
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         """Multiply variances by squared norms."""
-        return _variance(g) * _squared_norm(g)
+        # in doubles, since two large numbers are subtracted
+        n, mean = g.n_tokens, g.stats.neuron_mean.double()
+        around = g.stats.neuron_norm.double().square() - n * mean.square()
+        variance = around.clamp(min=0) / max(1, n - 1)
+        norm = torch.linalg.vector_norm(g.out_edges.float(), dim=0)
+        return variance * norm.cpu().double().square()
 
 
 @CRITERIA.add("cfsp")
@@ -92,15 +97,3 @@ class Cfsp(Criterion):
         line = rf"s_j = {norm_of('neuron')} \cdot \frac{{1}}{{d}} \sum_{{i=1}}^{{d}}"
         where = rf"D_{{ji}} = \text{{down}}_{{ij}}\, {norm_of('neuron')}"
         return rf"{line} \Bigl( {' + '.join(shares)} \Bigr), \quad {where}"
-
-
-def _variance(g: FFNGraph) -> Tensor:
-    """In doubles, since two large numbers are subtracted."""
-    n, mean = g.n_tokens, g.stats.neuron_mean.double()
-    around = g.stats.neuron_norm.double().square() - n * mean.square()
-    return around.clamp(min=0) / max(1, n - 1)
-
-
-def _squared_norm(g: FFNGraph) -> Tensor:
-    norm = torch.linalg.vector_norm(g.out_edges.float(), dim=0)
-    return norm.cpu().double().square()

@@ -129,15 +129,6 @@ def penalty(moments: Float[Tensor, " n"], ridge: float) -> Float[Tensor, " n"]:
     return ridge * (OWN * moments + (1 - OWN) * moments.mean())
 
 
-def in_place(
-    made: Factor, down: Float[Tensor, "d_model d_ff"], n_kept: int
-) -> Float[Tensor, "d_model n_kept"]:
-    """Return the repaired columns as a plan keeps them: ascending by neuron."""
-    solved = made.solve(down, n_kept)
-    ascending = torch.argsort(made.order[:n_kept]).to(solved.device)
-    return solved[:, ascending].to(down.dtype)
-
-
 def _chosen_ridge(known: Moments, order: Tensor, down: Tensor) -> float:
     """Take the λ of least error on held-out tokens; without any, the mean diagonal."""
     if known.held_out is None:
@@ -180,7 +171,12 @@ def _solved(
     downs = []
     for done, (view, keep) in enumerate(zip(views, plan.keep, strict=True)):
         progress("Repairing the layers", done, len(views))
-        made, is_whole = next(factors), len(keep) == view.d_ff
-        downs.append(view.down if is_whole else in_place(made, view.down, len(keep)))
+        made, n_kept = next(factors), len(keep)
+        if n_kept < view.d_ff:
+            ascending = torch.argsort(made.order[:n_kept]).to(view.down.device)
+            solved = made.solve(view.down, n_kept)[:, ascending]
+            downs.append(solved.to(view.down.dtype))
+        else:
+            downs.append(view.down)
     progress("Repairing the layers", len(views), len(views))
     return dataclasses.replace(pruned, model=ffn.with_down(pruned.model, downs))

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from llmrank.calibration.activations import BATCH_TOKENS
-from llmrank.calibration.residual_stream import entering, through, watched
+from llmrank.calibration.residual_stream import entering, watched
 from llmrank.calibration.second_moments import HELD_OUT
 from llmrank.core.devices import with_doubles
 from llmrank.core.errors import LLMRankError
@@ -148,7 +148,7 @@ class _LayerByLayer:
         self, model: nn.Module, layer: int, streams: Sequence[Tensor]
     ) -> list[Tensor]:
         pairs = zip(self._batches, streams, strict=True)
-        return [through(model, layer, ids, stream) for ids, stream in pairs]
+        return [watched(model, layer, ids, stream)[2] for ids, stream in pairs]
 
     def _fitted(self, down: Tensor, layer: int, keep: Int[Tensor, " n"]) -> Tensor:
         """Choose λ on held-out tokens, then solve on all."""
