@@ -172,9 +172,8 @@ def _running_sums(
 ) -> Iterator[list[dict[str, Tensor]]]:
     """Yield each layer's sums before the first part of a text, and after each."""
     model = ffn.shared_copy(lm.model)
-    sums = [_hooked(p) for p in ffn.projections(model)]
-    for block, own in zip(ffn.blocks(model), sums, strict=True):
-        _hook_block(block, own)
+    pairs = zip(ffn.blocks(model), ffn.projections(model), strict=True)
+    sums = [_hooked(block, p) for block, p in pairs]
     size = batch or max(1, BATCH_TOKENS // parts[0].shape[1])
     batches = [part.split(size) for part in parts]
     tracked = track([b for part in batches for b in part], "Calibrating", progress)
@@ -185,8 +184,11 @@ def _running_sums(
     next(tracked, None)
 
 
-def _hooked(p: ffn.Projections) -> dict[str, Tensor]:
-    """Hook one FFN so that its sums grow with every forward pass."""
+def _hooked(block: nn.Module, p: ffn.Projections) -> dict[str, Tensor]:
+    """Hook a block and its FFN so that their sums grow with every forward pass.
+
+    Of the residual stream, before and after the block are compared token by token.
+    """
     sums: dict[str, Tensor] = {}
 
     def on_up(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -200,14 +202,6 @@ def _hooked(p: ffn.Projections) -> dict[str, Tensor]:
         _add(sums, "neuron_abs_mean", _sums(signal.abs()))
         _add(sums, "output_norm", _squares(output))
 
-    p.up.register_forward_hook(on_up)
-    p.down.register_forward_hook(on_down)
-    return sums
-
-
-def _hook_block(block: nn.Module, sums: dict[str, Tensor]) -> None:
-    """Compare the residual stream before and after the block, token by token."""
-
     def on_block(
         _: nn.Module, args: tuple[Any, ...], named: dict[str, Any], after: Tensor
     ) -> None:
@@ -217,7 +211,10 @@ def _hook_block(block: nn.Module, sums: dict[str, Tensor]) -> None:
         _add(sums, "block_cosine", cosine.sum())
         _add(sums, "block_angle", cosine.acos().sum() / math.pi)
 
+    p.up.register_forward_hook(on_up)
+    p.down.register_forward_hook(on_down)
     block.register_forward_hook(on_block, with_kwargs=True)
+    return sums
 
 
 def _sums(x: Tensor) -> Tensor:

@@ -72,22 +72,19 @@ def estimate(
     kept = 1 - experiment.pruning.sparsity
     n_read = max(BATCH_TOKENS, experiment.calibration.seq_len)
     forwards = 3 * 4 * WINDOW * sizes.d_vocab + 4 * 4 * n_read * sizes.d_ff
+    backwards = 0
+    if "gradients" in experiment.method.criterion.needs:
+        backwards = gradient_bytes(
+            d_model=sizes.d_model,
+            widths=sizes.widths,
+            d_vocab=sizes.d_vocab,
+            seq_len=experiment.calibration.seq_len,
+            itemsize=itemsize,
+        )
     return MemoryEstimate(
         name=experiment.model.name,
         dense_bytes=sizes.weight_bytes,
         pruned_bytes=int(ffn_weights * kept) * itemsize,
-        working_bytes=max(forwards, _backwards_bytes(experiment, sizes, itemsize)),
+        working_bytes=max(forwards, backwards),
         available_bytes=free_bytes(device),
-    )
-
-
-def _backwards_bytes(experiment: Experiment, sizes: ModelShape, itemsize: int) -> int:
-    if "gradients" not in experiment.method.criterion.needs:
-        return 0
-    return gradient_bytes(
-        d_model=sizes.d_model,
-        widths=sizes.widths,
-        d_vocab=sizes.d_vocab,
-        seq_len=experiment.calibration.seq_len,
-        itemsize=itemsize,
     )

@@ -130,9 +130,6 @@ def meet(
     The method, the texts and the benchmark are the experiment's; its sparsity is not
     used. Sizes are counted, to a tenth of a per cent; speed and perplexity are measured
     between two sparsities that enclose the target, until these are a per cent apart.
-
-    Raises:
-        LLMRankError: whatever a stage refuses.
     """
     known = pipeline or Pipeline()
     if target.kind == "size":

@@ -11,7 +11,7 @@ from browser.shots import settle, sideways
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.core.formatting import share
 from llmrank.methods.allocation import allocation
-from llmrank.methods.allocation.concentration import effective_neurons, pq_index
+from llmrank.methods.allocation.by_scores import effective_neurons, pq_index
 from llmrank.methods.criteria import LLMRank
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec

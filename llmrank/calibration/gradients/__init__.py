@@ -1,5 +1,10 @@
 """The loss's gradients on calibration text, reduced to numbers per neuron."""
 
+from llmrank.calibration.gradients.backward import (
+    Gradients,
+    LayerGradients,
+    MemberGradients,
+)
 from llmrank.calibration.gradients.collect import (
     differentiate,
     differentiate_parts,
@@ -9,9 +14,4 @@ from llmrank.calibration.gradients.memory import (
     check_memory,
     gradient_bytes,
     needed_bytes,
-)
-from llmrank.calibration.gradients.results import (
-    Gradients,
-    LayerGradients,
-    MemberGradients,
 )

@@ -8,9 +8,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from llmrank.calibration.activations import CalibrationSpec, drawn
-from llmrank.calibration.gradients.backward import Pass
+from llmrank.calibration.gradients.backward import Gradients, LayerGradients, Pass
 from llmrank.calibration.gradients.memory import check_memory, too_little
-from llmrank.calibration.gradients.results import Gradients, LayerGradients
 from llmrank.core.progress import Progress, silent, track
 from llmrank.data.tokens import opening
 from llmrank.models.language_model import LanguageModel

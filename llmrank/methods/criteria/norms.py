@@ -1,5 +1,7 @@
-"""Criteria that are norms of activations, of weights, or of both."""
+"""Criteria that are norms of activations, of weights, or of both; and chance."""
 
+from collections.abc import Iterable
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -107,6 +109,28 @@ class L2(Criterion):
     def formula(self) -> str:
         """The norm of a row, or of all of a neuron's weights."""
         return _norm_formula(self.weights, 2)
+
+
+@CRITERIA.add("random")
+@spec
+class Random(Criterion):
+    """Seeded uniform random scores: what any criterion has to beat."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    seed: int = option(
+        default=0, low=0, high=2**31, help="Which random numbers are drawn"
+    )
+
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+        """Draw one number per neuron."""
+        generator = torch.Generator().manual_seed(self.seed)
+        draw = partial(torch.rand, generator=generator, dtype=torch.float32)
+        return tuple(draw(g.ffn.d_ff) for g in graphs)
+
+    @property
+    def formula(self) -> str:
+        """A draw from [0, 1)."""
+        return rf"s_j \sim \mathcal U[0, 1), \quad \text{{seed}} = {self.seed}"
 
 
 def _norm(g: FFNGraph, weights: Weights, order: int) -> Tensor:
