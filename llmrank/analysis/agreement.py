@@ -65,9 +65,7 @@ def agreement(
     )
 
 
-def correlations(
-    scores: Mapping[str, Sequence[Float[Tensor, " _"]]],
-) -> pd.DataFrame:
+def correlations(scores: Mapping[str, Sequence[Float[Tensor, " _"]]]) -> pd.DataFrame:
     """Return Spearman's coefficient of each two criteria, its mean over the layers.
 
     Neurons compete within their layer. A layer in which one of the two scores all

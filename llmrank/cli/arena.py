@@ -85,10 +85,8 @@ def _spec(options: argparse.Namespace) -> Any:
     usual = "text,latency,tasks" if base.tasks.names else "text,latency"
     model = base.model
     models, methods = _words(options.models or "demo"), _words(options.methods)
-    sparsities, seeds = (
-        _words(options.sparsities or "0.3"),
-        _words(options.seeds or "0"),
-    )
+    sparsities = _words(options.sparsities or "0.3")
+    seeds = _words(options.seeds or "0")
     check_size(len(models), len(methods), len(sparsities), len(seeds))
     return ArenaSpec(
         models=tuple(replace(model, name=name) for name in models),

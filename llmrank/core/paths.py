@@ -64,11 +64,7 @@ def own_path(name: str | Path) -> Path:
         path = Path(name).expanduser()
         with suppress(FileNotFoundError, NotADirectoryError):
             path.stat()
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:  # too long, ~nobody, a zero byte
+    except (OSError, RuntimeError, ValueError) as error:  # long, ~nobody, a zero byte
         why = getattr(error, "strerror", None) or str(error)
         raise LLMRankError(
             f"{str(name)[:80]!r} can be neither read nor written ({why[:80]}); "

@@ -98,10 +98,7 @@ def _listen(lines: Iterable[str], heard: dict[str, Any]) -> None:
 
 
 def _watch(
-    child: subprocess.Popen[str],
-    heard: dict[str, Any],
-    name: str,
-    progress: Progress,
+    child: subprocess.Popen[str], heard: dict[str, Any], name: str, progress: Progress
 ) -> None:
     """Report how much of the announced bytes lies on the disk until the child ends."""
     before: int | None = None

@@ -44,8 +44,7 @@ class ModelSpec:
         help="Whether every text begins with the token BOS; auto does as the tokenizer",
     )
     control_tokens: Literal["text", "control"] = option(
-        default="text",
-        help="What <|im_end|> and the like are where a text quotes them",
+        default="text", help="What <|im_end|> and the like are where a text quotes them"
     )
 
 
@@ -96,9 +95,7 @@ class ModelShape:
 
 
 def load(
-    model: ModelSpec | str = ModelSpec(),
-    *,
-    progress: Progress = silent,
+    model: ModelSpec | str = ModelSpec(), *, progress: Progress = silent
 ) -> LanguageModel:
     """Load a model for inference; its weights are never changed afterwards.
 

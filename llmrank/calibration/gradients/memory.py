@@ -32,12 +32,7 @@ def needed_bytes(lm: LanguageModel, seq_len: int) -> int:
 
 
 def gradient_bytes(
-    *,
-    d_model: int,
-    widths: Sequence[int],
-    d_vocab: int,
-    seq_len: int,
-    itemsize: int,
+    *, d_model: int, widths: Sequence[int], d_vocab: int, seq_len: int, itemsize: int
 ) -> int:
     """Estimate the memory of the backward pass from the sizes of the model alone.
 

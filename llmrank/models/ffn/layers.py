@@ -69,11 +69,7 @@ def family(model: nn.Module) -> Family:
 
 
 def projections(model: nn.Module) -> tuple[Projections, ...]:
-    """Find the modules of every FFN layer, first block first.
-
-    Raises:
-        LLMRankError: the model's family is not in the table.
-    """
+    """Find the modules of every FFN layer, first block first."""
     own = family(model)
     holders = [block.get_submodule(own.ffn) for block in blocks(model)]
     return tuple(
@@ -93,11 +89,7 @@ def blocks(model: nn.Module) -> nn.ModuleList:
 
 
 def ffns(model: nn.Module) -> tuple[FFN, ...]:
-    """View every FFN layer's weights; nothing is copied.
-
-    Raises:
-        LLMRankError: the model's family is not in the table.
-    """
+    """View every FFN layer's weights; nothing is copied."""
     return tuple(
         FFN(
             layer=layer,

@@ -26,10 +26,7 @@ Change = Callable[[Tensor, int], Tensor]
 
 @torch.no_grad()
 def cut(
-    model: nn.Module,
-    keep: Sequence[Int[Tensor, " _"]],
-    *,
-    progress: Progress = silent,
+    model: nn.Module, keep: Sequence[Int[Tensor, " _"]], *, progress: Progress = silent
 ) -> nn.Module:
     """Return a twin whose FFN layers have only the kept neurons, ascending.
 
