@@ -39,7 +39,6 @@ class Additive(Allocation):
     formula = r"\min_k \textstyle\sum_l c_l(k_l) \quad \text{with} \quad \sum_l k_l = K"
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
-        """Minimise the sum of the layers' costs at the given total."""
         assert known.sensitivity is not None
         return cheapest(known.sensitivity, known.dense_widths, sparsity)
 
@@ -68,7 +67,6 @@ class Search(Allocation):
     )  # fmt: skip
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:  # noqa: ARG002
-        """Return what the search found for this sparsity."""
         assert known.searched is not None
         return known.searched
 
@@ -86,7 +84,6 @@ class ByHand(Allocation):
     )
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:  # noqa: ARG002
-        """Return the given widths, once they fit the model."""
         return self.checked(known.dense_widths)
 
     def checked(self, dense: tuple[int, ...]) -> tuple[int, ...]:

@@ -30,7 +30,6 @@ class Uniform(Allocation):
     formula = r"k_l = d_l - \lfloor s\,d_l + \tfrac12 \rfloor"
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
-        """Remove the same share of every layer."""
         return tuple(n - n_dropped(n, sparsity) for n in known.dense_widths)
 
 
@@ -83,7 +82,6 @@ class PQIndex(Allocation):
     )  # fmt: skip
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
-        """Keep in proportion to what the index calls incompressible."""
         power = self.p / (1 - self.p)
         weights = [
             max(0.0, 1 - pq_index(s, p=self.p, q=1.0)) ** power
@@ -93,7 +91,6 @@ class PQIndex(Allocation):
 
     @property
     def formula(self) -> str:
-        """The index and the share."""
         p = f"{self.p:g}"
         return (
             rf"I_l = 1 - d_l^{{1 - 1/{p}}} "
@@ -119,11 +116,9 @@ class Effective(Allocation):
 
     @property
     def sets_sparsity(self) -> bool:
-        """Its own numbers do."""
         return self.budget == "own"
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
-        """Keep the effective numbers, or in proportion to them."""
         n_effective = [effective_neurons(s) for s in known.scores.layers]
         dense = known.dense_widths
         if self.budget == "own":
@@ -137,7 +132,6 @@ class Effective(Allocation):
 
     @property
     def formula(self) -> str:
-        """The effective number."""
         n = r"1 / \textstyle\sum_j s_{lj}^2"
         return (
             rf"k_l = \lfloor {n} \rfloor" if self.sets_sparsity else rf"k_l \propto {n}"

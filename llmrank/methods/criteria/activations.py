@@ -25,7 +25,6 @@ class TransAct(Criterion):
     formula = r"s_j = \frac{1}{N} \sum_{t=1}^{N} \lvert x_{tj} \rvert"
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Return the measured means."""
         return g.stats.neuron_abs_mean
 
 
@@ -47,7 +46,6 @@ class Flap(Criterion):
     )
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Multiply variances by squared norms."""
         # in doubles, since two large numbers are subtracted
         n, mean = g.n_tokens, g.stats.neuron_mean.double()
         around = g.stats.neuron_norm.double().square() - n * mean.square()
@@ -77,7 +75,6 @@ class Cfsp(Criterion):
     )
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Multiply activation norms by mean shares."""
         norms = g.stats.neuron_norm.to(g.out_edges.device)
         *incoming, down = (rows.float().abs() for rows in g.ffn.rows)
         members = (*incoming, down * norms[:, None])
@@ -87,7 +84,6 @@ class Cfsp(Criterion):
 
     @property
     def formula(self) -> str:
-        """The norm times the mean shares."""
         of = (r"\sum_k \lvert {w}_{{ki}} \rvert", r"\sum_k \lvert {w}_{{jk}} \rvert")
         total = of[self.relative_to == "neuron"]
         shares = [

@@ -42,7 +42,6 @@ class GPrune(Criterion):
     )  # fmt: skip
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Rank each part of the layer within itself."""
         assert g.second is not None
         on_both = [s.neuron_norm.cpu().double() for s in (g.stats, g.second)]
         signal, weights = torch.hypot(*on_both), _weights(g)
@@ -58,7 +57,6 @@ class GPrune(Criterion):
 
     @property
     def formula(self) -> str:
-        """What each part is ranked by."""
         x, y = r"\lVert x_j \rVert_2", r"\lVert y_j \rVert_2"
         by = [
             rf"\sqrt{{{x}^2 + {y}^2}} & j \text{{ robust, or sensitive and strong}}",

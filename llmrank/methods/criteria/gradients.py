@@ -51,7 +51,6 @@ class Taylor(Criterion):
     )
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Estimate each part of each neuron, and aggregate."""
         members = torch.stack([self._estimate(m) for m in gradients_of(g).members])
         if self.aggregation == "product":
             return members.prod(0)
@@ -68,7 +67,6 @@ class Taylor(Criterion):
 
     @property
     def formula(self) -> str:
-        """The aggregation, and the estimate of one part."""
         second = self.taylor_order == "second"
         if self.granularity == "element":
             less = r" - \tfrac12 \sum_n (g_{n,w}\, w)^2" if second else ""
@@ -104,14 +102,12 @@ class Gblm(Criterion):
     )  # fmt: skip
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Add both terms over the columns of `down`."""
         column_sums = g.out_edges.float().abs().sum(0).cpu()
         slopes = gradients_of(g).down.scaled_norm.double()
         return self.alpha * slopes + (g.stats.neuron_norm.cpu() * column_sums).double()
 
     @property
     def formula(self) -> str:
-        """The sum over the column."""
         weight = r"\lvert \text{down}_{ij} \rvert"
         gradient = r"\lVert g_{ij} \rVert_2"
         alpha = f"{self.alpha:g}"

@@ -22,8 +22,6 @@ class NoRepair(Repair):
     formula = r"W'_{\text{down}} = W_{\text{down}}[:, \text{kept}]"
 
     def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:  # noqa: ARG002
-        """Cut, and nothing else."""
-
         def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
             return prune(inputs.lm, plan, progress=progress)
 
@@ -50,7 +48,6 @@ class Bias(Repair):
             )
 
     def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:  # noqa: ARG002
-        """Cut, and add to each layer's output bias."""
         self.check(inputs.lm)
         return partial(_with_means, inputs)
 

@@ -76,7 +76,6 @@ class SequentialLeastSquares(Repair):
 
     @property
     def formula(self) -> str:
-        """What is minimised, on the pruned prefix."""
         return (
             r"\min_{W'} \lVert \tilde X W^\top "
             rf"+ {self.correct:g}\,(H - \tilde H) - \tilde X_k W'^\top \rVert^2 "
