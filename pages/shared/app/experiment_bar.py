@@ -115,9 +115,13 @@ def _method(experiment: Experiment) -> str:
 
 
 def _named(part: Criterion | Allocation | Repair) -> str:
-    """Name it with its numbers; of its choices only those that are not the usual."""
+    """Name it with its numbers that have a letter, and all that is not the usual."""
     values = {o: getattr(part, o.name) for o in options(type(part))}
-    numbers = [_number(o, v) for o, v in values.items() if not isinstance(v, str)]
+    numbers = [
+        _number(o, value)
+        for o, value in values.items()
+        if not isinstance(value, str) and (o.symbol or value != o.default)
+    ]
     chosen = [
         IN_WORDS.get(o.name, o.name + " {}").format(plain(value, limit=60))
         for o, value in values.items()
