@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
 
 import pandas as pd
 import torch
@@ -71,15 +70,13 @@ def correlations(scores: Mapping[str, Sequence[Float[Tensor, " _"]]]) -> pd.Data
     Neurons compete within their layer. A layer in which one of the two scores all
     neurons alike says nothing and is left out; NaN where no layer says anything.
     """
-    names = list(scores)
-    square = [[_mean_correlation(scores[a], scores[b]) for b in names] for a in names]
-    return pd.DataFrame(square, index=names, columns=names)
-
-
-def _mean_correlation(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
-    pairs = (rank_correlation(x, y) for x, y in zip(a, b, strict=True))
-    known = [correlation for correlation in pairs if correlation is not None]
-    return sum(known) / len(known) if known else nan
+    squares = [
+        pd.DataFrame(
+            {name: s.cpu().numpy() for name, s in zip(scores, layer, strict=True)}
+        ).corr(method="spearman")
+        for layer in zip(*scores.values(), strict=True)
+    ]
+    return pd.concat(squares).groupby(level=0, sort=False).mean()
 
 
 def overlap(drop_a: Int[Tensor, " _"], drop_b: Int[Tensor, " _"]) -> Overlap:

@@ -106,7 +106,10 @@ def _watch(
         left = heard.get("until", 0.0) - time.time()
         if left > 0:
             waits = math.ceil(heard["waits"])
-            progress(_waiting(heard["status"], waits), waits - math.ceil(left), waits)
+            why = "too many requests" if heard["status"] == TOO_MANY else "it is busy"
+            told = f"asks to wait {waits} s ({heard['status']}, {why})"
+            done = waits - math.ceil(left)
+            progress(f"The Hugging Face hub {told}", done, waits)
         elif "missing" in heard:
             stored, total = _stored(Path(heard["store"])), heard["missing"]
             before = stored if before is None else before
@@ -115,11 +118,6 @@ def _watch(
         else:
             progress(f"Asking the Hugging Face hub for {name}", 0, 1)
         time.sleep(POLL_S)
-
-
-def _waiting(status: int, seconds: int) -> str:
-    why = "too many requests" if status == TOO_MANY else "it is busy"
-    return f"The Hugging Face hub asks to wait {seconds} s ({status}, {why})"
 
 
 def _stop(child: subprocess.Popen[str]) -> None:

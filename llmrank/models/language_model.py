@@ -13,7 +13,6 @@ from llmrank.core.progress import Progress, silent
 from llmrank.core.specs import option, spec
 from llmrank.models import checkpoints, ffn
 from llmrank.models.checkpoint_files import check_vocabulary
-from llmrank.models.families import family_of
 from llmrank.models.hf import building, transformers
 from llmrank.models.precision import bytes_of, stored_in
 
@@ -109,7 +108,6 @@ def load(
     progress(what, 0, 1)
     source = checkpoints.locate(spec.name, spec.revision, progress=progress)
     config = checkpoints.read_config(source)
-    family_of(config.model_type)
     tokenizer = checkpoints.read_tokenizer(source)
     check_vocabulary(tokenizer, config, spec.name)
     progress(what, 0, 1)
@@ -155,7 +153,6 @@ def shape(spec: ModelSpec) -> ModelShape:
     """
     source = checkpoints.locate(spec.name, spec.revision, weights=False)
     config = checkpoints.read_config(source)
-    family_of(config.model_type)
     widths = checkpoints.recorded_widths(source)
     skeleton = _skeleton(config, widths, source)
     n_params = sum(p.numel() for p in skeleton.parameters())

@@ -43,14 +43,13 @@ def born() -> dict[str, Any]:
 def spec_columns(spec: RunSpec) -> dict[str, Any]:
     """Return the columns of what was asked for."""
     recipe = spec.recipe
-    parts = {p: recipe.get(p, {}) for p in PARTS if p in runs.c}
     return {
         "recipe": recipe,
         "measures": list(spec.measures),
         "seed": spec.seed,
         "model": recipe["model"]["name"],
         "sparsity": recipe["pruning"]["sparsity"],
-        **{part: values.get("name", "") for part, values in parts.items()},
+        **{p: recipe.get(p, {}).get("name", "") for p in PARTS if p in runs.c},
     }
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from llmrank.calibration.gradients import LayerGradients, MemberGradients
+from llmrank.calibration.gradients import MemberGradients
 from llmrank.core.specs import option, spec
 from llmrank.methods.criteria.base import CRITERIA, Criterion, Need, norm_of
 from llmrank.methods.graph import FFNGraph
@@ -51,7 +51,8 @@ class Taylor(Criterion):
     )
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        members = torch.stack([self._estimate(m) for m in gradients_of(g).members])
+        assert g.gradients is not None
+        members = torch.stack([self._estimate(m) for m in g.gradients.members])
         if self.aggregation == "product":
             return members.prod(0)
         if self.aggregation == "max":
@@ -103,7 +104,8 @@ class Gblm(Criterion):
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
         column_sums = g.out_edges.float().abs().sum(0).cpu()
-        slopes = gradients_of(g).down.scaled_norm.double()
+        assert g.gradients is not None
+        slopes = g.gradients.down.scaled_norm.double()
         return self.alpha * slopes + (g.stats.neuron_norm.cpu() * column_sums).double()
 
     @property
@@ -113,9 +115,3 @@ class Gblm(Criterion):
         alpha = f"{self.alpha:g}"
         both = rf"{alpha}\, {gradient} + {norm_of('neuron')}"
         return rf"s_j = \sum_i {weight} \bigl( {both} \bigr)"
-
-
-def gradients_of(g: FFNGraph) -> LayerGradients:
-    """Return the gradients that `score` has made sure of."""
-    assert g.gradients is not None
-    return g.gradients
