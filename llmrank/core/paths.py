@@ -74,11 +74,7 @@ def own_path(name: str | Path) -> Path:
 
 
 def check_export_target(folder: Path) -> None:
-    """Refuse an export folder that is a file, is not empty or cannot be made.
-
-    Raises:
-        LLMRankError: saying which, and what would be accepted.
-    """
+    """Refuse an export folder that is a file, is not empty or cannot be made."""
     target = own_path(folder).resolve()
     if target.exists() and not target.is_dir():
         raise LLMRankError(f"{folder} is a file; name a new or an empty folder")
@@ -95,11 +91,7 @@ def check_export_target(folder: Path) -> None:
 
 
 def check_file_target(path: Path) -> None:
-    """Refuse a file that is a folder, or whose folder is missing or not writable.
-
-    Raises:
-        LLMRankError: saying which, and what would be accepted.
-    """
+    """Refuse a file that is a folder, or whose folder is missing or not writable."""
     target = own_path(path).resolve()
     if target.is_dir():
         raise LLMRankError(f"{path} is a folder; name a file in it")

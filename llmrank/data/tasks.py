@@ -95,9 +95,6 @@ def estimated_tokens(names: Sequence[str], *, n_items: int, seed: int = 0) -> in
     """Estimate the tokens a model reads for tasks, from their items' characters.
 
     The last token of each choice is only predicted, not read.
-
-    Raises:
-        LLMRankError: see `asked`.
     """
     items = [i for name in names for i in asked(name, n_items=n_items, seed=seed)[1]]
     texts = [text for i in items for text in (*set(i.contexts), *i.choices)]

@@ -60,9 +60,6 @@ def curve(
     All else of a point is as in `base`. Criteria take turns at each sparsity; what the
     pipeline knows is not measured again. `publish` is given the points so far after
     each.
-
-    Raises:
-        LLMRankError: whatever a stage refuses.
     """
     known = pipeline or Pipeline()
     dense = known.dense_text(base, progress=progress)

@@ -39,11 +39,7 @@ class MemoryEstimate:
         )
 
     def check(self) -> None:
-        """Refuse what cannot fit.
-
-        Raises:
-            LLMRankError: with the estimate and what to change.
-        """
+        """Refuse what cannot fit."""
         if self.available_bytes is not None and self.total_bytes > self.available_bytes:
             raise LLMRankError(
                 f"{self.sentence}: too little; "

@@ -89,11 +89,7 @@ def texts_state(experiment: Experiment) -> tuple[tuple[int, int] | None, ...]:
 
 
 def check_names(experiment: Experiment) -> None:
-    """Refuse tasks that are not registered and text files that cannot be read.
-
-    Raises:
-        LLMRankError: naming what there is, or what is wrong with the file.
-    """
+    """Refuse tasks that are not registered and text files that cannot be read."""
     _ = experiment.tasks.names
     for source in experiment.texts:
         if source != texts.EMBEDDED:
@@ -101,11 +97,7 @@ def check_names(experiment: Experiment) -> None:
 
 
 def check_room(experiment: Experiment, pipeline: Pipeline) -> None:
-    """Refuse a model that is not loaded yet and cannot fit.
-
-    Raises:
-        LLMRankError: with the estimate and what to change.
-    """
+    """Refuse a model that is not loaded yet and cannot fit."""
     if pipeline.model.peek(experiment) is None:
         estimate(experiment).check()
 

@@ -48,9 +48,6 @@ def differentiate_parts(
     Returns:
         For each part, the gradients of all windows up to its end; and those of the last
         part alone.
-
-    Raises:
-        LLMRankError: as in `differentiate`.
     """
     source, windows = drawn(lm, spec)
     ends, last = tuple(accumulate(n_windows)), windows[-n_windows[-1] :]

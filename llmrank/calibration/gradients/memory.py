@@ -9,11 +9,7 @@ from llmrank.models.language_model import LanguageModel
 
 
 def check_memory(lm: LanguageModel, seq_len: int) -> None:
-    """Refuse a backward pass that cannot fit.
-
-    Raises:
-        LLMRankError: with the estimate and what to change.
-    """
+    """Refuse a backward pass that cannot fit."""
     has = free_bytes(lm.device)
     if has is not None and needed_bytes(lm, seq_len) > has:
         raise too_little(lm, seq_len)

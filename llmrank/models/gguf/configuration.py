@@ -59,9 +59,6 @@ def configuration(header: Header) -> Any:
 
     transformers' own reader drops what it does not know, and fills in what is missing
     from the defaults of some checkpoint; llama.cpp's defaults are taken here.
-
-    Raises:
-        LLMRankError: naming the key.
     """
     check_tokenizer(header)
     blank = transformers().AutoConfig.for_model(header.model_type)

@@ -83,11 +83,7 @@ def adds_bos(header: Header) -> bool:
 
 
 def check_tokenizer(header: Header) -> None:
-    """Refuse a key that would make other tokens of a text than are computed here.
-
-    Raises:
-        LLMRankError: naming it.
-    """
+    """Refuse a key that would make other tokens of a text than are computed here."""
     kind = _key(header, "model")
     if kind is None or (kind == "gpt2" and _key(header, "pre") is None):
         missing = "model" if kind is None else "pre"
