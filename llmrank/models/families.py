@@ -62,7 +62,8 @@ FAMILIES = (
     ),
 )  # fmt: skip
 
-SUPPORTED = tuple(t for family in FAMILIES for t in family.model_types)
+_FAMILY_OF = {name: family for family in FAMILIES for name in family.model_types}
+SUPPORTED = tuple(_FAMILY_OF)
 
 
 def family_of(model_type: str) -> Family:
@@ -71,9 +72,8 @@ def family_of(model_type: str) -> Family:
     Raises:
         LLMRankError: when no family lists the type; it names the supported ones.
     """
-    for family in FAMILIES:
-        if model_type in family.model_types:
-            return family
+    if model_type in _FAMILY_OF:
+        return _FAMILY_OF[model_type]
     raise LLMRankError(
         f"models of type {model_type[:80]!r} are not supported; "
         f"supported types: {', '.join(SUPPORTED)}"

@@ -76,10 +76,8 @@ class Similarity(Allocation):
         assert known.stats is not None
         cosines = [s.block_cosine for s in known.stats.layers]
         importance = _centred(1 - torch.tensor(cosines, dtype=torch.float64))
-        kept = 1 - sparsity + self.amplitude * importance
-        return in_proportion(
-            kept.clamp(min=0, max=1).tolist(), known.dense_widths, sparsity
-        )
+        kept = (1 - sparsity + self.amplitude * importance).clamp(min=0, max=1)
+        return in_proportion(kept.tolist(), known.dense_widths, sparsity)
 
     @property
     def formula(self) -> str:

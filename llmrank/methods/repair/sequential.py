@@ -125,7 +125,6 @@ class _LayerByLayer:
 
     @torch.inference_mode()
     def done(self, progress: Progress) -> LanguageModel:
-        """Repair layer after layer; return the model."""
         pruned = prune(self._inputs.lm, self._plan, progress=progress)
         downs = [view.down for view in ffn.ffns(pruned.model)]
         views, moved = ffn.ffns(self._dense), False

@@ -60,11 +60,7 @@ class Projections:
 
 
 def family(model: nn.Module) -> Family:
-    """Return the entry of the model's family.
-
-    Raises:
-        LLMRankError: it is not in the table.
-    """
+    """Return the entry of the model's family."""
     return family_of(model.config.model_type)
 
 
