@@ -87,9 +87,14 @@ def mount(drawn: Experiment, wanted: Experiment, widths: object) -> None:
         compared = named(drawn, "compared", *others)
     links = selection.links(drawn)
     canvas.mount(
-        drawn, planes=name, compared=compared, links=links and links[0],
-        widths=widths, look=look,
-    )  # fmt: skip
+        resources.pipeline().plan(drawn),
+        planes=name,
+        compared=compared,
+        links=links and links[0],
+        table=canvas.table_of(drawn),
+        widths=widths,
+        look=look,
+    )
     payloads.send(canvas.planes_payload(name, drawn), key="planes")
     if links is not None:
         payloads.send(selection.payload(links[0]["name"], drawn, links[1]), key="links")

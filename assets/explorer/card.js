@@ -5,8 +5,8 @@ import { css } from "../common/colours.js";
 import { BLUE, DIFFERENCES, GREY, NEWLY_DROPPED, NEWLY_KEPT, ORANGE, SCORES } from "../common/theme.js";
 
 export const TERMS = [
-  ["edge weight", BLUE],
-  ["edge count", GREY],
+  ["weight", BLUE],
+  ["degree", GREY],
   ["activation", ORANGE],
 ];
 
@@ -46,7 +46,7 @@ export function showNeuron(card, engine, settings, pin, at) {
       ["rank in its layer", `${count(engine.rank[i] + 1)} of ${count(width)}`],
       ["among all", `${count(engine.rankInModel(at.layer, at.neuron))} of ${count(engine.n)}`],
       ["score", times(engine, at)],
-      ["now", fate(engine.isDropped(at.layer, at.neuron), pin && pin.dropped[i])],
+      ["at this setting", fate(engine.isDropped(at.layer, at.neuron), pin && pin.dropped[i])],
     ]),
   );
   showTerms(card, engine.terms(at.layer, at.neuron, settings));
@@ -74,6 +74,8 @@ export function showFacts(list, facts, hold) {
   };
   add("promotes", "Its output direction read through the final norm and the unembedding: an estimate", facts.promotes?.map(token));
   add("suppresses", "The tokens it lowers most; a negative activation swaps the two", facts.suppresses?.map(token));
+  const waits = facts.reading ? [element("span", "…")] : null;
+  add("fires on", facts.fires ?? "", facts.contexts?.map(context) ?? waits);
   add("reads", "Its strongest edges from the residual stream: dimension and weight", facts.incoming?.map(edge));
   add("writes", "Its strongest edges into the residual stream: dimension and weight", facts.outgoing?.map(edge));
   for (const [name, way] of [["from", "preceding"], ["to", "following"]]) {
@@ -81,9 +83,7 @@ export function showFacts(list, facts, hold) {
     const title = "Neighbours by flow, in times an even split; attention is no part of the graph";
     add(`${name} L${layer}`, title, facts[way]?.map((path) => neighbour(path, hold)));
   }
-  add("fires on", facts.fires ?? "", facts.contexts?.map(context));
-  add("is worth", "Nats per token, with 95 % intervals paired by window", facts.worth?.map((text) => element("p", text)));
-  if (facts.waits) add("", "", [element("span", facts.waits)]);
+  add("is worth", "95 % intervals, paired by window", facts.worth?.map((text) => element("p", text)) ?? waits);
   list.replaceChildren(...rows);
 }
 

@@ -52,7 +52,7 @@ export class Beside {
     const x = this.explorer;
     const facts = take("held");
     const own = facts?.layer === x.chosen?.layer && facts?.neuron === x.chosen?.neuron;
-    const shown = x.chosen ? (own ? facts : { waits: "…" }) : {};
+    const shown = x.chosen ? (own ? facts : { reading: true }) : {};
     const about = own ? facts : JSON.stringify(x.chosen);
     if (about === this.about) return;
     this.about = about;

@@ -11,6 +11,7 @@ from llmrank.core.errors import LLMRankError
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.settings import declared
 from llmrank.methods.allocation import Additive, Global, Uniform
+from llmrank.methods.pruning import PruningPlan
 from llmrank.report.payload import cut_crc, of_planes, of_response_planes
 from pages.shared.app import assets, payloads, reading, resources, session
 from pages.shared.app.lasting import lasting
@@ -48,23 +49,22 @@ def component() -> Callable[..., Any]:
     return new("llmrank_explorer", html=html, css=css, js=script)
 
 
-def mount(drawn: Experiment | None, **given: Any) -> None:
-    """Draw the canvas of what is scored, or of what is not yet: all neurons equal.
+def mount(plan: PruningPlan | None, **given: Any) -> None:
+    """Draw the canvas of a plan; without one the server is still at it.
 
     Args:
-        drawn: what can be drawn; without it the canvas keeps what it shows.
-        given: `planes`, `compared` and links' `name`, payloads sent too; `widths` of
-            the dense layers; what is said while this is not the `look` asked for.
+        plan: of what is drawn, for the canvas to agree with.
+        given: names of the payloads `planes`, `compared` and `links`, sent beside it;
+            `widths` of the dense layers; the `table` of an allocation; the `look` that
+            is said where this is not all that was asked for.
     """
     serial = payloads.committed(KEY).get("serial", 0)
-    plan = drawn and resources.pipeline().plan(drawn)
     component()(
         key=KEY,
         data={
             **given,
             "serial": serial,
             "settings": {js: session.value(own) for js, own in NAMES.items()},
-            "table": drawn and table_of(drawn),
             "defaults": {js: declared()[own].default for js, own in NAMES.items()},
             "view": view(),
             "pin": _pin(),

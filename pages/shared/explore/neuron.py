@@ -28,8 +28,8 @@ from pages.shared.explore import canvas, selection
 
 KIND = "inspect"
 N_SHOWN = 8
-N_BESIDE = 4
-"""Edges, neighbours and contexts beside the canvas; the rest stands below."""
+N_BESIDE, N_TOKENS = 3, 6
+"""Edges, neighbours, contexts and tokens beside the canvas; more stands below."""
 
 N_CONTEXTS = 5
 POSITIVE, NEGATIVE = "0, 114, 178", "213, 94, 0"
@@ -81,7 +81,7 @@ def send(experiment: Experiment, place: Neuron) -> None:
 def facts(experiment: Experiment, place: Neuron) -> dict[str, object]:
     """Return a neuron's tokens, edges and neighbours, and what was read of it."""
     model, found = resources.pipeline().model(experiment), _found(experiment, place)
-    said: dict[str, object] = canvas.named(place)
+    said: dict[str, object] = {**canvas.named(place), "reading": jobs.active(KIND)}
     wiring = neuron.edges(model, place, N_BESIDE)
     for way in ("incoming", "outgoing"):
         said[way] = [asdict(edge) for edge in getattr(wiring, way)]
@@ -91,16 +91,17 @@ def facts(experiment: Experiment, place: Neuron) -> dict[str, object]:
             for path in getattr(wiring, way)
         ]
     with suppress(LLMRankError):  # a head that is not on the residual stream
-        tokens = neuron.promoted(model, place, N_SHOWN)
+        tokens = neuron.promoted(model, place, N_TOKENS)
         said["promotes"] = [t.token for t in tokens.promoted]
         said["suppresses"] = [t.token for t in tokens.suppressed]
     if found is not None:
-        said["contexts"] = [_scaled(c) for c in found.firing.contexts[:N_BESIDE]]
+        said["contexts"] = [
+            _scaled(c)[max(0, c.peak - 8) : c.peak + 4]
+            for c in found.firing.contexts[:N_BESIDE]
+        ]
         said["fires"] = _how_often(found.firing)
         if found.effect is not None:
             said["worth"] = _worths(found.effect)
-    if jobs.active(KIND):
-        said["waits"] = "being read …"
     return said
 
 
