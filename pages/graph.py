@@ -26,7 +26,7 @@ from pages.shared.app import (
     view_options,
 )
 from pages.shared.app.lasting import lasting
-from pages.shared.explore import canvas, selection
+from pages.shared.explore import canvas
 
 HEIGHT = 560
 HELD = "graph_held"
@@ -47,8 +47,10 @@ def show(views: Sequence[FFN], scores: Sequence[Tensor], plan: PruningPlan) -> N
         mass = resources.pipeline().stats(drawn).layers[spec.layer]
         graph = network.network(views, scores, plan.keep, spec, mass=mass.input_norm)
         left, right = st.columns([0.76, 0.24])
-        with left:
-            show_graph(graph, spec)
+        title = title_of(spec)
+        theme = "dark" if panels.is_dark() else "light"
+        page = network.html(graph, title=title, theme=theme)
+        left.iframe(page, height=HEIGHT, alt=title)
         with right, st.container(height=HEIGHT, border=True):
             show_held(graph)
         st.markdown(sentences.network_sentence(graph, views))
@@ -56,7 +58,7 @@ def show(views: Sequence[FFN], scores: Sequence[Tensor], plan: PruningPlan) -> N
             st.caption(
                 "Nothing is removed, so there is no boundary: these are the lowest."
             )
-        show_edges(graph)
+        show_edges(graph, page)
 
 
 def choose(views: Sequence[FFN], plan: PruningPlan) -> NetworkSpec:
@@ -108,7 +110,11 @@ def show_held(graph: nx.DiGraph) -> None:
         return
     st.markdown(network.node_facts(graph, told))
     if graph.nodes[told]["kind"] == "neuron":
-        selection.show_way()
+        st.page_link(
+            "pages/explore.py",
+            label="Open in Explore",
+            icon=":material/arrow_forward:",
+        )
 
 
 def hold(graph: nx.DiGraph) -> None:
@@ -126,13 +132,11 @@ def title_of(spec: NetworkSpec) -> str:
     return f"{model}, {layers}, {e.method.criterion.name}"
 
 
-def show_graph(graph: nx.DiGraph, spec: NetworkSpec) -> None:
-    """Mount the page of the graph, and offer it as files."""
-    title = title_of(spec)
-    theme = "dark" if panels.is_dark() else "light"
-    page = network.html(graph, title=title, theme=theme)
-    st.iframe(page, height=HEIGHT, alt=title)
-    with st.container(horizontal=True, horizontal_alignment="right"):
+def show_edges(graph: nx.DiGraph, page: str) -> None:
+    """List the edges that are drawn, the strongest first, and offer all as files."""
+    table = network.network_table(graph)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader("The strongest edges", anchor=False)
         st.download_button(
             "Page (HTML)", lambda: page, "llm-rank-graph.html", "text/html",
             on_click="ignore", icon=":material/download:",
@@ -143,13 +147,6 @@ def show_graph(graph: nx.DiGraph, spec: NetworkSpec) -> None:
             "application/graphml+xml", on_click="ignore", icon=":material/download:",
             help="For Gephi, yEd, Cytoscape or networkx",
         )  # fmt: skip
-
-
-def show_edges(graph: nx.DiGraph) -> None:
-    """List the edges that are drawn, the strongest first."""
-    table = network.network_table(graph)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.subheader("The strongest edges", anchor=False)
         panels.csv(lambda: table, key="graph-edges")
     st.dataframe(
         table.assign(share=100 * table["share"]),

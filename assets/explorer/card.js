@@ -45,8 +45,7 @@ export function showNeuron(card, engine, settings, pin, at) {
     ...pairs([
       ["rank in its layer", `${count(engine.rank[i] + 1)} of ${count(width)}`],
       ["among all", `${count(engine.rankInModel(at.layer, at.neuron))} of ${count(engine.n)}`],
-      ["score", times(engine, at)],
-      ["at this setting", fate(engine.isDropped(at.layer, at.neuron), pin && pin.dropped[i])],
+      ["score", `${times(engine, at)}, ${fate(engine.isDropped(at.layer, at.neuron), pin && pin.dropped[i])}`],
     ]),
   );
   showTerms(card, engine.terms(at.layer, at.neuron, settings));
@@ -62,8 +61,10 @@ export function said(engine, at) {
   return `L${at.layer} · ${count(at.neuron)}: rank ${rank}, ${times(engine, at)}, ${gone}`;
 }
 
-// What the server says of the neuron held; `hold` takes a neighbour that is clicked.
-export function showFacts(list, facts, hold) {
+// What the server says of the neuron held; `hold` takes a neighbour that is clicked,
+// `ask` has measured what is not known.
+export function showFacts(list, facts, hold, ask) {
+  if (!facts) return list.replaceChildren();
   const rows = [];
   const add = (name, title, parts) => {
     if (!parts?.length) return;
@@ -74,8 +75,8 @@ export function showFacts(list, facts, hold) {
   };
   add("promotes", "Its output direction read through the final norm and the unembedding: an estimate", facts.promotes?.map(token));
   add("suppresses", "The tokens it lowers most; a negative activation swaps the two", facts.suppresses?.map(token));
-  const waits = facts.reading ? [element("span", "…")] : null;
-  add("fires on", facts.fires ?? "", facts.contexts?.map(context) ?? waits);
+  const missing = () => [facts.reading ? element("span", "…") : button("measure", "Reads where it fires and the text without it", ask)];
+  add("fires on", facts.fires ?? "", facts.contexts?.map(context) ?? missing());
   add("reads", "Its strongest edges from the residual stream: dimension and weight", facts.incoming?.map(edge));
   add("writes", "Its strongest edges into the residual stream: dimension and weight", facts.outgoing?.map(edge));
   for (const [name, way] of [["from", "preceding"], ["to", "following"]]) {
@@ -83,18 +84,19 @@ export function showFacts(list, facts, hold) {
     const title = "Neighbours by flow, in times an even split; attention is no part of the graph";
     add(`${name} L${layer}`, title, facts[way]?.map((path) => neighbour(path, hold)));
   }
-  add("is worth", "95 % intervals, paired by window", facts.worth?.map((text) => element("p", text)) ?? waits);
+  add("is worth", "95 % intervals, paired by window", facts.worth?.map((text) => element("p", text)) ?? missing());
   list.replaceChildren(...rows);
 }
 
 const token = (text) => element("code", text.replaceAll(" ", "␣").replaceAll("\n", "↵"));
 const edge = ({ residual, weight }) => element("span", `r${residual} ${weight < 0 ? "−" : "+"}${three(Math.abs(weight))}`);
 
-function neighbour({ layer, neuron, times }, hold) {
-  const made = element("button", `${count(neuron)} ×${three(times)}`);
-  made.type = "button";
-  made.title = `Hold layer ${layer}, neuron ${count(neuron)}`;
-  made.addEventListener("click", () => hold({ layer, neuron }));
+const neighbour = ({ layer, neuron, times }, hold) =>
+  button(`${count(neuron)} ×${three(times)}`, `Hold layer ${layer}, neuron ${count(neuron)}`, () => hold({ layer, neuron }));
+
+function button(text, title, act) {
+  const made = element("button", text);
+  Object.assign(made, { type: "button", title, onclick: act });
   return made;
 }
 
@@ -164,7 +166,7 @@ export function showChurn(box, { lost, saved, both, before }, layers) {
   const where = layers.length === 1 ? `, layer ${layers[0]}` : "";
   box.querySelector("h4").textContent = `Against the reference${where}`;
   const said = [`${count(lost)} newly removed, ${count(saved)} kept again.`];
-  if (before > 0) said.push(`${percent(both / before)} of what it removes still is.`);
+  if (before > 0) said.push(`${percent(both / before)} still removed.`);
   box.querySelector("p").textContent = said.join(" ");
 }
 

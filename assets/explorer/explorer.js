@@ -162,7 +162,7 @@ class Explorer {
     if (this.hasTheta) this.atlas.start(this.payload, this.settings, this.pin, this.data.table);
   }
 
-  commit() {
+  commit(ask = null) {
     this.serial += 1;
     this.pending = false;
     this.view.from = Math.round(this.view.from); // as the link holds it
@@ -173,6 +173,7 @@ class Explorer {
       view: this.view,
       pin: this.pin?.settings ?? null,
       chosen: this.chosen,
+      ask,
     });
     this.beside.showKey();
     clearTimeout(this.settling);

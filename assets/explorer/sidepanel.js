@@ -51,15 +51,16 @@ export class Beside {
   showFacts() {
     const x = this.explorer;
     const facts = take("held");
-    const own = facts?.layer === x.chosen?.layer && facts?.neuron === x.chosen?.neuron;
-    const shown = x.chosen ? (own ? facts : { reading: true }) : {};
+    const own = x.chosen && facts?.layer === x.chosen.layer && facts.neuron === x.chosen.neuron;
     const about = own ? facts : JSON.stringify(x.chosen);
     if (about === this.about) return;
     this.about = about;
-    card.showFacts(x.find(".facts"), shown, (at) => {
+    const hold = (at) => {
       x.choose(at);
       x.reveal(at);
-    });
+    };
+    const shown = x.chosen && (own ? facts : { reading: true });
+    card.showFacts(x.find(".facts"), shown, hold, () => x.commit("worth"));
   }
 
   drawOverlap(theme) {

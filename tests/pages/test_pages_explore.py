@@ -16,8 +16,7 @@ from llmrank.core.errors import CancelledError
 from llmrank.experiments import settings
 from llmrank.experiments.pipeline import Pipeline, scores
 from llmrank.report.payload import cut_crc
-from pages.shared.app import assets, resources
-from pages.shared.explore import canvas as explorer
+from pages.shared.app import assets, reading, resources
 
 pytestmark = [  # some seconds each, together a minute
     pytest.mark.slow,
@@ -306,7 +305,7 @@ def test_halves_of_the_calibration_answer_for_every_setting(opened):
 
 def test_a_large_models_scores_are_made_by_a_job(opened, monkeypatch):
     """The canvas stands meanwhile, and is told when the server has its own."""
-    monkeypatch.setattr(explorer, "MAX_AT_ONCE", 10)
+    monkeypatch.setattr(reading, "MAX_AT_ONCE", 10)
     gate, made = threading.Event(), scores.planes
 
     def slow(*given, **more):
@@ -334,7 +333,7 @@ def test_a_large_models_scores_are_made_by_a_job(opened, monkeypatch):
 
 
 def test_a_job_that_was_stopped_is_not_begun_again_unasked(opened, monkeypatch):
-    monkeypatch.setattr(explorer, "MAX_AT_ONCE", 10)
+    monkeypatch.setattr(reading, "MAX_AT_ONCE", 10)
 
     def stopped(*_, **__):
         raise CancelledError

@@ -9,7 +9,7 @@ import pandas as pd
 from llmrank.core.formatting import number
 
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-N_HEAVIEST = 6
+N_EDGES = 6
 COLUMNS = ["source", "target", "layer", "weight", "signed", "share"]
 
 
@@ -37,14 +37,12 @@ def node_facts(graph: nx.DiGraph, name: str) -> str:
             f"{number(node['score'] * node['size'])} × mean",
         ),
         ("rank", f"{node['rank']:,} of {node['size']:,}"),
-        ("strength", f"{number(node['strength'])}, the sum of its absolute weights"),
+        ("strength", f"{number(node['strength'])}, the sum of its |weights|"),
     ]
     edges = [*graph.in_edges(name, data=True), *graph.out_edges(name, data=True)]
-    heaviest = sorted(edges, key=lambda edge: -edge[2]["weight"])[:N_HEAVIEST]
-    rows += [
-        (f"{labels[source]} → {labels[target]}", f"{edge['signed']:+.3g}")
-        for source, target, edge in heaviest
-    ]
+    for source, target, edge in sorted(edges, key=lambda e: -e[2]["weight"])[:N_EDGES]:
+        weight = f"{edge['signed']:+.3g}".replace("-", "−")
+        rows.append((f"{labels[source]} → {labels[target]}", weight))
     lines = [f"**{node['label']}**, {state}", *(f"{a}: {b}" for a, b in rows)]
     return "  \n".join(lines)
 

@@ -131,7 +131,7 @@ def _node_text(node: dict[str, Any]) -> str:
     strength = f"strength {node['strength']:.3g} (sum of its |weights|)"
     if node["kind"] == "residual":
         return f"{node['label']}\nmass {score}\n{place}\n{strength}"
-    state = "dropped" if node["dropped"] else "kept"
+    state = "removed" if node["dropped"] else "kept"
     return f"{node['label']}, {state}\nscore {score}\n{place}\n{strength}"
 
 

@@ -34,7 +34,7 @@ CHOICES = {
 }
 PAGE = "explore"
 ASKED = f"{KEY}_asked"
-"""Whether a neuron was just taken in hand here, and not by a link."""
+"""What is to be read of the neuron that was just taken in hand, and not by a link."""
 
 TABLED = tuple(n / 20 for n in range(20))
 """Sparsities at which an allocation's widths are sent to the canvas."""
@@ -141,7 +141,9 @@ def take() -> None:
     at = commit.get("chosen") or {}
     _note("neuron", _joined(at.get("layer"), at.get("neuron")) if at else None)
     if held() != neuron:
-        st.session_state[ASKED] = True
+        st.session_state[ASKED] = "contexts"
+    if commit.get("ask") == "worth":
+        st.session_state[ASKED] = "worth"
 
 
 def held() -> Neuron | None:
@@ -158,7 +160,7 @@ def named(neuron: Neuron | None) -> dict[str, int]:
 def hold(layer: int, index: int) -> None:
     """Hold a neuron, as a click in the canvas does."""
     _note("neuron", _joined(layer, index))
-    st.session_state[ASKED] = True
+    st.session_state[ASKED] = "contexts"
 
 
 def view() -> dict[str, Any]:

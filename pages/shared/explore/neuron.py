@@ -74,8 +74,9 @@ def send(experiment: Experiment, place: Neuron) -> None:
 
     if not jobs.live(KIND, again):
         again()
-    if st.session_state.pop(canvas.ASKED, False) and not _found(experiment, place):
-        start(experiment, place)
+    asked, found = st.session_state.pop(canvas.ASKED, None), _found(experiment, place)
+    if asked == "worth" or (asked and found is None):
+        start(experiment, place, worth=asked == "worth")
 
 
 def facts(experiment: Experiment, place: Neuron) -> dict[str, object]:
@@ -235,15 +236,17 @@ def _found(experiment: Experiment, place: Neuron) -> Found | None:
     return found if found.experiment.model == experiment.model else None
 
 
-def start(experiment: Experiment, place: Neuron) -> None:
-    """Queue the two measurements of a neuron, instead of those of another."""
+def start(experiment: Experiment, place: Neuron, *, worth: bool = True) -> None:
+    """Read where a neuron fires and measure what it is worth, instead of another's."""
     pipeline, before = resources.pipeline(), jobs.view(KIND)
     if before is not None and not before.finished:
         resources.worker().cancel(before.id, visitors.owner())
+    known = _found(experiment, place)
 
     def work(job: Job) -> Found:
         model = pipeline.model(experiment, progress=job.progress)
-        for part in (reading.first_look(experiment), experiment):
+        found = known
+        for part in (reading.first_look(experiment), experiment) if not known else ():
             (fires,) = neuron.firing(
                 model,
                 part.calibration,
@@ -251,21 +254,28 @@ def start(experiment: Experiment, place: Neuron) -> None:
                 n_contexts=N_CONTEXTS,
                 progress=job.progress,
             )
-            job.publish(Found(experiment, fires))
+            found = Found(experiment, fires)
+            job.publish(found)
+        assert found is not None
+        return measured(found, job) if worth else found
+
+    def measured(found: Found, job: Job) -> Found:
+        model = pipeline.model(experiment)
+        job.publish(found)
         evaluation = replace(experiment.evaluation, eval_tokens=SMALL.eval_tokens)
         few = replace(experiment, evaluation=evaluation)
-        known = (
+        texts = (
             pipeline.dense_text(few, progress=job.progress),
             pipeline.pruned_text(few, progress=job.progress)[1],
         )
         plan = pipeline.plan(experiment)
-        worth = neuron.effect(
-            model, plan, place, evaluation, known=known, progress=job.progress
+        effect = neuron.effect(
+            model, plan, place, evaluation, known=texts, progress=job.progress
         )
-        return Found(experiment, fires, worth)
+        return replace(found, experiment=experiment, effect=effect)
 
     title = f"Inspecting layer {place.layer}, neuron {place.index:,}"
-    jobs.start(KIND, title, work, experiment, key=(experiment, place))
+    jobs.start(KIND, title, work, experiment, key=(experiment, place, worth))
 
 
 def _show_found(experiment: Experiment, place: Neuron) -> None:
