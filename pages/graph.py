@@ -108,7 +108,8 @@ def show_held(graph: nx.DiGraph) -> None:
             "Click one: its rank, its strength and its heaviest edges stand here."
         )
         return
-    st.markdown(network.node_facts(graph, told))
+    title, *facts = network.node_facts(graph, told)
+    st.markdown("  \n".join([f"**{title}**", *facts]))
     if graph.nodes[told]["kind"] == "neuron":
         st.page_link(
             "pages/explore.py",

@@ -167,7 +167,8 @@ def _start(experiment: Experiment, compared: bool) -> None:
         estimate(experiment).check()
         # Asked for by itself: its statistics may outlive it in memory.
         pipeline.model(experiment, progress=job.progress)
-        if not pipeline.evidence.is_known(experiment):
+        evidence = pipeline.evidence
+        if not (evidence.is_known(experiment) or evidence.is_kept(experiment)):
             score(first_look(experiment), job)
         score(experiment, job)
         for other in comparable(experiment) if compared else ():

@@ -136,7 +136,7 @@ def show_ranks(experiment: Experiment, place: Neuron) -> None:
             "criterion": r.criterion,
             "in layer": r.in_layer,
             "in model": r.in_model,
-            "at this sparsity": "cut" if r.dropped else "kept",
+            "at this sparsity": "removed" if r.dropped else "kept",
         }
         for r in ranks
     ]
@@ -148,10 +148,10 @@ def show_ranks(experiment: Experiment, place: Neuron) -> None:
         ),
         key="inspector-ranks",
     )
-    n_cut = sum(r.dropped for r in ranks)
+    n_removing = sum(r.dropped for r in ranks)
     st.caption(
-        f"{n_cut} of {len(ranks)} criteria cut it. Rank 1 is the highest score; the "
-        "others have their default parameters."
+        f"{n_removing} of {len(ranks)} criteria remove it. Rank 1 is the highest "
+        "score; the others have their default parameters."
         + (
             f" More would have to be read for {', '.join(sorted(unread))}."
             if unread

@@ -80,7 +80,7 @@ def show_range(experiment: Experiment) -> None:
     plan = pipeline.plan(experiment)
     of_layer = sentences.neuron_table([scores[brush.layer]], [plan.keep[brush.layer]])
     table = of_layer.iloc[neurons].assign(layer=brush.layer)
-    table["fate"] = table["kept"].map({True: "kept", False: "cut"})
+    table["fate"] = table["kept"].map({True: "kept", False: "removed"})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.markdown(_about(table, brush, by_rank))
         panels.csv(lambda: table[COLUMNS], key="range")
@@ -127,10 +127,11 @@ def _about(table: pd.DataFrame, brush: Range, by_rank: bool) -> str:
     order = "ranks" if by_rank else "indices"
     first = brush.first + by_rank
     last = first + len(table) - 1
-    n_cut = int((table["fate"] == "cut").sum())
+    n_removed = int((table["fate"] == "removed").sum())
     return (
         f"**{len(table):,} neurons of layer {brush.layer}** ({order} {first:,} to "
-        f"{last:,}); {n_cut:,} of them are cut. Choose a row to hold that neuron."
+        f"{last:,}); {n_removed:,} of them are removed. Choose a row to hold that "
+        "neuron."
     )
 
 
