@@ -169,9 +169,7 @@ with panels.panel():
     if drawn != e:
         reading.offer(e)
     if drawn is not None:
-        with st.spinner(f"Scoring by {e.method.criterion.name}"):
-            model = resources.pipeline().model(drawn)
-            scores = resources.pipeline().scores(drawn).normalised
-            plan = resources.pipeline().plan(drawn)
-        show(ffns(model.model), scores, plan)
+        pipeline = resources.pipeline()
+        views = ffns(pipeline.model(drawn).model)
+        show(views, pipeline.scores(drawn).normalised, pipeline.plan(drawn))
     reading.wait(e, drawn)

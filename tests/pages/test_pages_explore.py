@@ -36,6 +36,7 @@ def opened(tiny_folder, tiny_text):
     def with_settings(**more: str) -> AppTest:
         asked = {"model": str(tiny_folder), "calibration_text": str(tiny_text)}
         asked |= {"samples": "2", "seq_len": "32"}
+        asked |= {"allocation": "uniform", "repair": "none"}
         return read(open_page(PAGE, **(asked | more)))
 
     return with_settings

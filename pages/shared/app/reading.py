@@ -32,7 +32,7 @@ def has_scores(experiment: Experiment) -> bool:
     if is_ready(experiment):
         return True
     offer(experiment)
-    wait(experiment, None)
+    wait(experiment, shown(experiment))
     return False
 
 
@@ -116,7 +116,7 @@ def wait(experiment: Experiment, drawn: Experiment | None) -> None:
             st.rerun()
         far = seen.done / seen.total if seen.total else 0.0
         left = f", {duration(seen.remaining_s)} left" if seen.remaining_s else ""
-        said = f"{plain(seen.title)}: {seen.what or 'waiting'} {100 * far:.0f} %{left}"
+        said = f"{plain(seen.title)}: {plain(seen.what)} {100 * far:.0f} %{left}"
         st.progress(min(far, 1.0), text=said)
 
     jobs.live(KIND, look)
