@@ -86,26 +86,31 @@ def comparable(experiment: Experiment) -> Sequence[Criterion]:
 
 
 def offer(experiment: Experiment, *, compared: bool = False) -> None:
-    """Start what is missing, where it is short; else offer it with one button.
-
-    What was stopped, or has failed, is not started again without being asked.
-    """
-    pipeline = resources.pipeline()
-    is_read = pipeline.model.peek(experiment) is not None and (
-        pipeline.evidence.is_known(experiment)
-    )
-    if is_read and not pipeline.planner.has_widths(experiment):
+    """Start what is missing, where it is short; else offer it with one button."""
+    is_read = _is_read(experiment)
+    if is_read and not resources.pipeline().planner.has_widths(experiment):
         _offer_widths(experiment)
     elif not jobs.active(KIND):
-        wanted = (resources.reading(experiment), experiment.method.criterion, compared)
-        unasked = st.session_state.get("read_unasked") != wanted
-        if unasked and (is_read or _is_short(experiment)):
-            st.session_state["read_unasked"] = wanted
-            _start(experiment, compared)
+        begin(experiment, compared=compared)
         st.info(_about(experiment))
         label = "Score its neurons" if is_read else "Read the model"
         if st.button(label, type="primary", key="read"):
             _start(experiment, compared)
+
+
+def begin(experiment: Experiment, *, compared: bool = False) -> None:
+    """Start unasked what is missing, where it is short.
+
+    What was stopped, or has failed, is not started again.
+    """
+    wanted = (resources.reading(experiment), experiment.method.criterion, compared)
+    if (
+        not jobs.active(KIND)
+        and st.session_state.get("read_unasked") != wanted
+        and (_is_read(experiment) or _is_short(experiment))
+    ):
+        st.session_state["read_unasked"] = wanted
+        _start(experiment, compared)
 
 
 def wait(experiment: Experiment, drawn: Experiment | None) -> None:
@@ -141,6 +146,13 @@ def _is_scored(experiment: Experiment) -> bool:
         return False
     from_planes = isinstance(by, LLMRank) and by.from_planes
     return from_planes or pipeline.scores.peek(experiment) is not None
+
+
+def _is_read(experiment: Experiment) -> bool:
+    pipeline = resources.pipeline()
+    return pipeline.model.peek(experiment) is not None and (
+        pipeline.evidence.is_known(experiment)
+    )
 
 
 def _is_short(experiment: Experiment) -> bool:
