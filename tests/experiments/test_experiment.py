@@ -239,7 +239,7 @@ def test_what_a_run_measured_is_a_point_and_is_not_measured_again(small, monkeyp
     def refuse(*_, **__):
         raise AssertionError("read again")
 
-    monkeypatch.setattr(comparison, "evaluations", refuse)
+    monkeypatch.setattr(comparison, "in_turn", refuse)
     again = run(small, pipeline=pipeline)
     assert again.comparison.pruned.text is point.pruned
     assert again.comparison.pruned.latency is not report.comparison.pruned.latency
