@@ -20,8 +20,8 @@ RISK = 0.05
 """How often anything that is said of a set of cells at once may be false."""
 
 N_RESAMPLES = 1000
-MOST = 300
-"""So many points are resampled; of more the bound is Bonferroni's, which is wider."""
+FEW, MOST = 16, 300
+"""Fewer windows or more points are not resampled: Bonferroni's bound is wider."""
 
 ALIKE = 0.001
 """Exact figures that differ by less count as equal: rounding widths moves them more."""
@@ -102,8 +102,8 @@ def by_window(
     """Return means over windows that all points have read.
 
     Windows are drawn anew, the same ones for all points; the largest studentised
-    difference of all pairs bounds every one (bootstrap-t). Of few windows Bonferroni's
-    bound with Student's t is narrower, and as true.
+    difference of all pairs bounds every one (bootstrap-t). Fewer windows than 16 are
+    too few to draw from: Bonferroni's bound with Student's t takes its place.
 
     Source: Romano and Wolf, Econometrica 73 (2005), in a single step.
     """
@@ -115,8 +115,8 @@ def by_window(
     variance = own[:, None] + own - 2 * together
     is_same = variance <= 1e-12 * (own[:, None] + own)
     bound = _bonferroni(np.array(n - 1.0), n_points, risk)
-    if n > 1 and n_points <= MOST:
-        bound = np.minimum(bound, _largest(apart, risk))
+    if n >= FEW and n_points <= MOST:
+        bound = np.array(_largest(apart, risk))
     with np.errstate(invalid="ignore"):  # of one window nothing is known: 0 times inf
         margins = np.where(is_same & (n > 1), 0, bound * np.sqrt(variance.clip(0)))
     return Figures(mean, np.nan_to_num(margins, nan=np.inf, posinf=np.inf))
@@ -179,12 +179,10 @@ def _largest(apart: Float[np.ndarray, "n_points n_windows"], risk: float) -> flo
         difference = (own - apart[place + 1 :]).T
         mean, square = counts @ difference, counts @ difference**2
         variance = (square - mean**2) / (n - 1)
-        scale = 1e-12 * (difference**2).mean(0)  # the same cell twice is 0 over 0
-        with np.errstate(divide="ignore"):
-            ratio = np.abs(mean) / np.sqrt(np.where(variance > scale, variance, 0))
-        ratio[:, scale == 0] = 0
+        is_other = variance > 1e-12 * (difference**2).mean(0)  # no cell twice
+        ratio = np.abs(mean) / np.sqrt(np.where(is_other, variance, np.inf))
         np.maximum(largest, ratio.max(1), out=largest)
-    return float(np.quantile(largest, 1 - risk, method="higher"))
+    return float(np.quantile(largest, 1 - risk))
 
 
 def _is_better(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from llmrank.report.charts.theme import (
 )
 
 HEIGHT = 430
-SCREEN = (850, 320)
+SCREEN = (760, 320)
 """About what the axes span, in pixels: what coincides there is spread."""
 
 SIZES = {"on the frontier": 12, "cannot be told": 10, "beaten": 6}
@@ -43,6 +44,8 @@ TICKS = {
 COLUMN = 0.02
 """Of the width: points at one sparsity that lie within it are one column."""
 
+V = TypeVar("V", float, pd.Series)
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -52,7 +55,7 @@ class Axis:
     high: float
     is_log: bool
 
-    def units(self, values: pd.Series) -> pd.Series:
+    def units(self, values: V) -> V:
         """Return where values are, as the layout counts."""
         return np.log10(values) if self.is_log else values
 
@@ -242,23 +245,25 @@ def _name(
     seen = points.assign(up=up.pixels(points["y"], SCREEN[1]))
     seen = seen[seen["up"] <= SCREEN[1]].sort_values("sparsity")
     ends = seen.groupby("method").tail(1).sort_values("up", ascending=False)
-    below = float("inf")
     is_left = seen["x"].corr(seen["sparsity"]) <= 0
-    side = -1 if is_left else 1
-    for row in ends.head(LABELS).to_dict("records"):
-        lines = wrap(row["method"], 21)
-        middle = min(row["up"], below - LINE * len(lines) / 2)
-        below = middle - LINE * len(lines) / 2
+    side, anchor = (-1, "right") if is_left else (1, "left")
+    told = [(row, wrap(row["method"], 24)) for row in ends.to_dict("records")[:LABELS]]
+    middles: list[float] = []
+    below = float("inf")
+    for row, lines in told:
+        middles.append(min(row["up"], below - LINE * len(lines) / 2))
+        below = middles[-1] - LINE * len(lines) / 2
+    lift = sum(row["up"] for row, _ in told) - sum(middles)  # as far up as down
+    for (row, lines), middle in zip(told, middles, strict=True):
         colour = colours.series[methods.index(row["method"]) % len(colours.series)]
         fig.add_annotation(
-            x=across.units(row["at"]), y=up.units(row["y"]), ax=32 * side,
-            ay=row["up"] - middle, text="<br>".join(map(plain, lines)),
-            xanchor="right" if is_left else "left",
-            align="right" if is_left else "left",
+            x=across.units(row["at"]), y=up.units(row["y"]),
+            ax=32 * side, ay=row["up"] - middle - lift / len(told),
+            text="<br>".join(map(plain, lines)), xanchor=anchor, align=anchor,
             arrowhead=0, arrowwidth=1, arrowcolor=faded(colour, 0.6), standoff=6,
             font={"color": colour, "size": 12},
         )  # fmt: skip
-    room = 0.3 * (across.high - across.low) * bool(len(ends))
+    room = 0.3 * (across.high - across.low) * bool(told)
     low, high = across.low - room * is_left, across.high + room * (not is_left)
     fig.update_xaxes(range=[low, high])
 

@@ -51,7 +51,7 @@ def show(entries: Sequence[Entry], axes: tuple[str, str], in_hand: Experiment) -
         )
         _show_held(mine)
         return
-    picture, beside = st.columns([0.63, 0.37], gap="medium")
+    picture, beside = st.columns([0.58, 0.42], gap="medium")
     with picture:
         _show_chart(standings, mine, axes, in_hand.pruning.sparsity)
     with beside:
