@@ -10,7 +10,7 @@ from visitor import copy_results, finish, open_page, said
 from llmrank.core.errors import LLMRankError
 from llmrank.experiments import arena, settings
 from llmrank.experiments.pipeline import Pipeline
-from llmrank.experiments.store import Store
+from llmrank.experiments.store import RunSpec, Store
 from llmrank.methods.criteria import LLMRank, Wanda
 from llmrank.methods.method import Method, method, written
 from llmrank.methods.repair import LeastSquares
@@ -70,7 +70,12 @@ def run_it(at: AppTest) -> AppTest:
 
 
 def cells_shown(at: AppTest):
-    return at.dataframe[0].value
+    tables = (frame.value for frame in at.dataframe)
+    return next(t for t in tables if {"sparsity", "method"} <= set(t))
+
+
+def standings_shown(at: AppTest):
+    return next(f.value for f in at.dataframe if "verdict" in f.value)
 
 
 def test_before_it_starts_the_page_says_how_many_cells_and_that_time_is_unknown(opened):
@@ -95,13 +100,21 @@ def test_an_arena_runs_from_the_page_and_is_what_the_library_measures(opened, as
         e.comparison.pruned.text.perplexity.value for e in kept
     ]
     assert len({e.method.name for e in kept}) == 3
-    first = "At 50 % removed, "
+    first = "At 50 % removed, by perplexity, × dense: "
     reading = next(m.value for m in at.main.markdown if m.value.startswith(first))
+    ahead = standings_shown(at)
     best = min(
         (e for e in kept if e.experiment.pruning.sparsity == 0.5),
         key=lambda e: e.comparison.perplexity_ratio.value,
     )
-    assert reading.startswith(f"{first}**{best.method.name}** has the best perplexity")
+    assert ahead["method"].iloc[0] == best.method.name
+    for _, row in ahead.iterrows():
+        assert row["verdict"] in reading
+        mark, _, figure = row["perplexity, × dense"].partition(" ")
+        assert mark in "●○·"
+        assert (
+            row["verdict"] == "beaten" or f"**{row['method']}** ({figure})" in reading
+        )
 
 
 @pytest.mark.usefixtures("measured")
@@ -208,18 +221,34 @@ def test_a_stopped_arena_goes_on_where_it_was(opened, monkeypatch):
 
 
 @pytest.mark.usefixtures("measured")
-def test_filters_and_brief_columns(opened):
+def test_only_columns_that_differ_are_shown_unless_all_are_asked_for(opened):
     at = opened()
     brief = set(cells_shown(at))
     assert {"method", "sparsity", "perplexity"} <= brief
     assert "device" not in brief
     at.toggle(key="arena_brief").set_value(False).run()
     assert "device" in set(cells_shown(at))
-    at.multiselect(key="arena_only_method").set_value(["wanda"]).run()
-    assert set(cells_shown(at)["method"]) == {"wanda"}
-    at.multiselect(key="arena_only_sparsity").set_value([0.5]).run()
-    assert len(cells_shown(at)) == 1
     assert not at.exception
+
+
+def test_of_the_demo_what_comes_along_is_drawn_and_labelled_until_one_has_own(database):
+    at = open_page(PAGE, sparsity="0.3")
+    assert not at.exception
+    assert "this is what comes along" in captions(at)
+    assert "at 95 %" in captions(at).replace("with 95 %", "at 95 %")
+    ahead = standings_shown(at)
+    assert ahead["verdict"].iloc[0] == "on the frontier"
+    assert ahead["verdict"].iloc[-1] == "beaten"
+    store = Store(database)
+    e = settings.experiment({"model": "demo"})
+    spec = arena.asked(e, arena.USUAL, (0.2, 0.3, 0.5), (0,), ("text", "latency"))
+    asked = [RunSpec(c.to_json(), 0, spec.measures) for c in arena.cells(spec)]
+    arena_id = store.add_arena(spec.to_json(), asked)
+    store.fail(store.runs_by_place(arena_id)[0].id, "no room")
+    resources.store.cache_clear()
+    at = open_page(PAGE, sparsity="0.3")
+    assert not at.exception
+    assert "this is what comes along" not in captions(at)
 
 
 def test_criteria_are_compared_after_one_button(opened, asked):
