@@ -1,6 +1,6 @@
 """The layered neuron graph of a layer or two, and the page and files it is taken as."""
 
-from llmrank.report.network.files import graphml, network_table
+from llmrank.report.network.files import graphml, network_table, node_facts
 from llmrank.report.network.graph import NetworkSpec, network
 from llmrank.report.network.page import html
 
@@ -10,4 +10,5 @@ __all__ = [
     "html",
     "network",
     "network_table",
+    "node_facts",
 ]

@@ -1,4 +1,4 @@
-"""The neuron graph as a table and as GraphML."""
+"""The neuron graph as a table, a node of it in words, and as GraphML."""
 
 import io
 import re
@@ -6,7 +6,10 @@ import re
 import networkx as nx
 import pandas as pd
 
+from llmrank.core.formatting import number
+
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+N_HEAVIEST = 6
 COLUMNS = ["source", "target", "layer", "weight", "signed", "share"]
 
 
@@ -21,6 +24,29 @@ def network_table(graph: nx.DiGraph) -> pd.DataFrame:
     return table.sort_values(
         "weight", ascending=False, kind="stable", ignore_index=True
     )
+
+
+def node_facts(graph: nx.DiGraph, name: str) -> str:
+    """Say in markdown what a node is, and name its heaviest edges that are drawn."""
+    node, labels = graph.nodes[name], graph.nodes(data="label")
+    is_neuron = node["kind"] == "neuron"
+    state = ("removed" if node["dropped"] else "kept") if is_neuron else "residual"
+    rows = [
+        (
+            "score" if is_neuron else "mass",
+            f"{number(node['score'] * node['size'])} × mean",
+        ),
+        ("rank", f"{node['rank']:,} of {node['size']:,}"),
+        ("strength", f"{number(node['strength'])}, the sum of its absolute weights"),
+    ]
+    edges = [*graph.in_edges(name, data=True), *graph.out_edges(name, data=True)]
+    heaviest = sorted(edges, key=lambda edge: -edge[2]["weight"])[:N_HEAVIEST]
+    rows += [
+        (f"{labels[source]} → {labels[target]}", f"{edge['signed']:+.3g}")
+        for source, target, edge in heaviest
+    ]
+    lines = [f"**{node['label']}**, {state}", *(f"{a}: {b}" for a, b in rows)]
+    return "  \n".join(lines)
 
 
 def graphml(graph: nx.DiGraph) -> bytes:

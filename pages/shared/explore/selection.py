@@ -28,16 +28,6 @@ COLUMNS = ["layer", "neuron", "times_uniform", "rank", "fate"]
 HEIGHT = 250
 
 
-def held() -> Neuron | None:
-    """Return the neuron held, if it can be one."""
-    held_neuron = canvas.chosen()
-    return (
-        None
-        if held_neuron is None
-        else Neuron(held_neuron["layer"], held_neuron["neuron"])
-    )
-
-
 def brushed() -> Range | None:
     """Return the range that is brushed."""
     brush = canvas.view()["brush"]
@@ -55,7 +45,7 @@ def links(experiment: Experiment) -> tuple[dict[str, str], Selection] | None:
         first=seen["from"],
         end=seen["to"],
         by_rank=seen["sort"] == "rank",
-        held=held(),
+        held=canvas.held(),
         brush=brushed(),
     )
     d_model = ffns(pipeline.model(experiment).model)[0].up.shape[1]
@@ -117,15 +107,15 @@ def choosable(
     def take(neuron: Neuron | None) -> None:
         if neuron is not None:
             canvas.hold(neuron.layer, neuron.index)
-        elif held() in neurons:
+        elif canvas.held() in neurons:
             canvas.let_go()
 
-    row_selection.choose(table, neurons, held(), take, key=key, **looks)
+    row_selection.choose(table, neurons, canvas.held(), take, key=key, **looks)
 
 
 def show_way() -> None:
     """Lead to the neuron that is held, in the canvas."""
-    at = held()
+    at = canvas.held()
     if at is None:
         st.caption("Choose a row to hold that neuron, here and in Explore.")
         return
