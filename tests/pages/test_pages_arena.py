@@ -137,7 +137,8 @@ def test_the_method_in_hand_is_added_by_a_button(opened):
     at = opened(theta="0.25")
     at.button(key="add_in_hand").click().run()
     box = next(m for m in at.main.multiselect if m.label == "Methods")
-    assert box.value == ["wanda", "llm-rank", "random", "llm-rank:theta=0.25"]
+    own = "llm-rank:theta=0.25+block-influence+least-squares"
+    assert box.value == ["wanda", "llm-rank", "random", own]
     assert "8 of 8 cells" in captions(at)
 
 

@@ -84,14 +84,14 @@ def test_sorted_heatmap_falls_from_left_to_right_and_shows_each_cut():
     fig = charts.score_heatmap(scores, highest(scores, 6, 2))
     assert (np.diff(fig.data[0].customdata[0, :, 2]) <= 0).all()
     assert (fig.data[0].x0, fig.data[0].dx) == (1, 1)
-    (cut,), (dropped,) = traces(fig, "cut"), traces(fig, "dropped")
+    (cut,), (dropped,) = traces(fig, "cut"), traces(fig, "removed")
     assert cut.x == (6.5, 6.5, 2.5, 2.5)
     assert cut.y == (-0.5, 0.5, 0.5, 1.5)
     assert (min(dropped.x[:4]), max(dropped.x[:4])) == (6.5, 9.5)
     assert (min(dropped.x[6:10]), max(dropped.x[6:10])) == (2.5, 5.5)
     assert dropped.fillpattern.shape == "/"
     assert fig.data[0].customdata[0, :, 5].tolist() == [0] * 6 + [1] * 3
-    assert "dropped, 6 of 14 neurons" in fig.layout.title.text
+    assert "removed, 6 of 14 neurons" in fig.layout.title.text
 
 
 def test_heatmap_draws_no_cut_through_neurons_kept_by_another_criterion():
@@ -252,7 +252,7 @@ def test_rank_scatter_draws_a_stated_and_repeatable_sample():
 def test_overlap_bars_say_where_nothing_is_dropped():
     fig = charts.overlap_bars([0.5, None, 1.0], by_chance=[0.3, 0.3, 0.3])
     assert fig.data[0].y == (0.5, 0, 1.0)
-    assert fig.data[0].text == ("", "none dropped", "")
+    assert fig.data[0].text == ("", "none removed", "")
     assert fig.data[1].y[::3] == (0.3, 0.3, 0.3)
 
 

@@ -133,10 +133,7 @@ def _show_two(
         named = sentences.names(asked[first], asked[second])
         left, right = st.columns(2, gap="medium")
         with left:
-            st.caption(
-                f"{share(experiment.pruning.sparsity)} of each layer dropped, as in "
-                "the sidebar."
-            )
+            st.caption(f"{share(experiment.pruning.sparsity)} of each layer removed.")
             show_overlap(agreed, named, plans[1], key="criteria_overlap")
         with right:
             _show_apart(both, named)
