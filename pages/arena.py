@@ -31,9 +31,10 @@ def show(
         is_over = any(entry.run.state in ("done", "failed") for entry in entries)
         ours = () if is_over else resources.shipped_entries(e.model)
         if ours:
+            n_tokens = ours[0].experiment.evaluation.eval_tokens
             st.caption(
-                "Not measured here yet: this is what comes along, measured on our "
-                "machine on 16,384 held-out tokens. **Run the arena** for your own."
+                f"Shipped with the app: measured on our two cores, on {n_tokens:,} "
+                "held-out tokens. **Run the arena** to measure your choice here."
             )
         if ours or entries:
             results.show(ours or entries, axes, e)

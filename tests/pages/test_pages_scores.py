@@ -18,7 +18,7 @@ from pages.shared.app import resources
 pytestmark = pytest.mark.slow  # some seconds each, together a minute
 
 PAGE = "pages/scores.py"
-SMALL = {"samples": "2", "seq_len": "32"}
+SMALL = {"samples": "2", "seq_len": "32", "allocation": "uniform", "repair": "none"}
 
 
 @pytest.fixture(scope="module")

@@ -247,7 +247,7 @@ def _name(
     ends = seen.groupby("method").tail(1).sort_values("up", ascending=False)
     is_left = seen["x"].corr(seen["sparsity"]) <= 0
     side, anchor = (-1, "right") if is_left else (1, "left")
-    told = [(row, wrap(row["method"], 24)) for row in ends.to_dict("records")[:LABELS]]
+    told = [(row, wrap(row["method"], 20)) for row in ends.to_dict("records")[:LABELS]]
     middles: list[float] = []
     below = float("inf")
     for row, lines in told:
@@ -263,7 +263,7 @@ def _name(
             arrowhead=0, arrowwidth=1, arrowcolor=faded(colour, 0.6), standoff=6,
             font={"color": colour, "size": 12},
         )  # fmt: skip
-    room = 0.3 * (across.high - across.low) * bool(told)
+    room = 0.38 * (across.high - across.low) * bool(told)
     low, high = across.low - room * is_left, across.high + room * (not is_left)
     fig.update_xaxes(range=[low, high])
 

@@ -46,15 +46,13 @@ def standings_sentence(standings: pd.DataFrame, y: str, sparsity: float) -> str:
 
 def told_by(entries: Sequence[Entry], x: str, y: str) -> str:
     """Say how cells are told apart on two axes, and how surely."""
-    counts = [n_windows(entries, name) for name in (x, y) if not AXES[name].is_exact]
-    ways = {
-        "each figure's own interval"
-        if n is None
-        else f"the same {n} evaluation windows"
+    counts = {n_windows(entries, name) for name in (x, y) if not AXES[name].is_exact}
+    ways = [
+        "by each figure's own interval" if n is None else f"on the same {n} windows"
         for n in counts
-    }
-    by = " and ".join(sorted(ways, reverse=True)) or "exact figures"
-    return f"The verdicts are told by {by}; all of them hold at once with 95 %."
+    ]
+    how = " and ".join(ways) or "by exact figures"
+    return f"Told apart {how}; all verdicts hold at once, with 95 % confidence."
 
 
 def correlations_sentence(table: pd.DataFrame) -> str:

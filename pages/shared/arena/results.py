@@ -51,7 +51,7 @@ def show(entries: Sequence[Entry], axes: tuple[str, str], in_hand: Experiment) -
         )
         _show_held(mine)
         return
-    picture, beside = st.columns([0.58, 0.42], gap="medium")
+    picture, beside = st.columns([0.62, 0.38], gap="medium")
     with picture:
         _show_chart(standings, mine, axes, in_hand.pruning.sparsity)
     with beside:
@@ -125,8 +125,14 @@ def _show_standings(here: pd.DataFrame, y: str) -> None:
     said = here["verdict"].map(MARKS) + " " + here["said"]
     shown = pd.DataFrame({TITLES[y]: said, "method": here["method"]})
     shown["verdict"] = here["verdict"]
-    height = min(LISTED, 38 + 35 * len(shown))
-    _choose(shown, list(here["run"]), "arena_standings", height=height)
+    widths = {TITLES[y]: 130, "method": 230, "verdict": 105}
+    _choose(
+        shown,
+        list(here["run"]),
+        "arena_standings",
+        height=min(LISTED, 38 + 35 * len(shown)),
+        column_config={n: st.column_config.Column(width=w) for n, w in widths.items()},
+    )
 
 
 def _choose(shown: pd.DataFrame, runs: list[str], key: str, **look: object) -> None:
