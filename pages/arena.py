@@ -4,7 +4,7 @@ from pages.shared.app.frame import frame
 
 e = frame("Arena", "Which method is best?")
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import streamlit as st
 
@@ -17,38 +17,42 @@ from pages.shared.app.escape import plain
 from pages.shared.arena import criteria_agreement, results, spec_controls
 
 
+def published(spec: ArenaSpec, seen: JobView | None) -> tuple[Entry, ...] | None:
+    """Return the cells as a running job of this arena last told them."""
+    told = None if seen is None or seen.finished else seen.partial
+    return told[1] if isinstance(told, tuple) and told[0] == spec else None
+
+
 def show(
     spec: ArenaSpec, store: Store, runs: Mapping[int, Run], axes: tuple[str, str]
 ) -> None:
-    """Show how the arena stands: live while it runs, else as it is kept."""
+    """Show how the arena stands; while it runs, anew whenever a cell has changed."""
+    told = published(spec, jobs.view(spec_controls.KIND))
+    entries = told or arena.known(spec, store, runs, resources.entries())
+    is_over = any(entry.run.state in ("done", "failed") for entry in entries)
+    ours = () if is_over else resources.shipped_entries(e.model)
+    if ours:
+        n_tokens = ours[0].experiment.evaluation.eval_tokens
+        st.caption(
+            f"Shipped with the app: measured on our two cores, on {n_tokens:,} "
+            "held-out tokens. **Run the arena** to measure your choice here."
+        )
+    if ours or entries:
+        results.show(ours or entries, axes, e)
+    else:
+        st.markdown(
+            "Nothing of this choice is measured yet. **Run the arena**: every cell "
+            "appears here the moment it is done, is kept, and is never measured "
+            "twice; the arena can be stopped and goes on where it was."
+        )
+    if entries:
+        results.show_table(entries)
 
-    def draw(seen: JobView | None = None) -> None:
-        published = None if seen is None else seen.partial
-        if isinstance(published, tuple) and published[0] == spec:
-            entries: Sequence[Entry] = published[1]
-        else:
-            entries = arena.known(spec, store, runs, resources.entries())
-        is_over = any(entry.run.state in ("done", "failed") for entry in entries)
-        ours = () if is_over else resources.shipped_entries(e.model)
-        if ours:
-            n_tokens = ours[0].experiment.evaluation.eval_tokens
-            st.caption(
-                f"Shipped with the app: measured on our two cores, on {n_tokens:,} "
-                "held-out tokens. **Run the arena** to measure your choice here."
-            )
-        if ours or entries:
-            results.show(ours or entries, axes, e)
-        else:
-            st.markdown(
-                "Nothing of this choice is measured yet. **Run the arena**: every cell "
-                "appears here the moment it is done, is kept, and is never measured "
-                "twice; the arena can be stopped and goes on where it was."
-            )
-        if entries:
-            results.show_table(entries)
+    def look(seen: JobView) -> None:
+        if published(spec, seen) is not told:
+            st.rerun()
 
-    if not jobs.live(spec_controls.KIND, draw):
-        draw()
+    jobs.live(spec_controls.KIND, look)
 
 
 with panels.panel():

@@ -13,7 +13,12 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from llmrank.analysis.agreement import Agreement, agreement, extremes
+from llmrank.analysis.agreement import (
+    Agreement,
+    agreement,
+    disagreements,
+    extremes,
+)
 from llmrank.analysis.neuron import Neuron
 from llmrank.core.specs import Option, described, options
 from llmrank.experiments.experiment import Experiment
@@ -21,7 +26,6 @@ from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank, criterion
 from llmrank.methods.pruning import PruningPlan
 from llmrank.report import charts, sentences
 from pages.shared.app import access, panels, reading, resources, view_options
-from pages.shared.arena import criteria_agreement
 from pages.shared.explore import canvas, selection
 
 AUTHORS = LLMRank(gamma=0.0, site="up")
@@ -41,6 +45,9 @@ VALUE = Option(
 LAYER = Option("layer", int, 0, "Whose scores are drawn; the first layer is 0", 0, 0)
 ENDS = 10
 """How many of the highest and of the lowest neurons are listed."""
+
+MOST = 50
+"""How many neurons are listed on which two criteria disagree."""
 
 OTHER = Option(
     "other", str, "activation", "What the experiment's scores are compared with",
@@ -164,8 +171,8 @@ def show_two(
         with ranks:
             show_ranks(agreed, names, (scores, others), (plan, its_plan), layer)
         with overlap:
-            criteria_agreement.show_overlap(agreed, names, its_plan, key="overlap")
-        selection.show_way()
+            show_overlap(agreed, names, its_plan)
+        show_apart(disagreements(scores, others, MOST), names)
 
 
 def choose_other(own: Criterion, n_layers: int) -> tuple[Criterion, int | None]:
@@ -207,6 +214,50 @@ def show_ranks(
         key="ranks",
         on_select=hold_point,
     )
+
+
+def show_overlap(
+    agreement: Agreement, names: tuple[str, str], second: PruningPlan
+) -> None:
+    """Draw by layer how much of what one removes the other removes too."""
+    table = sentences.agreement_table(agreement, second)
+    panels.chart(
+        charts.overlap_bars(
+            [o.share for o in agreement.overlaps],
+            names=names,
+            by_chance=table["by_chance"].tolist(),
+            dark=panels.is_dark(),
+        ),
+        sentences.overlap_sentence(agreement, names, second.sparsity),
+        lambda: table,
+        key="overlap",
+    )
+
+
+def show_apart(table: pd.DataFrame, names: tuple[str, str]) -> None:
+    """List the neurons on which two criteria disagree most; a row is held."""
+    st.markdown(sentences.disagreements_sentence(table, names))
+    selection.choosable(
+        table,
+        [Neuron(*at) for at in table[["layer", "neuron"]].to_numpy().tolist()],
+        key="apart_" + "_".join(names),
+        height=250,
+        column_config={
+            "neuron": st.column_config.NumberColumn(format="%,d"),
+            "rank_a": st.column_config.NumberColumn(
+                "rank, first", help=f"By {names[0]}, from 1"
+            ),
+            "rank_b": st.column_config.NumberColumn(
+                "second", help=f"By {names[1]}, from 1"
+            ),
+            "apart": st.column_config.NumberColumn(
+                format="%+.2f", help="Places apart, as a share of the layer's width"
+            ),
+        },
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        selection.show_way()
+        panels.csv(lambda: table, key="apart")
 
 
 def hold_point() -> None:

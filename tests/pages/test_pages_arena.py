@@ -1,5 +1,6 @@
 """Arena: the grid, its forecast, live standings, the chosen cell, criteria compared."""
 
+import json
 import sqlite3
 import threading
 
@@ -7,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visitor import copy_results, finish, open_page, said
 
+from llmrank.analysis.agreement import correlations
 from llmrank.core.errors import LLMRankError
 from llmrank.experiments import arena, settings
 from llmrank.experiments.pipeline import Pipeline
@@ -259,18 +261,13 @@ def test_criteria_are_compared_after_one_button(opened, asked):
     at = finish(at, "criteria", state="done")
     assert not at.exception
     assert any("rank most alike" in m.value for m in at.main.markdown)
-    table = at.dataframe[-1].value
-    e = settings.experiment(asked)
-    known = resources.pipeline()
+    drawn = json.loads(at.get("plotly_chart")[-1].proto.spec)["data"][0]
+    e, known = settings.experiment(asked), resources.pipeline()
     first, second = (
         known.scores(e.using(criterion=c)).normalised for c in (Wanda(), LLMRank())
     )
-    at_most = table.iloc[0]
-    layer, neuron = int(at_most["layer"]), int(at_most["neuron"])
-    higher = int((first[layer] > first[layer][neuron]).sum())
-    assert at_most["rank_a"] == higher + 1
-    higher = int((second[layer] > second[layer][neuron]).sum())
-    assert at_most["rank_b"] == higher + 1
+    table = correlations({"wanda": first, "llm-rank": second})
+    assert drawn["z"][0][1] == pytest.approx(table.loc["wanda", "llm-rank"])
 
 
 def test_a_damaged_database_is_moved_aside_and_said(opened, database):

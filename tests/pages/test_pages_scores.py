@@ -136,6 +136,17 @@ def test_the_second_criterion_is_compared_in_true_numbers(ready):
     assert bars["data"][0]["y"] == pytest.approx([o.share for o in found.overlaps])
 
 
+def test_the_neurons_on_which_two_criteria_differ_most_are_listed(ready):
+    at = ready["two criteria"]
+    first, second = scored(at)[0], scored(at, Activation())[0]
+    table = at.main.dataframe[0].value
+    most = table.iloc[0]
+    layer, neuron = int(most["layer"]), int(most["neuron"])
+    for column, scores in (("rank_a", first), ("rank_b", second)):
+        higher = int((scores[layer] > scores[layer][neuron]).sum())
+        assert most[column] == higher + 1
+
+
 def test_the_extremes_are_listed_with_the_highest_first(ready):
     at = ready["heatmap"]
     highest, lowest = (frame.value for frame in at.main.dataframe)
