@@ -267,7 +267,7 @@ def test_criteria_are_compared_after_one_button(opened, asked):
         known.scores(e.using(criterion=c)).normalised for c in (Wanda(), LLMRank())
     )
     table = correlations({"wanda": first, "llm-rank": second})
-    assert drawn["z"][0][1] == pytest.approx(table.loc["wanda", "llm-rank"])
+    assert drawn["text"][0][1] == f"{table.loc['wanda', 'llm-rank']:.2f}"
 
 
 def test_a_damaged_database_is_moved_aside_and_said(opened, database):
