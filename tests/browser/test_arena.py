@@ -118,6 +118,7 @@ def test_a_stopped_arena_goes_on_where_it_was(page, asked, database):
     pressed(page, "Stop")
     expect(page.get_by_text("was stopped")).to_be_visible(timeout=60_000)
     pressed(page, "Dismiss")
+    settle(page)
     before = {r.id: r.finished for r in Store(database).runs() if r.state == "done"}
     go_on = page.get_by_role("button", name="Go on", exact=True)
     expect(go_on).to_be_enabled()

@@ -83,8 +83,11 @@ def show_table(entries: Sequence[Entry]) -> None:
         name: st.column_config.NumberColumn(format="%.4g")
         for name in shown.select_dtypes("float")
     }
-    percent = {"sparsity": st.column_config.NumberColumn(format="percent")}
-    _choose(shown, list(table["run"]), TABLE, column_config=numbers | percent)
+    numbers |= {
+        "sparsity": st.column_config.NumberColumn(format="percent"),
+        "parameters": st.column_config.NumberColumn(format="%,d"),
+    }
+    _choose(shown, list(table["run"]), TABLE, column_config=numbers)
 
 
 def _show_chart(
