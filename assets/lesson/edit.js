@@ -1,8 +1,6 @@
 // The weights as fields on their edges: typed, or moved with the arrow keys.
 
 import { element } from "../explorer/card.js";
-import { onEdge } from "../common/graph.js";
-import { places } from "./scene.js";
 
 export const MOST = 100;
 const STEP = 0.25;
@@ -82,15 +80,13 @@ export class Edit {
   }
 
   // Put the fields onto their edges; hidden where the step is another.
-  place(scene, { numbers, shown, names, width, height }) {
+  place(scene, { numbers, shown, names }) {
     this.numbers = numbers;
     this.box.hidden = !shown;
     if (!shown) return;
     this.make(names);
-    const at = places(names, width, height);
-    const node = ([l, i]) => scene.nodes.find((n) => n.id[0] === l && n.id[1] === i);
-    this.fields.forEach(({ input, id: [l, j, i] }, place) => {
-      const { x, y } = onEdge(node([l, i]), node([l + 1, j]), at.get(`${[l, j, i]}`));
+    this.fields.forEach(({ input, id }, place) => {
+      const { x, y } = scene.place(id);
       Object.assign(input.style, { left: `${x}px`, top: `${y}px` });
       input.style.opacity = numbers[place] === 0 ? 0.55 : 1;
       if (input.getRootNode().activeElement !== input) input.value = numbers[place];
