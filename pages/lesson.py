@@ -32,4 +32,5 @@ def show() -> None:
 with panels.panel():
     show()
     jobs.here(canvas.KIND)
-    jobs.endings()
+    if not place()[0].presenter:
+        jobs.endings()

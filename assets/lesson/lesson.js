@@ -117,7 +117,7 @@ class Lesson {
     if (still.matches) return;
     const start = performance.now();
     const tick = (now) => {
-      const share = (now - start) / FLIGHT_MS;
+      const share = Math.max(0, now - start) / FLIGHT_MS;
       this.flight = share < 1 ? { stage, share } : null;
       this.draw();
       if (share < 1) requestAnimationFrame(tick);
@@ -298,8 +298,9 @@ class Lesson {
   draw() {
     const canvas = this.find(".picture");
     const scene = paint(canvas, this, this.shown, { flight: this.flight });
+    this.scene = scene; // for tests
     canvas.setAttribute("aria-label", `${this.step.title}: the network, layer by layer`);
-    this.edit.place(scene, { numbers: this.s.numbers, shown: this.s.step === 0, names: this.names });
+    this.edit.place(scene, { numbers: this.s.numbers, isOpen: this.s.step === 0, names: this.names });
     this.circles(scene);
   }
 

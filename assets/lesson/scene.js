@@ -57,7 +57,7 @@ export function sceneOf(x, shown, { width, height }) {
 const NARROW = 620; // pixels
 const BESIDE = 46; // pixels to the right, for the last node's number
 const SPREAD = 58; // pixels from label to label, at most
-const HALF = 10; // pixels, of a label's height
+const HALF = 12; // pixels, of a label's height
 
 // What the drawing may take, and its largest circle.
 function room(width, height) {
