@@ -158,12 +158,13 @@ def test_an_upload_is_one_sentence_or_one_line(new_page):
     page = new_page(viewport=NARROW)
     page.goto("/mlp_lab?view=mlp.data.own%20file")
     settle(page)
-    sidebar = page.get_by_test_id("stSidebar")
-    field = sidebar.locator("input[type=file]").first
+    page.get_by_role("button", name="Data").click()
+    data = page.get_by_test_id("stPopoverBody")
+    field = data.locator("input[type=file]").first
     for name in ("underscore.csv", "many.csv", "vast.npz", "encrypted.npz"):
         content, said = hostile.SMALL[name]
         field.set_input_files({"name": name, "mimeType": "", "buffer": content})
-        alert = sidebar.get_by_test_id("stAlert")
+        alert = data.get_by_test_id("stAlert")
         expect(alert).to_contain_text(re.compile(said))
         assert "Traceback" not in page.content()
         assert not re.search(r"/(home|root|tmp|work)/", alert.inner_text())
@@ -173,6 +174,6 @@ def test_an_upload_is_one_sentence_or_one_line(new_page):
         "60 rows × 1 feature, 2 classes in `label`; left out: `Unnamed: 0` (an index)"
     )
     expect(page.get_by_text(read)).to_be_visible()
-    expect(sidebar.get_by_test_id("stAlert")).to_have_count(0)
+    expect(data.get_by_test_id("stAlert")).to_have_count(0)
     settle(page)
     assert sideways(page) == []

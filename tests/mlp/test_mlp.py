@@ -18,7 +18,7 @@ from llmrank.core.errors import CancelledError, LLMRankError, OptionError
 from llmrank.methods.criteria import CRITERIA
 from llmrank.mlp import retraining, robustness
 from llmrank.mlp.criteria import SHARED
-from llmrank.mlp.examples import split
+from llmrank.mlp.example_sets import split
 from llmrank.mlp.experiment import (
     BASELINES,
     PAPERS_GAIN,
@@ -26,7 +26,9 @@ from llmrank.mlp.experiment import (
     record,
     retention_table,
 )
+from llmrank.mlp.graphs import graphs
 from llmrank.mlp.network import initial, signals
+from llmrank.mlp.preferred_inputs import preferred_inputs
 from llmrank.report.sentences import mlp as reading
 
 SMALL = mlp.MLPSpec(widths="8,6", epochs=3, batch=32)
@@ -266,7 +268,7 @@ def test_mlp_rank_worked_by_hand():
     Ŵ s' = (93/640 + 67/320, …) = (227/640, 413/640); s'' = half of it and half of b.
     """
     x, y = torch.tensor([[3.0, 1.0]]), torch.tensor([0])
-    drawn_graphs = mlp.graphs(hand(), x, y)
+    drawn_graphs = graphs(hand(), x, y)
     first, second = mlp.MLPRank(theta=1, gamma=0.5).layers(drawn_graphs)
     assert first.tolist() == pytest.approx([93 / 160, 67 / 160])
     expected = [(227 / 640 + 1 / 12) / 2, (413 / 640 + 11 / 12) / 2]
@@ -283,7 +285,7 @@ def test_the_chain_is_networkxs_pagerank_times_its_layers(digits, trained):
     """DESIGN §5: a chain of T node layers, alpha = γ, personalisation b_t / T."""
     theta, gamma = 0.7, 0.6
     network = trained.network
-    found = mlp.graphs(network, digits.train_x, digits.train_y)
+    found = graphs(network, digits.train_x, digits.train_y)
     ours = mlp.MLPRank(theta=theta, gamma=gamma).layers(found)
     graph, mass = nx.DiGraph(), {}
     priors = [found[0].stats.input_norm, *(g.stats.neuron_norm for g in found)]
@@ -352,7 +354,7 @@ def test_gradients_are_autograds_example_by_example():
         squares[1].add_(b.T.square())
         change += (a * up).sum(1)
         curvature += (a * up).sum(1).square()
-    (found,) = mlp.graphs(network, x, y)
+    (found,) = graphs(network, x, y)
     gradients = found.gradients
     torch.testing.assert_close(gradients.up.change, change)
     torch.testing.assert_close(gradients.up.curvature, curvature)
@@ -590,7 +592,7 @@ def test_rows_of_a_table_take_only_noise(blobs):
 def test_the_first_layer_likes_its_weights_and_top_images_are_the_strongest(
     digits, trained
 ):
-    first, second = mlp.preferred_inputs(trained.network, digits.test_x)
+    first, second = preferred_inputs(trained.network, digits.test_x)
     assert torch.equal(first.pattern, trained.network.weights[0])
     answers = signals(trained.network, digits.test_x).inputs[2]
     best = answers[:, 3].sort(descending=True).values[:8]
@@ -599,7 +601,7 @@ def test_the_first_layer_likes_its_weights_and_top_images_are_the_strongest(
 
 def test_a_deeper_neurons_pattern_is_the_mean_of_its_paths(digits, trained):
     """W2 · diag(slope) · W1, with relu's slopes on the neuron's own images."""
-    _, second = mlp.preferred_inputs(trained.network, digits.test_x)
+    _, second = preferred_inputs(trained.network, digits.test_x)
     w1, w2, _ = trained.network.weights
     sums = signals(trained.network, digits.test_x[second.top[5]]).sums[0]
     slope = (sums > 0).float().mean(0)
@@ -694,7 +696,7 @@ def test_what_is_packed_for_the_browser_is_read_back(digits, trained):
     network = mlp_payload.of_network(
         "n",
         trained.network,
-        mlp.preferred_inputs(trained.network, digits.test_x),
+        preferred_inputs(trained.network, digits.test_x),
         scores,
     )
     header, values = unpacked(network)
