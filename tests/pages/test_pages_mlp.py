@@ -7,7 +7,7 @@ import hostile
 import numpy as np
 import pytest
 from safetensors.torch import save_file
-from visitor import finish, open_page, said
+from visitor import finish, open_page
 
 from llmrank import mlp
 from llmrank.mlp import tables
@@ -25,6 +25,11 @@ def train(at):
 @pytest.fixture(scope="module")
 def ready():
     return train(open_page(PAGE, view=VIEW))
+
+
+def said(at):
+    """What the page says in markdown and in captions."""
+    return "\n".join(m.value for m in (*at.main.markdown, *at.main.caption))
 
 
 def drawn(at):
