@@ -123,6 +123,26 @@ def test_the_network_run_in_the_browser_is_torchs(new_page, trained):
     expect(page.locator(".tops canvas")).to_have_count(8)
 
 
+def test_the_first_visit_looks_inside_and_sees_the_cut_wherever_it_lies(new_page):
+    """Of the neurons that are drawn as many are crossed as of all of them."""
+    page = new_page(viewport=NARROW)
+    page.goto("/mlp_lab?view=mlp.view.inside,mlp.sparsity.70")
+    page.wait_for_function("() => globalThis.llmrankInside?.values", timeout=60_000)
+    crossed = """(percent) => {
+        const inside = globalThis.llmrankInside;
+        if (percent !== null) inside.move(percent);
+        inside.frame();
+        return [1, 2].map((layer) => {
+            const drawn = inside.nodes.filter((node) => node.layer === layer);
+            return (100 * drawn.filter((node) => node.gone).length) / drawn.length;
+        });
+    }"""
+    assert page.evaluate(crossed, None) == pytest.approx([70, 70], abs=4)
+    for percent in (5, 30, 50, 95):
+        found = page.evaluate(crossed, percent)
+        assert found == pytest.approx([percent, percent], abs=4)
+
+
 def test_the_other_views_answer_their_button(new_page):
     page = new_page(viewport=NARROW)
     opened(page, "after,mlp.again.2")

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from llmrank import mlp
 from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.core.statistics import proportion
 from llmrank.methods.criteria import CRITERIA
 from llmrank.mlp import retraining, robustness
 from llmrank.mlp.criteria import SHARED
@@ -434,6 +435,31 @@ def test_the_same_seed_trains_the_same_network_and_another_another(blobs, dropou
     assert first.epochs == second.epochs
 
 
+def test_the_network_that_comes_along_is_what_its_recipe_says(digits):
+    spec = mlp.MLPSpec()
+    made = mlp.shipped(mlp.DataSpec(), spec)
+    assert len(made.epochs) == spec.epochs
+    last = made.epochs[-1]
+    for accuracy, x, y in (
+        (last.train_accuracy, digits.train_x, digits.train_y),
+        (last.test_accuracy, digits.test_x, digits.test_y),
+    ):
+        assert mlp.accuracy(made.network, x, y) == accuracy > 0.98
+    begun = mlp.train(replace(spec, epochs=1), digits).start
+    assert torch.equal(made.start.weights[0], begun.weights[0])
+    assert mlp.shipped(mlp.DataSpec(), replace(spec, seed=1)) is None
+    assert mlp.shipped(mlp.DataSpec(data_seed=1), spec) is None
+
+
+@pytest.mark.slow
+def test_trained_anew_the_network_that_comes_along_is_as_good(digits):
+    shipped = mlp.shipped(mlp.DataSpec(), mlp.MLPSpec())
+    anew = mlp.train(mlp.MLPSpec(), digits)
+    for theirs, ours in zip(shipped.epochs, anew.epochs, strict=True):
+        assert ours.test_accuracy == pytest.approx(theirs.test_accuracy, abs=0.02)
+    assert anew.epochs[-1].loss == pytest.approx(shipped.epochs[-1].loss, rel=0.1)
+
+
 def test_training_publishes_each_epoch_and_stops_when_told(blobs):
     seen = []
     mlp.train(SMALL, blobs, publish=seen.append)
@@ -532,6 +558,16 @@ def test_corruptions_do_what_they_are_called():
     noisy = mlp.corrupt(half, shape, "noise", 0.1)
     assert float((noisy - half).std()) == pytest.approx(0.1, rel=0.05)
     assert torch.equal(noisy, mlp.corrupt(half, shape, "noise", 0.1))
+
+
+@pytest.mark.parametrize(
+    ("n_right", "n", "low", "high"),  # Wilson's score interval, by its formula
+    [(8, 10, 0.490, 0.943), (10, 10, 0.722, 1.0), (0, 5, 0.0, 0.434)],
+)
+def test_the_interval_of_a_share_stays_within_0_and_1(n_right, n, low, high):
+    found = proportion(n_right, n)
+    assert found.value == n_right / n
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-4)
 
 
 def test_the_clean_row_is_the_accuracy_and_dense_is_never_brittle(digits, trained):

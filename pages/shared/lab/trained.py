@@ -40,7 +40,7 @@ def trained(lab: Lab) -> mlp.Trained | None:
     """
     if lab.loaded is None:
         known = resources.lab("network").peek(lab.network_key)
-        return known or _shipped(lab)
+        return known or mlp.shipped(lab.data, lab.training)
     if not has_data(lab):
         return None
     network, examples = files.network(lab.loaded), data(lab)
@@ -56,11 +56,6 @@ def trained(lab: Lab) -> mlp.Trained | None:
 def comes_along(lab: Lab) -> bool:
     """Whether the network is the one that was trained beforehand."""
     return resources.lab("network").peek(lab.network_key) is None
-
-
-def _shipped(lab: Lab) -> mlp.Trained | None:
-    known = resources.lab("shipped")
-    return known.get(lab.network_key, lambda: mlp.shipped(lab.data, lab.training))
 
 
 def scores(lab: Lab, criterion: Criterion) -> Scores:
