@@ -3,6 +3,7 @@
 import base64
 import re
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from lesson_numbers import N_WEIGHTS, random_numbers
@@ -268,11 +269,14 @@ def test_no_label_touches_an_edge_a_node_or_another_label(
 
 def test_a_step_opens_the_real_model_with_its_own_settings(page):
     opened(page, "step.7", "theta.0.2", "gamma.0.7", "sparsity.0.4", "node.2-1")
+    page.goto(f"{page.url}&criterion=wanda")  # another method in hand
     page.get_by_role("button", name="See it in the real model").click()
     page.wait_for_url(re.compile("/explore"), timeout=60_000)
     linked(page, "explore.zoom.1-0-0")
-    for setting in ("theta=0.2", "gamma=0.7", "sparsity=0.4", "criterion=llm-rank"):
-        linked(page, setting)
+    asked = parse_qs(urlsplit(page.url).query)
+    values = {"theta": "0.2", "gamma": "0.7", "sparsity": "0.4"}
+    assert {name: asked[name] for name in values} == {n: [v] for n, v in values.items()}
+    assert "criterion" not in asked  # the app's own again
 
 
 def test_a_weight_is_edited_where_it_is_drawn_and_kept_in_the_link(page):
