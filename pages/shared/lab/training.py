@@ -51,7 +51,7 @@ def show_recipe(lab: Lab, model: mlp.Trained | None) -> None:
         return
     if model.epochs:
         with st.expander("How the training went"):
-            show_history(model)
+            _show_curves(model.epochs)
     st.download_button(
         "The dense network (safetensors)", lambda: mlp.as_bytes(model.network),
         "mlp.safetensors", on_click="ignore", icon=":material/download:",
@@ -74,47 +74,37 @@ def start(lab: Lab) -> None:
     jobs.start(KIND, "Training the network", work, key=lab.network_key)
 
 
-def show_history(trained: mlp.Trained) -> None:
-    """Draw loss and accuracy of every epoch."""
-    last = trained.epochs[-1]
-    left, right = st.columns(2)
-    table = _table(trained.epochs)
-    with left:
-        panels.chart(
-            charts.learning_curve(table, ("loss",), "mean loss", dark=panels.is_dark()),
-            f"The loss ends at {number(last.loss)} (cross-entropy, training set).",
-            lambda: table,
-            key="lab-loss",
-        )
-    with right:
-        panels.chart(
-            charts.learning_curve(
-                table, ("training set", "test set"), "accuracy", dark=panels.is_dark()
-            ),
-            f"Of the test set {share(last.test_accuracy)} are right at the end, of the "
-            f"training set {share(last.train_accuracy)}.",
-            lambda: table,
-            key="lab-accuracy",
-        )
-
-
 def _live(seen: JobView) -> None:
-    if not isinstance(seen.partial, tuple) or not seen.partial:
+    if isinstance(seen.partial, tuple) and seen.partial:
+        _show_curves(seen.partial, live=True)
+    else:
         st.caption("The first epoch appears here when it is over.")
-        return
-    table = _table(seen.partial)
-    last = seen.partial[-1]
-    st.markdown(
-        f"Epoch {len(table)}: loss {number(last.loss)}, "
-        f"test set {share(last.test_accuracy)} right."
-    )
-    left, right = st.columns(2)
-    for column, names, title in (
-        (left, ("loss",), "mean loss"),
-        (right, ("training set", "test set"), "accuracy"),
+
+
+def _show_curves(epochs: tuple[mlp.Epoch, ...], *, live: bool = False) -> None:
+    """Draw loss and accuracy of every epoch."""
+    table, last = _table(epochs), epochs[-1]
+    after = f"after {counted(len(epochs), 'epoch')}"
+    for place, title, columns, said in zip(
+        st.columns(2),
+        ("mean loss", "accuracy"),
+        (("loss",), ("training set", "test set")),
+        (
+            f"Loss {number(last.loss)} {after} (cross-entropy, training set).",
+            f"Of the test set {share(last.test_accuracy)} are right {after}, of the "
+            f"training set {share(last.train_accuracy)}.",
+        ),
+        strict=True,
     ):
-        fig = charts.learning_curve(table, names, title, dark=panels.is_dark())
-        column.plotly_chart(fig, theme=None, config=charts.CONFIG, key=f"live_{title}")
+        fig = charts.learning_curve(table, columns, title, dark=panels.is_dark())
+        with place:
+            if live:
+                st.plotly_chart(
+                    fig, theme=None, config=charts.CONFIG, key=f"live_{title}"
+                )
+                st.caption(said)
+            else:
+                panels.chart(fig, said, lambda: table, key=f"lab-{title}")
 
 
 def _table(epochs: tuple[mlp.Epoch, ...]) -> pd.DataFrame:
