@@ -204,7 +204,8 @@ def start_prompt(prompt: str, new_tokens: int) -> None:
         return of, written
 
     title = f"Continuing a prompt, {share(of.pruning.sparsity)} removed"
-    jobs.start("prompt", title, work, of, key=(of, prompt, new_tokens))
+    key = (of, prompt, new_tokens)
+    jobs.start("prompt", title, work, of, key=key, lane=resources.lane(of))
 
 
 def show_continuations(seen: JobView) -> None:

@@ -111,9 +111,8 @@ def prepare(experiment: Experiment) -> None:
                 experiment.using(criterion=criterion), progress=job.progress
             )
 
-    jobs.start(
-        "planes", f"Scoring every neuron of {experiment.model.name}", work, key=name
-    )
+    title = f"Scoring every neuron of {experiment.model.name}"
+    jobs.start("planes", title, work, key=name, lane="light")
 
 
 @st.fragment

@@ -1,22 +1,35 @@
-"""One worker thread for all visitors: long work in turns, with progress and cancel."""
+"""Long work of all visitors: in two lanes and in turns, with progress and cancel."""
 
 import logging
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
-from typing import Literal
+from typing import Literal, get_args
 
 from llmrank.core.errors import CancelledError, LLMRankError, explained
 from llmrank.core.job_limits import Ended, check_room, forgotten, wait_s
+from llmrank.core.job_turns import Turns
 from llmrank.core.pace import Pace
 
 ABANDONED = "everybody who watched it had gone"
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+Lane = Literal["light", "heavy"]
+"""Light work answers within seconds; it never waits for heavy work to end."""
+
+GIVE_WAY_S = 2.0
+"""How long heavy work stands aside at one report, at the most."""
+
+TURN_S = 1.0
+"""How long it then works beside light work that still goes on: a third of the time."""
+
+POLL_S, N_IDLE = 0.05, 3
+"""Light work that used no processor time at so many looks in a row only waits."""
+
+LANES: tuple[Lane, ...] = get_args(Lane)
 
 _log = logging.getLogger(__name__)
 
@@ -62,8 +75,11 @@ class Job:
     _view: JobView
     _work: "Callable[[Job], object]"
     _worker: "Worker"
+    _lane: Lane
     _pace: Pace = field(default_factory=Pace)
     _started_s: float = 0.0
+    _aside_s: float = 0.0
+    _goes_on_until_s: float = 0.0
     _watchers: set[str] = field(default_factory=set)
     _left_s: float | None = None
     _let_go: Callable[[], None] = lambda: None
@@ -80,9 +96,11 @@ class Job:
             CancelledError: the owner has cancelled the job.
         """
         with self._worker._changed:
-            now = self._worker._clock()
+            now = self._worker._clock() - self._aside_s
             self._pace = self._pace.after(what, done, total, now)
             self._change(what=what, done=done, total=total)
+            if self._lane == "heavy":
+                self._aside_s += self._worker._give_way(self)
             if self._view.stopping:
                 raise CancelledError(f"{self._view.title} was cancelled")
 
@@ -100,25 +118,26 @@ class Job:
         return replace(
             self._view,
             elapsed_s=now - self._started_s,
-            remaining_s=self._pace.remaining_s(now),
+            remaining_s=self._pace.remaining_s(now - self._aside_s),
         )
 
 
 class Worker:
-    """One daemon thread that does the jobs of all owners, one at a time.
+    """Two daemon threads that do the jobs of all owners, one for each lane.
 
-    Owners take turns: after a job of one, each other owner who waits gets one job. What
-    a job returns or publishes is handed out as it is and must not be changed.
+    In each lane owners take turns. Heavy work stands aside between its steps while
+    light work computes. What a job returns or publishes is handed out as it is and must
+    not be changed.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}  # the finished in the order of their ends
-        # Each owner's unfinished jobs, the owners in the order of their turns. The
-        # running job stays in front: who comes meanwhile is before its owner's next.
-        self._turns: dict[str, deque[Job]] = {}
-        threading.Thread(target=self._serve, name="llmrank-jobs", daemon=True).start()
+        self._turns: dict[Lane, Turns[Job]] = {lane: Turns() for lane in LANES}
+        self._threads = {lane: self._thread(lane) for lane in LANES}
+        for thread in self._threads.values():
+            thread.start()
 
     def submit(
         self,
@@ -128,6 +147,7 @@ class Worker:
         *,
         key: Hashable = None,
         hold: Callable[[], Callable[[], None]] = lambda: lambda: None,
+        lane: Lane = "heavy",
     ) -> Job:
         """Queue a piece of work.
 
@@ -140,22 +160,23 @@ class Worker:
                 cancel it without stopping the other's.
             hold: takes what the work reads when it is queued, and returns what lets go
                 of it: called once, however the job ends.
+            lane: whose turns it takes.
 
         Raises:
             LLMRankError: the owner, or all together, have too many jobs waiting.
         """
         with self._changed:
-            mine = self._turns.get(owner, deque())
+            mine = self._unfinished(owner)
             for job in mine if key is not None else ():
                 if job._view.key == key and not job._view.stopping:
                     return job
-            check_room(_n_queued(mine), sum(map(_n_queued, self._turns.values())))
+            every = [job for turns in self._turns.values() for job in turns]
+            check_room(_n_queued(mine), _n_queued(every))
             view = JobView(secrets.token_urlsafe(16), owner, title, key)
-            job = Job(view, work, self, _let_go=hold())
-            mine.append(job)
-            self._turns[owner] = mine
+            job = Job(view, work, self, lane, _let_go=hold())
+            self._turns[lane].add(owner, job)
             self._jobs[job.id] = job
-            self._changed.notify()
+            self._changed.notify_all()
             return job
 
     def snapshot(self, job_id: str) -> JobView | None:
@@ -167,14 +188,15 @@ class Worker:
             view = job._view_at(self._clock())
             if view.state != "queued":
                 return view
-            running = next(iter(self._turns.values()))[0]
+            running, *others = self._turns[job._lane]
+            queued = [j for j in (running, *others) if j._view.state == "queued"]
             ahead = running._view_at(self._clock()).remaining_s
-            return replace(view, position=self._position(job), remaining_s=ahead)
+            return replace(view, position=1 + queued.index(job), remaining_s=ahead)
 
     def owned(self, owner: str) -> tuple[JobView, ...]:
         """Return an owner's jobs that wait or run, in the order of their turns."""
         with self._changed:
-            ids = [job.id for job in self._turns.get(owner, ())]
+            ids = [job.id for job in self._unfinished(owner)]
         views = (self.snapshot(job_id) for job_id in ids)
         return tuple(view for view in views if view is not None)
 
@@ -213,32 +235,40 @@ class Worker:
                     job._left_s = self._clock()
                     if not job._view.finished:
                         self._stop(job, ABANDONED)
-            self._changed.notify()  # the worker's thread minds what is to be forgotten
+            self._changed.notify_all()  # the threads mind what is to be forgotten
 
-    def _serve(self) -> None:
+    def _thread(self, lane: Lane) -> threading.Thread:
+        name = f"llmrank-jobs-{lane}"
+        return threading.Thread(
+            target=self._serve, args=(lane,), name=name, daemon=True
+        )
+
+    def _serve(self, lane: Lane) -> None:
         while True:
-            job = self._take()
+            job = self._take(lane)
             outcome = _outcome(job)
             with self._changed:
                 self._finish(job, **outcome)
             del job, outcome  # an idle worker holds nothing of the last job
 
-    def _take(self) -> Job:
+    def _take(self, lane: Lane) -> Job:
         with self._changed:
-            while not self._turns:
+            while not self._turns[lane]:
                 self._changed.wait(self._forget())
-            job = next(iter(self._turns.values()))[0]
+            job = next(iter(self._turns[lane]))
             job._started_s = self._clock()
             job._change(state="running")
             return job
 
     def _finish(self, job: Job, **outcome: object) -> None:
-        self._leave(job)
+        had_turn = job._view.state == "running"
+        self._turns[job._lane].remove(job._view.owner, job, had_turn=had_turn)
         job._view = job._view_at(self._clock())
         job._change(**outcome, remaining_s=None, stopping=False)
         job._work = bool  # what the work held is let go
         job._let_go()
         self._jobs[job.id] = self._jobs.pop(job.id)
+        self._changed.notify_all()  # heavy work may stand aside for this one
         self._forget()
 
     def _stop(self, job: Job, reason: str | None) -> None:
@@ -262,24 +292,36 @@ class Worker:
             if job._view.finished
         ]
 
-    def _leave(self, job: Job) -> None:
-        """Take a job off the turns; when it ran, its owner becomes the last in line."""
-        owner = job._view.owner
-        rest = self._turns[owner]
-        rest.remove(job)
-        if job._view.state == "running" or not rest:
-            del self._turns[owner]
-        if rest:
-            self._turns[owner] = rest
+    def _unfinished(self, owner: str) -> list[Job]:
+        return [j for turns in self._turns.values() for j in turns.of_owner(owner)]
 
-    def _position(self, job: Job) -> int:
-        turns = zip_longest(*self._turns.values())
-        jobs = (other for turn in turns for other in turn if other is not None)
-        queued = (other for other in jobs if other._view.state == "queued")
-        return next(i for i, other in enumerate(queued, start=1) if other is job)
+    def _give_way(self, job: Job) -> float:
+        """Let light work go first, for a while; return for how many seconds.
+
+        Not where it only waits: for what this job is making, or for a download.
+        """
+        start = now = self._clock()
+        used_s, n_idle = self._light_used_s(), 0
+        if start < job._goes_on_until_s:
+            return 0.0
+        while self._turns["light"] and not job._view.stopping:
+            self._changed.wait(POLL_S)
+            now, before_s, used_s = self._clock(), used_s, self._light_used_s()
+            n_idle = 0 if used_s is None or used_s != before_s else n_idle + 1
+            if now - start >= GIVE_WAY_S or n_idle == N_IDLE:
+                job._goes_on_until_s = now + TURN_S
+                break
+        return now - start
+
+    def _light_used_s(self) -> float | None:
+        """Return the processor time of light work; None where no system tells."""
+        ident = self._threads["light"].ident
+        if ident is None or not hasattr(time, "pthread_getcpuclockid"):
+            return None
+        return time.clock_gettime(time.pthread_getcpuclockid(ident))
 
 
-def _n_queued(jobs: deque[Job]) -> int:
+def _n_queued(jobs: list[Job]) -> int:
     return sum(job._view.state == "queued" for job in jobs)
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from llmrank.core import permissions, uploads
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import counted, duration
-from llmrank.core.jobs import Job, JobView, Worker
+from llmrank.core.jobs import Job, JobView, Lane, Worker
 from llmrank.experiments.experiment import Experiment
 from pages.shared.app import access, resources, visitors
 from pages.shared.app.escape import plain
@@ -38,6 +38,7 @@ def start(
     experiment: Experiment | None = None,
     *,
     key: Hashable = None,
+    lane: Lane = "heavy",
 ) -> None:
     """Queue work of a kind (one per kind and visitor is watched) and show it.
 
@@ -49,6 +50,7 @@ def start(
         work: done in the worker's thread.
         experiment: that it is done on; checked before any work.
         key: what it follows from, where that is not the experiment.
+        lane: light work, of seconds, never waits for heavy work.
 
     Raises:
         LLMRankError: the experiment is not open to who asks.
@@ -60,7 +62,7 @@ def start(
     work = permissions.carried(work)  # the worker's thread is nobody's
     try:
         job = resources.worker().submit(
-            visitors.owner(), title, work, key=(kind, key), hold=hold
+            visitors.owner(), title, work, key=(kind, key), hold=hold, lane=lane
         )
     except LLMRankError as error:
         st.error(plain(str(error)))

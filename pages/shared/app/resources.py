@@ -8,7 +8,7 @@ import streamlit as st
 from llmrank.analysis.stability import Parts
 from llmrank.core.cache import Cache
 from llmrank.core.errors import LLMRankError
-from llmrank.core.jobs import Worker
+from llmrank.core.jobs import Lane, Worker
 from llmrank.core.paths import results_file
 from llmrank.core.whereabouts import is_file, is_here
 from llmrank.evaluation.shape_timing import SpeedPoint
@@ -33,7 +33,7 @@ def pipeline() -> Pipeline:
 
 @lasting
 def worker() -> Worker:
-    """The one thread that does long work."""
+    """The two threads that do long work: light and heavy."""
     return Worker()
 
 
@@ -64,6 +64,11 @@ def reading(experiment: Experiment) -> tuple[Hashable, ...]:
     criterion = experiment.method.criterion
     known = experiment.only("model", "calibration")
     return known, criterion.needs, criterion.second_text
+
+
+def lane(experiment: Experiment) -> Lane:
+    """Return whose turns a cut takes: light work, once the calibration text is read."""
+    return "light" if pipeline().evidence.is_known(experiment) else "heavy"
 
 
 @lasting

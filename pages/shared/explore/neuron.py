@@ -227,7 +227,8 @@ def start(experiment: Experiment, place: Neuron) -> None:
         return Found(experiment, fires, worth)
 
     title = f"Inspecting layer {place.layer}, neuron {place.index:,}"
-    jobs.start("inspect", title, work, experiment, key=(experiment, place))
+    key = (experiment, place)
+    jobs.start("inspect", title, work, experiment, key=key, lane="light")
 
 
 def _show_found(firing: Found | None, experiment: Experiment, place: Neuron) -> None:
