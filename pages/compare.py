@@ -91,7 +91,9 @@ def show_report(report: Report) -> None:
     origins = "  \n".join(escape.plain(o) for o in readings.origins(report))
     st.caption(origins, help=readings.GLOSSARY)
     if comparison.speedup is not None and comparison.speedup.reasons:
-        st.markdown("**Why it is not as fast as arithmetic allows**")
+        disturbed = comparison.speedup.decode.disturbed
+        why = "The times" if disturbed else "Why it is not as fast as arithmetic allows"
+        st.markdown(f"**{why}**")
         st.markdown("\n".join(f"- {reason}" for reason in comparison.speedup.reasons))
 
 

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from llmrank.core.errors import CancelledError, LLMRankError, explained
+from llmrank.core.job_lanes import LANES, Courtesy, Lane
 from llmrank.core.job_limits import Ended, check_room, forgotten, wait_s
 from llmrank.core.job_turns import Turns
 from llmrank.core.pace import Pace
@@ -16,20 +17,6 @@ from llmrank.core.pace import Pace
 ABANDONED = "everybody who watched it had gone"
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-
-Lane = Literal["light", "heavy"]
-"""Light work answers within seconds; it never waits for heavy work to end."""
-
-GIVE_WAY_S = 2.0
-"""How long heavy work stands aside at one report, at the most."""
-
-TURN_S = 1.0
-"""How long it then works beside light work that still goes on: a third of the time."""
-
-POLL_S, N_IDLE = 0.05, 3
-"""Light work that used no processor time at so many looks in a row only waits."""
-
-LANES: tuple[Lane, ...] = get_args(Lane)
 
 _log = logging.getLogger(__name__)
 
@@ -76,10 +63,10 @@ class Job:
     _work: "Callable[[Job], object]"
     _worker: "Worker"
     _lane: Lane
+    _courtesy: Courtesy
     _pace: Pace = field(default_factory=Pace)
     _started_s: float = 0.0
     _aside_s: float = 0.0
-    _goes_on_until_s: float = 0.0
     _watchers: set[str] = field(default_factory=set)
     _left_s: float | None = None
     _let_go: Callable[[], None] = lambda: None
@@ -100,7 +87,9 @@ class Job:
             self._pace = self._pace.after(what, done, total, now)
             self._change(what=what, done=done, total=total)
             if self._lane == "heavy":
-                self._aside_s += self._worker._give_way(self)
+                self._aside_s += self._courtesy.wait(
+                    self._worker._changed, self._is_in_the_way
+                )
             if self._view.stopping:
                 raise CancelledError(f"{self._view.title} was cancelled")
 
@@ -108,6 +97,9 @@ class Job:
         """Show what is known so far; it must not be changed afterwards."""
         with self._worker._changed:
             self._change(partial=partial)
+
+    def _is_in_the_way(self) -> bool:
+        return bool(self._worker._turns["light"]) and not self._view.stopping
 
     def _change(self, **changes: object) -> None:
         self._view = replace(self._view, **changes)  # type: ignore[arg-type]
@@ -173,7 +165,8 @@ class Worker:
             every = [job for turns in self._turns.values() for job in turns]
             check_room(_n_queued(mine), _n_queued(every))
             view = JobView(secrets.token_urlsafe(16), owner, title, key)
-            job = Job(view, work, self, lane, _let_go=hold())
+            courtesy = Courtesy(self._threads["light"], self._clock)
+            job = Job(view, work, self, lane, courtesy, _let_go=hold())
             self._turns[lane].add(owner, job)
             self._jobs[job.id] = job
             self._changed.notify_all()
@@ -294,31 +287,6 @@ class Worker:
 
     def _unfinished(self, owner: str) -> list[Job]:
         return [j for turns in self._turns.values() for j in turns.of_owner(owner)]
-
-    def _give_way(self, job: Job) -> float:
-        """Let light work go first, for a while; return for how many seconds.
-
-        Not where it only waits: for what this job is making, or for a download.
-        """
-        start = now = self._clock()
-        used_s, n_idle = self._light_used_s(), 0
-        if start < job._goes_on_until_s:
-            return 0.0
-        while self._turns["light"] and not job._view.stopping:
-            self._changed.wait(POLL_S)
-            now, before_s, used_s = self._clock(), used_s, self._light_used_s()
-            n_idle = 0 if used_s is None or used_s != before_s else n_idle + 1
-            if now - start >= GIVE_WAY_S or n_idle == N_IDLE:
-                job._goes_on_until_s = now + TURN_S
-                break
-        return now - start
-
-    def _light_used_s(self) -> float | None:
-        """Return the processor time of light work; None where no system tells."""
-        ident = self._threads["light"].ident
-        if ident is None or not hasattr(time, "pthread_getcpuclockid"):
-            return None
-        return time.clock_gettime(time.pthread_getcpuclockid(ident))
 
 
 def _n_queued(jobs: list[Job]) -> int:

@@ -62,6 +62,9 @@ class Target:
         return self.kind != "perplexity"
 
 
+_DISTURBED = " Other work disturbed this timing: measure again before you rely on it."
+
+
 @dataclass(frozen=True)
 class Measured:
     """What one sparsity was found to give, with its 95 % interval where it has one."""
@@ -70,6 +73,7 @@ class Measured:
     value: float
     low: float
     high: float
+    disturbed: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ class Answer:
         return (
             f"{share(best.sparsity)} removed: measured {shown(best.value)}{ends}, "
             f"{share(off)} better than the {shown(self.target.value)} asked."
+            + (_DISTURBED if best.disturbed else "")
         )
 
 
@@ -210,7 +215,11 @@ def _speed(experiment: Experiment, pipeline: Pipeline, progress: Progress) -> Me
     ratio = shape_timing.time_pair(dense, pruned, benchmark, progress=progress)
     decode = ratio.speedup.decode
     return Measured(
-        experiment.pruning.sparsity, decode.measured, decode.low, decode.high
+        experiment.pruning.sparsity,
+        decode.measured,
+        decode.low,
+        decode.high,
+        decode.disturbed,
     )
 
 

@@ -9,7 +9,7 @@ import weakref
 import pytest
 import torch
 
-from llmrank.core import job_limits, jobs
+from llmrank.core import job_lanes, job_limits, jobs
 from llmrank.core.errors import CancelledError, LLMRankError, OptionError
 from llmrank.core.progress import track
 
@@ -634,7 +634,7 @@ def test_each_lane_has_its_own_turns_and_an_owner_sees_both():
     slow = Gate()
     light = worker.submit("ann", "t", slow, lane="light")
     slow.wait_entered()
-    waits = [worker.submit("ann", "t", bool, lane=lane) for lane in jobs.LANES]
+    waits = [worker.submit("ann", "t", bool, lane=lane) for lane in job_lanes.LANES]
     assert [worker.snapshot(job.id).position for job in waits] == [1, 1]
     assert {v.id for v in worker.owned("ann")} == {
         job.id for job in (heavy, light, *waits)
@@ -652,7 +652,7 @@ def report_from_a_thread(steps, *report):
 
 
 def test_heavy_work_stands_aside_while_light_work_computes(monkeypatch):
-    monkeypatch.setattr(jobs, "GIVE_WAY_S", PATIENCE_S)
+    monkeypatch.setattr(job_lanes, "GIVE_WAY_S", PATIENCE_S)
     worker, steps, light = jobs.Worker(), Steps(), Spinning()
     heavy = worker.submit("ann", "t", steps)
     steps.tell("Layers", 0, 4)
@@ -669,8 +669,8 @@ def test_heavy_work_stands_aside_while_light_work_computes(monkeypatch):
 
 
 def test_light_work_that_never_ends_does_not_starve_heavy_work(monkeypatch):
-    monkeypatch.setattr(jobs, "GIVE_WAY_S", 0.1)
-    monkeypatch.setattr(jobs, "TURN_S", 0.1)
+    monkeypatch.setattr(job_lanes, "GIVE_WAY_S", 0.1)
+    monkeypatch.setattr(job_lanes, "TURN_S", 0.1)
     worker, light, work_s = jobs.Worker(), Spinning(), []
 
     def heavy(job):
@@ -694,7 +694,7 @@ def test_light_work_that_never_ends_does_not_starve_heavy_work(monkeypatch):
     not hasattr(time, "pthread_getcpuclockid"), reason="macOS tells no thread's time"
 )
 def test_heavy_work_goes_on_where_light_work_waits_for_what_it_makes(monkeypatch):
-    monkeypatch.setattr(jobs, "GIVE_WAY_S", PATIENCE_S)
+    monkeypatch.setattr(job_lanes, "GIVE_WAY_S", PATIENCE_S)
     worker, made = jobs.Worker(), threading.Event()
     waits = worker.submit("ann", "t", lambda _: made.wait(PATIENCE_S), lane="light")
 
@@ -707,7 +707,7 @@ def test_heavy_work_goes_on_where_light_work_waits_for_what_it_makes(monkeypatch
 
 
 def test_a_job_that_stands_aside_can_be_cancelled(monkeypatch):
-    monkeypatch.setattr(jobs, "GIVE_WAY_S", PATIENCE_S)
+    monkeypatch.setattr(job_lanes, "GIVE_WAY_S", PATIENCE_S)
     worker, steps, light = jobs.Worker(), Steps(), Spinning()
     heavy = worker.submit("ann", "t", steps)
     steps.tell("Layers", 0, 4)

@@ -135,7 +135,9 @@ def _figures(experiment: Experiment) -> list[str]:
     ratio, n_params = frontier.measured(experiment)
     report, speed = resources.reports().peek(experiment), "–"
     if report is not None and report.comparison.speedup is not None:
-        speed = f"**{times(report.comparison.speedup.decode.measured)}**"
+        decode = report.comparison.speedup.decode
+        speed = f"**{times(decode.measured)}**"
+        speed += " (disturbed)" if decode.disturbed else ""
     size = "–"
     if n_params is not None:
         size = f"{frontier.megabytes(experiment, n_params):,.0f}"

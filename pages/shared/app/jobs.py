@@ -9,7 +9,8 @@ import streamlit as st
 from llmrank.core import permissions, uploads
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import counted, duration
-from llmrank.core.jobs import Job, JobView, Lane, Worker
+from llmrank.core.job_lanes import Lane
+from llmrank.core.jobs import Job, JobView, Worker
 from llmrank.experiments.experiment import Experiment
 from pages.shared.app import access, resources, visitors
 from pages.shared.app.escape import plain

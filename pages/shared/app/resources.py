@@ -8,7 +8,8 @@ import streamlit as st
 from llmrank.analysis.stability import Parts
 from llmrank.core.cache import Cache
 from llmrank.core.errors import LLMRankError
-from llmrank.core.jobs import Lane, Worker
+from llmrank.core.job_lanes import Lane
+from llmrank.core.jobs import Worker
 from llmrank.core.paths import results_file
 from llmrank.core.whereabouts import is_file, is_here
 from llmrank.evaluation.shape_timing import SpeedPoint
