@@ -12,7 +12,7 @@ from llmrank.core.errors import CancelledError, LLMRankError, explained
 from llmrank.core.job_lanes import LANES, Courtesy, Lane
 from llmrank.core.job_limits import Ended, check_room, forgotten, wait_s
 from llmrank.core.job_turns import Turns
-from llmrank.core.pace import Pace
+from llmrank.core.pace import Experience, Pace, Plan
 
 ABANDONED = "everybody who watched it had gone"
 
@@ -25,8 +25,10 @@ _log = logging.getLogger(__name__)
 class JobView:
     """A job at one moment.
 
-    `elapsed_s` counts from the start of the work. `remaining_s` is of the current stage
-    alone (when queued: of the running job's), and None while too little was seen.
+    `elapsed_s` counts from the start of the work. `share` and `remaining_s` are of the
+    whole job, None while its steps are not known; `step_s` is what remains of the step
+    at hand alone, None while too little was seen. When queued they are the running
+    job's.
     `position` is the place in the queue (1 starts next), None when not queued.
     `stopping` says that a running job was cancelled and has not yet noticed. `error` is
     why it failed, or why it was stopped where its owner did not do it. `key` says which
@@ -36,13 +38,16 @@ class JobView:
     id: str
     owner: str = field(repr=False)
     title: str
+    kind: str = ""
     key: Hashable = field(default=None, repr=False)
     state: JobState = "queued"
     what: str = ""
     done: int = 0
     total: int = 0
+    share: float | None = None
     elapsed_s: float = 0.0
     remaining_s: float | None = None
+    step_s: float | None = None
     position: int | None = None
     stopping: bool = False
     partial: object = None
@@ -67,6 +72,7 @@ class Job:
     _pace: Pace = field(default_factory=Pace)
     _started_s: float = 0.0
     _aside_s: float = 0.0
+    _expected: Plan = ()
     _watchers: set[str] = field(default_factory=set)
     _left_s: float | None = None
     _let_go: Callable[[], None] = lambda: None
@@ -84,7 +90,7 @@ class Job:
         """
         with self._worker._changed:
             now = self._worker._clock() - self._aside_s
-            self._pace = self._pace.after(what, done, total, now)
+            self._pace.report(what, done, total, now)
             self._change(what=what, done=done, total=total)
             if self._lane == "heavy":
                 self._aside_s += self._courtesy.wait(
@@ -92,6 +98,12 @@ class Job:
                 )
             if self._view.stopping:
                 raise CancelledError(f"{self._view.title} was cancelled")
+
+    def expect(self, plan: Plan) -> None:
+        """Say which steps are to come, and how long each may take."""
+        with self._worker._changed:
+            self._expected = plan
+            self._pace.expect(self._worker._experience.corrected(self._view.kind, plan))
 
     def publish(self, partial: object) -> None:
         """Show what is known so far; it must not be changed afterwards."""
@@ -107,10 +119,13 @@ class Job:
     def _view_at(self, now: float) -> JobView:
         if self._view.state != "running":
             return self._view
+        worked_s = now - self._aside_s
         return replace(
             self._view,
             elapsed_s=now - self._started_s,
-            remaining_s=self._pace.remaining_s(now - self._aside_s),
+            share=self._pace.share(worked_s),
+            remaining_s=self._pace.remaining_s(worked_s),
+            step_s=self._pace.step_remaining_s(worked_s),
         )
 
 
@@ -126,6 +141,7 @@ class Worker:
         self._clock = clock
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}  # the finished in the order of their ends
+        self._experience = Experience()
         self._turns: dict[Lane, Turns[Job]] = {lane: Turns() for lane in LANES}
         self._threads = {lane: self._thread(lane) for lane in LANES}
         for thread in self._threads.values():
@@ -137,6 +153,7 @@ class Worker:
         title: str,
         work: Callable[[Job], object],
         *,
+        kind: str = "",
         key: Hashable = None,
         hold: Callable[[], Callable[[], None]] = lambda: lambda: None,
         lane: Lane = "heavy",
@@ -147,6 +164,7 @@ class Worker:
             owner: who may cancel it, and whose turn it takes.
             title: what the visitor reads.
             work: called in the worker's thread; what it returns is the result.
+            kind: jobs of the same take the same steps, if not as long.
             key: says which work this is. While this owner's job of the same key waits
                 or runs, that job is returned. Owners never share a job: one could not
                 cancel it without stopping the other's.
@@ -160,11 +178,12 @@ class Worker:
         with self._changed:
             mine = self._unfinished(owner)
             for job in mine if key is not None else ():
-                if job._view.key == key and not job._view.stopping:
+                same = (job._view.kind, job._view.key) == (kind, key)
+                if same and not job._view.stopping:
                     return job
             every = [job for turns in self._turns.values() for job in turns]
             check_room(_n_queued(mine), _n_queued(every))
-            view = JobView(secrets.token_urlsafe(16), owner, title, key)
+            view = JobView(secrets.token_urlsafe(16), owner, title, kind, key)
             courtesy = Courtesy(self._threads["light"], self._clock)
             job = Job(view, work, self, lane, courtesy, _let_go=hold())
             self._turns[lane].add(owner, job)
@@ -183,8 +202,13 @@ class Worker:
                 return view
             running, *others = self._turns[job._lane]
             queued = [j for j in (running, *others) if j._view.state == "queued"]
-            ahead = running._view_at(self._clock()).remaining_s
-            return replace(view, position=1 + queued.index(job), remaining_s=ahead)
+            ahead = running._view_at(self._clock())
+            return replace(
+                view,
+                position=1 + queued.index(job),
+                remaining_s=ahead.remaining_s,
+                step_s=ahead.step_s,
+            )
 
     def owned(self, owner: str) -> tuple[JobView, ...]:
         """Return an owner's jobs that wait or run, in the order of their turns."""
@@ -249,7 +273,8 @@ class Worker:
             while not self._turns[lane]:
                 self._changed.wait(self._forget())
             job = next(iter(self._turns[lane]))
-            job._started_s = self._clock()
+            job._started_s = now = self._clock()
+            job._pace = Pace(now, self._experience.habit(job._view.kind))
             job._change(state="running")
             return job
 
@@ -257,7 +282,10 @@ class Worker:
         had_turn = job._view.state == "running"
         self._turns[job._lane].remove(job._view.owner, job, had_turn=had_turn)
         job._view = job._view_at(self._clock())
-        job._change(**outcome, remaining_s=None, stopping=False)
+        job._change(**outcome, remaining_s=None, step_s=None, stopping=False)
+        if job._view.state == "done":
+            took = job._pace.end(self._clock() - job._aside_s)
+            self._experience.learn(job._view.kind, took, job._expected)
         job._work = bool  # what the work held is let go
         job._let_go()
         self._jobs[job.id] = self._jobs.pop(job.id)
