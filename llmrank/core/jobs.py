@@ -6,58 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from llmrank.core.errors import CancelledError, LLMRankError, explained
 from llmrank.core.job_lanes import LANES, Courtesy, Lane
 from llmrank.core.job_limits import Ended, check_room, forgotten, wait_s
 from llmrank.core.job_turns import Turns
+from llmrank.core.job_view import JobView as JobView
 from llmrank.core.pace import Experience, Pace, Plan
 
 ABANDONED = "everybody who watched it had gone"
 
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class JobView:
-    """A job at one moment.
-
-    `elapsed_s` counts from the start of the work. `share` and `remaining_s` are of the
-    whole job, None while its steps are not known; `step_s` is what remains of the step
-    at hand alone, None while too little was seen. When queued they are the running
-    job's.
-    `position` is the place in the queue (1 starts next), None when not queued.
-    `stopping` says that a running job was cancelled and has not yet noticed. `error` is
-    why it failed, or why it was stopped where its owner did not do it. `key` says which
-    work it is.
-    """
-
-    id: str
-    owner: str = field(repr=False)
-    title: str
-    kind: str = ""
-    key: Hashable = field(default=None, repr=False)
-    state: JobState = "queued"
-    what: str = ""
-    done: int = 0
-    total: int = 0
-    share: float | None = None
-    elapsed_s: float = 0.0
-    remaining_s: float | None = None
-    step_s: float | None = None
-    position: int | None = None
-    stopping: bool = False
-    partial: object = None
-    result: object = None
-    error: str | None = None
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing about the job will change any more."""
-        return self.state in ("done", "failed", "cancelled")
 
 
 @dataclass(eq=False)
@@ -153,7 +112,6 @@ class Worker:
         title: str,
         work: Callable[[Job], object],
         *,
-        kind: str = "",
         key: Hashable = None,
         hold: Callable[[], Callable[[], None]] = lambda: lambda: None,
         lane: Lane = "heavy",
@@ -164,7 +122,6 @@ class Worker:
             owner: who may cancel it, and whose turn it takes.
             title: what the visitor reads.
             work: called in the worker's thread; what it returns is the result.
-            kind: jobs of the same take the same steps, if not as long.
             key: says which work this is. While this owner's job of the same key waits
                 or runs, that job is returned. Owners never share a job: one could not
                 cancel it without stopping the other's.
@@ -178,12 +135,11 @@ class Worker:
         with self._changed:
             mine = self._unfinished(owner)
             for job in mine if key is not None else ():
-                same = (job._view.kind, job._view.key) == (kind, key)
-                if same and not job._view.stopping:
+                if job._view.key == key and not job._view.stopping:
                     return job
             every = [job for turns in self._turns.values() for job in turns]
             check_room(_n_queued(mine), _n_queued(every))
-            view = JobView(secrets.token_urlsafe(16), owner, title, kind, key)
+            view = JobView(secrets.token_urlsafe(16), owner, title, key)
             courtesy = Courtesy(self._threads["light"], self._clock)
             job = Job(view, work, self, lane, courtesy, _let_go=hold())
             self._turns[lane].add(owner, job)

@@ -1,5 +1,6 @@
 """How fast long work goes, and what is left of all of it."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -170,22 +171,24 @@ class Experience:
     """What the steps of finished jobs took, by the kind of job."""
 
     def __init__(self) -> None:
-        self._habits: dict[str, Plan] = {}
-        self._factors: dict[tuple[str, str], float] = {}
+        self._habits: dict[Hashable, Plan] = {}
+        self._factors: dict[tuple[Hashable, str], float] = {}
 
-    def habit(self, kind: str) -> Plan | None:
+    def habit(self, kind: Hashable) -> Plan | None:
         """Return the steps of the last job of a kind, or None."""
         return self._habits.get(kind)
 
-    def corrected(self, kind: str, plan: Plan) -> Plan:
+    def corrected(self, kind: Hashable, plan: Plan) -> Plan:
         """Return a plan with each step as many times as long as it was before."""
         return tuple(
             Step(what, seconds * self._factors.get((kind, what), 1.0))
             for what, seconds in plan
         )
 
-    def learn(self, kind: str, took: Plan, expected: Plan) -> None:
+    def learn(self, kind: Hashable, took: Plan, expected: Plan) -> None:
         """Remember what a job took, and what was expected before it began."""
+        if kind is None:
+            return
         self._habits[kind] = took
         for what in {step.what for step in expected}:
             took_s, expected_s = (
@@ -197,4 +200,4 @@ class Experience:
 
 
 def _seconds(plan: Plan) -> float:
-    return sum(step.seconds for step in plan)
+    return sum((step.seconds for step in plan), 0.0)

@@ -513,7 +513,7 @@ def reported(times, total, what="Layers"):
     for at_s, done in times:
         clock.now = start + at_s
         steps.tell(what, done, total)
-        estimates.append(worker.snapshot(job.id).remaining_s)
+        estimates.append(worker.snapshot(job.id).step_s)
     steps.end()
     finished(worker, job)
     return estimates
@@ -558,11 +558,11 @@ def test_remaining_time_counts_down_between_reports_by_one_step_at_most():
     steps.tell("Layers", 1, 5)
     seen = []
     for _ in range(4):
-        seen.append(worker.snapshot(job.id).remaining_s)
+        seen.append(worker.snapshot(job.id).step_s)
         clock.now += 4
     assert seen == [40, 36, 32, 30]  # the second step is late: 30 s are left after it
     steps.end()
-    assert finished(worker, job).remaining_s is None
+    assert finished(worker, job).step_s is None
 
 
 def test_who_waits_sees_how_long_the_running_step_still_takes():
@@ -571,14 +571,14 @@ def test_who_waits_sees_how_long_the_running_step_still_takes():
     running = worker.submit("ann", "t", steps)
     waiting = worker.submit("bob", "t", lambda _: None)
     steps.tell("Layers", 0, 5)
-    assert worker.snapshot(waiting.id).remaining_s is None
+    assert worker.snapshot(waiting.id).step_s is None
     clock.now += 10
     steps.tell("Layers", 1, 5)
-    assert worker.snapshot(waiting.id).remaining_s == 40
+    assert worker.snapshot(waiting.id).step_s == 40
     assert worker.snapshot(waiting.id).position == 1
     steps.end()
     finished(worker, waiting)
-    assert worker.snapshot(running.id).remaining_s is None
+    assert worker.snapshot(running.id).step_s is None
 
 
 def test_another_stage_starts_its_own_estimate():
@@ -588,14 +588,14 @@ def test_another_stage_starts_its_own_estimate():
     for what, done in [("Dense", 0), ("Dense", 1), ("Pruned", 0)]:
         steps.tell(what, done, 2)
         clock.now += 10
-    assert worker.snapshot(job.id).remaining_s is None
+    assert worker.snapshot(job.id).step_s is None
     steps.tell("Pruned", 1, 2)
-    assert worker.snapshot(job.id).remaining_s == 10
+    assert worker.snapshot(job.id).step_s == 10
     steps.tell("Pruned", 0, 2)  # the same words again are a new stage when they restart
-    assert worker.snapshot(job.id).remaining_s is None
+    assert worker.snapshot(job.id).step_s is None
     clock.now += 4
     steps.tell("Pruned", 1, 2)
-    assert worker.snapshot(job.id).remaining_s == 4
+    assert worker.snapshot(job.id).step_s == 4
     steps.end()
     finished(worker, job)
 
