@@ -15,6 +15,7 @@ from llmrank.core.whereabouts import is_here
 from llmrank.evaluation import shape_timing
 from llmrank.evaluation.comparison import Comparison
 from llmrank.evaluation.speedup import as_fast
+from llmrank.experiments.expected_steps import measuring_steps, reading_steps
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.memory_estimate import estimate
 from llmrank.experiments.run import Report, run
@@ -57,6 +58,7 @@ def start_measuring(experiment: Experiment) -> None:
     pipeline = resources.pipeline()
 
     def work(job: Job) -> Report:
+        job.expect(measuring_steps(experiment, pipeline))
         measured = run(
             experiment, pipeline=pipeline, progress=job.progress, publish=job.publish
         )
@@ -98,6 +100,7 @@ def has_scores(experiment: Experiment) -> bool:
 
         def work(job: Job) -> None:
             estimate(experiment).check()
+            job.expect(reading_steps(experiment, pipeline))
             # Asked for by itself: its statistics may outlive it in memory.
             pipeline.model(experiment, progress=job.progress)
             pipeline.evidence.collect(experiment, progress=job.progress)
