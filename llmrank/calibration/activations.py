@@ -31,7 +31,7 @@ class CalibrationSpec:
         help="embedded (Wikipedia passages), or a UTF-8 text file",
     )
     samples: int = option(
-        default=16, low=1, high=4096, help="How many windows of text are read"
+        default=64, low=1, high=4096, help="How many windows of text are read"
     )
     seq_len: int = option(
         default=256, low=2, high=8192, help="Tokens per window, or what the model takes"

@@ -40,13 +40,15 @@ def reading_steps(experiment: Experiment, pipeline: Pipeline) -> Plan:
 def measuring_steps(experiment: Experiment, pipeline: Pipeline) -> Plan:
     """Return the steps of `run`, without those whose results are there."""
     size = _size(experiment, pipeline)
-    each_s, n_read = size / TOKENS_PER_S, experiment.evaluation.eval_tokens
+    each_s = size / TOKENS_PER_S
     steps = [*_reading(experiment, pipeline, size)]
     if pipeline.pruned.peek(experiment) is None:
         steps += _cutting(experiment, size)
-    for text in (pipeline.dense_text, pipeline.pruned_text):
-        if text.peek(experiment) is None:
-            steps.append(Step(READING, n_read * each_s))
+    texts = (pipeline.dense_text, pipeline.pruned_text)
+    n_unread = sum(text.peek(experiment) is None for text in texts)
+    if n_unread:
+        n_tokens = n_unread * experiment.evaluation.eval_tokens
+        steps.append(Step(READING, n_tokens * each_s))
     asked = experiment.tasks
     for name in asked.names:
         n = estimated_tokens((name,), n_items=asked.items, seed=asked.items_seed)

@@ -61,7 +61,7 @@ def run(
     def report(comparison: Comparison) -> Report:
         return Report(experiment, where, stats.text_sha256, comparison)
 
-    text = known.dense_text(experiment, progress=progress)
+    text = known.evaluator.known_dense(experiment)
     measured = known.pruned_text.peek(experiment)
     known_texts = (text, None if measured is None else measured[1])
     comparison = compare(
@@ -72,9 +72,12 @@ def run(
         progress=progress,
         publish=lambda c: publish(report(c)),
     )
-    side = comparison.pruned
-    if side.text is not None and texts_state(experiment) == read:
-        known.pruned_text.put(experiment, (side.footprint, side.text))
+    dense_side, side = comparison.dense, comparison.pruned
+    if texts_state(experiment) == read:
+        if dense_side.text is not None:
+            known.dense_text.put(experiment, dense_side.text)
+        if side.text is not None:
+            known.pruned_text.put(experiment, (side.footprint, side.text))
     return report(comparison)
 
 

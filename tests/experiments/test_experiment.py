@@ -234,7 +234,7 @@ def test_what_a_run_measured_is_a_point_and_is_not_measured_again(small, monkeyp
     def refuse(*_, **__):
         raise AssertionError("read again")
 
-    monkeypatch.setattr(comparison, "evaluate", refuse)
+    monkeypatch.setattr(comparison, "evaluations", refuse)
     again = run(small, pipeline=pipeline)
     assert again.comparison.pruned.text is point.pruned
     assert again.comparison.pruned.latency is not report.comparison.pruned.latency

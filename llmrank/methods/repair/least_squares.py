@@ -84,7 +84,11 @@ class LeastSquares(Repair):
     def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:
         """Factor every layer once, where memory holds the factors."""
         held = has_room(inputs.lm)
-        factors = tuple(self._factors(inputs, progress)) if held else ()
+
+        def read() -> tuple[Factor, ...]:
+            return tuple(self._factors(inputs, progress))
+
+        factors = inputs.keep("factors", read) if held else ()
 
         def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
             # where nothing could be held, the text is read again for every cut
