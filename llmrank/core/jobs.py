@@ -52,9 +52,8 @@ class Job:
             self._pace.report(what, done, total, now)
             self._change(what=what, done=done, total=total)
             if self._lane == "heavy":
-                self._aside_s += self._courtesy.wait(
-                    self._worker._changed, self._is_in_the_way
-                )
+                changed = self._worker._changed
+                self._aside_s += self._courtesy.wait(changed, self._stands_aside)
             if self._view.stopping:
                 raise CancelledError(f"{self._view.title} was cancelled")
 
@@ -69,7 +68,7 @@ class Job:
         with self._worker._changed:
             self._change(partial=partial)
 
-    def _is_in_the_way(self) -> bool:
+    def _stands_aside(self) -> bool:
         return bool(self._worker._turns["light"]) and not self._view.stopping
 
     def _change(self, **changes: object) -> None:
