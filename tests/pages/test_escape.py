@@ -38,4 +38,4 @@ def test_the_time_left_is_said_as_everywhere():
     )  # fmt: skip
     assert jobs._said(seen) == "Timing · 20 %, about 7 min left"
     unknown = replace(seen, share=None, remaining_s=None, step_s=30.0)
-    assert jobs._said(unknown) == "Timing · 104 s so far, at least about 30 s left"
+    assert jobs._said(unknown) == "Timing · 104 s so far, about 30 s left at least"

@@ -170,10 +170,10 @@ def _far(seen: JobView) -> str:
     if seen.stopping:
         return "stopping"
     if seen.share is None or seen.remaining_s is None:
-        least = (
-            "" if seen.step_s is None else f", at least {duration(seen.step_s)} left"
-        )
-        return f"{seen.elapsed_s:.0f} s so far{least}"
+        said = f"{seen.elapsed_s:.0f} s so far"
+        if seen.step_s is None:
+            return said
+        return f"{said}, {duration(seen.step_s)} left at least"
     return f"{100 * seen.share:.0f} %, {duration(seen.remaining_s)} left"
 
 
