@@ -1,5 +1,6 @@
 """How fast long work goes, and what is left of all of it."""
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -79,7 +80,7 @@ class Pace:
         self._over: list[Step] = []
         self._step: StepPace | None = None
         self._planned: Step | None = None
-        self._took_s = self._expected_s = self._share = 0.0
+        self._share = self._log_factors = self._seen_s = 0.0
 
     def expect(self, plan: Plan) -> None:
         """Say which steps are to come; others may come between them."""
@@ -142,8 +143,8 @@ class Pace:
         name, took_s = self._step.what, now - self._step_start_s
         if self._planned is not None:
             name = self._planned.what
-            self._took_s += took_s
-            self._expected_s += self._planned.seconds
+            self._log_factors += _log_factor(took_s, self._planned)
+            self._seen_s += self._planned.seconds
         self._over.append(Step(name, took_s))
         self._step, self._planned, self._step_start_s = None, None, now
 
@@ -155,16 +156,19 @@ class Pace:
         return step.remaining_s(now)
 
     def _factor(self, now: float) -> float:
-        """Return how many times as long as planned the steps have taken so far."""
-        took_s, expected_s = self._took_s, self._expected_s
-        left_s = self._own_remaining_s(now)
-        if self._planned is not None and left_s is not None:
-            took_s += now - self._step_start_s + left_s
-            expected_s += self._planned.seconds
-        doubt_s = DOUBT * self._plan_s
-        if expected_s + doubt_s == 0:
-            return 1.0
-        return (took_s + doubt_s) / (expected_s + doubt_s)
+        """Return how many times as long as planned the steps have taken so far.
+
+        The mean of the steps' logarithms, each as heavy as it was planned: one small
+        step that takes very long says little of the others.
+        """
+        logs, seen_s = self._log_factors, self._seen_s
+        if self._planned is not None:
+            left_s, gone_s = self._own_remaining_s(now), now - self._step_start_s
+            if left_s is not None or gone_s > self._planned.seconds:
+                logs += _log_factor(gone_s + (left_s or 0.0), self._planned)
+                seen_s += self._planned.seconds
+        seen_s += DOUBT * self._plan_s
+        return math.exp(logs / seen_s) if seen_s else 1.0
 
 
 class Experience:
@@ -197,6 +201,13 @@ class Experience:
             )
             if took_s and expected_s:
                 self._factors[kind, what] = took_s / expected_s
+
+
+def _log_factor(took_s: float, planned: Step) -> float:
+    """Return the logarithm of how much longer a step took, as heavy as the step."""
+    if not planned.seconds:
+        return 0.0
+    return planned.seconds * math.log(max(took_s, 1e-3) / planned.seconds)
 
 
 def _seconds(plan: Plan) -> float:

@@ -66,6 +66,23 @@ def test_the_bar_never_goes_back_and_never_starts_again(plan):
     assert shares[-1] < 1
 
 
+def test_one_small_step_that_takes_very_long_says_little_of_the_others():
+    plan = (Step("Reading", 10.0), Step("Cutting", 0.5), Step("Timing", 20.0))
+    pace = Pace(100.0)
+    pace.expect(plan)
+    *_, (_, remaining_s, _, _) = simulated(pace, (plan[0], Step("Cutting", 15.0)))
+    assert remaining_s == pytest.approx(20, rel=0.2)
+
+
+def test_a_step_that_outlasts_its_plan_puts_off_the_end():
+    pace = Pace(100.0)
+    pace.expect((Step("Reading", 10.0), Step("Timing", 20.0)))
+    pace.report("Reading", 0, 1, 100.0)
+    ahead = [pace.remaining_s(100.0 + s) for s in (0, 9, 30, 60)]
+    assert ahead[1] < ahead[0]
+    assert ahead[1] < ahead[2] < ahead[3]
+
+
 def test_the_share_is_that_of_the_time():
     pace = Pace(100.0)
     pace.expect(RUN)
