@@ -11,7 +11,14 @@ from llmrank.core.jobs import JobView
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
 from llmrank.report.sentences.summary import verdict
-from pages.shared.app import experiment_bar, frontier, jobs, panels, resources
+from pages.shared.app import (
+    experiment_bar,
+    frontier,
+    jobs,
+    panels,
+    reading,
+    resources,
+)
 
 
 def show(report: Report) -> None:
@@ -71,3 +78,6 @@ with st.expander("What this app does"):
         "least central ones for real, and measures on the spot what that does to "
         "accuracy and speed. Every page answers one question about the same experiment."
     )
+with panels.panel():
+    if not reading.is_ready(e):
+        reading.begin(e)  # what the layers keep follows from it

@@ -1,7 +1,7 @@
 """Dense and pruned, measured side by side on the same text, tasks and prompts."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -26,7 +26,7 @@ from llmrank.evaluation.peak_memory import MemoryPeak, peak_memory
 from llmrank.evaluation.perplexity import (
     EvaluationSpec,
     TextEvaluation,
-    evaluations,
+    in_turn,
     perplexity_ratio,
     top1_retention,
 )
@@ -212,11 +212,8 @@ class _Board:
         for side, text in known.items():
             if text is not None:
                 self._show(side, text=text)
-        reading = (
-            evaluations(self._models[side], spec, progress=self._part(place, unknown))
-            for place, side in enumerate(unknown)
-        )
-        for windows in zip(*reading, strict=True):
+        models = [self._models[side] for side in unknown]
+        for windows in in_turn(models, spec, progress=self._progress):
             for side, text in zip(unknown, windows, strict=True):
                 self._show(side, text=text)
 
@@ -260,15 +257,6 @@ class _Board:
             }
             for side, peak in peaks.items():
                 self._show(side, memory=peak or measured[side].result())
-
-    def _part(self, place: int, whole: Sequence[object]) -> Progress:
-        """Count steps that are taken in turns with others as those of one whole."""
-
-        def report(what: str, done: int, total: int) -> None:
-            done = min(done * len(whole) + place, total * len(whole))
-            self._progress(what, done, total * len(whole))
-
-        return report
 
     def _show(self, side: "SideName", **measured: Any) -> None:
         new = dataclasses.replace(_side(self.comparison, side), **measured)

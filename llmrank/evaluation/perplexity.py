@@ -1,6 +1,6 @@
 """Perplexity and next-token accuracy on held-out text, with their uncertainty."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -122,6 +122,31 @@ def evaluations(
         yield TextEvaluation(
             *_columns(results), source.source, source.sha256, seq_len, bos
         )
+
+
+def in_turn(
+    models: Sequence[LanguageModel],
+    spec: EvaluationSpec,
+    *,
+    progress: Progress = silent,
+) -> Iterator[tuple[TextEvaluation, ...]]:
+    """Yield all models' results so far after each window, read one after another.
+
+    Raises:
+        LLMRankError: as `evaluate`.
+    """
+    n = len(models)
+
+    def counted(place: int) -> Progress:
+        return lambda what, done, total: progress(
+            what, min(done * n + place, total * n), total * n
+        )
+
+    reading = (
+        evaluations(lm, spec, progress=counted(place))
+        for place, lm in enumerate(models)
+    )
+    yield from zip(*reading, strict=True)
 
 
 def perplexity_ratio(dense: TextEvaluation, pruned: TextEvaluation) -> Estimate:

@@ -32,11 +32,6 @@ BACKWARD = 3
 """A pass forwards and backwards, as many."""
 
 
-def reading_steps(experiment: Experiment, pipeline: Pipeline) -> Plan:
-    """Return the steps until a criterion has read what it needs."""
-    return _reading(experiment, pipeline, _size(experiment, pipeline))
-
-
 def measuring_steps(experiment: Experiment, pipeline: Pipeline) -> Plan:
     """Return the steps of `run`, without those whose results are there."""
     size = _size(experiment, pipeline)
@@ -61,7 +56,8 @@ def _reading(experiment: Experiment, pipeline: Pipeline, size: float) -> Plan:
     if pipeline.model.peek(experiment) is None:
         steps.append(Step(f"Loading {experiment.model.name}", LOADING_S * size))
     read_s = _calibration_s(experiment, size)
-    if pipeline.stats.peek(experiment) is None:
+    is_read = pipeline.evidence.is_kept(experiment)
+    if not is_read and pipeline.stats.peek(experiment) is None:
         steps.append(Step("Calibrating", read_s))
     needs = experiment.method.criterion.needs
     if "gradients" in needs and pipeline.gradients.peek(experiment) is None:

@@ -15,7 +15,7 @@ from llmrank.models import ffn
 
 pytestmark = pytest.mark.usefixtures("estimated_memory")
 
-MEASURING = ("evaluations", "evaluate_task", "measure", "peak_memory")
+MEASURING = ("in_turn", "evaluate_task", "measure", "peak_memory")
 
 
 @pytest.fixture

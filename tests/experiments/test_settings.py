@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from llmrank.__main__ import _parser
 from llmrank.calibration.activations import CalibrationSpec
-from llmrank.cli.experiment_options import described
+from llmrank.cli.run import described
 from llmrank.core.errors import OptionError
 from llmrank.core.specs import options
 from llmrank.evaluation.decoding import BenchmarkSpec

@@ -95,8 +95,10 @@ def _path(name: str, experiment: Experiment, dense: LanguageModel) -> Path | Non
     if not {texts.EMBEDDED, texts.SITUATIONS}.issuperset(experiment.texts):
         return None
     plain = experiment.to_json()
-    splits = {"calibration": experiment.calibration.calibration_text}
-    splits["evaluation"] = experiment.evaluation.eval_text
+    splits: dict[texts.Split, str] = {
+        "calibration": experiment.calibration.calibration_text,
+        "evaluation": experiment.evaluation.eval_text,
+    }
     decided = plain | {
         "model": [dense.spec.dtype, dense.device.type, weights_sample(dense)],
         "read": [texts.text(t, split).sha256 for split, t in splits.items()],

@@ -69,7 +69,9 @@ def reading(experiment: Experiment) -> tuple[Hashable, ...]:
 
 def lane(experiment: Experiment) -> Lane:
     """Return whose turns a cut takes: light work, once the calibration text is read."""
-    return "light" if pipeline().evidence.is_known(experiment) else "heavy"
+    evidence = pipeline().evidence
+    is_read = evidence.is_known(experiment) or evidence.is_kept(experiment)
+    return "light" if is_read else "heavy"
 
 
 @lasting
