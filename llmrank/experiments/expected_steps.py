@@ -72,12 +72,18 @@ def _cutting(experiment: Experiment, size: float) -> Plan:
         steps.append(Step(f"Building the {criterion.graph} planes", SCORING_S * size))
     else:
         steps.append(Step(f"Scoring by {criterion.name}", SCORING_S * size))
+    cutting = Step("Cutting the layers", CUTTING_S * size)
     if repair.solves:
-        steps.append(Step("Reading second moments", MOMENTS * read_s))
-        steps.append(Step("Repairing the layers", SOLVING_S * size))
+        moments = Step("Reading second moments", MOMENTS * read_s)
+        return (
+            *steps,
+            moments,
+            cutting,
+            Step("Repairing the layers", SOLVING_S * size),
+        )
     if repair.reads:
         steps.append(Step("Repairing layer by layer", repair.reads * read_s))
-    return (*steps, Step("Cutting the layers", CUTTING_S * size))
+    return (*steps, cutting)
 
 
 def _timing(experiment: Experiment, size: float) -> Plan:
