@@ -122,6 +122,13 @@ def shipped() -> Store | None:
     return frontier.shipped()
 
 
+@st.cache_resource(show_spinner=False, max_entries=2)
+def shipped_entries(model: ModelSpec) -> tuple[arena.Entry, ...]:
+    """What we measured of a model, which comes along; nothing of most."""
+    ours = shipped()
+    return () if ours is None else arena.measured(model, ours)
+
+
 def shape_of(model: ModelSpec) -> ModelShape | None:
     """Return what the configuration of a model on this machine says, or None.
 
