@@ -91,7 +91,9 @@ def show_report(report: Report) -> None:
     origins = "  \n".join(escape.plain(o) for o in readings.origins(report))
     st.caption(origins, help=readings.GLOSSARY)
     if comparison.speedup is not None and comparison.speedup.reasons:
-        st.markdown("**Why it is not as fast as arithmetic allows**")
+        disturbed = comparison.speedup.decode.disturbed
+        why = "The times" if disturbed else "Why it is not as fast as arithmetic allows"
+        st.markdown(f"**{why}**")
         st.markdown("\n".join(f"- {reason}" for reason in comparison.speedup.reasons))
 
 
@@ -204,7 +206,8 @@ def start_prompt(prompt: str, new_tokens: int) -> None:
         return of, written
 
     title = f"Continuing a prompt, {share(of.pruning.sparsity)} removed"
-    jobs.start("prompt", title, work, of, key=(of, prompt, new_tokens))
+    key = (of, prompt, new_tokens)
+    jobs.start("prompt", title, work, of, key=key, lane=resources.lane(of))
 
 
 def show_continuations(seen: JobView) -> None:

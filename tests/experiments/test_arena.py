@@ -32,6 +32,7 @@ from llmrank.experiments.arena import (
     Entry,
     cells,
     entries,
+    expected_steps,
     find,
     forecast,
     known,
@@ -440,6 +441,19 @@ def test_progress_names_the_cell(spec, store, pipeline):
     fresh = dataclasses.replace(spec, sparsities=(0.375,))
     run(fresh, store, pipeline=pipeline, progress=lambda what, *_: said.append(what))
     assert "Cell 2 of 2, random at 37.5 %: Reading held-out text" in said
+
+
+def test_the_steps_of_an_arena_are_its_missing_cells(spec, store, pipeline):
+    fresh = dataclasses.replace(spec, sparsities=(0.125,))
+    steps, said = expected_steps(fresh, pipeline, store), []
+    run(fresh, store, pipeline=pipeline, progress=lambda what, *_: said.append(what))
+    assert len(steps) == 2
+    assert all(step.seconds > 0 for step in steps)
+    for step in steps:
+        assert any(step.has_part(what) for what in said)
+    cells_said = [what for what in said if what.startswith("Cell")]
+    assert all(any(s.has_part(what) for s in steps) for what in cells_said)
+    assert expected_steps(fresh, pipeline, store) == ()
 
 
 # Resumed

@@ -1,7 +1,7 @@
 """The arena: many methods on the same models, texts and clock, and who is ahead."""
 
 from llmrank.experiments.arena.axes import AXES, Axis
-from llmrank.experiments.arena.forecast import Forecast, forecast
+from llmrank.experiments.arena.forecast import Forecast, expected_steps, forecast
 from llmrank.experiments.arena.methods_text import PAPER, USUAL, asked, offered
 from llmrank.experiments.arena.pareto import Verdict, dense, n_windows, verdicts
 from llmrank.experiments.arena.runner import Entry, entries, find, run, title

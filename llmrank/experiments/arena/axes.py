@@ -104,7 +104,10 @@ def _peak_mb(side: Side) -> float | None:
     return None if side.memory is None else side.memory.used_bytes / 1e6
 
 
-def _times(ratio: Ratio) -> Estimate:
+def _times(ratio: Ratio) -> Estimate | None:
+    """Return the speed-up as it may be compared: not where it was disturbed."""
+    if ratio.disturbed:
+        return None
     return Estimate(ratio.measured, ratio.low, ratio.high, ratio.n_rounds)
 
 

@@ -146,7 +146,9 @@ def _figures(experiment: Experiment, report: object) -> None:
         comparison = report.comparison
         n_params = comparison.pruned.footprint.n_params
         if comparison.speedup is not None:
-            speed = f"**{times(comparison.speedup.decode.measured)}**"
+            decode = comparison.speedup.decode
+            speed = f"**{times(decode.measured)}**"
+            speed += " (disturbed)" if decode.disturbed else ""
         if ratio is None:
             ratio = comparison.perplexity_ratio
             so_far = "" if ratio is None else f" :small[{ratio.n_windows} windows]"

@@ -111,6 +111,7 @@ def start(spec: ArenaSpec, store: Store) -> None:
         def publish(entries: tuple[Entry, ...]) -> None:
             job.publish((spec, entries))
 
+        job.expect(arena.expected_steps(spec, pipeline, store))
         arena.run(
             spec, store, pipeline=pipeline, progress=job.progress, publish=publish
         )

@@ -275,7 +275,8 @@ def start(experiment: Experiment, place: Neuron, *, worth: bool = True) -> None:
         return replace(found, experiment=experiment, effect=effect)
 
     title = f"Inspecting layer {place.layer}, neuron {place.index:,}"
-    jobs.start(KIND, title, work, experiment, key=(experiment, place, worth))
+    key = (experiment, place, worth)
+    jobs.start(KIND, title, work, experiment, key=key, lane="light")
 
 
 def _show_found(experiment: Experiment, place: Neuron) -> None:

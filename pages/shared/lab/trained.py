@@ -98,7 +98,11 @@ def offer(
     with st.container(horizontal=True, vertical_alignment="center"):
         busy = jobs.active(kind) or known is not None
         if st.button(label, type="primary", disabled=busy, key=kind):
-            jobs.start(kind, title, lambda job: results.put(key, make(job)), key=key)
+
+            def work(job: Job) -> None:
+                results.put(key, make(job))
+
+            jobs.start(kind, title, work, key=key, lane="light")
         st.caption(said)
     return known
 

@@ -71,7 +71,8 @@ def start(lab: Lab) -> None:
         )
         known.put(lab.network_key, made)
 
-    jobs.start(KIND, "Training the network", work, key=lab.network_key)
+    title, key = "Training the network", lab.network_key
+    jobs.start(KIND, title, work, key=key, lane="light")
 
 
 def _live(seen: JobView) -> None:
