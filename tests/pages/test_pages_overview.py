@@ -182,13 +182,6 @@ def test_what_the_layers_keep_follows_unasked():
     assert any("of 46,080 stay, hatched ones go" in c.value for c in at.caption)
 
 
-def test_what_was_measured_before_stays_in_sight_greyed(overview):
-    at = overview(sparsity="0.5", seed="8")
-    at.session_state["measured"] = stored_report()
-    at.run()
-    assert "Measured before: 30 % removed by llm-rank" in said(at)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("estimated_memory")
 def test_once_measured_the_picture_the_bar_and_the_sentence_say_one_number(overview):
@@ -205,3 +198,6 @@ def test_once_measured_the_picture_the_bar_and_the_sentence_say_one_number(overv
     assert marker["marker"]["symbol"] == "diamond"
     assert marker["x"] == [0.4]
     assert marker["y"] == [pytest.approx(ratio.value)]
+    at.slider(key="control_sparsity").set_value(41.0).run()
+    assert "Measured before: 40 % removed by llm-rank" in said(at)
+    assert "ppl –" in said(at)

@@ -155,8 +155,9 @@ def _figures(experiment: Experiment, report: object) -> None:
     if n_params is not None:
         size = f"{frontier.megabytes(experiment, n_params):,.0f}"
     quality = "–" if ratio is None or ratio.n_windows < 2 else _ratio(ratio)
-    for figure in (f"ppl {quality}{so_far}", f"**{size}** MB", f"decode {speed}"):
-        st.markdown(figure, width="content")
+    with st.container(horizontal=True, vertical_alignment="center", width="content"):
+        for figure in (f"ppl {quality}{so_far}", f"**{size}** MB", f"decode {speed}"):
+            st.markdown(figure, width="content")
 
 
 def _ratio(ratio: Estimate) -> str:
