@@ -30,6 +30,8 @@ def opened(page: Page, more: str = "") -> None:
     page.goto(f"/explore?{SMALL}{more}")
     expect(page.locator("canvas.overlay")).to_be_visible(timeout=JOB_MS)
     agreed(page)
+    # the other criteria are scored after it, and the page asks how far that is
+    expect(page.get_by_test_id("stProgress")).to_have_count(0, timeout=JOB_MS)
 
 
 def agreed(page: Page) -> None:
