@@ -1,12 +1,14 @@
 """The landing page's two pictures: the frontier, and the layers in small."""
 
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from math import log10
 
 import pytest
 
 from llmrank.core.statistics import Estimate
 from llmrank.report.charts import frontier_chart, layer_strips
+from llmrank.report.charts.frontier import PER_DECADE
 
 CURVES = {
     "good": [
@@ -85,3 +87,23 @@ def test_what_is_not_known_yet_is_faint():
     svg = layer_strips((100, 50), None, width=80, height=40, dark=True)
     assert {r.get("opacity") for r in rectangles(svg)[1::2]} == {"0.35"}
     assert "not known yet" in svg
+
+
+def test_names_at_one_end_do_not_touch():
+    near = {
+        f"a method of a long name {n}": [(0.5, Estimate(2 + n / 100, 1.9, 2.2, 8), "r")]
+        for n in range(3)
+    }
+    fig = frontier_chart(near, named=list(near), here=None)
+    boxes = sorted(
+        (log10_pixels(a.y) + a.yshift, a.text.count("<br>") + 1)
+        for a in fig.layout.annotations
+        if "method" in a.text
+    )
+    assert len(boxes) == 3
+    for (low, n_low), (high, n_high) in pairwise(boxes):
+        assert high - low >= 15 * (n_low + n_high) / 2 - 1e-6
+
+
+def log10_pixels(y):
+    return y * PER_DECADE

@@ -22,6 +22,9 @@ HEIGHT = 380
 HIGHEST = 12.0
 """Ratios above it are outside of the picture: such a model is of no use."""
 
+LINE, PER_DECADE = 15, 270
+"""Pixels: of a line of a label, and of a factor of ten on the vertical axis."""
+
 Curve = Sequence[tuple[float, Estimate, str]]
 """Points of one method: sparsity, perplexity ratio, the run's id; by sparsity."""
 
@@ -49,9 +52,10 @@ def frontier_chart(
     fig = figure(dark=dark, height=HEIGHT, x=title, y="Perplexity, × dense")
     for name in [n for n in curves if n not in named]:
         fig.add_trace(_quiet(name, curves[name], colours))
-    for place, name in enumerate(n for n in named if n in curves):
+    drawn = [name for name in named if name in curves]
+    for place, name in enumerate(drawn):
         fig.add_trace(_loud(name, curves[name], place, colours))
-        _label(fig, name, curves[name], colours.series[place % len(colours.series)])
+    _labels(fig, [(name, curves[name]) for name in drawn], colours)
     if here is not None:
         _here(fig, here, colours)
     steps = [1, 1.2, 1.5, 2, 3, 5, 8, 12]
@@ -108,17 +112,31 @@ def _loud(name: str, curve: Curve, place: int, colours: Palette) -> go.Scatter:
     )  # fmt: skip
 
 
-def _label(fig: go.Figure, name: str, curve: Curve, colour: str) -> None:
-    """Write a method's name at the end of its line, where it is in the picture."""
-    inside = [(s, r.value) for s, r, _ in curve if r.value <= HIGHEST]
-    if not inside:
-        return
-    x, y = inside[-1]
-    fig.add_annotation(
-        x=x, y=log10(y), text="<br>".join(map(plain, wrap(name, 16))),
-        showarrow=False, xanchor="left", align="left",
-        xshift=8, font={"color": colour, "size": 12},
-    )  # fmt: skip
+def _labels(
+    fig: go.Figure, curves: Sequence[tuple[str, Curve]], colours: Palette
+) -> None:
+    """Write each method's name at the end of its line, where it is in the picture.
+
+    Of names at one end the upper are moved up until they do not touch.
+    """
+    ends = []
+    for place, (name, curve) in enumerate(curves):
+        inside = [(s, log10(r.value)) for s, r, _ in curve if r.value <= HIGHEST]
+        if inside:
+            x, y = inside[-1]
+            colour = colours.series[place % len(colours.series)]
+            ends.append((x, y, [plain(line) for line in wrap(name, 16)], colour))
+    free_from: dict[float, float] = {}
+    for x, y, lines, colour in sorted(ends, key=lambda end: end[:2]):
+        half = len(lines) * LINE / 2
+        middle = max(y * PER_DECADE, free_from.get(x, -half) + half)
+        free_from[x] = middle + half
+        fig.add_annotation(
+            x=x, y=y, text="<br>".join(lines), showarrow=False,
+            xanchor="left", align="left",
+            xshift=8, yshift=middle - y * PER_DECADE,
+            font={"color": colour, "size": 12},
+        )  # fmt: skip
 
 
 def _here(
