@@ -30,9 +30,8 @@ PROMPT = "The Great Wall of China was built to"
 
 def show_measured() -> None:
     """Show dense beside pruned: live, finished, as far as it got, or the nearest."""
-    report, other = known.in_hand(e), known.nearest(e)
-    before = report or (other[0] if other else None)
-    if jobs.live("measure", partial(show_running, before)):
+    report = known.in_hand(e)
+    if jobs.live("measure", partial(show_running, report)):
         return
     if report is not None:
         show_report(report)
@@ -55,15 +54,12 @@ def show_measured() -> None:
         st.info("Stopped before its end; this is what had been measured.")
         show_report(partly)
         panels.measure(e, MEASURE)
-    elif other is None:
-        draw(None, "Nothing is measured with these settings yet.")
-        panels.measure(e, MEASURE)
-    else:
-        report, is_ours = other
-        draw(report, readings.elsewhere_sentence(report, e, ours=is_ours))
-        panels.measure(e, MEASURE)
-        show_lines(report.comparison)
-        show_details(report)
+        return
+    near = draw_nearest()
+    panels.measure(e, MEASURE)
+    if near is not None:
+        show_lines(near.comparison)
+        show_details(near)
 
 
 def show_running(before: Report | None, seen: JobView) -> None:
@@ -77,7 +73,18 @@ def show_running(before: Report | None, seen: JobView) -> None:
     if before is not None:
         show_report(before)
     else:
-        draw(None, "Loading the model and reading it first.", "…")
+        draw_nearest()
+
+
+def draw_nearest() -> Report | None:
+    """Draw what is known of the method until the settings in hand are measured."""
+    near = known.nearest(e)
+    if near is None:
+        draw(None, "**Not measured here yet.** Three pairs: what it costs and gains.")
+        return None
+    report, is_ours = near
+    draw(report, readings.elsewhere_sentence(report, e, ours=is_ours))
+    return report
 
 
 def show_report(report: Report, missing: str = "–") -> None:

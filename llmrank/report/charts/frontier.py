@@ -22,6 +22,9 @@ HEIGHT = 380
 HIGHEST = 12.0
 """Ratios above it are outside of the picture: such a model is of no use."""
 
+STEPS = (1, 1.2, 1.5, 2, 3, 5, 8, 12)
+"""Ticks of a ratio's axis."""
+
 Curve = Sequence[tuple[float, Estimate, str]]
 """Points of one method: sparsity, perplexity ratio, the run's id; by sparsity."""
 
@@ -54,9 +57,8 @@ def frontier_chart(
         _label(fig, name, curves[name], colours.series[place % len(colours.series)])
     if here is not None:
         _here(fig, here, colours)
-    steps = [1, 1.2, 1.5, 2, 3, 5, 8, 12]
-    fig.update_yaxes(type="log", range=[-0.02, log10(HIGHEST)], tickvals=steps,
-                     ticktext=[f"×{s:g}" for s in steps])  # fmt: skip
+    fig.update_yaxes(type="log", range=[-0.02, log10(HIGHEST)], tickvals=STEPS,
+                     ticktext=[f"×{s:g}" for s in STEPS])  # fmt: skip
     ticks = sorted(megabytes or {s for c in curves.values() for s, *_ in c})
     fig.update_xaxes(
         range=[-0.01, max([*ticks, here[0] if here else 0.0, 0.5]) + 0.13],

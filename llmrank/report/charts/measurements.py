@@ -1,15 +1,17 @@
 """What pruning costs and gains: dense left and neutral, pruned right and accented."""
 
 from collections.abc import Sequence
-from math import isfinite
+from math import inf, isfinite, log10
 from statistics import median
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from llmrank.core.formatting import number
+from llmrank.core.formatting import counted, interval, number, share, times
 from llmrank.core.statistics import Estimate
 from llmrank.evaluation.speedup import Ratio, as_fast
+from llmrank.report.charts.frontier import HIGHEST, STEPS
 from llmrank.report.charts.theme import (
     Palette,
     curve_style,
@@ -21,7 +23,7 @@ from llmrank.report.charts.theme import (
     plain,
     segments,
 )
-from llmrank.report.tables.comparison import Pair
+from llmrank.report.tables.comparison import Cell, Pair
 
 
 def paired_chart(
@@ -46,7 +48,7 @@ def paired_chart(
             f"xaxis{name}": {
                 "domain": [left, left + 1 / len(pairs) - 0.03], "range": [-0.6, 1.6],
                 "tickvals": [0, 1], "ticktext": ["dense", "pruned"], "showgrid": False,
-                "anchor": f"y{name}", "title": {"text": ""},
+                "zeroline": False, "anchor": f"y{name}", "title": {"text": ""},
             },
             f"yaxis{name}": {
                 "range": [0, 1.12 * highest], "anchor": f"x{name}", "showgrid": False,
@@ -69,16 +71,63 @@ def paired_chart(
                 )  # fmt: skip
             else:
                 fig.add_trace(_dot(at, side, estimate, colour).update(axes))
+        changed = missing if pair.change == Cell() else pair.change.value
         spread = f' <span style="font-size:14px">{pair.change.spread}</span>'
         for y, size, text in (
             (1.24, 14, plain(pair.title)),
-            (1.13, 20, f"<b>{pair.change.value}</b>{spread}"),
+            (1.13, 20, f"<b>{changed}</b>{spread}"),
         ):
             fig.add_annotation(
                 x=left, y=y, xref="paper", yref="paper", text=text, showarrow=False,
                 xanchor="left", yanchor="middle", font={"size": size},
             )  # fmt: skip
     fig.update_layout(showlegend=False, margin={"t": 84})
+    return fig
+
+
+def runs_chart(
+    runs: pd.DataFrame, *, named: Sequence[str], chosen: Sequence[str] = (), dark: bool
+) -> go.Figure:
+    """Draw perplexity over dense against the parameters kept, one line a method.
+
+    Args:
+        runs: columns method, sparsity, parameters, ratio, low, high (of its 95 %
+            interval) and run (what a point that is clicked is known by).
+        named: the methods that have a colour and intervals; others are grey.
+        chosen: the runs that are ringed.
+        dark: draw for the dark theme.
+    """
+    colours = palette(dark)
+    fig = figure(dark=dark, height=380, x="parameters kept", y="perplexity, × dense")
+    quiet = [m for m in dict.fromkeys(runs["method"]) if m not in named]
+    for method in (*quiet, *named):
+        rows = runs[runs["method"] == method]
+        if len(rows):
+            place = named.index(method) if method in named else None
+            fig.add_trace(_runs(plain(method), rows, place, colours))
+    held = runs[runs["run"].isin(list(chosen))]
+    fig.add_scatter(
+        x=held["parameters"], y=held["ratio"], mode="markers", hoverinfo="skip",
+        showlegend=False,
+        marker={"symbol": "circle-open", "size": 22, "color": colours.text,
+                "line": {"width": 2}},
+    )  # fmt: skip
+    highest = min(HIGHEST, runs["ratio"].max() * 1.2)
+    steps = [s for s in STEPS if s <= highest]
+    fig.update_yaxes(
+        type="log", range=[-0.03, log10(max(highest, 1.2))], tickvals=steps,
+        ticktext=[f"×{s:g}" for s in steps],
+    )  # fmt: skip
+    fig.update_xaxes(tickformat=".3s")
+    outside = int((runs["ratio"] > HIGHEST).sum())
+    if outside:
+        said = f"{counted(outside, 'run')} above {times(HIGHEST)}, outside"
+        fig.add_annotation(
+            text=said, xref="paper", yref="paper", x=1, y=1, xanchor="right",
+            yanchor="top", showarrow=False, font={"size": 12, "color": colours.neutral},
+        )  # fmt: skip
+    fig.update_layout(clickmode="event+select", legend={"y": -0.2, "yanchor": "top"},
+                      margin={"t": 12})  # fmt: skip
     return fig
 
 
@@ -232,6 +281,43 @@ def _dot(at: int, side: str, estimate: Estimate, colour: str) -> go.Scatter:
     )  # fmt: skip
 
 
+def _runs(
+    name: str, rows: pd.DataFrame, place: int | None, colours: Palette
+) -> go.Scatter:
+    """Draw one method's runs; without a place it stays in the background."""
+    if place is None:
+        quiet = faded(colours.neutral, 0.4)
+        look: dict[str, Any] = {
+            "mode": "lines+markers", "showlegend": False,
+            "line": {"color": quiet, "width": 1}, "marker": {"color": quiet, "size": 7},
+        }  # fmt: skip
+    else:
+        look = curve_style(place, colours, size=10)
+        ends = zip(("array", "arrayminus"), _bars(rows, "ratio"), strict=True)
+        look["error_y"] = {**dict(ends), "thickness": 1.5}
+    spreads = rows[["ratio", "low", "high"]].values
+    return go.Scatter(
+        x=rows["parameters"].tolist(),
+        y=rows["ratio"].tolist(),
+        name=name,
+        customdata=[
+            [run, share(sparsity), f"{times(ratio)}{_interval(low, high)}"]
+            for run, sparsity, (ratio, low, high) in zip(
+                rows["run"], rows["sparsity"], spreads, strict=True
+            )
+        ],
+        hovertemplate="%{customdata[1]} removed, %{x:.4s}: %{customdata[2]}",
+        **look,
+    )
+
+
+def _bars(rows: pd.DataFrame, value: str) -> tuple[list[float], list[float]]:
+    """Return how far the interval reaches up and down; 0 where it has no end."""
+    above, below = rows["high"] - rows[value], rows[value] - rows["low"]
+    ends = (side.where(side < inf, 0).fillna(0).tolist() for side in (above, below))
+    return next(ends), next(ends)
+
+
 def _ends(estimate: Estimate) -> tuple[float, float]:
     """Return the interval; one window alone has none."""
     if not isfinite(estimate.high):
@@ -251,13 +337,13 @@ def _widths(side: str, widths: Sequence[int], marker: dict[str, object]) -> go.B
 
 def _curve(name: str, rows: pd.DataFrame, place: int, colours: Palette) -> go.Scatter:
     rows = rows.sort_values("sparsity")
-    above, below = rows["high"] - rows["value"], rows["value"] - rows["low"]
+    above, below = _bars(rows, "value")
     return go.Scatter(
         x=rows["sparsity"].tolist(),
         y=rows["value"].tolist(),
         error_y={
-            "array": above.fillna(0).tolist(),
-            "arrayminus": below.fillna(0).tolist(),
+            "array": above,
+            "arrayminus": below,
             "thickness": 1.5,
         },
         name=name,
@@ -270,4 +356,4 @@ def _curve(name: str, rows: pd.DataFrame, place: int, colours: Palette) -> go.Sc
 
 
 def _interval(low: float, high: float) -> str:
-    return "" if pd.isna(low) or pd.isna(high) else f" [{low:.3g}, {high:.3g}]"
+    return f" {interval(low, high)}" if isfinite(low + high) else ""

@@ -56,6 +56,26 @@ def elsewhere_sentence(shown: Report, in_hand: Experiment, *, ours: bool) -> str
     return f"{', '.join([said, *other])}.{untimed}"
 
 
+def runs_sentence(runs: pd.DataFrame) -> str:
+    """Say which of the runs of a chart costs least for each share removed.
+
+    Args:
+        runs: as `tables.runs.chart_table` returns them, at least one.
+    """
+    best = runs.loc[runs.groupby("sparsity")["ratio"].idxmin()]
+    methods = best["method"].unique()
+    if len(best) == 1 or len(methods) > 1:
+        row = best.loc[best["sparsity"].idxmax()]
+        where = f"At {share(row['sparsity'])} removed"
+        return f"{where} **{row['method']}** costs least, {times(row['ratio'])}."
+    first, last = best.iloc[0], best.iloc[-1]
+    return (
+        f"**{methods[0]}** costs least wherever methods were measured: "
+        f"{times(first['ratio'])} at {share(first['sparsity'])} removed, "
+        f"{times(last['ratio'])} at {share(last['sparsity'])}."
+    )
+
+
 def origins(report: Report) -> list[str]:
     """Say where the numbers come from, one line for each kind measured so far."""
     experiment, comparison = report.experiment, report.comparison
