@@ -21,8 +21,8 @@ from llmrank.report import charts
 from llmrank.report.sentences import measurements as readings
 from llmrank.report.sentences.summary import verdict
 from llmrank.report.tables import comparison as tables
-from pages.shared.app import escape, jobs, panels, resources
-from pages.shared.compare import curve, known
+from pages.shared.app import escape, jobs, known, panels, resources
+from pages.shared.compare import curve
 
 MEASURE = "Measure dense and pruned"
 PROMPT = "The Great Wall of China was built to"
@@ -177,7 +177,7 @@ def show_timings(comparison: Comparison, phase: tables.Phase) -> None:
 
 def show_prompt() -> None:
     """Let both models continue one prompt, side by side."""
-    st.subheader("One prompt, continued by both", anchor=False)
+    st.markdown("##### One prompt, continued by both")
     prompt = st.text_area(
         "Prompt",
         PROMPT,

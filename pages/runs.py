@@ -195,7 +195,7 @@ def show_one(entry: Entry, store: Store) -> None:
     if run.reason:
         st.error(plain(run.reason))
     if entry.comparison is not None and run.origin is not None:
-        panels.numbers(entry.comparison, run.origin.environment)
+        panels.numbers(entry.comparison, run.origin.environment, "–")
     is_ours = store is resources.shipped()
     open_run.show_ways(run, None if is_ours else entry.comparison, key="runs_open")
     if st.button(
@@ -258,7 +258,7 @@ def show_arenas(store: Store) -> None:
     arenas = store.arenas()
     if not arenas:
         return
-    st.subheader("Arenas", anchor=False)
+    st.markdown("##### Arenas")
     table = readings.arenas_table(arenas)
     chosen = row_selection.chosen(
         table.drop(columns="id"),

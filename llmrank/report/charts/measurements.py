@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from llmrank.core.formatting import counted, interval, number, share, times
 from llmrank.core.statistics import Estimate
 from llmrank.evaluation.speedup import Ratio, as_fast
-from llmrank.report.charts.frontier import HIGHEST, STEPS
+from llmrank.report.charts.frontier import HEIGHT, HIGHEST, STEPS
 from llmrank.report.charts.theme import (
     Palette,
     curve_style,
@@ -98,7 +98,7 @@ def runs_chart(
         dark: draw for the dark theme.
     """
     colours = palette(dark)
-    fig = figure(dark=dark, height=380, x="parameters kept", y="perplexity, × dense")
+    fig = figure(dark=dark, height=HEIGHT, x="parameters kept", y="perplexity, × dense")
     quiet = [m for m in dict.fromkeys(runs["method"]) if m not in named]
     for method in (*quiet, *named):
         rows = runs[runs["method"] == method]
@@ -128,6 +128,62 @@ def runs_chart(
         )  # fmt: skip
     fig.update_layout(clickmode="event+select", legend={"y": -0.2, "yanchor": "top"},
                       margin={"t": 12})  # fmt: skip
+    return fig
+
+
+def options_chart(
+    options: pd.DataFrame, *, in_hand: str | None, dark: bool
+) -> go.Figure:
+    """Draw the methods that fit a budget, the one that costs least on top.
+
+    Args:
+        options: columns method, size (as text), ratio, low, high (perplexity over dense
+            with its 95 % interval) and run, which a point that is clicked is known by.
+        in_hand: the run that is accented.
+        dark: draw for the dark theme.
+    """
+    colours = palette(dark)
+    fig = figure(dark=dark, height=HEIGHT, x="perplexity, × dense", y="")
+    places = list(range(len(options)))
+    accents = [run == in_hand for run in options["run"]]
+    colour = [colours.accent if mine else colours.neutral for mine in accents]
+    ends = zip(("array", "arrayminus"), _bars(options, "ratio"), strict=True)
+    fig.add_scatter(
+        x=options["ratio"].tolist(),
+        y=places,
+        error_x={**dict(ends), "thickness": 1.5, "width": 4},
+        mode="markers",
+        marker={"size": 14, "color": colour, "line": {"width": 0}},
+        customdata=options[["run"]].to_numpy().tolist(),
+        text=[
+            f"{times(ratio)}{_interval(low, high)}, {size}"
+            for ratio, low, high, size in options[
+                ["ratio", "low", "high", "size"]
+            ].itertuples(index=False)
+        ],
+        hovertemplate="%{text}<extra></extra>",
+    )
+    for place, row in enumerate(options.itertuples()):
+        fig.add_annotation(
+            x=1, xref="paper", y=place, xanchor="right", showarrow=False,
+            text=f"<b>{times(row.ratio)}</b>  {row.size}",
+            font={"color": colours.accent if accents[place] else colours.text},
+        )  # fmt: skip
+    names = [
+        f"<b>{plain(m)}</b>" if mine else plain(m)
+        for m, mine in zip(options["method"], accents, strict=True)
+    ]
+    fig.update_yaxes(
+        tickvals=places, ticktext=names, showgrid=False, zeroline=False,
+        range=[max(len(places), 4) - 0.5, -0.5],
+    )  # fmt: skip
+    highest = max(1.2, 1.1 * options["high"].where(options["high"] < inf, 1).max())
+    steps = [s for s in STEPS if s <= highest]
+    fig.update_xaxes(
+        type="log", tickvals=steps, ticktext=[f"×{s:g}" for s in steps],
+        range=[-0.02, log10(highest)], domain=[0, 0.62], tickangle=0,
+    )  # fmt: skip
+    fig.update_layout(showlegend=False, margin={"t": 8}, clickmode="event+select")
     return fig
 
 

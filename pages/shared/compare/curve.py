@@ -36,7 +36,7 @@ METRIC = Option(
 
 def show(experiment: Experiment) -> None:
     """Measure and draw accuracy over sparsity for several criteria."""
-    st.subheader("Accuracy over sparsity, by criterion", anchor=False)
+    st.markdown("##### Accuracy over sparsity, by criterion")
     criteria, sparsities = _choose_criteria(experiment), _choose_sparsities(experiment)
     metric = view_options.choose("compare", METRIC, "Measure")
     known = curve.known_points(experiment, criteria, sparsities, resources.pipeline())

@@ -1,5 +1,6 @@
 """What is known of the settings in hand before these pages have measured them."""
 
+from llmrank.evaluation.comparison import Comparison
 from llmrank.experiments import frontier as frontiers
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
@@ -13,7 +14,7 @@ def in_hand(experiment: Experiment) -> Report | None:
     if report is not None or own is None:
         return report
     run = frontiers.kept(experiment, own, None)
-    return None if run is None else _report(run, own)
+    return None if run is None else _kept(run, own)
 
 
 def nearest(experiment: Experiment) -> tuple[Report, bool] | None:
@@ -22,15 +23,21 @@ def nearest(experiment: Experiment) -> tuple[Report, bool] | None:
     sparsity, ours = experiment.pruning.sparsity, resources.shipped()
     for choice in sorted(known, key=lambda c: abs(c.sparsity - sparsity)):
         for store in (resources.glance(), ours):
-            report = None if store is None else _report(choice.run, store)
+            report = None if store is None else _kept(choice.run, store)
             if report is not None:
                 return report, store is ours
     return None
 
 
-def _report(run: Run, store: Store) -> Report | None:
+def report_of(run: Run, comparison: Comparison) -> Report:
+    """Return what a run measured as a page's own measurement is kept."""
+    origin = run.origin
+    assert origin is not None  # it is known from a run's start
+    return Report(
+        run.experiment, origin.environment, origin.calibration_sha256, comparison
+    )
+
+
+def _kept(run: Run, store: Store) -> Report | None:
     comparison = store.comparison(run.id)
-    if comparison is None or run.origin is None:
-        return None
-    where, text = run.origin.environment, run.origin.calibration_sha256
-    return Report(run.experiment, where, text, comparison)
+    return None if comparison is None else report_of(run, comparison)
