@@ -60,7 +60,7 @@ class Frontier:
                 return exp((1 - share) * log(before) + share * log(after))
         return None
 
-    def within(self, n_params: float) -> tuple[Choice, ...]:
+    def within(self, n_params: int) -> tuple[Choice, ...]:
         """Return each method's choice of at most that many parameters that costs least.
 
         By what they cost, the least first; a method that has none is left out.

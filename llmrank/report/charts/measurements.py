@@ -144,38 +144,34 @@ def options_chart(
     """
     colours = palette(dark)
     fig = figure(dark=dark, height=HEIGHT, x="perplexity, × dense", y="")
-    places = list(range(len(options)))
     accents = [run == in_hand for run in options["run"]]
-    colour = [colours.accent if mine else colours.neutral for mine in accents]
     ends = zip(("array", "arrayminus"), _bars(options, "ratio"), strict=True)
+    marks = [colours.accent if mine else colours.neutral for mine in accents]
     fig.add_scatter(
         x=options["ratio"].tolist(),
-        y=places,
+        y=list(range(len(options))),
         error_x={**dict(ends), "thickness": 1.5, "width": 4},
         mode="markers",
-        marker={"size": 14, "color": colour, "line": {"width": 0}},
+        marker={"size": 14, "color": marks},
         customdata=options[["run"]].to_numpy().tolist(),
         text=[
-            f"{times(ratio)}{_interval(low, high)}, {size}"
-            for ratio, low, high, size in options[
-                ["ratio", "low", "high", "size"]
-            ].itertuples(index=False)
+            f"{times(ratio)}{_interval(low, high)}"
+            for ratio, low, high in options[["ratio", "low", "high"]].to_numpy()
         ],
         hovertemplate="%{text}<extra></extra>",
     )
-    for place, row in enumerate(options.itertuples()):
+    names = []
+    columns = (options["method"], options["ratio"], options["size"], accents)
+    for place, (method, ratio, size, mine) in enumerate(zip(*columns, strict=True)):
+        names.append(f"<b>{plain(method)}</b>" if mine else plain(method))
         fig.add_annotation(
             x=1, xref="paper", y=place, xanchor="right", showarrow=False,
-            text=f"<b>{times(row.ratio)}</b>  {row.size}",
-            font={"color": colours.accent if accents[place] else colours.text},
+            text=f"<b>{times(ratio)}</b>  {size}",
+            font={"color": colours.accent if mine else colours.text},
         )  # fmt: skip
-    names = [
-        f"<b>{plain(m)}</b>" if mine else plain(m)
-        for m, mine in zip(options["method"], accents, strict=True)
-    ]
     fig.update_yaxes(
-        tickvals=places, ticktext=names, showgrid=False, zeroline=False,
-        range=[max(len(places), 4) - 0.5, -0.5],
+        tickvals=list(range(len(names))), ticktext=names, showgrid=False,
+        zeroline=False, range=[max(len(names), 4) - 0.5, -0.5],
     )  # fmt: skip
     highest = max(1.2, 1.1 * options["high"].where(options["high"] < inf, 1).max())
     steps = [s for s in STEPS if s <= highest]

@@ -57,23 +57,19 @@ def elsewhere_sentence(shown: Report, in_hand: Experiment, *, ours: bool) -> str
 
 
 def runs_sentence(runs: pd.DataFrame) -> str:
-    """Say which of the runs of a chart costs least for each share removed.
+    """Say whose perplexity is the lowest where most is removed, or everywhere.
 
     Args:
         runs: as `tables.runs.chart_table` returns them, at least one.
     """
-    best = runs.loc[runs.groupby("sparsity")["ratio"].idxmin()]
-    methods = best["method"].unique()
-    if len(best) == 1 or len(methods) > 1:
-        row = best.loc[best["sparsity"].idxmax()]
-        where = f"At {share(row['sparsity'])} removed"
-        return f"{where} **{row['method']}** costs least, {times(row['ratio'])}."
-    first, last = best.iloc[0], best.iloc[-1]
-    return (
-        f"**{methods[0]}** costs least wherever methods were measured: "
-        f"{times(first['ratio'])} at {share(first['sparsity'])} removed, "
-        f"{times(last['ratio'])} at {share(last['sparsity'])}."
+    best = runs.sort_values("ratio").drop_duplicates("sparsity").sort_values("sparsity")
+    *_, last = rows = best.to_dict("records")
+    shown = rows if best["method"].nunique() == 1 else [last]
+    places = " and ".join(
+        f"{times(row['ratio'])} at {share(row['sparsity'])} removed"
+        for row in (shown[0], shown[-1])[: len(shown)]
     )
+    return f"**{last['method']}** has the lowest perplexity over dense: {places}."
 
 
 def origins(report: Report) -> list[str]:

@@ -56,9 +56,8 @@ def chart_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def differing(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """Part a table into the columns that differ, and what all rows share."""
-    shared = [
-        c for c in table if c not in _ALWAYS and table[c].nunique(dropna=False) < 2
-    ]
+    few = table.nunique(dropna=False) < 2
+    shared = [c for c in map(str, table) if few[c] and c not in _ALWAYS]
     values = {c: _searched(table[c].iloc[0]) for c in shared}
     return table.drop(columns=shared), {c: v for c, v in values.items() if v}
 

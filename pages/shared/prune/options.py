@@ -28,7 +28,7 @@ def show(experiment: Experiment, known: Frontier) -> None:
     budget = Option("budget", int, usual, words, low=ceil(sizes[0]), high=high)
     megabytes = view_options.choose("prune", budget, words)
     per_parameter = frontier.megabytes(experiment, 1)
-    fit = known.within(megabytes / per_parameter)
+    fit = known.within(int(megabytes / per_parameter))
     mine = known.at(experiment.method, experiment.pruning.sparsity)
     shown = [*fit[:MOST], *(c for c in fit[MOST:] if c == mine)]
     table = _table(experiment, shown)
