@@ -63,19 +63,16 @@ def show_sizes(found: tuple[Footprint, Footprint] | None) -> None:
     if near is not None and near[0].experiment.pruning == e.pruning:
         comparison = near[0].comparison
         found = comparison.dense.footprint, comparison.pruned.footprint
-    with st.container(horizontal=True, gap="medium"):
-        for name, (before, after, less) in (
-            readings.sizes(*found).items() if found else ()
-        ):
-            st.metric(
-                name,
-                after,
-                less if before == after else f"{less} of {before}",
-                delta_color="off",
-                delta_arrow="off",
-                help=ORIGIN,
-                width="content",
-            )
+    columns, sizes = st.columns(2), readings.sizes(*found) if found else {}
+    for place, (name, (before, after, less)) in enumerate(sizes.items()):
+        columns[place % 2].metric(
+            name,
+            after,
+            less if before == after else f"{less} of {before}",
+            delta_color="off",
+            delta_arrow="off",
+            help=ORIGIN,
+        )
 
 
 def show_widths(plan: PruningPlan) -> None:

@@ -23,7 +23,7 @@ from pages.shared.arena import spec_controls
 
 TABLE, ARENAS, DOOMED, CHART = "runs_table", "runs_arenas", "runs_doomed", "runs_chart"
 FILTERS = {"model": "Models", "criterion": "Criteria", "state": "States"}
-HERE, SHIPPED = "Measured here", "Came along"
+HERE, SHIPPED = "Measured here", "Shipped"
 MOST = 6
 """How many runs fit side by side."""
 FORMATS = {
@@ -46,7 +46,7 @@ def choose_store(own: Store) -> Store:
         return own if shown == HERE else ours
     panels.measure(e, "Measure the setting in hand")
     st.markdown(
-        "**Nothing of yours is kept yet**; these came along. What you measure is kept "
+        "**Nothing of yours is kept yet**; these are shipped. What you measure is kept "
         "here with its recipe, texts, versions and every timing.",
         width="stretch",
     )
@@ -92,8 +92,9 @@ def like_in_hand(table: pd.DataFrame) -> str:
 
     The newest of those that removed most nearly as much.
     """
-    same = table[table["method"] == e.method.name]
-    rows = same if len(same) else table
+    rows = table
+    for wanted in (table["ratio"].notna(), table["method"] == e.method.name):
+        rows = rows[wanted] if (wanted & table.index.isin(rows.index)).any() else rows
     return str(rows.loc[(rows["sparsity"] - e.pruning.sparsity).abs().idxmin(), "run"])
 
 
@@ -127,6 +128,7 @@ def choose(table: pd.DataFrame) -> list[str]:
         key=TABLE,
         selection_mode="multi-row",
         height=min(420, 38 + 35 * len(table)),
+        placeholder="–",
         column_config={
             "method": st.column_config.TextColumn(width="large"),
             "sparsity": "removed",

@@ -481,7 +481,7 @@ def test_no_name_reaches_a_chart_as_markup():
     assert plain(NASTY) == ESCAPED
     for fig in every_chart(False, NASTY):
         assert "<script" not in shown(fig)
-    assert sum(ESCAPED in shown(fig) for fig in every_chart(False, NASTY)) == 5
+    assert sum(ESCAPED in shown(fig) for fig in every_chart(False, NASTY)) == 8
 
 
 def test_a_name_is_no_template_either():

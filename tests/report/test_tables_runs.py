@@ -88,9 +88,11 @@ def test_a_pages_run_and_an_arenas_cell_of_one_recipe_are_one_row():
     page = done("page", ("text", "latency"), measured_at="noon")
     cell = done("cell", ("text",), weights_sample_sha256="w", measured_at="today")
     unasked = done("unasked", ("text",), with_("benchmark", repeats=9))
-    groups = merged([cell, page, unasked])
+    other = done("other", ("text",), with_("calibration", seed=9))
+    groups = merged([cell, other, page, unasked])
     assert [[run.id for run in group] for group in groups] == [
-        ["page", "cell", "unasked"]  # the fullest first
+        ["page", "cell", "unasked"],  # the fullest first
+        ["other"],
     ]
 
 
@@ -106,11 +108,12 @@ def test_a_pages_run_and_an_arenas_cell_of_one_recipe_are_one_row():
     ],
 )
 def test_what_was_measured_otherwise_is_a_row_of_its_own(other):
-    assert len(merged([done("a"), other])) == 2
+    assert len(merged([done("a", ("text", "latency")), other])) == 2
 
 
 def test_only_what_differs_stands_in_columns_and_the_rest_is_said_once():
-    few = done("b", recipe=with_("calibration", samples=3))
+    recipe = with_("calibration", samples=3) | {"benchmark": {"repeats": 9}}
+    few = done("b", recipe=recipe)
     table, shared = differing(runs_table([done("a"), few]))
     assert table["calibration.samples"].tolist() == [
         str(RECIPE["calibration"]["samples"]),
@@ -118,6 +121,7 @@ def test_only_what_differs_stands_in_columns_and_the_rest_is_said_once():
     ]
     assert {"method", "sparsity", "run"} <= set(table)
     assert "calibration.seq_len" not in table
+    assert "benchmark.repeats" not in table  # nothing was timed
     assert "model" not in table
     assert (shared["model"], shared["state"]) == ("demo", "done")
     assert "reason" not in shared  # empty ones say nothing

@@ -216,9 +216,7 @@ def tradeoff(
     """
     colours = palette(dark)
     known = points.dropna(subset=["sparsity", "value"])
-    fig = figure(
-        dark=dark, height=420, x="sparsity (share of FFN neurons)", y=plain(metric)
-    )
+    fig = figure(dark=dark, height=420, x="FFN neurons removed", y=plain(metric))
     dense = known.loc[known["sparsity"] == 0, "value"]
     if len(dense):
         value = float(dense.iloc[0])

@@ -33,7 +33,7 @@ def elsewhere_sentence(shown: Report, in_hand: Experiment, *, ours: bool) -> str
     Args:
         shown: what stands in: the same method, measured before.
         in_hand: what is not measured yet.
-        ours: it came along with the app.
+        ours: it is shipped with the app.
     """
     theirs, read = shown.experiment, shown.experiment.calibration
     other = (
@@ -50,7 +50,7 @@ def elsewhere_sentence(shown: Report, in_hand: Experiment, *, ours: bool) -> str
             f"calibrated on {read.samples:,} × {read.seq_len:,} tokens instead of "
             f"{own.samples:,} × {own.seq_len:,}"
         )
-    source = "our measurement, which came along" if ours else "an earlier run"
+    source = "our measurement, shipped with the app" if ours else "an earlier run"
     said = f"**Not measured here yet.** This is {source}"
     untimed = "" if shown.comparison.speedup else " Times do not travel: measure them."
     return f"{', '.join([said, *other])}.{untimed}"

@@ -47,29 +47,32 @@ class Pair:
     change: Cell = Cell()
 
 
-PAIRS = {
+_TITLES = {
     "perplexity": "Quality · perplexity",
     "weights_mb": "Size · MB of weights",
     "decode_ms": "Speed · ms to write a token",
 }
-"""Quality, size and speed in one figure each, by its axis; less is better in all."""
-
-
-BLANK = tuple(map(Pair, PAIRS.values()))
-"""What will be there, before anything is."""
+BLANK = tuple(map(Pair, _TITLES.values()))
+"""Quality, size and speed before anything is measured; less is better in all."""
 
 
 def pairs(comparison: Comparison) -> tuple[Pair, ...]:
     """Return quality, size and speed of both models, as far as they are measured."""
-    sizes = (comparison.dense.footprint, comparison.pruned.footprint)
+    sides = (comparison.dense, comparison.pruned)
+    speed = _time(comparison, "decode").change
     changes = (
         _perplexity(comparison).change,
-        Cell(change(*(f.weight_bytes for f in sizes))),
-        _time(comparison, "decode").change,
+        Cell(change(*(side.footprint.weight_bytes for side in sides))),
+        replace(speed, spread=speed.spread.partition(";")[0]),
     )
+    figures = {
+        n: (AXES[n].dense(comparison), AXES[n].pruned(comparison)) for n in _TITLES
+    }
+    dense, pruned = map(_median, figures["decode_ms"], sides)
+    figures["decode_ms"] = dense, pruned
     return tuple(
-        Pair(title, AXES[n].dense(comparison), AXES[n].pruned(comparison), changed)
-        for (n, title), changed in zip(PAIRS.items(), changes, strict=True)
+        Pair(_TITLES[n], *figures[n], changed)
+        for n, changed in zip(_TITLES, changes, strict=True)
     )
 
 
@@ -103,6 +106,15 @@ def timing_of(side: Side, phase: Phase) -> Timing | None:
     if side.latency is None:
         return None
     return side.latency.prefill if phase == "prefill" else side.latency.decode
+
+
+def _median(decode: Estimate | None, side: Side) -> Estimate | None:
+    """Let a time be the median that stands in the table; the rounds' interval holds."""
+    if decode is None or side.latency is None:
+        return None
+    median = side.latency.decode.median
+    low, high = min(decode.low, median), max(decode.high, median)
+    return replace(decode, value=median, low=low, high=high)
 
 
 def _perplexity(comparison: Comparison) -> Line:

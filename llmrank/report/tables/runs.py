@@ -10,7 +10,6 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import interval, number
 from llmrank.core.statistics import Estimate
 from llmrank.experiments.arena import AXES, Entry
-from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.store import Arena, Run
 
 Group = tuple[Run, ...]
@@ -19,14 +18,20 @@ Group = tuple[Run, ...]
 def merged(runs: Sequence[Run]) -> tuple[Group, ...]:
     """Group the runs that measured the same, on a page or in an arena.
 
-    They have one recipe (of tasks and benchmark what was measured counts), texts and
-    machine. Of each group the fullest is first; of equals the newest, as they came.
+    A run joins one that measured all that it did, from the same recipe, texts and
+    machine. Of each group the fullest is first, and of equals the newest.
     """
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(_measured(run), []).append(run)
-    fullest = [sorted(g, key=lambda r: -len(r.spec.measures)) for g in groups.values()]
-    return tuple(map(tuple, fullest))
+    groups: dict[str, list[list[Run]]] = {}
+    for run in sorted(runs, key=lambda r: -len(r.spec.measures)):
+        alike = groups.setdefault(_cut(run), [])
+        group = next((g for g in alike if _covers(g[0], run)), None)
+        if group is None:
+            alike.append([run])
+        else:
+            group.append(run)
+    place = {run.id: i for i, run in enumerate(runs)}
+    every = [tuple(group) for alike in groups.values() for group in alike]
+    return tuple(sorted(every, key=lambda group: min(place[r.id] for r in group)))
 
 
 def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -36,7 +41,7 @@ def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
     """
     rows = pd.DataFrame([_row(run) for run in runs], columns=_COLUMNS)
     settings = pd.DataFrame([_settings(run) for run in runs], index=rows.index)
-    differ = [c for c in settings if settings[c].nunique(dropna=False) > 1]
+    differ = [c for c in settings if settings[c].nunique() > 1]
     return pd.concat([rows, settings[differ]], axis="columns")
 
 
@@ -169,14 +174,12 @@ _COLUMNS = [
     "seed", "state", "measures", "arenas", "finished", "reason", "criterion", "run",
 ]  # fmt: skip
 _ALWAYS = ("method", "sparsity", "run")
-_SETTINGS = ("model", "calibration", "pruning", "evaluation", "tasks", "benchmark")
-"""Sections of a recipe beside the method."""
+_SETTINGS = ("model", "calibration", "pruning", "evaluation")
+"""Sections of a recipe beside the method, for whatever is measured."""
+_OWN = {"tasks": {"tasks"}, "benchmark": {"latency", "memory"}}
+"""Sections that count for some measures alone."""
 _TITLES = {AXES[n].title for n in AXES}
 """Figures are shown beside one another even where they are equal."""
-
-
-_USUAL = Experiment().to_json()
-VERSIONS = ("machine", "torch", "transformers")
 
 
 def _searched(value: Any) -> str:
@@ -233,18 +236,29 @@ def _best(entries: Sequence[Entry]) -> dict[str, set[str]]:
     return best
 
 
-def _measured(run: Run) -> str:
-    """Return what is equal where two runs measured the same."""
+def _cut(run: Run) -> str:
+    """Return what is equal where two runs read the same texts with the same cut."""
     if run.state != "done" or run.origin is None:
         return run.id
-    measures, where = run.spec.measures, run.origin.environment
-    unused = set() if "tasks" in measures else {"tasks"}
-    unused |= set() if {"latency", "memory"} & set(measures) else {"benchmark"}
-    recipe = {k: v for k, v in run.spec.recipe.items() if k not in unused}
-    usual = {section: _USUAL[section] for section in unused}
-    machine = {name: where.get(name) for name in ("device", "n_threads", *VERSIONS)}
+    where, recipe = run.origin.environment, dict(run.spec.recipe)
+    for section in _OWN:
+        recipe.pop(section, None)
+    machine = [where.get(n) for n in ("device", "n_threads", "torch", "transformers")]
     texts = (run.origin.calibration_sha256, run.origin.evaluation_sha256)
-    return json.dumps([recipe | usual, texts, machine], sort_keys=True)
+    return json.dumps([recipe, texts, machine], sort_keys=True)
+
+
+def _covers(full: Run, run: Run) -> bool:
+    """Whether a run measured all that another did, asked in the same way."""
+    return set(run.spec.measures) <= set(full.spec.measures) and all(
+        full.spec.recipe.get(s) == run.spec.recipe.get(s) for s in _asked(run)
+    )
+
+
+def _asked(run: Run) -> list[str]:
+    """Return the sections that only some measures ask, of those that the run made."""
+    measures = set(run.spec.measures)
+    return [section for section, needed in _OWN.items() if needed & measures]
 
 
 def _recipe(run: Run) -> dict[str, str]:
@@ -261,7 +275,7 @@ def _settings(run: Run) -> dict[str, str]:
     return {
         name: value
         for name, value in _recipe(run).items()
-        if name.partition(".")[0] in _SETTINGS and name not in told
+        if name.partition(".")[0] in (*_SETTINGS, *_asked(run)) and name not in told
     }
 
 
