@@ -73,14 +73,18 @@ def show_running(before: Report | None, seen: JobView) -> None:
     if before is not None:
         show_report(before)
     else:
-        draw_nearest()
+        draw_nearest("…")
 
 
-def draw_nearest() -> Report | None:
+def draw_nearest(mark: str = "–") -> Report | None:
     """Draw what is known of the method until the settings in hand are measured."""
     near = known.nearest(e)
     if near is None:
-        draw(None, "**Not measured here yet.** Three pairs: what it costs and gains.")
+        draw(
+            None,
+            "**Not measured here yet.** What it costs and gains stands here.",
+            mark,
+        )
         return None
     report, is_ours = near
     draw(report, readings.elsewhere_sentence(report, e, ours=is_ours))

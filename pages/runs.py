@@ -92,9 +92,9 @@ def like_in_hand(table: pd.DataFrame) -> str:
 
     The newest of those that removed most nearly as much.
     """
-    rows = table
-    for wanted in (table["ratio"].notna(), table["method"] == e.method.name):
-        rows = rows[wanted] if (wanted & table.index.isin(rows.index)).any() else rows
+    read = table[table["ratio"].notna()]
+    same = read[read["method"] == e.method.name]
+    rows = next(some for some in (same, read, table) if len(some))
     return str(rows.loc[(rows["sparsity"] - e.pruning.sparsity).abs().idxmin(), "run"])
 
 
@@ -138,7 +138,8 @@ def choose(table: pd.DataFrame) -> list[str]:
         },
     )
     alike = " · ".join(f"{name} {plain(value)}" for name, value in shared.items())
-    st.caption(f"{counted(len(table), 'row')}; ★ the best. All alike: {alike or '–'}.")
+    said = f"{counted(len(table), 'row')}, the newest first; ★ the best."
+    st.caption(f"{said} All alike: {alike}." if alike else said)
     return ids
 
 

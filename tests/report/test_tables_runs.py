@@ -125,6 +125,8 @@ def test_only_what_differs_stands_in_columns_and_the_rest_is_said_once():
     assert "model" not in table
     assert (shared["model"], shared["state"]) == ("demo", "done")
     assert "reason" not in shared  # empty ones say nothing
+    assert "ratio" in table  # a figure stays, also where it is the same
+    assert "model" in differing(runs_table([few]))[0]
 
 
 def test_the_best_of_each_figure_is_marked_and_versions_are_apart():

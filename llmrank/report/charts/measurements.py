@@ -107,7 +107,7 @@ def runs_chart(
             fig.add_trace(_runs(plain(method), rows, place, colours))
     held = runs[runs["run"].isin(list(chosen))]
     fig.add_scatter(
-        x=held["parameters"], y=held["ratio"], mode="markers", hoverinfo="skip",
+        x=held["parameters"].tolist(), y=held["ratio"].tolist(), mode="markers", hoverinfo="skip",
         showlegend=False,
         marker={"symbol": "circle-open", "size": 22, "color": colours.text,
                 "line": {"width": 2}},

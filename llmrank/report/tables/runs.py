@@ -60,7 +60,9 @@ def chart_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def differing(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Part a table into the columns that differ, and what all rows share."""
+    """Part a table into the columns that differ, and what several rows share."""
+    if len(table) < 2:
+        return table, {}
     few = table.nunique(dropna=False) < 2
     shared = [c for c in map(str, table) if few[c] and c not in _ALWAYS]
     values = {c: _searched(table[c].iloc[0]) for c in shared}
@@ -173,7 +175,15 @@ _COLUMNS = [
     "method", "sparsity", "ratio", "ratio 95 %", "perplexity", "parameters", "model",
     "seed", "state", "measures", "arenas", "finished", "reason", "criterion", "run",
 ]  # fmt: skip
-_ALWAYS = ("method", "sparsity", "run")
+_ALWAYS = (
+    "method",
+    "sparsity",
+    "ratio",
+    "ratio 95 %",
+    "perplexity",
+    "parameters",
+    "run",
+)
 _SETTINGS = ("model", "calibration", "pruning", "evaluation")
 """Sections of a recipe beside the method, for whatever is measured."""
 _OWN = {"tasks": {"tasks"}, "benchmark": {"latency", "memory"}}
