@@ -107,8 +107,8 @@ def runs_chart(
             fig.add_trace(_runs(plain(method), rows, place, colours))
     held = runs[runs["run"].isin(list(chosen))]
     fig.add_scatter(
-        x=held["parameters"].tolist(), y=held["ratio"].tolist(), mode="markers", hoverinfo="skip",
-        showlegend=False,
+        x=held["parameters"].tolist(), y=held["ratio"].tolist(), mode="markers",
+        hoverinfo="skip", showlegend=False,
         marker={"symbol": "circle-open", "size": 22, "color": colours.text,
                 "line": {"width": 2}},
     )  # fmt: skip

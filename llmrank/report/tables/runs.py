@@ -230,7 +230,7 @@ def _beside(
 ) -> pd.DataFrame:
     """Keep what differs; figures are shown even where they are equal."""
     columns = {_heading(entry.run): fields(entry) for entry in entries}
-    table = pd.DataFrame(columns).fillna("")
+    table = pd.DataFrame(columns, dtype=object).fillna("")
     kept = [n in _TITLES or table.loc[n].nunique() > 1 for n in table.index]
     return table[kept].rename_axis("")
 
