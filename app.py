@@ -6,10 +6,19 @@ e = frame("Overview", "What happens if I prune this?")
 
 import streamlit as st
 
+from llmrank.core.formatting import share
 from llmrank.core.jobs import JobView
+from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
 from llmrank.report.sentences.summary import verdict
-from pages.shared.app import experiment_bar, frontier, jobs, panels, resources
+from pages.shared.app import (
+    experiment_bar,
+    frontier,
+    jobs,
+    panels,
+    reading,
+    resources,
+)
 
 
 def show(report: Report) -> None:
@@ -17,13 +26,32 @@ def show(report: Report) -> None:
     panels.numbers(report.comparison, report.environment)
     for heading, said in verdict(report.comparison).items():
         st.markdown(f"**{heading}** &ensp; {said}")
-    st.caption("In brackets: 95 % intervals.")
+    ratio = report.comparison.perplexity_ratio
+    agreed = "" if ratio is None else frontier.agreement(report.experiment, ratio)
+    st.caption(f"{agreed} In brackets: 95 % intervals.")
 
 
 def show_running(seen: JobView) -> None:
     """Show the numbers as they come in."""
     if isinstance(seen.partial, Report):
         show(seen.partial)
+    else:
+        show_before()
+
+
+def show_before() -> None:
+    """Keep what was measured last in sight, greyed, until these settings are."""
+    last: Report | None = st.session_state.get("measured")
+    if last is not None:
+        with st.container(key="before"):
+            st.markdown(f"Measured before: {in_words(last.experiment)}")
+            panels.numbers(last.comparison, last.environment)
+
+
+def in_words(experiment: Experiment) -> str:
+    """Name what was removed, and how."""
+    removed = share(experiment.pruning.sparsity)
+    return f"{removed} removed by {experiment.method.name}"
 
 
 with panels.panel():
@@ -39,7 +67,10 @@ with panels.panel():
     if jobs.active("measure"):
         jobs.live("measure", show_running)
     elif report is not None:
+        st.session_state["measured"] = report
         show(report)
+    else:
+        show_before()
 with st.expander("What this app does"):
     st.markdown(
         "The feed-forward layers of a language model are networks of neurons. This app "
@@ -47,3 +78,6 @@ with st.expander("What this app does"):
         "least central ones for real, and measures on the spot what that does to "
         "accuracy and speed. Every page answers one question about the same experiment."
     )
+with panels.panel():
+    if not reading.is_ready(e):
+        reading.begin(e)  # what the layers keep follows from it

@@ -31,7 +31,7 @@ def show() -> None:
     planes, packed = made(int(asked["layers"]), int(asked["width"]))
     scores = Scores(planes.scores(session.value("theta"), session.value("gamma")))
     spec = PruningSpec(sparsity=session.value("sparsity"))
-    canvas.mount("random", plan(scores, spec), None)
+    canvas.mount(plan(scores, spec), planes="random")
     payloads.send(packed, key="planes")
 
 

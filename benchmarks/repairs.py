@@ -64,10 +64,9 @@ def main() -> None:
 
 def anew(inputs: RepairInputs, new: PruningPlan) -> LanguageModel:
     """Solve every layer's kept block by itself, as a repair without factors does."""
-    assert inputs.known_moments is not None
     pruned, downs = prune(inputs.lm, new), []
     for view, known, keep in zip(
-        ffn.ffns(inputs.lm.model), inputs.known_moments, new.keep, strict=True
+        ffn.ffns(inputs.lm.model), inputs.moments(), new.keep, strict=True
     ):
         rows = known.total[keep].double()
         pull = penalty(rows[:, keep].diagonal(), RIDGE)

@@ -11,79 +11,36 @@
 The names are imported on first use: torch takes seconds.
 """
 
-import importlib
-from typing import Any
+from llmrank.core.lazy import handed_on
 
 _HOMES = {
-    "core.errors": ("LLMRankError", "OptionError", "CancelledError"),
-    "models.language_model": ("LanguageModel", "ModelSpec", "load"),
-    "calibration.activations": ("ActivationStats", "CalibrationSpec", "calibrate"),
-    "calibration.gradients": ("Gradients", "differentiate"),
-    "evaluation.perplexity": ("EvaluationSpec",),
-    "evaluation.accuracy": ("TaskSpec",),
-    "evaluation.decoding": ("BenchmarkSpec",),
-    "methods.criteria": (
-        "CRITERIA",
-        "L1",
-        "L2",
-        "Activation",
-        "Cfsp",
-        "Criterion",
-        "Flap",
-        "GPrune",
-        "Gblm",
-        "LLMRank",
-        "Random",
-        "ReverseRank",
-        "Scores",
-        "Taylor",
-        "TransAct",
-        "Wanda",
-        "score",
-    ),
-    "methods.allocation": (
-        "ALLOCATIONS",
-        "Additive",
-        "Allocation",
-        "BlockInfluence",
-        "ByHand",
-        "Effective",
-        "Global",
-        "PQIndex",
-        "Search",
-        "Similarity",
-        "Standardised",
-        "Uniform",
-    ),
-    "methods.repair": (
-        "REPAIRS",
-        "Bias",
-        "LeastSquares",
-        "NoRepair",
-        "Repair",
-        "SequentialLeastSquares",
-    ),
-    "experiments.pipeline": ("Pipeline",),
-    "methods.pruning": ("PruningPlan", "PruningSpec", "plan", "prune"),
-    "models.export": ("save",),
-    "evaluation.comparison": ("Comparison", "Measures", "compare"),
-    "experiments.experiment": ("Experiment",),
-    "experiments.run": ("Report", "run"),
-    "report.sentences.summary": ("table",),
-    "experiments.store": ("Store",),
-    "methods.method": ("Method",),
-    "experiments.arena": ("ArenaSpec",),
+    "core.errors": "LLMRankError OptionError CancelledError",
+    "models.language_model": "LanguageModel ModelSpec load",
+    "calibration.activations": "ActivationStats CalibrationSpec calibrate",
+    "calibration.gradients": "Gradients differentiate",
+    "evaluation.perplexity": "EvaluationSpec",
+    "evaluation.accuracy": "TaskSpec",
+    "evaluation.decoding": "BenchmarkSpec",
+    "methods.criteria": "CRITERIA L1 L2 Activation Cfsp Criterion Flap GPrune Gblm "
+    "LLMRank Random ReverseRank Scores Taylor TransAct Wanda score",
+    "methods.allocation": "ALLOCATIONS Additive Allocation BlockInfluence ByHand "
+    "Effective Global PQIndex Search Similarity Standardised Uniform",
+    "methods.repair": "REPAIRS Bias LeastSquares NoRepair Repair "
+    "SequentialLeastSquares",
+    "experiments.pipeline": "Pipeline",
+    "methods.pruning": "PruningPlan PruningSpec plan prune",
+    "models.export": "save",
+    "evaluation.comparison": "Comparison Measures compare",
+    "experiments.experiment": "Experiment",
+    "experiments.run": "Report run",
+    "report.sentences.summary": "table",
+    "experiments.store": "Store",
+    "methods.method": "Method",
+    "experiments.arena": "ArenaSpec",
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)
 __version__ = "0.1.0"
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'llmrank' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"llmrank.{_HOME_OF[name]}"), name)
+__getattr__, __all__ = handed_on(__name__, **_HOMES)
 
 
 def __dir__() -> list[str]:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from llmrank import cli
@@ -47,18 +48,13 @@ class CommandParser(argparse.ArgumentParser):
     Declaring them imports torch, which takes seconds that other help need not wait.
     """
 
-    takes_settings: Sequence[str] = ()
-    but_not: Sequence[str] = ()
-    own_settings: Callable[[], dict[str, Any]] | None = None
+    settings: Callable[[], dict[str, Any]] | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Declare the settings, then parse."""
-        sections, self.takes_settings = self.takes_settings, ()
-        own, self.own_settings = self.own_settings, None
-        if sections:
-            _add_experiment_options(self, sections, self.but_not)
-        if own is not None:
-            _add_options(self, own())
+        settings, self.settings = self.settings, None
+        if settings is not None:
+            _add_options(self, settings())
         return super().parse_known_args(args, namespace)
 
 
@@ -85,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
             name, help=summary, description=summary, allow_abbrev=False
         )
         command.set_defaults(command=function)
-        command.takes_settings = SETTINGS.get(name, ())
+        if name in SETTINGS:
+            command.settings = partial(_settings, name)
         if name in ("run", "evaluate"):
             command.add_argument("--json", metavar="FILE|-", help="Write JSON there")
         if name == "run":
@@ -107,24 +104,22 @@ def _parser() -> argparse.ArgumentParser:
                 "most; solved for, then measured",
             )
         if name == "arena":
-            command.but_not = cli.GRID
             cli.add_arena_options(command)
         if name == "mlp":
-            command.own_settings = cli.mlp_settings
+            command.settings = cli.mlp_settings
             cli.add_mlp_options(command)
         if name == "score":
             command.add_argument("--out", metavar="FILE.safetensors", required=True)
     return parser
 
 
-def _add_experiment_options(
-    command: argparse.ArgumentParser, sections: Sequence[str], but_not: Sequence[str]
-) -> None:
+def _settings(command: str) -> dict[str, Any]:
     """One option per setting; the specs themselves check the values."""
     from llmrank.experiments.settings import declared
 
-    known = declared(sections)
-    _add_options(command, {n: o for n, o in known.items() if n not in but_not})
+    without = cli.GRID if command == "arena" else ()
+    known = declared(SETTINGS[command])
+    return {name: o for name, o in known.items() if name not in without}
 
 
 def _add_options(command: argparse.ArgumentParser, known: dict[str, Any]) -> None:

@@ -31,13 +31,15 @@ export default function ({ data, parentElement }) {
 }
 
 function shelve(data) {
+  let name;
   try {
     const payload = unpack(data);
-    SHELF.set(payload.name, payload);
+    name = payload.name;
+    SHELF.set(name, payload);
     while (SHELF.size > 12) SHELF.delete(SHELF.keys().next().value);
   } catch (error) {
     if (!(error instanceof PayloadError)) throw error;
     SHELF.set("fault", error.message); // shown while the numbers are not there
   }
-  globalThis.dispatchEvent(new Event(ARRIVED));
+  globalThis.dispatchEvent(new CustomEvent(ARRIVED, { detail: name }));
 }

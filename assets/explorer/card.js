@@ -5,8 +5,8 @@ import { css } from "../common/colours.js";
 import { BLUE, DIFFERENCES, GREY, NEWLY_DROPPED, NEWLY_KEPT, ORANGE, SCORES } from "../common/theme.js";
 
 export const TERMS = [
-  ["edge weight", BLUE],
-  ["edge count", GREY],
+  ["weight", BLUE],
+  ["degree", GREY],
   ["activation", ORANGE],
 ];
 
@@ -26,31 +26,91 @@ export function element(name, text, style = {}) {
   return made;
 }
 
+// The neuron held, or while none is the one that is pointed at: what the planes say of it.
 export function showNeuron(card, engine, settings, pin, at) {
   card.querySelector("h4").textContent = at
     ? `Layer ${at.layer}, neuron ${count(at.neuron)}`
-    : "No neuron";
-  const list = card.querySelector("dl");
+    : "No neuron held";
+  const list = card.querySelector(".numbers");
   if (!at) {
-    const hint = "Point at one; click to hold it: all that is known of it stands below then.";
+    const hint =
+      "Click a neuron: its rank, the terms of its score, the tokens it promotes, its strongest edges and where it fires stand here. Arrow keys and Enter do the same.";
     list.replaceChildren(element("dt", hint, { gridColumn: "1 / -1" }));
-    card.querySelector(".terms").replaceChildren();
-    card.querySelector(".legend").replaceChildren();
+    showTerms(card, []);
     return;
   }
   const i = engine.starts[at.layer] + at.neuron;
   const width = engine.widths[at.layer];
-  const relative = engine.normalised(at.layer, at.neuron) * width;
-  const rows = [
-    ["rank", `${count(engine.rank[i] + 1)} of ${count(width)}`],
-    ["score", `${three(relative)} × mean`],
-    ["fate", fate(engine.isDropped(at.layer, at.neuron), pin && pin.dropped[i])],
-  ];
-  if (pin) rows.push(["rank at the pin", count(pin.rank[i] + 1)]);
   list.replaceChildren(
-    ...rows.flatMap(([name, value]) => [element("dt", name), element("dd", value)]),
+    ...pairs([
+      ["rank in its layer", `${count(engine.rank[i] + 1)} of ${count(width)}`],
+      ["among all", `${count(engine.rankInModel(at.layer, at.neuron))} of ${count(engine.n)}`],
+      ["score", `${times(engine, at)}, ${fate(engine.isDropped(at.layer, at.neuron), pin && pin.dropped[i])}`],
+    ]),
   );
   showTerms(card, engine.terms(at.layer, at.neuron, settings));
+}
+
+const pairs = (rows) => rows.flatMap(([name, value]) => [element("dt", name), element("dd", value)]);
+const times = (engine, at) => `${three(engine.normalised(at.layer, at.neuron) * engine.widths[at.layer])} × mean`;
+
+// One line on the neuron under the pointer.
+export function said(engine, at) {
+  const gone = engine.isDropped(at.layer, at.neuron) ? "removed" : "kept";
+  const rank = count(engine.rank[engine.starts[at.layer] + at.neuron] + 1);
+  return `L${at.layer} · ${count(at.neuron)}: rank ${rank}, ${times(engine, at)}, ${gone}`;
+}
+
+// What the server says of the neuron held; `hold` takes a neighbour that is clicked,
+// `ask` has measured what is not known.
+export function showFacts(list, facts, hold, ask) {
+  if (!facts) return list.replaceChildren();
+  const rows = [];
+  const add = (name, title, parts) => {
+    if (!parts?.length) return;
+    const [term, answer] = [element("dt", name), element("dd")];
+    term.title = title;
+    answer.append(...parts);
+    rows.push(term, answer);
+  };
+  add("promotes", "Its output direction read through the final norm and the unembedding: an estimate", facts.promotes?.map(token));
+  add("suppresses", "The tokens it lowers most; a negative activation swaps the two", facts.suppresses?.map(token));
+  const missing = () => [facts.reading ? element("span", "…") : button("measure", "Reads where it fires and the text without it", ask)];
+  add("fires on", facts.fires ?? "", facts.contexts?.map(context) ?? missing());
+  add("reads", "Its strongest edges from the residual stream: dimension and weight", facts.incoming?.map(edge));
+  add("writes", "Its strongest edges into the residual stream: dimension and weight", facts.outgoing?.map(edge));
+  for (const [name, way] of [["from", "preceding"], ["to", "following"]]) {
+    const layer = facts[way]?.[0]?.layer;
+    const title = "Neighbours by flow, in times an even split; attention is no part of the graph";
+    add(`${name} L${layer}`, title, facts[way]?.map((path) => neighbour(path, hold)));
+  }
+  add("is worth", "95 % intervals, paired by window", facts.worth?.map((text) => element("p", text)) ?? missing());
+  list.replaceChildren(...rows);
+}
+
+const token = (text) => element("code", text.replaceAll(" ", "␣").replaceAll("\n", "↵"));
+const edge = ({ residual, weight }) => element("span", `r${residual} ${weight < 0 ? "−" : "+"}${three(Math.abs(weight))}`);
+
+const neighbour = ({ layer, neuron, times }, hold) =>
+  button(`${count(neuron)} ×${three(times)}`, `Hold layer ${layer}, neuron ${count(neuron)}`, () => hold({ layer, neuron }));
+
+function button(text, title, act) {
+  const made = element("button", text);
+  Object.assign(made, { type: "button", title, onclick: act });
+  return made;
+}
+
+// Tokens on grounds as deep as their activation: blue positive, orange negative.
+function context(tokens) {
+  const line = element("p");
+  line.append(
+    ...tokens.map(([text, share]) => {
+      const ground = share > 0 ? BLUE : ORANGE;
+      const background = `color-mix(in srgb, ${ground} ${Math.round(Math.abs(70 * share))}%, transparent)`;
+      return element("span", text.replaceAll("\n", "↵"), { background });
+    }),
+  );
+  return line;
 }
 
 function showTerms(card, terms) {
@@ -84,9 +144,9 @@ function showTerms(card, terms) {
 }
 
 function fate(gone, before) {
-  const now = gone ? "cut" : "kept";
+  const now = gone ? "removed" : "kept";
   if (before === null || !!before === gone) return now;
-  return `${now} (at the pin: ${before ? "cut" : "kept"})`;
+  return `${now} (before: ${before ? "removed" : "kept"})`;
 }
 
 // How many neurons of some layers changed sides against the pin.
@@ -104,9 +164,9 @@ export function churn(engine, pin, layers) {
 
 export function showChurn(box, { lost, saved, both, before }, layers) {
   const where = layers.length === 1 ? `, layer ${layers[0]}` : "";
-  box.querySelector("h4").textContent = `Against the pin${where}`;
-  const said = [`${count(lost)} newly cut, ${count(saved)} kept again.`];
-  if (before > 0) said.push(`${percent(both / before)} of what the pin cuts is still cut.`);
+  box.querySelector("h4").textContent = `Against the reference${where}`;
+  const said = [`${count(lost)} newly removed, ${count(saved)} kept again.`];
+  if (before > 0) said.push(`${percent(both / before)} still removed.`);
   box.querySelector("p").textContent = said.join(" ");
 }
 
@@ -115,7 +175,7 @@ export function showKey(key, colour, scale, agreed) {
   const ramps = {
     score: [SCORES, `${three(2 ** scale.low)}`, `${three(2 ** scale.high)} × mean`],
     percentile: [SCORES, "lowest rank", "highest"],
-    change: [DIFFERENCES, "rank lost", "rank won against the pin"],
+    change: [DIFFERENCES, "rank lost", "rank won against the reference"],
   };
   const [ramp, low, high] = ramps[colour];
   const stops = Array.from({ length: 9 }, (_, i) => css(ramp[Math.round((255 * i) / 8)]));
@@ -125,9 +185,9 @@ export function showKey(key, colour, scale, agreed) {
     `repeating-linear-gradient(135deg, ${c} 0 3px, var(--st-background-color) 3px 6px)`;
   key.replaceChildren(
     item(element("span", low), bar, element("span", high)),
-    item(swatch(stripes(css(SCORES[128]))), element("span", "striped: cut")),
-    item(swatch(stripes(css(NEWLY_DROPPED))), element("span", "cut, kept at the pin")),
-    item(swatch(css(NEWLY_KEPT)), element("span", "kept, cut at the pin")),
+    item(swatch(stripes(css(SCORES[128]))), element("span", "striped: removed")),
+    item(swatch(stripes(css(NEWLY_DROPPED))), element("span", "newly removed")),
+    item(swatch(css(NEWLY_KEPT)), element("span", "kept again")),
     element("span", agreed),
   );
 }

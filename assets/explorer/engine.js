@@ -176,6 +176,14 @@ export class Engine {
     return this.rank[this.starts[l] + neuron] >= this.kept[l];
   }
 
+  // A neuron's place among all, from 1; of equals the lower layer and index first.
+  rankInModel(l, neuron) {
+    const own = this.normalised(l, neuron);
+    const before = (_, k) =>
+      k === l ? this.rank[this.starts[l] + neuron] : this.countAbove(k, own, k < l);
+    return this.widths.map(before).reduce((a, b) => a + b, 1);
+  }
+
   // The terms that sum to a neuron's score, as shares of its layer's total.
   terms(l, neuron, { theta, gamma }) {
     const i = this.starts[l] + neuron;

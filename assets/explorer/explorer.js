@@ -37,15 +37,21 @@ class Explorer {
     this.find(".pin").addEventListener("click", () => this.pinHere());
     this.find(".whole").addEventListener("click", () => this.zoom(null));
     this.find(".closer").addEventListener("click", () => this.zoomToRange());
+    this.find(".release").addEventListener("click", () => this.choose(null));
     this.find(".map").addEventListener("click", (event) => this.goTo(event));
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(this.find(".stage"));
-    this.stopListening = onArrival(() => this.arrived());
+    this.stopListening = onArrival(({ detail }) =>
+      detail === "held" && this.engine ? this.beside.showFacts() : this.arrived(),
+    );
   }
 
   // New data from the server. What it says of settings older than ours is ignored.
   receive({ data, setStateValue }) {
     const first = this.data === undefined;
+    const told = JSON.stringify(data);
+    const same = told === this.told;
+    this.told = told;
     this.data = data;
     this.send = setStateValue;
     this.controls.defaults = data.defaults;
@@ -60,12 +66,17 @@ class Explorer {
       this.chosen = data.chosen;
       if (another && this.engine && this.chosen) this.reveal(this.chosen);
     }
-    this.arrived();
+    if (!same) this.arrived();
   }
 
   arrived() {
-    const payload = take(this.data?.planes);
-    this.say(payload ? null : (take("fault") ?? "Reading the scores …"));
+    if (!this.data) return;
+    const { planes, widths, look } = this.data;
+    const fresh = take(planes);
+    const old = `${this.payload?.widths}` === `${widths}` ? this.payload : skeleton(widths);
+    const payload = fresh ?? old;
+    this.say(fresh ? null : (take("fault") ?? look ?? "Scoring …"));
+    this.find(".explorer").classList.toggle("waiting", !fresh);
     if (!payload) return;
     if (this.payload !== payload) {
       this.payload = payload;
@@ -151,7 +162,7 @@ class Explorer {
     if (this.hasTheta) this.atlas.start(this.payload, this.settings, this.pin, this.data.table);
   }
 
-  commit() {
+  commit(ask = null) {
     this.serial += 1;
     this.pending = false;
     this.view.from = Math.round(this.view.from); // as the link holds it
@@ -162,6 +173,7 @@ class Explorer {
       view: this.view,
       pin: this.pin?.settings ?? null,
       chosen: this.chosen,
+      ask,
     });
     this.beside.showKey();
     clearTimeout(this.settling);
@@ -283,6 +295,12 @@ class Explorer {
     this.player.pause();
     this.atlas.stop();
   }
+}
+
+// Before any score is known all neurons are equal: their number and the share removed stand.
+function skeleton(widths) {
+  if (!widths) return null;
+  return { widths, planes: [new Float32Array(widths.reduce((a, b) => a + b, 0)).fill(1)] };
 }
 
 const MOUNTED = new WeakMap();

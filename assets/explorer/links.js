@@ -149,10 +149,10 @@ export class Links {
     const rows = {
       drawn:
         level === "nodes"
-          ? `${count(n)} neurons as circles: large for high scores, hollow if cut`
+          ? `${count(n)} neurons as circles: large for high scores, hollow if removed`
           : `${count(n)} neurons as strips (circles up to ${MAX_NODES})`,
       edges: this.said(links),
-      dashed: links && `${count(gone)} at a neuron that is cut`,
+      dashed: links && `${count(gone)} at a neuron that is removed`,
       width: asked > 0 && `${flow(asked - 1)} to ${flow(0)} × an even split`,
     };
     box.style.setProperty("--edge", this.explorer.theme().accent);

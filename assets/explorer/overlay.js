@@ -1,6 +1,6 @@
 // What lies above the strips: the layers' names, the axis, the graph, cursor and brush.
 
-import { count } from "./card.js";
+import { count, said } from "./card.js";
 import { fit } from "../common/size.js";
 import { GUTTER } from "./strips.js";
 
@@ -30,6 +30,30 @@ export class Overlay {
     const range = this.brushing ?? view.brush;
     if (range) this.range(c, rows, range, ratio);
     for (const at of [chosen, hovered]) if (at) this.mark(c, rows, at, ratio);
+    if (chosen && hovered) this.tip(c, rows, hovered);
+  }
+
+  // One line beside what is pointed at, while the card tells of the neuron held.
+  tip(c, rows, at) {
+    const { engine, links, view, strips } = this.explorer;
+    const row = rows.find((r) => r.layer === at.layer);
+    const place = links.position(at.layer, at.neuron);
+    if (!row || place === null) return;
+    const text = said(engine, at);
+    const width = c.measureText(text).width + 12;
+    const x = GUTTER + ((place - view.from) * this.width) / (view.to - view.from) + 10;
+    const y = row.top / strips.ratio;
+    const look = this.explorer.theme();
+    c.fillStyle = look.background;
+    c.strokeStyle = look.neutral;
+    c.lineWidth = 1;
+    c.beginPath();
+    c.rect(Math.min(x, GUTTER + this.width - width), y < 26 ? y + 20 : y - 24, width, 20);
+    c.fill();
+    c.stroke();
+    c.fillStyle = look.text;
+    c.textAlign = "left";
+    c.fillText(text, Math.min(x, GUTTER + this.width - width) + 6, y < 26 ? y + 34 : y - 10);
   }
 
   // Tall rows first; the others where there is room.

@@ -16,7 +16,7 @@ export class Player {
   }
 
   play() {
-    this.button.textContent = "Pause";
+    this.button.textContent = "❚❚";
     this.button.setAttribute("aria-label", "Pause");
     let before = performance.now();
     const tick = (now) => {
@@ -31,7 +31,7 @@ export class Player {
     if (!this.timer) return;
     cancelAnimationFrame(this.timer);
     this.timer = null;
-    this.button.textContent = "Play";
+    this.button.textContent = "▶";
     this.button.setAttribute("aria-label", "Play");
     const { explorer } = this;
     const name = explorer.find(".sweep").value;

@@ -41,8 +41,26 @@ export class Beside {
 
   showCard() {
     const x = this.explorer;
-    const at = x.hovered ?? x.chosen;
-    card.showNeuron(x.find(".card"), x.engine, x.settings, x.pin, at);
+    const box = x.find(".card");
+    card.showNeuron(box, x.engine, x.settings, x.pin, x.chosen ?? x.hovered);
+    x.find(".release").hidden = !x.chosen;
+    this.showFacts();
+  }
+
+  // What the server knows of the neuron held comes later, and grows while it is read.
+  showFacts() {
+    const x = this.explorer;
+    const facts = take("held");
+    const own = x.chosen && facts?.layer === x.chosen.layer && facts.neuron === x.chosen.neuron;
+    const about = own ? facts : JSON.stringify(x.chosen);
+    if (about === this.about) return;
+    this.about = about;
+    const hold = (at) => {
+      x.choose(at);
+      x.reveal(at);
+    };
+    const shown = x.chosen && (own ? facts : { reading: true });
+    card.showFacts(x.find(".facts"), shown, hold, () => x.commit("worth"));
   }
 
   drawOverlap(theme) {
@@ -57,7 +75,7 @@ export class Beside {
     }
     if (!this.shares) return;
     charts.overlap(canvas, this.shares, theme);
-    this.caption(".overlap", `Of what is cut ${x.view.layer === null ? "here" : `in layer ${x.view.layer}`}, the share that other criteria would cut too.`);
+    this.caption(".overlap", `Of what is removed ${x.view.layer === null ? "here" : `in layer ${x.view.layer}`}, the share that other criteria would remove too.`);
   }
 
   drawMap() {
@@ -69,7 +87,7 @@ export class Beside {
     charts.map(canvas, grid, size, x.settings, x.pin.settings, x.theme());
     const left = grid.reduce((n, x) => n + Number.isNaN(x), 0);
     const how = left ? `computing, ${left} points left` : "yellow: all of it, purple: none";
-    this.caption(".map", `How much of the pin's cut each θ, γ still cuts (${how}). Click to go there.`);
+    this.caption(".map", `How much of what the reference removes each θ, γ still removes (${how}). Click to go there.`);
   }
 
   caption(of, text) {
@@ -81,12 +99,12 @@ export class Beside {
   showKey() {
     const x = this.explorer;
     const { agreed } = x.data;
-    let said = "";
-    if (x.engine && x.scale && agreed?.serial === x.serial) {
+    let said = x.data.look ?? "";
+    if (!said && x.engine && x.scale && agreed?.serial === x.serial) {
       const same = crc32(x.engine.droppedSet()) === agreed.crc;
       said = same
-        ? `✓ the server cuts the same ${card.count(agreed.nDropped)} neurons`
-        : `the exact recursion cuts ${card.count(agreed.nDropped)}, not quite the same ones`;
+        ? `✓ the server removes the same ${card.count(agreed.nDropped)} neurons`
+        : `the exact recursion removes ${card.count(agreed.nDropped)}, not quite the same ones`;
     }
     const error = x.payload?.error;
     if (error > 0) said += ` (chained while dragging: off by up to ${error.toExponential(1)} of a layer's 1 at the 12 points tried)`;
@@ -102,7 +120,7 @@ function reading({ engine, settings, hasTheta }, { lost, saved }) {
         Number.isFinite(rho) ? card.three(rho) : "∞"
       }), `
     : "";
-  const cut = `${card.count(gone)} of ${card.count(engine.n)} neurons are cut (${card.percent(
+  const removed = `${card.count(gone)} of ${card.count(engine.n)} neurons are removed (${card.percent(
     gone / engine.n,
   )})`;
   const widths = [...engine.kept];
@@ -110,9 +128,9 @@ function reading({ engine, settings, hasTheta }, { lost, saved }) {
   const kept = least === most ? `every layer keeps ${most}` : `layers keep ${least} to ${most}`;
   const moved =
     lost + saved === 0
-      ? "the same as at the pin."
-      : `${card.count(lost + saved)} change sides against the pin.`;
-  const said = `${point}${cut}; ${kept}; ${moved}`;
+      ? "the same as the reference."
+      : `${card.count(lost + saved)} change sides against the reference.`;
+  const said = `${point}${removed}; ${kept}; ${moved}`;
   return said.charAt(0).toUpperCase() + said.slice(1);
 }
 
@@ -125,9 +143,9 @@ function distributionReading(engine, shown) {
   }
   const of = shown.length === 1 ? `layer ${shown[0]}` : "all layers";
   return (
-    `Scores of ${of}, in times their layer's mean; left of the band is cut. ` +
+    `Scores of ${of}, in times their layer's mean; left of the band is removed. ` +
     `Effective number of neurons 1/Σs²: ${card.percent(effective)} of all; PQ index ` +
-    `${card.three(pq)}. A hint, not measured: cut ` +
+    `${card.three(pq)}. A hint, not measured: remove ` +
     `up to ${card.percent(1 - effective)}.`
   );
 }

@@ -2,9 +2,4 @@
 
 from llmrank.core.lazy import handed_on
 
-__getattr__, __all__ = handed_on(
-    __name__,
-    {
-        "diagnostics": "symptoms",
-    },
-)
+__getattr__, __all__ = handed_on(__name__, diagnostics="symptoms")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
 
 import pandas as pd
 import torch
@@ -48,12 +47,8 @@ def agreement(
 ) -> Agreement:
     """Compare two criteria layer by layer, and over all neurons at once.
 
-    Args:
-        scores_a: one vector per layer; `total_spearman` ranks all neurons together by
-            these values as they are, as one global threshold would.
-        scores_b: the same of the other criterion.
-        plan_a: what is dropped by the one.
-        plan_b: what is dropped by the other.
+    `total_spearman` ranks all neurons together by their scores as they are, as one
+    global threshold would.
     """
     pairs = list(zip(scores_a, scores_b, strict=True))
     overlaps = [overlap(a, b) for a, b in zip(plan_a.drop, plan_b.drop, strict=True)]
@@ -69,23 +64,19 @@ def agreement(
     )
 
 
-def correlations(
-    scores: Mapping[str, Sequence[Float[Tensor, " _"]]],
-) -> pd.DataFrame:
+def correlations(scores: Mapping[str, Sequence[Float[Tensor, " _"]]]) -> pd.DataFrame:
     """Return Spearman's coefficient of each two criteria, its mean over the layers.
 
     Neurons compete within their layer. A layer in which one of the two scores all
     neurons alike says nothing and is left out; NaN where no layer says anything.
     """
-    names = list(scores)
-    square = [[_mean_correlation(scores[a], scores[b]) for b in names] for a in names]
-    return pd.DataFrame(square, index=names, columns=names)
-
-
-def _mean_correlation(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
-    pairs = (rank_correlation(x, y) for x, y in zip(a, b, strict=True))
-    known = [correlation for correlation in pairs if correlation is not None]
-    return sum(known) / len(known) if known else nan
+    squares = [
+        pd.DataFrame(
+            {name: s.cpu().numpy() for name, s in zip(scores, layer, strict=True)}
+        ).corr(method="spearman")
+        for layer in zip(*scores.values(), strict=True)
+    ]
+    return pd.concat(squares).groupby(level=0, sort=False).mean()
 
 
 def overlap(drop_a: Int[Tensor, " _"], drop_b: Int[Tensor, " _"]) -> Overlap:
@@ -105,11 +96,6 @@ def disagreements(
     more than a narrow one; equal scores share the mean of their places, so that no
     order by index is taken for an opinion.
 
-    Args:
-        scores_a: one vector per layer.
-        scores_b: the same of the other criterion.
-        n: at least 1.
-
     Returns:
         Columns layer, neuron, rank_a and rank_b (1 = the highest of its layer; of
         equals the lower index first) and apart (in [-1, 1], above 0 where a ranks the
@@ -127,12 +113,9 @@ def disagreements(
 def extremes(scores: Sequence[Float[Tensor, " _"]], n: int) -> pd.DataFrame:
     """List the n highest and the n lowest neurons of the model, highest first.
 
-    Layers are compared by `times_uniform`, the score in units of the layer's mean, so
-    that a wide layer is not called unimportant. No neuron is listed twice.
-
-    Args:
-        scores: one normalised vector (sum 1) per layer.
-        n: at least 1.
+    The scores of a layer sum to 1. Layers are compared by `times_uniform`, the score in
+    units of the layer's mean, so that a wide layer is not called unimportant. No neuron
+    is listed twice.
 
     Returns:
         Columns extreme (highest, lowest), layer, neuron, score, times_uniform and rank

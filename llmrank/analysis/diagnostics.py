@@ -97,10 +97,8 @@ def worse_than_baselines(
 ) -> tuple[Symptom, ...]:
     """Warn where chance or the L1 norm lose less, on the same windows.
 
-    Args:
-        points: of one model, text and allocation, as `curve` measures them.
-        in_hand: the criterion that is asked about.
-        sparsity: only points at exactly this one are compared.
+    Points are of one model, text and allocation, as `curve` measures them; those at
+    exactly this sparsity are compared.
     """
     here = [p for p in points if p.sparsity == sparsity]
     own = [p for p in here if p.criterion == in_hand]
@@ -134,12 +132,7 @@ def unstable_scores(stability: Stability) -> tuple[Symptom, ...]:
 def memory_short(
     estimate: MemoryEstimate, *, held_bytes: int = 0
 ) -> tuple[Symptom, ...]:
-    """Warn where a run would not fit into the free memory, or only just.
-
-    Args:
-        estimate: what the run needs and what is free.
-        held_bytes: what of it is in memory already, and so not in what is free.
-    """
+    """Warn where a run would not fit into the free memory, or only just."""
     if estimate.available_bytes is None:
         return ()
     wanted = estimate.total_bytes - held_bytes
@@ -159,9 +152,7 @@ def degenerate_scores(
 ) -> tuple[Symptom, ...]:
     """Warn where scores tell no neurons apart, or are activation under another name.
 
-    Args:
-        criterion: its parameters can tell without any score.
-        scores: where they are known, layers whose scores are all equal.
+    The criterion's parameters can tell without any score.
     """
     flat = _flat(() if scores is None else scores.layers)
     if not isinstance(criterion, LLMRank) or criterion.variant != "weighted":
@@ -239,7 +230,11 @@ def _activation_alone(criterion: LLMRank) -> Symptom:
 
 
 def _flat(layers: Sequence[Float[Tensor, " _"]]) -> tuple[Symptom, ...]:
-    flat = [i for i, s in enumerate(layers) if _all_equal(s)]
+    flat = [
+        layer
+        for layer, s in enumerate(layers)
+        if len(s) > 1 and float(s.max() - s.min()) <= FLAT * float(s.max())
+    ]
     if not flat:
         return ()
     everywhere = len(flat) == len(layers)
@@ -252,8 +247,3 @@ def _flat(layers: Sequence[Float[Tensor, " _"]]) -> tuple[Symptom, ...]:
     )
     level: Level = "error" if everywhere else "warning"
     return (Symptom(level, f"{said}dropped.", remedy),)
-
-
-def _all_equal(scores: Float[Tensor, " _"]) -> bool:
-    highest, lowest = float(scores.max()), float(scores.min())
-    return len(scores) > 1 and highest - lowest <= FLAT * highest

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import fmean
 
 from llmrank.analysis.agreement import Agreement, agreement
@@ -11,7 +11,6 @@ from llmrank.calibration.activations import (
     CalibrationSpec,
     calibrate,
     calibrate_parts,
-    combined,
 )
 from llmrank.calibration.gradients import Gradients, differentiate_parts
 from llmrank.core.errors import LLMRankError
@@ -42,11 +41,10 @@ removed, 16,384 calibration tokens; perplexity on 4,096 others, relative to that
 
 @dataclass(frozen=True)
 class Parts:
-    """What was read of the calibration text in parts that add up to the sizes compared.
+    """What was read of the calibration text: of each size, ascending, and of a half.
 
-    `stats` are of disjoint parts, the last of which is the second half; `gradients`,
-    which do not add up, of each size and of that half. `second`: the statistics on a
-    criterion's second text, which is read once and whole.
+    `stats` and `gradients` are of the sizes compared, then of the second half alone.
+    `second`: the statistics on a criterion's second text, which is read once and whole.
     """
 
     stats: tuple[ActivationStats, ...]
@@ -144,14 +142,9 @@ def stability(
 ) -> Stability:
     """Score from halves and sizes of the calibration text, which is read once.
 
-    Args:
-        lm: the dense model.
-        experiment: what is asked of it; its calibration's leading windows make the
-            smaller sizes. A criterion that looks at no data reads no text; an
-            allocation that was measured on all the text is taken for uniform.
-        parts: `nested_parts` of the same model and calibration, where they are known:
-            they serve every sparsity, and every criterion that needs the same.
-        progress: called per batch and per scoring.
+    A criterion that looks at no data reads no text; an allocation that was measured on
+    all the text is taken for uniform. `parts` of the same model and calibration, where
+    they are known, serve every sparsity and every criterion that needs the same.
 
     Raises:
         LLMRankError: fewer than two windows, or as `calibrate` and `score`.
@@ -164,8 +157,10 @@ def stability(
         return Stability(*specs, text_sha256=None, halves=None, sizes=())
     read = parts or nested_parts(lm, calibration, criterion, progress=progress)
     _check_parts(lm, read, calibration)
-    every = track(_pieces(read), "Scoring parts of the text", progress)
-    *smaller, whole, second = [_scored(lm, p, experiment) for p in every]
+    gradients = read.gradients or (None,) * len(read.stats)
+    pairs = list(zip(read.stats, gradients, strict=True))
+    every = track(pairs, "Scoring parts of the text", progress)
+    *smaller, whole, second = [_scored(lm, experiment, *p, read.second) for p in every]
     return Stability(
         *specs,
         text_sha256=read.stats[0].text_sha256,
@@ -198,7 +193,6 @@ def nested_parts(
     return Parts(stats, gradients, second)
 
 
-_Piece = tuple[ActivationStats, Gradients | None, ActivationStats | None]
 _Scored = tuple[int, Scores, PruningPlan]
 
 
@@ -215,22 +209,19 @@ def _lengths(calibration: CalibrationSpec) -> list[int]:
 
 def _check_parts(lm: LanguageModel, parts: Parts, asked: CalibrationSpec) -> None:
     length = len(opening(lm)) + fitting(lm, asked.seq_len)
-    expected = [n * length for n in _lengths(asked)]
+    lengths = _lengths(asked)
+    expected = [n * length for n in (*accumulate(lengths), lengths[-1])]
     if [p.n_tokens for p in parts.stats] != expected:
         raise ValueError(f"parts must have {expected} tokens for this calibration")
 
 
-def _pieces(parts: Parts) -> list[_Piece]:
-    """Return what each size was read to give, ascending, then the second half."""
-    ends = range(1, len(parts.stats) + 1)
-    stats = [*(combined(parts.stats[:end]) for end in ends), parts.stats[-1]]
-    gradients = parts.gradients or (None,) * len(stats)
-    pairs = zip(stats, gradients, strict=True)
-    return [(of_part, backwards, parts.second) for of_part, backwards in pairs]
-
-
-def _scored(lm: LanguageModel, piece: _Piece, experiment: Experiment) -> _Scored:
-    stats, gradients, second = piece
+def _scored(
+    lm: LanguageModel,
+    experiment: Experiment,
+    stats: ActivationStats,
+    gradients: Gradients | None,
+    second: ActivationStats | None,
+) -> _Scored:
     criterion, own = experiment.method.criterion, experiment.method.allocation
     scores = score(lm, stats, criterion, gradients=gradients, second=second)
     allocation = own if own.needs <= {"stats"} else Uniform()

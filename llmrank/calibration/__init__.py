@@ -4,8 +4,6 @@ from llmrank.core.lazy import handed_on
 
 __getattr__, __all__ = handed_on(
     __name__,
-    {
-        "activations": "ActivationStats CalibrationSpec calibrate",
-        "gradients": "Gradients differentiate",
-    },
+    activations="ActivationStats CalibrationSpec calibrate",
+    gradients="Gradients differentiate",
 )

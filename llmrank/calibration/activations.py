@@ -1,8 +1,9 @@
 """One streaming pass over calibration text: the norms the graph is drawn with."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ class CalibrationSpec:
         help="embedded (Wikipedia passages), or a UTF-8 text file",
     )
     samples: int = option(
-        default=16, low=1, high=4096, help="How many windows of text are read"
+        default=64, low=1, high=4096, help="How many windows of text are read"
     )
     seq_len: int = option(
         default=256, low=2, high=8192, help="Tokens per window, or what the model takes"
@@ -96,16 +97,14 @@ def calibrate_parts(
     *,
     progress: Progress = silent,
 ) -> tuple[ActivationStats, ...]:
-    """Measure disjoint parts of the calibration text apart, in one pass over it.
+    """Measure leading parts of the calibration text, then the last, in one pass.
 
-    The windows come in the order drawn, so that the first parts together are what
-    fewer samples of the same seed measure.
+    `n_windows` of each part sum to the samples. The windows come in the order drawn, so
+    that leading parts are what fewer samples of the same seed measure.
 
-    Args:
-        lm: the dense model.
-        spec: which tokens; its `samples` are cut into the parts.
-        n_windows: how many windows each part has; their sum is `samples`.
-        progress: called per batch, counting the windows of all parts.
+    Returns:
+        For each part, the statistics of all windows up to its end; and those of the
+        last part alone.
 
     Raises:
         LLMRankError: as in `calibrate`.
@@ -114,32 +113,18 @@ def calibrate_parts(
     if sum(n_windows) != spec.samples or min(n_windows) < 1:
         raise ValueError(f"parts {n_windows} must be at least 1 and sum to the samples")
     source, windows = drawn(lm, spec)
-    parts, before = [], 0
-    for part in windows.split(list(n_windows)):
-        counted = _counted(progress, before, len(part), len(windows))
-        layers = measure(lm, part, progress=counted)
-        before += len(part)
-        parts.append(
-            ActivationStats(layers, part.numel(), source.source, source.sha256)
-        )
-    return tuple(parts)
-
-
-def combined(parts: Sequence[ActivationStats]) -> ActivationStats:
-    """Return the statistics of disjoint parts of one text as those of their union.
-
-    Norms add in squares, means by their tokens; both in float64.
-
-    Raises:
-        ValueError: the parts are of different texts.
-    """
-    first = parts[0]
-    if any(p.text_sha256 != first.text_sha256 for p in parts):
-        raise ValueError("statistics of different texts are not parts of one")
-    n_tokens = [p.n_tokens for p in parts]
-    by_layer = zip(*(p.layers for p in parts), strict=True)
-    layers = tuple(_combined_layer(layer, n_tokens) for layer in by_layer)
-    return ActivationStats(layers, sum(n_tokens), first.text_source, first.text_sha256)
+    parts = windows.split(list(n_windows))
+    running = list(_running_sums(lm, parts, progress=progress))
+    *_, before, after = running
+    last = [
+        {name: sums[name] - less.get(name, 0) for name in sums}
+        for less, sums in zip(before, after, strict=True)
+    ]
+    sizes = [*accumulate(part.numel() for part in parts), parts[-1].numel()]
+    return tuple(
+        ActivationStats(_finished(sums, n), n, source.source, source.sha256)
+        for sums, n in zip([*running[1:], last], sizes, strict=True)
+    )
 
 
 @torch.inference_mode()
@@ -152,23 +137,14 @@ def measure(
 ) -> tuple[LayerStats, ...]:
     """Run the tokens through a twin with hooks and return each layer's norms.
 
-    Args:
-        lm: the dense model.
-        windows: token ids; windows do not see each other.
-        batch: windows per forward pass; changes the memory, not the result.
-        progress: called per batch.
+    Windows do not see each other; a `batch` of them goes through at a time, which
+    changes the memory and not the result.
 
     Raises:
         LLMRankError: an activation is not finite (naming the layer).
     """
-    model = ffn.shared_copy(lm.model)
-    sums = [_hooked(p) for p in ffn.projections(model)]
-    for block, own in zip(ffn.blocks(model), sums, strict=True):
-        _hook_block(block, own)
-    size = batch or max(1, BATCH_TOKENS // windows.shape[1])
-    for chunk in track(windows.split(size), "Calibrating", progress):
-        run(model, chunk.to(lm.device))
-    return tuple(_finished(s, windows.numel(), layer) for layer, s in enumerate(sums))
+    _, sums = _running_sums(lm, [windows], batch=batch, progress=progress)
+    return _finished(sums, windows.numel())
 
 
 def drawn(
@@ -186,60 +162,45 @@ def drawn(
     return source, windows
 
 
-def _counted(progress: Progress, before: int, n_windows: int, total: int) -> Progress:
-    """Count windows of the whole where `measure` counts batches of a part."""
-
-    def report(what: str, done: int, n_batches: int) -> None:
-        progress(what, before + done * n_windows // n_batches, total)
-
-    return report
-
-
-def _combined_layer(parts: Sequence[LayerStats], n_tokens: Sequence[int]) -> LayerStats:
-    def norm(name: str) -> Tensor:
-        squares = [getattr(p, name).double().square() for p in parts]
-        return _norm(torch.stack(squares).sum(0))
-
-    pairs = list(zip(parts, n_tokens, strict=True))
-
-    def mean(name: str) -> Tensor:
-        sums = [torch.as_tensor(getattr(p, name)).double() * n for p, n in pairs]
-        return (torch.stack(sums).sum(0) / sum(n_tokens)).float()
-
-    return LayerStats(
-        input_norm=norm("input_norm"),
-        up_norm=norm("up_norm"),
-        neuron_norm=norm("neuron_norm"),
-        neuron_mean=mean("neuron_mean"),
-        neuron_abs_mean=mean("neuron_abs_mean"),
-        output_norm=norm("output_norm"),
-        block_cosine=float(mean("block_cosine")),
-        block_angle=float(mean("block_angle")),
-    )
+@torch.inference_mode()
+def _running_sums(
+    lm: LanguageModel,
+    parts: Sequence[Int[Tensor, "_ seq_len"]],
+    *,
+    batch: int | None = None,
+    progress: Progress,
+) -> Iterator[list[dict[str, Tensor]]]:
+    """Yield each layer's sums before the first part of a text, and after each."""
+    model = ffn.shared_copy(lm.model)
+    pairs = zip(ffn.blocks(model), ffn.projections(model), strict=True)
+    sums = [_hooked(block, p) for block, p in pairs]
+    size = batch or max(1, BATCH_TOKENS // parts[0].shape[1])
+    batches = [part.split(size) for part in parts]
+    tracked = track([b for part in batches for b in part], "Calibrating", progress)
+    for part in ((), *batches):
+        for chunk in islice(tracked, len(part)):
+            run(model, chunk.to(lm.device))
+        yield [dict(own) for own in sums]
+    next(tracked, None)
 
 
-def _hooked(p: ffn.Projections) -> dict[str, Tensor]:
-    """Hook one FFN so that its sums grow with every forward pass."""
+def _hooked(block: nn.Module, p: ffn.Projections) -> dict[str, Tensor]:
+    """Hook a block and its FFN so that their sums grow with every forward pass.
+
+    Of the residual stream, before and after the block are compared token by token.
+    """
     sums: dict[str, Tensor] = {}
 
     def on_up(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        _add(sums, "input", _squares(inputs[0]))
-        _add(sums, "up", _squares(output))
+        _add(sums, "input_norm", _squares(inputs[0]))
+        _add(sums, "up_norm", _squares(output))
 
     def on_down(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         signal = inputs[0].float()
-        _add(sums, "neuron", _sums(signal.square()))
-        _add(sums, "mean", _sums(signal))
-        _add(sums, "magnitude", _sums(signal.abs()))
-        _add(sums, "output", _squares(output))
-
-    p.up.register_forward_hook(on_up)
-    p.down.register_forward_hook(on_down)
-    return sums
-
-
-def _hook_block(block: nn.Module, sums: dict[str, Tensor]) -> None:
-    """Compare the residual stream before and after the block, token by token."""
+        _add(sums, "neuron_norm", _sums(signal.square()))
+        _add(sums, "neuron_mean", _sums(signal))
+        _add(sums, "neuron_abs_mean", _sums(signal.abs()))
+        _add(sums, "output_norm", _squares(output))
 
     def on_block(
         _: nn.Module, args: tuple[Any, ...], named: dict[str, Any], after: Tensor
@@ -247,10 +208,13 @@ def _hook_block(block: nn.Module, sums: dict[str, Tensor]) -> None:
         before = args[0] if args else named["hidden_states"]
         cosine = nn.functional.cosine_similarity(before.float(), after.float(), dim=-1)
         cosine = with_doubles(cosine).double().clamp(-1, 1)
-        _add(sums, "cosine", cosine.sum())
-        _add(sums, "angle", cosine.acos().sum() / math.pi)
+        _add(sums, "block_cosine", cosine.sum())
+        _add(sums, "block_angle", cosine.acos().sum() / math.pi)
 
+    p.up.register_forward_hook(on_up)
+    p.down.register_forward_hook(on_down)
     block.register_forward_hook(on_block, with_kwargs=True)
+    return sums
 
 
 def _sums(x: Tensor) -> Tensor:
@@ -272,24 +236,25 @@ def _add(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
     sums[name] = sums[name] + value if name in sums else value
 
 
-def _finished(sums: dict[str, Tensor], n_tokens: int, layer: int) -> LayerStats:
+def _finished(
+    layers: Sequence[dict[str, Tensor]], n_tokens: int
+) -> tuple[LayerStats, ...]:
+    return tuple(_stats(layer, sums, n_tokens) for layer, sums in enumerate(layers))
+
+
+def _stats(layer: int, sums: dict[str, Tensor], n_tokens: int) -> LayerStats:
+    """Take the roots of sums of squares, and the means of the others."""
     for name, value in sums.items():
         if not value.isfinite().all():
             raise LLMRankError(
                 f"activations of layer {layer} ({name}) are not finite; the model "
                 "overflows here: use float32, or check its weights"
             )
-    return LayerStats(
-        input_norm=_norm(sums["input"]),
-        up_norm=_norm(sums["up"]),
-        neuron_norm=_norm(sums["neuron"]),
-        neuron_mean=(sums["mean"] / n_tokens).float().cpu(),
-        neuron_abs_mean=(sums["magnitude"] / n_tokens).float().cpu(),
-        output_norm=_norm(sums["output"]),
-        block_cosine=float(sums["cosine"]) / n_tokens,
-        block_angle=float(sums["angle"]) / n_tokens,
-    )
-
-
-def _norm(squares: Tensor) -> Tensor:
-    return squares.sqrt().float().cpu()
+    values: dict[str, Any] = {
+        name: (total.sqrt() if name.endswith("norm") else total / n_tokens)
+        .float()
+        .cpu()
+        for name, total in sums.items()
+    }
+    blocks = {n: float(sums[n]) / n_tokens for n in ("block_cosine", "block_angle")}
+    return LayerStats(**values | blocks)

@@ -55,11 +55,7 @@ def divergence(
 ) -> float:
     """Return the mean KL divergence, dense from changed, in nats per token.
 
-    Args:
-        lm: the dense model with other FFN weights.
-        reads: what the dense model read, as `read` keeps it.
-        first_changed: blocks before it are as in the dense model, and are not
-            computed again.
+    Blocks before `first_changed` are as in the dense model, and not computed again.
 
     Raises:
         LLMRankError: the changed model's output is not finite.

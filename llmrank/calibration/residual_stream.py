@@ -18,12 +18,8 @@ class StopWalkError(Exception):
 def begin_at(model: nn.Module, first: int) -> list[Tensor]:
     """Let a twin's blocks before one do nothing; return where its input is to be put.
 
-    Args:
-        model: a twin of one's own: its blocks are changed.
-        first: the block that begins.
-
-    Returns:
-        A list whose only element is the residual stream that enters the block.
+    The list's only element is the residual stream that enters the block. The twin is to
+    be one's own: its blocks are changed.
     """
     given: list[Tensor] = []
     blocks = ffn.blocks(model)
@@ -66,17 +62,6 @@ def entering(
     enters(ffn.blocks(twin)[0], stop)
     run(twin, ids)
     return inputs[0]
-
-
-@torch.inference_mode()
-def through(
-    model: nn.Module,
-    block: int,
-    ids: Int[Tensor, "batch pos"],
-    stream: Float[Tensor, "batch pos d_model"],
-) -> Float[Tensor, "batch pos d_model"]:
-    """Run one block and return the residual stream after it."""
-    return watched(model, block, ids, stream)[2]
 
 
 @torch.inference_mode()

@@ -52,13 +52,8 @@ def moments(
     """Yield each layer's second moments, first layer first.
 
     As many layers share a pass over the text as a quarter of the free memory holds the
-    matrices of; with little memory that is one, and the text is read once per layer.
-
-    Args:
-        lm: the dense model.
-        windows: the calibration tokens.
-        at_once: how many layers share a pass; by default as many as fit.
-        progress: called per batch, counting those of all passes.
+    matrices of, or `at_once`; with little memory that is one, and the text is read once
+    per layer.
 
     Raises:
         LLMRankError: not even one layer's matrices fit, or values are not finite.

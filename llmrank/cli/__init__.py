@@ -4,17 +4,3 @@ from llmrank.cli.arena import GRID, add_arena_options, arena_command
 from llmrank.cli.lists import methods_command, prepare_command
 from llmrank.cli.mlp import add_mlp_options, mlp_command, mlp_settings
 from llmrank.cli.run import evaluate_command, run_command, score_command
-
-__all__ = [
-    "GRID",
-    "add_arena_options",
-    "add_mlp_options",
-    "arena_command",
-    "evaluate_command",
-    "methods_command",
-    "mlp_command",
-    "mlp_settings",
-    "prepare_command",
-    "run_command",
-    "score_command",
-]

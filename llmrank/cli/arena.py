@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from llmrank.cli.experiment_options import wanted_experiment
+from llmrank.cli.run import wanted_experiment
 from llmrank.cli.terminal import ProgressBar, check_new_file, each_of, write
 from llmrank.core.errors import LLMRankError, OptionError
 from llmrank.core.paths import named_path
@@ -85,10 +85,8 @@ def _spec(options: argparse.Namespace) -> Any:
     usual = "text,latency,tasks" if base.tasks.names else "text,latency"
     model = base.model
     models, methods = _words(options.models or "demo"), _words(options.methods)
-    sparsities, seeds = (
-        _words(options.sparsities or "0.3"),
-        _words(options.seeds or "0"),
-    )
+    sparsities = _words(options.sparsities or "0.3")
+    seeds = _words(options.seeds or "0")
     check_size(len(models), len(methods), len(sparsities), len(seeds))
     return ArenaSpec(
         models=tuple(replace(model, name=name) for name in models),
@@ -106,6 +104,8 @@ class _Lines:
     def __init__(
         self, spec: Any, bar: ProgressBar, forecast: Callable[[], Any]
     ) -> None:
+        from llmrank.experiments.arena import AXES
+
         self._bar, self._forecast = bar, forecast
         self._shown: set[str] = set()
         self._is_timed = False
@@ -116,11 +116,12 @@ class _Lines:
         self._widths = {"sparsity": 10, "seed": 8}
         self._widths["method"] = max(len(m.name) for m in spec.methods) + 2
         self._widths["model"] = max(len(m.name) for m in spec.models) + 2
-        self._print([_heading(name) for name in self._columns])
+        self._print([AXES[n].title if n in AXES else n for n in self._columns])
 
     def publish(self, entries: Sequence[Any]) -> None:
         """Print the cells that are over since the last time."""
-        news = [e for e in entries if _is_over(e) and e.run.id not in self._shown]
+        over = [e for e in entries if e.comparison or e.run.state == "failed"]
+        news = [e for e in over if e.run.id not in self._shown]
         if not news:
             return
         self._bar.clear()
@@ -152,16 +153,6 @@ class _Lines:
         widths = [self._widths.get(column, WIDTH) for column in self._columns]
         padded = (f"{c:<{w - 2}}  " for c, w in zip(cells, widths, strict=False))
         print("".join(padded).rstrip(), flush=True)
-
-
-def _heading(column: str) -> str:
-    from llmrank.experiments.arena import AXES
-
-    return AXES[column].title if column in AXES else column
-
-
-def _is_over(entry: Any) -> bool:
-    return entry.comparison is not None or entry.run.state == "failed"
 
 
 def _finish(entries: Sequence[Any], spec: Any, options: argparse.Namespace) -> None:

@@ -22,11 +22,19 @@ def methods_command(options: argparse.Namespace) -> None:  # noqa: ARG001
 
 
 def prepare_command(options: argparse.Namespace) -> None:  # noqa: ARG001
-    """Convert the embedded model once, or again where its copy is damaged."""
+    """Convert the embedded model and read what the default method needs, once.
+
+    Again where the copy is damaged or something that is read has changed.
+    """
+    from llmrank.experiments.pipeline import Pipeline
+    from llmrank.experiments.settings import experiment
     from llmrank.models.checkpoints import demo_folder
     from llmrank.models.embedded import is_whole
 
     bar = ProgressBar()
     folder = demo_folder(check=is_whole, progress=bar)
+    pipeline, usual = Pipeline(), experiment({})
+    pipeline.pruned(usual, progress=bar)
+    pipeline.dense_text(usual, progress=bar)
     bar.clear()
     print(f"the embedded model is ready in {folder}")

@@ -21,12 +21,10 @@ def add_mlp_options(command: argparse.ArgumentParser) -> None:
 def mlp_settings() -> dict[str, Any]:
     """Return the options of the three specs behind the experiment, by name."""
     from llmrank.core.specs import options
-    from llmrank.mlp import MLPRank, MLPSpec, RetentionSpec
-    from llmrank.mlp.datasets import DataSpec
+    from llmrank.mlp import DataSpec, MLPRank, MLPSpec, RetentionSpec
 
-    settings: dict[str, Any] = {}
-    for cls in (RetentionSpec, MLPSpec, MLPRank, DataSpec):
-        settings |= {o.name: o for o in options(cls)}
+    kinds = (RetentionSpec, MLPSpec, MLPRank, DataSpec)
+    settings = {o.name: o for kind in kinds for o in options(kind)}
     # The experiment has several of these, or makes them itself.
     return {n: o for n, o in settings.items() if n not in ("widths", "variant", "data")}
 
@@ -78,13 +76,11 @@ def _page(summary: Any) -> str:
 def _specs(options: argparse.Namespace) -> tuple[Any, Any, Any, int]:
     """Build the specs of the options that were given; they check themselves."""
     from llmrank.core.specs import options as declared
-    from llmrank.mlp import MLPRank, MLPSpec, RetentionSpec
-    from llmrank.mlp.datasets import DataSpec
+    from llmrank.mlp import DataSpec, MLPRank, MLPSpec, RetentionSpec
 
-    known = mlp_settings()
     given = {
         name: o.parse(getattr(options, name))
-        for name, o in known.items()
+        for name, o in mlp_settings().items()
         if getattr(options, name, None) is not None
     }
     given.setdefault("epochs", 15)  # enough for digits, and three minutes for all

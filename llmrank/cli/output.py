@@ -34,7 +34,7 @@ def guarded() -> Iterator[None]:
     codecs.register_error(ESCAPED, _escaped)
     out, err = (_opened(stream) for stream in (sys.stdout, sys.stderr))
     with (
-        contextlib.redirect_stderr(_Guarded(err, _unheard)),
+        contextlib.redirect_stderr(_Guarded(err, lambda _: None)),
         contextlib.redirect_stdout(_Guarded(out, _lost)),
     ):
         try:
@@ -51,16 +51,13 @@ class _Guarded(io.TextIOBase):
         self._stream, self._failed, self._is_broken = stream, failed, False
 
     def write(self, text: str) -> int:
-        """Write, unless it failed before."""
         self._try(lambda: self._stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """Write what was held back."""
         self._try(self._stream.flush)
 
     def isatty(self) -> bool:
-        """Whether it is a screen."""
         return self._stream.isatty()
 
     def _try(self, act: Callable[[], object]) -> None:
@@ -95,10 +92,6 @@ def _discard(stream: Any) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-
-
-def _unheard(_: OSError) -> None:
-    """A note that cannot be written is none."""
 
 
 def _lost(error: OSError) -> None:

@@ -5,10 +5,31 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from llmrank.cli.experiment_options import wanted_experiment
 from llmrank.cli.terminal import ProgressBar, announce, check_new_file, each_of, give
 from llmrank.core.errors import LLMRankError
 from llmrank.core.paths import check_export_target, check_file_target, named_path
+
+
+def wanted_experiment(options: argparse.Namespace) -> Any:
+    """Return the experiment that a command's options describe, its names checked.
+
+    Raises:
+        LLMRankError: a value outside its limits, a setting that does not apply, an
+            unknown task, or a text that cannot be read.
+    """
+    from llmrank.experiments.run import check_names
+
+    wanted = described(options)
+    check_names(wanted)
+    return wanted
+
+
+def described(options: argparse.Namespace) -> Any:
+    """Return the experiment of the settings that were given, its texts unread."""
+    from llmrank.experiments.settings import declared, experiment
+
+    given = vars(options)
+    return experiment({n: given[n] for n in declared() if given.get(n) is not None})
 
 
 def run_command(options: argparse.Namespace) -> None:

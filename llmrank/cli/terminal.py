@@ -44,11 +44,7 @@ def announce(needed: Any) -> None:
 
 
 def check_new_file(target: str | None) -> None:
-    """Refuse a file that is there already or cannot be written; `-` is stdout.
-
-    Raises:
-        LLMRankError: saying which.
-    """
+    """Refuse a file that is there already or cannot be written; `-` is stdout."""
     if target is not None and target != "-":
         check_file_target(named_path(target))
         if named_path(target).exists():

@@ -1,18 +1,14 @@
 """What a folder hands on, imported on first use: torch takes seconds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 
-def handed_on(
-    package: str, homes: Mapping[str, str]
-) -> tuple[Callable[[str], Any], list[str]]:
+def handed_on(package: str, **homes: str) -> tuple[Callable[[str], Any], list[str]]:
     """Return a package's `__getattr__` and `__all__`.
 
-    Args:
-        package: its dotted name.
-        homes: the public names, blanks between, by the module that defines them.
+    Each module is told with the public names that it defines, blanks between.
     """
     home_of = {
         name: module for module, names in homes.items() for name in names.split()

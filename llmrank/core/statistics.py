@@ -42,10 +42,9 @@ def half_width(deviation: float, n: int) -> float:
 
 def exponentiated(log: Estimate) -> Estimate:
     """Return e to an estimate, its interval with it."""
-    value, low, high = torch.tensor(
-        [log.value, log.low, log.high], dtype=torch.float64
-    ).exp()
-    return Estimate(float(value), float(low), float(high), log.n_windows)
+    logs = torch.tensor([log.value, log.low, log.high], dtype=torch.float64)
+    value, low, high = logs.exp().tolist()
+    return Estimate(value, low, high, log.n_windows)
 
 
 def spread(estimate: Estimate) -> str:

@@ -19,11 +19,7 @@ def is_file(name: str) -> bool:
 
 
 def check_there(name: str) -> None:
-    """Refuse what leads nowhere, and what is not opened for who asks, before any work.
-
-    Raises:
-        LLMRankError: saying what is allowed.
-    """
+    """Refuse what leads nowhere or is not opened for who asks, before any work."""
     if name == "demo":
         return
     if not is_of_hub(name):

@@ -4,9 +4,7 @@ from llmrank.core.lazy import handed_on
 
 __getattr__, __all__ = handed_on(
     __name__,
-    {
-        "texts": "passages situations text",
-        "tokens": "encoded fitting opening",
-        "tasks": "TASKS Item Task",
-    },
+    texts="passages situations text",
+    tokens="encoded fitting opening",
+    tasks="TASKS Item Task",
 )

@@ -64,10 +64,7 @@ def asked(
 ) -> tuple[Int[Tensor, " n_items"], tuple[Item, ...]]:
     """Draw items of a task: the leading part of a seeded permutation, in order.
 
-    Args:
-        name: a name in `TASKS`.
-        n_items: how many; all there are where there are fewer.
-        seed: which; the same for the same seed, and fewer are among more.
+    All there are where there are fewer; fewer of the same seed are among more.
 
     Returns:
         Their places in the dataset, ascending, and the items.
@@ -98,9 +95,6 @@ def estimated_tokens(names: Sequence[str], *, n_items: int, seed: int = 0) -> in
     """Estimate the tokens a model reads for tasks, from their items' characters.
 
     The last token of each choice is only predicted, not read.
-
-    Raises:
-        LLMRankError: see `asked`.
     """
     items = [i for name in names for i in asked(name, n_items=n_items, seed=seed)[1]]
     texts = [text for i in items for text in (*set(i.contexts), *i.choices)]
@@ -108,17 +102,8 @@ def estimated_tokens(names: Sequence[str], *, n_items: int, seed: int = 0) -> in
     return round(sum(map(len, texts)) / CHARS_PER_TOKEN) - n_choices
 
 
-def _any_row(_: Row) -> bool:
-    return True
-
-
-def _passage_is_for_questions(row: Row) -> bool:
-    """Calibration and evaluation read other passages than BoolQ asks about."""
-    return split_of(row["passage"]) == "questions"
-
-
 def _task(
-    name: str, dataset: str, may_ask: Callable[[Row], bool] = _any_row
+    name: str, dataset: str, may_ask: Callable[[Row], bool] = lambda _: True
 ) -> Callable[[Callable[[Row], Item]], Callable[[Row], Item]]:
     """Register a function that makes an item of a row; its first line is the help."""
 
@@ -191,7 +176,8 @@ def _openbookqa(row: Row) -> Item:
     return _item(row["question_stem"], row["choices"]["text"], _labelled(row))
 
 
-@_task("boolq", "boolq/none", may_ask=_passage_is_for_questions)
+# calibration and evaluation read other passages than BoolQ asks about
+@_task("boolq", "boolq/none", lambda row: split_of(row["passage"]) == "questions")
 def _boolq(row: Row) -> Item:
     """Yes or no, after a passage of Wikipedia that answers the question.
 

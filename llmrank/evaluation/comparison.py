@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -27,7 +26,7 @@ from llmrank.evaluation.peak_memory import MemoryPeak, peak_memory
 from llmrank.evaluation.perplexity import (
     EvaluationSpec,
     TextEvaluation,
-    evaluate,
+    in_turn,
     perplexity_ratio,
     top1_retention,
 )
@@ -98,13 +97,13 @@ class Comparison(Shown):
 
     @property
     def perplexity_ratio(self) -> Estimate | None:
-        """Pruned / dense perplexity, paired by window, once both are complete."""
+        """Pruned / dense perplexity, paired by the windows that both have read."""
         pair = self._texts()
         return None if pair is None else perplexity_ratio(*pair)
 
     @property
     def top1_retention(self) -> Estimate | None:
-        """Pruned / dense top-1 accuracy, paired by window, once both are complete."""
+        """Pruned / dense top-1 accuracy, paired by the windows that both have read."""
         pair = self._texts()
         return None if pair is None else top1_retention(*pair)
 
@@ -135,8 +134,12 @@ class Comparison(Shown):
 
     def _texts(self) -> tuple[TextEvaluation, TextEvaluation] | None:
         dense, pruned = self.dense.text, self.pruned.text
-        if dense is None or pruned is None or dense.windows != pruned.windows:
-            return None  # not there yet, or the file changed in between
+        if dense is None or pruned is None:
+            return None
+        n_both = min(len(dense.nll), len(pruned.nll))
+        dense, pruned = dense.first(n_both), pruned.first(n_both)
+        if dense.windows != pruned.windows:
+            return None  # the file changed in between
         return dense, pruned
 
 
@@ -203,13 +206,16 @@ class _Board:
         publish(self.comparison)
 
     def text(self, spec: EvaluationSpec) -> None:
-        for side, lm in self._models.items():
-            show = partial(self._show_text, side)
-            known = _side(self._known, side).text
-            if known is not None:
-                show(known)
-            else:
-                evaluate(lm, spec, progress=self._progress, publish=show)
+        """Read both models in turn, window by window: ratios come in early."""
+        known = {side: _side(self._known, side).text for side in self._models}
+        unknown = [side for side, text in known.items() if text is None]
+        for side, text in known.items():
+            if text is not None:
+                self._show(side, text=text)
+        models = [self._models[side] for side in unknown]
+        for windows in in_turn(models, spec, progress=self._progress):
+            for side, text in zip(unknown, windows, strict=True):
+                self._show(side, text=text)
 
     def tasks(self, spec: TaskSpec) -> None:
         for name in spec.names:
@@ -251,9 +257,6 @@ class _Board:
             }
             for side, peak in peaks.items():
                 self._show(side, memory=peak or measured[side].result())
-
-    def _show_text(self, side: "SideName", text: TextEvaluation) -> None:
-        self._show(side, text=text)
 
     def _show(self, side: "SideName", **measured: Any) -> None:
         new = dataclasses.replace(_side(self.comparison, side), **measured)

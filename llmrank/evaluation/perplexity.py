@@ -1,6 +1,6 @@
 """Perplexity and next-token accuracy on held-out text, with their uncertainty."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -98,6 +98,20 @@ def evaluate(
     Raises:
         LLMRankError: the text is unusable, or the model's output is not finite.
     """
+    for so_far in evaluations(lm, spec, progress=progress):
+        if publish is not None:
+            publish(so_far)
+    return so_far
+
+
+def evaluations(
+    lm: LanguageModel, spec: EvaluationSpec, *, progress: Progress = silent
+) -> Iterator[TextEvaluation]:
+    """Yield the result so far after each window; the last is `evaluate`'s.
+
+    Raises:
+        LLMRankError: as `evaluate`.
+    """
     source = texts.text(spec.eval_text, "evaluation")
     windows = texts.first_windows(lm, source, n_tokens=spec.eval_tokens, seq_len=WINDOW)
     n_before, bos = len(tokens.opening(lm)), tokens.opening_text(lm)
@@ -105,12 +119,34 @@ def evaluate(
     results: list[tuple[float, float]] = []
     for window in track(windows.unbind(), READING, progress):
         results.append(_read_window(lm, window, n_before + 1))
-        so_far = TextEvaluation(
+        yield TextEvaluation(
             *_columns(results), source.source, source.sha256, seq_len, bos
         )
-        if publish is not None:
-            publish(so_far)
-    return so_far
+
+
+def in_turn(
+    models: Sequence[LanguageModel],
+    spec: EvaluationSpec,
+    *,
+    progress: Progress = silent,
+) -> Iterator[tuple[TextEvaluation, ...]]:
+    """Yield all models' results so far after each window, read one after another.
+
+    Raises:
+        LLMRankError: as `evaluate`.
+    """
+    n = len(models)
+
+    def counted(place: int) -> Progress:
+        return lambda what, done, total: progress(
+            what, min(done * n + place, total * n), total * n
+        )
+
+    reading = (
+        evaluations(lm, spec, progress=counted(place))
+        for place, lm in enumerate(models)
+    )
+    yield from zip(*reading, strict=True)
 
 
 def perplexity_ratio(dense: TextEvaluation, pruned: TextEvaluation) -> Estimate:

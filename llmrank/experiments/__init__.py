@@ -4,11 +4,9 @@ from llmrank.core.lazy import handed_on
 
 __getattr__, __all__ = handed_on(
     __name__,
-    {
-        "experiment": "Experiment",
-        "pipeline": "Pipeline",
-        "run": "Report",
-        "store": "Store",
-        "arena": "ArenaSpec",
-    },
+    experiment="Experiment",
+    pipeline="Pipeline",
+    run="Report",
+    store="Store",
+    arena="ArenaSpec",
 )

@@ -57,16 +57,9 @@ def curve(
 ) -> tuple[Point, ...]:
     """Measure perplexity and top-1 accuracy at each criterion and sparsity.
 
-    Args:
-        base: model, texts, allocation, rounding and repair of every point.
-        criteria: each gives one line.
-        sparsities: the points of each line; criteria take turns at each.
-        pipeline: shared results; what was measured with them is not measured again.
-        progress: called per window, of all that are to be read.
-        publish: given the points so far after each.
-
-    Raises:
-        LLMRankError: whatever a stage refuses.
+    All else of a point is as in `base`. Criteria take turns at each sparsity; what the
+    pipeline knows is not measured again. `publish` is given the points so far after
+    each.
     """
     known = pipeline or Pipeline()
     dense = known.dense_text(base, progress=progress)
@@ -105,11 +98,7 @@ def measured_points(base: Experiment, pipeline: Pipeline) -> tuple[Point, ...]:
 
 
 def estimated_s(base: Experiment, n_points: int, pipeline: Pipeline) -> float | None:
-    """Estimate the time to measure points, from how fast the model last read.
-
-    Returns:
-        Seconds, or None while the model has not been read here.
-    """
+    """Estimate the seconds to measure points; None where the model was never read."""
     pace = pipeline.tokens_per_s(base.model)
     if pace is None:
         return None
@@ -136,10 +125,8 @@ def ranking(
     """Say who is ahead at a sparsity, and who cannot be told from the best.
 
     A criterion is behind when its 95 % interval against the best, paired by window
-    (each pair on its own, not corrected for their number), leaves out zero.
-
-    Returns:
-        None where nothing is measured at that sparsity.
+    (each pair on its own, not corrected for their number), leaves out zero. None where
+    nothing is measured at that sparsity.
     """
     here = [p for p in points if p.sparsity == sparsity]
     if not here:

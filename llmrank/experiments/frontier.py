@@ -1,7 +1,7 @@
 """What each method costs at every sparsity that was measured, and where one stands."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from math import exp, log
@@ -90,7 +90,8 @@ def frontier(experiment: Experiment, stores: Iterable[Store]) -> Frontier:
     in their order, each for its newest first.
     """
     asked = experiment.to_json()["model"]
-    runs = [r for store in stores for r in _done(store, experiment.model.name)]
+    columns = {"model": [experiment.model.name]}
+    runs = [r for s in stores for r in s.runs(columns=columns, states=("done",))]
     same = [r for r in runs if r.spec.recipe["model"] == asked]
     counts = Counter(_texts(run) for run in same)
     if not counts:
@@ -139,10 +140,6 @@ def shipped() -> Store | None:
         return Store(SHIPPED, sealed=True) if SHIPPED.is_file() else None
     except LLMRankError:
         return None
-
-
-def _done(store: Store, model: str) -> Sequence[Run]:
-    return store.runs(columns={"model": [model]}, states=("done",))
 
 
 def _texts(run: Run) -> str:

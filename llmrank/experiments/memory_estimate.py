@@ -39,11 +39,7 @@ class MemoryEstimate:
         )
 
     def check(self) -> None:
-        """Refuse what cannot fit.
-
-        Raises:
-            LLMRankError: with the estimate and what to change.
-        """
+        """Refuse what cannot fit."""
         if self.available_bytes is not None and self.total_bytes > self.available_bytes:
             raise LLMRankError(
                 f"{self.sentence}: too little; "
@@ -58,11 +54,8 @@ def estimate(
 
     Working memory: the logits of one evaluation window in float32, three times (model,
     cast, log-softmax), and the activations of one calibration batch; or the backward
-    pass of a criterion that needs gradients, where that is more.
-
-    Args:
-        experiment: what is to run.
-        sizes: the model's shape, where it is known; else it is read.
+    pass of a criterion that needs gradients, where that is more. The model's shape is
+    read where it is not given.
 
     Raises:
         LLMRankError: no such model, an unsupported type, a device that is not there.
@@ -75,22 +68,19 @@ def estimate(
     kept = 1 - experiment.pruning.sparsity
     n_read = max(BATCH_TOKENS, experiment.calibration.seq_len)
     forwards = 3 * 4 * WINDOW * sizes.d_vocab + 4 * 4 * n_read * sizes.d_ff
+    backwards = 0
+    if "gradients" in experiment.method.criterion.needs:
+        backwards = gradient_bytes(
+            d_model=sizes.d_model,
+            widths=sizes.widths,
+            d_vocab=sizes.d_vocab,
+            seq_len=experiment.calibration.seq_len,
+            itemsize=itemsize,
+        )
     return MemoryEstimate(
         name=experiment.model.name,
         dense_bytes=sizes.weight_bytes,
         pruned_bytes=int(ffn_weights * kept) * itemsize,
-        working_bytes=max(forwards, _backwards_bytes(experiment, sizes, itemsize)),
+        working_bytes=max(forwards, backwards),
         available_bytes=free_bytes(device),
-    )
-
-
-def _backwards_bytes(experiment: Experiment, sizes: ModelShape, itemsize: int) -> int:
-    if "gradients" not in experiment.method.criterion.needs:
-        return 0
-    return gradient_bytes(
-        d_model=sizes.d_model,
-        widths=sizes.widths,
-        d_vocab=sizes.d_vocab,
-        seq_len=experiment.calibration.seq_len,
-        itemsize=itemsize,
     )

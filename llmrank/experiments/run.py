@@ -1,16 +1,22 @@
 """The whole job: load, calibrate, score, plan, prune, compare; and its report."""
 
+import datetime
+import importlib.metadata
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from llmrank.calibration.activations import CalibrationSpec
 from llmrank.core.progress import Progress, silent
-from llmrank.data import texts
+from llmrank.data import texts, tokens
 from llmrank.evaluation.comparison import Comparison, beside, compare
-from llmrank.experiments.environment import environment
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.memory_estimate import estimate
 from llmrank.experiments.pipeline import Pipeline
+from llmrank.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,7 @@ def run(
 ) -> Report:
     """Do the whole job: load, calibrate, score, plan, prune, compare.
 
-    Args:
-        experiment: what is done.
-        pipeline: shared results.
-        progress: called by every stage.
-        publish: given the report so far, whenever it has more.
+    `publish` is given the report so far, whenever it has more.
 
     Raises:
         LLMRankError: whatever a stage refuses; names are checked before any work.
@@ -61,7 +63,7 @@ def run(
     def report(comparison: Comparison) -> Report:
         return Report(experiment, where, stats.text_sha256, comparison)
 
-    text = known.dense_text(experiment, progress=progress)
+    text = known.evaluator.known_dense(experiment)
     measured = known.pruned_text.peek(experiment)
     known_texts = (text, None if measured is None else measured[1])
     comparison = compare(
@@ -72,9 +74,12 @@ def run(
         progress=progress,
         publish=lambda c: publish(report(c)),
     )
-    side = comparison.pruned
-    if side.text is not None and texts_state(experiment) == read:
-        known.pruned_text.put(experiment, (side.footprint, side.text))
+    dense_side, side = comparison.dense, comparison.pruned
+    if texts_state(experiment) == read:
+        if dense_side.text is not None:
+            known.dense_text.put(experiment, dense_side.text)
+        if side.text is not None:
+            known.pruned_text.put(experiment, (side.footprint, side.text))
     return report(comparison)
 
 
@@ -84,11 +89,7 @@ def texts_state(experiment: Experiment) -> tuple[tuple[int, int] | None, ...]:
 
 
 def check_names(experiment: Experiment) -> None:
-    """Refuse tasks that are not registered and text files that cannot be read.
-
-    Raises:
-        LLMRankError: naming what there is, or what is wrong with the file.
-    """
+    """Refuse tasks that are not registered and text files that cannot be read."""
     _ = experiment.tasks.names
     for source in experiment.texts:
         if source != texts.EMBEDDED:
@@ -96,10 +97,22 @@ def check_names(experiment: Experiment) -> None:
 
 
 def check_room(experiment: Experiment, pipeline: Pipeline) -> None:
-    """Refuse a model that is not loaded yet and cannot fit.
-
-    Raises:
-        LLMRankError: with the estimate and what to change.
-    """
+    """Refuse a model that is not loaded yet and cannot fit."""
     if pipeline.model.peek(experiment) is None:
         estimate(experiment).check()
+
+
+def environment(lm: LanguageModel, calibration: CalibrationSpec) -> dict[str, str]:
+    """Return where and with what numbers are measured."""
+    packages = ("torch", "transformers")
+    now = datetime.datetime.now(datetime.UTC)
+    return {
+        "measured_at": now.isoformat("T", "seconds"),
+        "device": str(lm.device),
+        "dtype": lm.spec.dtype,
+        **tokens.facts(lm, calibration.seq_len),
+        "n_threads": str(torch.get_num_threads()),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+    }

@@ -12,17 +12,22 @@ from llmrank.core.errors import OptionError
 from llmrank.core.specs import Option, options
 from llmrank.core.uploads import masked
 from llmrank.experiments.experiment import Experiment, spec_kinds
-from llmrank.methods.method import PARTS, Method
+from llmrank.methods.method import DEFAULT, PARTS, Method
 from llmrank.models.checkpoints import DEMO_NAME
 from llmrank.models.precision import OWN
 
 SECTIONS = tuple(spec_kinds())
 
 PRESETS: dict[str, tuple[dict[str, Any], str]] = {
-    "Default": ({}, "Centrality at the neuron's own signal, the same share of layers"),
+    "Default": (
+        {},
+        "Centrality at the neuron's own signal, widths by what each block does to the "
+        "residual stream, output weights refitted",
+    ),
     "The paper's": (
-        {"criterion": "llm-rank", "site": "up"},
-        "LLM-Rank as published: activation measured at the output of up_proj",
+        {"site": "up", "allocation": "uniform", "repair": "none"},
+        "LLM-Rank as published: activation measured at the output of up_proj, the same "
+        "share of every layer, no repair",
     ),
     "Best measured": (
         {
@@ -30,10 +35,8 @@ PRESETS: dict[str, tuple[dict[str, Any], str]] = {
             "allocation": "additive",
             "repair": "least-squares-sequential",
         },
-        "The least perplexity of all methods measured (demo model, 4,096 tokens, with "
-        "64 calibration samples); it measures first what each layer costs, which "
-        "takes minutes. Next best, without that wait: cfsp, block-influence, "
-        "least-squares",
+        "The least perplexity of all methods measured (demo model); it measures first "
+        "what each layer costs, which takes minutes",
     ),
 }
 """Whole methods by name, as settings, and what each is; the rest is as usual."""
@@ -60,8 +63,8 @@ def declared(sections: Sequence[str] = ("method", *SECTIONS)) -> dict[str, Optio
 
 
 def default(part: str) -> str:
-    """Return the name of a method part's default."""
-    return str(getattr(Method(), part).name)
+    """Return the name of a method part where nobody names one."""
+    return str(getattr(DEFAULT, part).name)
 
 
 def experiment(settings: Mapping[str, Any]) -> Experiment:
@@ -107,15 +110,10 @@ def export_name(experiment: Experiment) -> str:
     """
     given, method = experiment.model.name, experiment.method
     model = DEMO_NAME if given == "demo" else Path(given).name
-    named = {part: getattr(method, part).name for part in PARTS}
-    unusual = [
-        n for part, n in named.items() if part != "criterion" and n != default(part)
-    ]
+    criterion, *more = (part.name for part in method.told)
     removed = f"{100 * experiment.pruning.sparsity:.4g}pct"
     amount = [] if method.allocation.sets_sparsity else [removed]
-    name = "-".join(
-        [model.removesuffix(".gguf"), named["criterion"], *amount, *unusual]
-    )
+    name = "-".join([model.removesuffix(".gguf"), criterion, *amount, *more])
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "pruned-model"
 
 

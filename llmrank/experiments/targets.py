@@ -1,6 +1,8 @@
 """A goal instead of a sparsity: solved for, measured, and by how much it missed."""
 
+from bisect import bisect_left
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil, nan
 from typing import Literal, get_args
@@ -30,6 +32,11 @@ _EASIER: dict[Kind, str] = {
     "size": "allow more megabytes",
     "speed": "ask for less speed",
     "perplexity": "allow a higher perplexity",
+}
+_SHOWN: dict[Kind, Callable[[float], str]] = {
+    "size": lambda value: f"{number(value)} MB of weights",
+    "speed": lambda value: f"decoding {times(value)} as fast as dense",
+    "perplexity": lambda value: f"{times(value)} the dense perplexity",
 }
 
 
@@ -91,7 +98,7 @@ class Answer:
     @property
     def sentence(self) -> str:
         """What was found, and by how much it misses what was asked."""
-        best, shown = self.best, _shown(self.target.kind)
+        best, shown = self.best, _SHOWN[self.target.kind]
         if best is None:
             pick = max if self.target.wants_more else min
             last = pick(self.steps, key=lambda s: s.sparsity)
@@ -123,9 +130,6 @@ def meet(
     The method, the texts and the benchmark are the experiment's; its sparsity is not
     used. Sizes are counted, to a tenth of a per cent; speed and perplexity are measured
     between two sparsities that enclose the target, until these are a per cent apart.
-
-    Raises:
-        LLMRankError: whatever a stage refuses.
     """
     known = pipeline or Pipeline()
     if target.kind == "size":
@@ -177,21 +181,14 @@ def _fitting(
         widths = pipeline.plan(cell, progress=progress).widths
         return planned(dense, widths).weight_bytes / 1e6
 
-    low, high = 0, round(1000 * HIGHEST)
-    per_thousandth = (size(low) - size(high)) / high
-    if size(high) > target.value:
-        low = high
-    while low < high:
-        middle = (low + high) // 2
-        if size(middle) <= target.value:
-            high = middle
-        else:
-            low = middle + 1
-    reached = _counted(experiment, high, pipeline, progress)
-    while not target.met_by(reached.value) and high < round(1000 * HIGHEST):
+    highest = round(1000 * HIGHEST)
+    per_thousandth = (size(0) - size(highest)) / highest
+    at = bisect_left(range(highest), x=True, key=lambda n: size(n) <= target.value)
+    reached = _counted(experiment, at, pipeline, progress)
+    while not target.met_by(reached.value) and at < highest:
         more = ceil((reached.value - target.value) / per_thousandth)
-        high = min(high + max(1, more), round(1000 * HIGHEST))
-        reached = _counted(experiment, high, pipeline, progress)
+        at = min(at + max(1, more), highest)
+        reached = _counted(experiment, at, pipeline, progress)
     return Answer(target, (reached,))
 
 
@@ -206,12 +203,11 @@ def _counted(
 def _speed(experiment: Experiment, pipeline: Pipeline, progress: Progress) -> Measured:
     dense = pipeline.model(experiment, progress=progress)
     pruned = pipeline.pruned(experiment, progress=progress)
-    benchmark = experiment.benchmark
-    ratio = shape_timing.time_pair(dense, pruned, benchmark, progress=progress)
-    decode = ratio.speedup.decode
-    return Measured(
-        experiment.pruning.sparsity, decode.measured, decode.low, decode.high
+    timed = shape_timing.time_pair(
+        dense, pruned, experiment.benchmark, progress=progress
     )
+    sparsity, decode = experiment.pruning.sparsity, timed.speedup.decode
+    return Measured(sparsity, decode.measured, decode.low, decode.high)
 
 
 def _perplexity(
@@ -223,16 +219,6 @@ def _perplexity(
     return Measured(experiment.pruning.sparsity, ratio.value, ratio.low, ratio.high)
 
 
-def _shown(kind: Kind) -> Callable[[float], str]:
-    """Return how a value of the kind is written, with its unit."""
-    said = {
-        "size": lambda v: f"{number(v)} MB of weights",
-        "speed": lambda v: f"decoding {times(v)} as fast as dense",
-        "perplexity": lambda v: f"{times(v)} the dense perplexity",
-    }
-    return said[kind]
-
-
 def parsed(text: str) -> Target:
     """Read a target as the command line gives it, `size=400` or `speed=1.2`.
 
@@ -241,10 +227,9 @@ def parsed(text: str) -> Target:
     """
     kind, _, value = text.partition("=")
     if kind in get_args(Kind):
-        try:
+        number = nan
+        with suppress(ValueError):
             number = float(value)
-        except ValueError:
-            number = nan
         return Target(kind, number)  # type: ignore[arg-type]
     raise OptionError(
         "a target is size=MEGABYTES, speed=TIMES or perplexity=TIMES, "

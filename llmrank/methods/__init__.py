@@ -4,11 +4,9 @@ from llmrank.core.lazy import handed_on
 
 __getattr__, __all__ = handed_on(
     __name__,
-    {
-        "method": "PARTS Method written",
-        "criteria": "CRITERIA Criterion Scores score",
-        "allocation": "ALLOCATIONS Allocation",
-        "repair": "REPAIRS Repair",
-        "pruning": "PruningPlan PruningSpec plan prune",
-    },
+    method="PARTS Method written",
+    criteria="CRITERIA Criterion Scores score",
+    allocation="ALLOCATIONS Allocation",
+    repair="REPAIRS Repair",
+    pruning="PruningPlan PruningSpec plan prune",
 )

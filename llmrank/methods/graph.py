@@ -56,12 +56,6 @@ def graphs(
 ) -> tuple[FFNGraph, ...]:
     """Join each layer's weights with what was measured of it.
 
-    Args:
-        ffns: the weights.
-        stats: the statistics on the calibration text.
-        gradients: those of the loss on that text.
-        second: the statistics on a second text.
-
     Raises:
         ValueError: what was measured is of another model.
     """

@@ -8,9 +8,9 @@ from llmrank.core.errors import OptionError
 from llmrank.core.formatting import choice
 from llmrank.core.registry import Registry, recipe
 from llmrank.core.specs import options
-from llmrank.methods.allocation import ALLOCATIONS, Allocation, Uniform
+from llmrank.methods.allocation import ALLOCATIONS, Allocation, BlockInfluence, Uniform
 from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank
-from llmrank.methods.repair import REPAIRS, NoRepair, Repair
+from llmrank.methods.repair import REPAIRS, LeastSquares, NoRepair, Repair
 
 PARTS: dict[str, Registry[Any]] = {
     "criterion": CRITERIA,
@@ -77,6 +77,10 @@ class Method:
         """Return the method with every seed set; None sets the defaults."""
         parts = {part: seeded(getattr(self, part), seed) for part in PARTS}
         return Method(**parts)
+
+
+DEFAULT = Method(allocation=BlockInfluence(), repair=LeastSquares())
+"""What is meant where nobody names a method: the best that nobody waits for."""
 
 
 def method(words: str) -> Method:

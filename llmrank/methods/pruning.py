@@ -85,15 +85,8 @@ def plan(
     """Choose the neurons to keep: the highest scores; of equals the lower index.
 
     The allocation says how many each layer keeps; each width is then rounded up to
-    `multiple_of`, at most d_ff, at least 1.
-
-    Args:
-        scores: one vector per layer.
-        spec: how many go, and the rounding.
-        allocation: how the rest is divided among the layers.
-        stats: what calibration measured, where the allocation needs it.
-        sensitivity: what each layer's cut costs, likewise.
-        searched: the widths that a search found, likewise.
+    `multiple_of`, at most d_ff, at least 1. Its `needs` name what must be given beside
+    the scores: statistics, what each layer's cut costs, the widths a search found.
 
     Raises:
         LLMRankError: the allocation does not apply to this model.
@@ -130,9 +123,8 @@ def prune(
     """
     if ffn.widths(lm.model) != plan.dense_widths:
         raise ValueError("the plan was made for a model with other FFN widths")
-    return dataclasses.replace(
-        lm, model=ffn.cut(lm.model, plan.keep, progress=progress)
-    )
+    smaller = ffn.cut(lm.model, plan.keep, progress=progress)
+    return dataclasses.replace(lm, model=smaller)
 
 
 def descending(scores: Float[Tensor, " n"]) -> Int[Tensor, " n"]:

@@ -19,9 +19,7 @@ from llmrank.methods.pagerank import (
     weighted_sum,
 )
 
-Exponents = tuple[int, int, int]
-
-EXPONENTS: dict[Graph, tuple[Exponents, ...]] = {
+EXPONENTS: dict[Graph, tuple[tuple[int, int, int], ...]] = {
     "isolated": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
     "chained": (
         (0, 0, 2), (0, 1, 1), (0, 2, 0),
@@ -69,16 +67,6 @@ class Planes:
     layers: tuple[Float32[Tensor, "n_planes _"], ...]
     errors: tuple[float, ...]
 
-    def weights(self, theta: float, gamma: float) -> tuple[float, ...]:
-        """Return what each plane is multiplied by: wⁱ dʲ rᵏ with its `EXPONENTS`.
-
-        Products are taken from the left, w first; w = γθ, d = γ(1−θ), r = 1−γ.
-
-        Raises:
-            OptionError: θ or γ outside [0, 1].
-        """
-        return _weights(self.graph, theta, gamma)
-
     def scores(self, theta: float, gamma: float) -> tuple[Float64[Tensor, " _"], ...]:
         """Return the raw scores of each layer at θ and γ.
 
@@ -89,7 +77,7 @@ class Planes:
             OptionError: θ or γ outside [0, 1].
         """
         every = torch.cat(self.layers, dim=1).double()  # one sum for all layers: faster
-        summed = weighted_sum(self.weights(theta, gamma), every).clamp(min=0)
+        summed = weighted_sum(weights(self.graph, theta, gamma), every).clamp(min=0)
         return summed.split([layer.shape[1] for layer in self.layers])
 
 
@@ -101,22 +89,19 @@ def planes(graphs: Iterable[FFNGraph], *, graph: Graph, site: Site) -> Planes:
         OptionError: a weight or a norm is NaN or infinite.
     """
     if graph == "isolated":
-        layers = tuple(_terms(g, site) for g in graphs)
+        every = (
+            edge_terms(g.in_edges, g.stats.input_norm, g.prior(site)) for g in graphs
+        )
+        layers = tuple(torch.stack(terms).cpu().float() for terms in every)
         return Planes(graph, site, layers, (0.0,) * len(layers))
     at_points = chained(graphs, _step_at((*NODES, *PROBES)), site)
     sampled = [_interpolated(scores.cpu().double()) for scores in at_points]
     return Planes(graph, site, *(tuple(part) for part in zip(*sampled, strict=True)))
 
 
-def _terms(g: FFNGraph, site: Site) -> Tensor:
-    terms = edge_terms(g.in_edges, g.stats.input_norm, g.prior(site))
-    return torch.stack(terms).cpu().float()
-
-
 def _step_at(points: Sequence[tuple[float, float]]) -> Step:
     """Take a step of the recursion at many (θ, γ) at once, one mass per row."""
-    weights = [term_weights(*point) for point in points]
-    shares = torch.tensor(weights, dtype=torch.float32)
+    shares = torch.tensor([term_weights(*point) for point in points])
 
     def step(edges: Tensor, mass: Tensor, prior: Tensor) -> Tensor:
         terms = edge_terms(edges, mass, prior)
@@ -135,11 +120,18 @@ def _interpolated(scores: Tensor) -> tuple[Tensor, float]:
 
 
 def _matrix(points: Sequence[tuple[float, float]]) -> Tensor:
-    rows = [_weights("chained", *point) for point in points]
+    rows = [weights("chained", *point) for point in points]
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def _weights(graph: Graph, theta: float, gamma: float) -> tuple[float, ...]:
+def weights(graph: Graph, theta: float, gamma: float) -> tuple[float, ...]:
+    """Return what each plane is multiplied by: wⁱ dʲ rᵏ with its `EXPONENTS`.
+
+    Products are taken from the left, w first; w = γθ, d = γ(1−θ), r = 1−γ.
+
+    Raises:
+        OptionError: θ or γ outside [0, 1].
+    """
     w, d, r = term_weights(theta, gamma)
     return tuple(
         math.prod((w,) * i + (d,) * j + (r,) * k) for i, j, k in EXPONENTS[graph]

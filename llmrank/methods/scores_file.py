@@ -13,10 +13,7 @@ from llmrank.methods.criteria import Scores
 
 
 def write_scores(
-    path: Path,
-    scores: Scores,
-    stats: ActivationStats,
-    recipe: Mapping[str, Any],
+    path: Path, scores: Scores, stats: ActivationStats, recipe: Mapping[str, Any]
 ) -> None:
     """Write scores and statistics as safetensors, the recipe in the metadata.
 

@@ -67,9 +67,8 @@ def prefix(ordered: SortedModel, plan: PruningPlan) -> LanguageModel:
             "a prefix keeps the highest scores of each layer; "
             "this plan was made from other scores"
         )
-    return dataclasses.replace(
-        ordered.lm, model=ffn.prefix(ordered.lm.model, plan.widths)
-    )
+    shorter = ffn.prefix(ordered.lm.model, plan.widths)
+    return dataclasses.replace(ordered.lm, model=shorter)
 
 
 def _is_prefix(places: Tensor, keep: Tensor) -> bool:

@@ -1,7 +1,7 @@
 """What cutting each layer alone costs, and a search for the widths of all layers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -38,14 +38,8 @@ def sensitivity(
     """Measure what cutting each layer alone costs.
 
     The cost is the divergence of the next-token distribution from the dense model's,
-    in nats per token; blocks before the layer are not computed again.
-
-    Args:
-        reads: calibration text as the dense model reads it.
-        scores: which neurons go first.
-        cut: cuts, and repairs as the method does.
-        shares: of one layer's neurons, ascending, without 0.
-        progress: called per measurement.
+    in nats per token; blocks before the layer are not computed again. Shares ascend,
+    without 0.
 
     Raises:
         CancelledError: from `progress`.
@@ -85,12 +79,7 @@ class Searched:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, to go on from later."""
-        return {
-            "widths": list(self.widths),
-            "divergence": self.divergence,
-            "history": [list(step) for step in self.history],
-            "seed": self.seed,
-        }
+        return asdict(self)
 
     @staticmethod
     def from_json(plain: dict[str, Any]) -> "Searched":
@@ -130,15 +119,8 @@ def search(
 
     Each generation changes the best widths in several ways, tries these on a quarter of
     the text, the two best on all of it, and keeps the best of all. The total stays.
-    With the same seed a search that is taken up again goes on as it would have.
-
-    Args:
-        trial: what candidates are tried with.
-        start: widths to begin with, or an earlier search to go on with.
-        evaluations: candidates to try in all, those of an earlier search counted.
-        seed: of the changes.
-        progress: called per candidate.
-        publish: given the search after each generation.
+    An earlier search is gone on with as if it had not stopped: its candidates count
+    among the `evaluations`. `publish` is given the search after each generation.
 
     Source: after Týr-the-Pruner and DarwinLM (Tang et al. 2025, arXiv 2502.07780).
     """
@@ -169,18 +151,13 @@ def _generation(
     for done, widths in enumerate(offspring):
         progress("Trying widths", searched.n_tried + done, evaluations)
         firsts.append((trial(widths, few), widths))
-    finals = [
-        (trial(widths, trial.reads), widths) for _, widths in sorted(firsts)[:FINALISTS]
-    ]
+    best = [widths for _, widths in sorted(firsts)[:FINALISTS]]
+    finals = [(trial(widths, trial.reads), widths) for widths in best]
     value, widths = min([(searched.divergence, searched.widths), *finals])
     tried = searched.n_tried + n
     progress("Trying widths", tried, evaluations)
-    return replace(
-        searched,
-        widths=widths,
-        divergence=value,
-        history=(*searched.history, (tried, value)),
-    )
+    history = (*searched.history, (tried, value))
+    return replace(searched, widths=widths, divergence=value, history=history)
 
 
 def _changed(

@@ -4,9 +4,7 @@ from llmrank.core.lazy import handed_on
 
 __getattr__, __all__ = handed_on(
     __name__,
-    {
-        "language_model": "LanguageModel ModelShape ModelSpec load shape",
-        "export": "padded save zipped",
-        "families": "FAMILIES SUPPORTED family_of",
-    },
+    language_model="LanguageModel ModelShape ModelSpec load shape",
+    export="padded save zipped",
+    families="FAMILIES SUPPORTED family_of",
 )

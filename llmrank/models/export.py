@@ -68,9 +68,12 @@ class Saved:
         if self.rounding is not None:
             by = f"moves logits by up to {self.rounding:.1e}"
             rounding = f"; rounding them {by if self.rounding else 'changed no logit'}"
+        agree = "bit-identical logits"
+        if self.max_difference:
+            agree = f"logits equal up to {self.max_difference:.1e}"
         return (
             f"{self.file_bytes / 1e6:,.1f} MB in {self.folder}; reloaded, "
-            f"{_agreement(self.max_difference)}. The weights are in {self.written}"
+            f"{agree}. The weights are in {self.written}"
             f"{rounding}. {opens}: {self.loader}"
         )
 
@@ -100,15 +103,10 @@ def save(
     """Write a checkpoint (safetensors, config, tokenizer, recipe) and verify it.
 
     With one width in all layers any `from_pretrained` opens it; otherwise
-    `llmrank.load` does, and `padded` makes it uniform.
-
-    Args:
-        lm: the model to write.
-        folder: a new or an empty folder; it appears only when all is written.
-        dtype: the precision of the weights in the files; `checkpoint` is that of the
-            dense model's own files, or of the computation where it has fewer bits.
-        recipe: how the model was made; stored beside the weights.
-        progress: called per step.
+    `llmrank.load` does, and `padded` makes it uniform. The folder, a new or an empty
+    one, appears only when all is written; the recipe is stored beside the weights.
+    The precision `checkpoint` is that of the dense model's own files, or of the
+    computation where it has fewer bits.
 
     Raises:
         LLMRankError: the folder is refused, the disk is full, a weight does not fit
@@ -123,6 +121,7 @@ def save(
     written = precision.cast(lm.model, kept)
     own_widths = ffn.widths(lm.model)
     plain = len(set(own_widths)) == 1
+    loader = "AutoModelForCausalLM.from_pretrained" if plain else "llmrank.load"
     with written_whole(target) as beside:
         with reported("Writing the checkpoint", progress):
             written.save_pretrained(beside, max_shard_size=SHARD)
@@ -135,7 +134,7 @@ def save(
     return Saved(
         folder=target,
         file_bytes=size,
-        loader=_loader(target, plain),
+        loader=f"{loader}({str(target)!r})",
         max_difference=difference,
         written=f"{kept}, {_reason(lm, kept, dtype)}",
         rounding=rounding,
@@ -225,12 +224,6 @@ def _logits(model: Any, prompt: torch.Tensor) -> torch.Tensor:
     return logits
 
 
-def _agreement(difference: float) -> str:
-    if difference == 0:
-        return "bit-identical logits"
-    return f"logits equal up to {difference:.1e}"
-
-
 def _reason(lm: LanguageModel, kept: str, asked: str) -> str:
     if asked != precision.OWN:
         return "as asked"
@@ -261,9 +254,3 @@ def _check_space(lm: LanguageModel, target: Path, kept: str) -> None:
             f"{there} has {free / 1e9:.2f} GB free, the checkpoint needs "
             f"{on_disk / 1e9:.2f} GB; free some space or name another folder"
         )
-
-
-def _loader(folder: Path, plain: bool) -> str:
-    if plain:
-        return f"AutoModelForCausalLM.from_pretrained({str(folder)!r})"
-    return f"llmrank.load({str(folder)!r})"

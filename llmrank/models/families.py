@@ -20,13 +20,13 @@ class Family:
     """
 
     model_types: tuple[str, ...]
-    blocks: str
-    ffn: str
-    gate: str | None
     up: str
     down: str
-    width: str
     norm: str
+    gate: str | None = None
+    blocks: str = "model.layers"
+    ffn: str = "mlp"
+    width: str = "intermediate_size"
     after_norm: str = "post_feedforward_layernorm"
     residual_scale: str = "residual_multiplier"
     bias_switch: str = "mlp_bias"
@@ -40,38 +40,30 @@ FAMILIES = (
             "cohere2", "exaone4", "seed_oss", "ernie4_5", "hunyuan_v1_dense", "helium",
             "ministral", "ministral3", "cwm", "vaultgemma",
         ),
-        blocks="model.layers", ffn="mlp",
-        gate="gate_proj", up="up_proj", down="down_proj", width="intermediate_size",
-        norm="model.norm",
+        gate="gate_proj", up="up_proj", down="down_proj", norm="model.norm",
     ),
     Family(
-        model_types=("gpt2",), blocks="transformer.h", ffn="mlp",
-        gate=None, up="c_fc", down="c_proj", width="n_inner",
-        norm="transformer.ln_f",
+        model_types=("gpt2",), blocks="transformer.h",
+        up="c_fc", down="c_proj", width="n_inner", norm="transformer.ln_f",
     ),
     Family(
-        model_types=("gpt_neox",), blocks="gpt_neox.layers", ffn="mlp",
-        gate=None, up="dense_h_to_4h", down="dense_4h_to_h", width="intermediate_size",
-        norm="gpt_neox.final_layer_norm",
+        model_types=("gpt_neox",), blocks="gpt_neox.layers",
+        up="dense_h_to_4h", down="dense_4h_to_h", norm="gpt_neox.final_layer_norm",
     ),
     Family(
         model_types=("opt",), blocks="model.decoder.layers", ffn="",
-        gate=None, up="fc1", down="fc2", width="ffn_dim",
-        norm="model.decoder.final_layer_norm",
+        up="fc1", down="fc2", width="ffn_dim", norm="model.decoder.final_layer_norm",
     ),
     Family(
-        model_types=("phi",), blocks="model.layers", ffn="mlp",
-        gate=None, up="fc1", down="fc2", width="intermediate_size",
-        norm="model.final_layernorm",
+        model_types=("phi",), up="fc1", down="fc2", norm="model.final_layernorm",
     ),
     Family(
-        model_types=("starcoder2",), blocks="model.layers", ffn="mlp",
-        gate=None, up="c_fc", down="c_proj", width="intermediate_size",
-        norm="model.norm",
+        model_types=("starcoder2",), up="c_fc", down="c_proj", norm="model.norm",
     ),
 )  # fmt: skip
 
-SUPPORTED = tuple(t for family in FAMILIES for t in family.model_types)
+_FAMILY_OF = {name: family for family in FAMILIES for name in family.model_types}
+SUPPORTED = tuple(_FAMILY_OF)
 
 
 def family_of(model_type: str) -> Family:
@@ -80,9 +72,8 @@ def family_of(model_type: str) -> Family:
     Raises:
         LLMRankError: when no family lists the type; it names the supported ones.
     """
-    for family in FAMILIES:
-        if model_type in family.model_types:
-            return family
+    if model_type in _FAMILY_OF:
+        return _FAMILY_OF[model_type]
     raise LLMRankError(
         f"models of type {model_type[:80]!r} are not supported; "
         f"supported types: {', '.join(SUPPORTED)}"

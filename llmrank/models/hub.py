@@ -43,9 +43,7 @@ def fetch(
     if not revision.isprintable():
         raise LLMRankError(_not_given(name, "no name of a revision"))
     answer = _asked(name, [revision, *["weights"] * weights], progress)
-    if "folder" in answer:
-        return Path(answer["folder"])
-    raise LLMRankError(answer.get("sentence") or _not_given(name, answer["error"]))
+    return _folder(answer, _not_given(name, answer["error"]))
 
 
 def fetch_data(name: str, *, progress: Progress = silent) -> Path:
@@ -56,13 +54,17 @@ def fetch_data(name: str, *, progress: Progress = silent) -> Path:
         CancelledError: from `progress`.
     """
     answer = _asked(name, ["main", "data"], progress)
-    if "folder" in answer:
-        return Path(answer["folder"])
-    raise LLMRankError(
-        answer.get("sentence")
-        or f"the Hugging Face hub did not give the data set {name[:120]} "
+    refusal = (
+        f"the Hugging Face hub did not give the data set {name[:120]} "
         f"({answer['error']}); check the connection, or take data that is embedded"
     )
+    return _folder(answer, refusal)
+
+
+def _folder(answer: dict[str, Any], refusal: str) -> Path:
+    if "folder" in answer:
+        return Path(answer["folder"])
+    raise LLMRankError(answer.get("sentence") or refusal)
 
 
 def _asked(name: str, wanted: list[str], progress: Progress) -> dict[str, Any]:
@@ -96,10 +98,7 @@ def _listen(lines: Iterable[str], heard: dict[str, Any]) -> None:
 
 
 def _watch(
-    child: subprocess.Popen[str],
-    heard: dict[str, Any],
-    name: str,
-    progress: Progress,
+    child: subprocess.Popen[str], heard: dict[str, Any], name: str, progress: Progress
 ) -> None:
     """Report how much of the announced bytes lies on the disk until the child ends."""
     before: int | None = None
@@ -107,7 +106,10 @@ def _watch(
         left = heard.get("until", 0.0) - time.time()
         if left > 0:
             waits = math.ceil(heard["waits"])
-            progress(_waiting(heard["status"], waits), waits - math.ceil(left), waits)
+            why = "too many requests" if heard["status"] == TOO_MANY else "it is busy"
+            told = f"asks to wait {waits} s ({heard['status']}, {why})"
+            done = waits - math.ceil(left)
+            progress(f"The Hugging Face hub {told}", done, waits)
         elif "missing" in heard:
             stored, total = _stored(Path(heard["store"])), heard["missing"]
             before = stored if before is None else before
@@ -116,11 +118,6 @@ def _watch(
         else:
             progress(f"Asking the Hugging Face hub for {name}", 0, 1)
         time.sleep(POLL_S)
-
-
-def _waiting(status: int, seconds: int) -> str:
-    why = "too many requests" if status == TOO_MANY else "it is busy"
-    return f"The Hugging Face hub asks to wait {seconds} s ({status}, {why})"
 
 
 def _stop(child: subprocess.Popen[str]) -> None:

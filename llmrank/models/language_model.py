@@ -13,9 +13,8 @@ from llmrank.core.progress import Progress, silent
 from llmrank.core.specs import option, spec
 from llmrank.models import checkpoints, ffn
 from llmrank.models.checkpoint_files import check_vocabulary
-from llmrank.models.families import family_of
 from llmrank.models.hf import building, transformers
-from llmrank.models.precision import stored_in
+from llmrank.models.precision import bytes_of, stored_in
 
 SAMPLED = 64
 """How many values of each weight `weights_sample` looks at, evenly spaced."""
@@ -44,8 +43,7 @@ class ModelSpec:
         help="Whether every text begins with the token BOS; auto does as the tokenizer",
     )
     control_tokens: Literal["text", "control"] = option(
-        default="text",
-        help="What <|im_end|> and the like are where a text quotes them",
+        default="text", help="What <|im_end|> and the like are where a text quotes them"
     )
 
 
@@ -96,9 +94,7 @@ class ModelShape:
 
 
 def load(
-    model: ModelSpec | str = ModelSpec(),
-    *,
-    progress: Progress = silent,
+    model: ModelSpec | str = ModelSpec(), *, progress: Progress = silent
 ) -> LanguageModel:
     """Load a model for inference; its weights are never changed afterwards.
 
@@ -112,7 +108,6 @@ def load(
     progress(what, 0, 1)
     source = checkpoints.locate(spec.name, spec.revision, progress=progress)
     config = checkpoints.read_config(source)
-    family_of(config.model_type)
     tokenizer = checkpoints.read_tokenizer(source)
     check_vocabulary(tokenizer, config, spec.name)
     progress(what, 0, 1)
@@ -123,8 +118,11 @@ def load(
         )
         loaded = loaded.to(device).eval().requires_grad_(False)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        need = shape(spec).weight_bytes
-        raise LLMRankError(_too_little_memory(spec, need, device)) from error
+        raise LLMRankError(
+            f"{spec.name} needs about {shape(spec).weight_bytes / 1e9:.2f} GB for its "
+            f"weights in {spec.dtype}, more than {device} has free; choose a smaller "
+            "dtype, another device, or a smaller model"
+        ) from error
     progress(what, 1, 1)
     own = None if source.gguf is not None else stored_in(source.folder)
     return LanguageModel(spec, loaded, tokenizer, own)
@@ -155,11 +153,9 @@ def shape(spec: ModelSpec) -> ModelShape:
     """
     source = checkpoints.locate(spec.name, spec.revision, weights=False)
     config = checkpoints.read_config(source)
-    family_of(config.model_type)
     widths = checkpoints.recorded_widths(source)
     skeleton = _skeleton(config, widths, source)
     n_params = sum(p.numel() for p in skeleton.parameters())
-    itemsize = torch.empty(0, dtype=getattr(torch, spec.dtype)).element_size()
     return ModelShape(
         model_type=config.model_type,
         n_layers=config.num_hidden_layers,
@@ -167,15 +163,7 @@ def shape(spec: ModelSpec) -> ModelShape:
         widths=ffn.widths(skeleton),
         d_vocab=config.vocab_size,
         n_params=n_params,
-        weight_bytes=n_params * itemsize,
-    )
-
-
-def _too_little_memory(spec: ModelSpec, need: int, device: torch.device) -> str:
-    return (
-        f"{spec.name} needs about {need / 1e9:.2f} GB for its weights in {spec.dtype}, "
-        f"more than {device} has free; choose a smaller dtype, another device, "
-        "or a smaller model"
+        weight_bytes=n_params * bytes_of(spec.dtype),
     )
 
 

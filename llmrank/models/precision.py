@@ -37,11 +37,7 @@ def computed_in(model: nn.Module) -> str:
 
 
 def check(asked: str) -> None:
-    """Refuse a precision that weights cannot be written in.
-
-    Raises:
-        OptionError: naming those that there are.
-    """
+    """Refuse a precision that weights cannot be written in."""
     if asked not in PRECISIONS:
         allowed = ", ".join(PRECISIONS)
         raise OptionError(

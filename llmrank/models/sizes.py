@@ -26,11 +26,7 @@ MAX_ENTRIES = 2**14
 
 
 def check_largest(sizes: Mapping[str, Any], name: str) -> None:
-    """Refuse sizes beyond any model before anything is built of them.
-
-    Raises:
-        LLMRankError: naming the size.
-    """
+    """Refuse sizes beyond any model before anything is built of them."""
     for key, value in pairs(sizes):
         largest = COUNTED.get(key)
         if isinstance(value, dict | list) and len(value) > MAX_ENTRIES:
@@ -43,11 +39,7 @@ def check_largest(sizes: Mapping[str, Any], name: str) -> None:
 
 
 def check_sizes(config: Any, name: str) -> None:
-    """Refuse a model built of nothing, or of what only fills the memory.
-
-    Raises:
-        LLMRankError: naming the size.
-    """
+    """Refuse a model built of nothing, or of what only fills the memory."""
     for field, largest in (
         LARGEST | {family_of(config.model_type).width: 2**24}
     ).items():
@@ -60,9 +52,6 @@ def check_bytes(config: Any, widths: Sequence[int], n_bytes: int, name: str) -> 
     """Refuse a model of more parameters than its weights have bits.
 
     transformers makes room for all of them before it finds that they are not there.
-
-    Raises:
-        LLMRankError: saying how many there should be.
     """
     n_layers, d_model = config.num_hidden_layers, config.hidden_size
     heads = config.num_attention_heads * (

@@ -4,7 +4,7 @@ from llmrank.core.lazy import handed_on
 
 __getattr__, __all__ = handed_on(
     __name__,
-    {
+    **{
         "notebook": "html",
         "sentences.summary": "table verdict",
     },

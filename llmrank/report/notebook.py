@@ -1,8 +1,10 @@
 """A comparison, scores and a plan as a notebook shows them: tables of the pages."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import singledispatch
 from html import escape
+
+import pandas as pd
 
 from llmrank.core.formatting import number, share
 from llmrank.evaluation.comparison import Comparison
@@ -66,10 +68,5 @@ def _written(cell: Cell) -> str:
     return f"{cell.value} {cell.spread}".strip()
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row) + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return pd.DataFrame(rows, columns=list(head)).to_html(index=False, border=0)

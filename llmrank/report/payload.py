@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from llmrank.methods.pruning import PruningPlan
+from llmrank.methods.pruning import PruningPlan, drop_mask
 from llmrank.methods.response_planes import EXPONENTS, Planes
 
 MAGIC = b"LLMR"
@@ -19,12 +19,7 @@ def pack(name: str, sections: Mapping[str, Tensor], **facts: object) -> bytes:
 
     The length is a little-endian uint32; the header is JSON and names each section
     with its kind and shape; header and sections are padded to four bytes
-    (`assets/common/payload.js` reads them).
-
-    Args:
-        name: under which the browser keeps them.
-        sections: of uint8, int8, int32 or float32.
-        facts: what else the header says, as JSON knows it.
+    (`assets/common/payload.js` reads them). The browser keeps them under their name.
     """
     listed = [
         {"name": key, "kind": _KINDS[values.dtype], "shape": list(values.shape)}
@@ -42,11 +37,6 @@ def of_planes(
     name: str, planes: Mapping[str, Sequence[Tensor]], **facts: object
 ) -> bytes:
     """Pack planes, one number for each neuron, with their names and layers' widths.
-
-    Args:
-        name: under which the browser keeps them.
-        planes: one vector per layer for each plane; all have the same widths.
-        facts: what else the header says, as JSON knows it.
 
     Raises:
         ValueError: no plane, or planes of different widths.
@@ -74,9 +64,7 @@ def cut_crc(plan: PruningPlan) -> int:
 
     The browser computes the same of its own cut: equal numbers, equal neurons.
     """
-    flags = [torch.zeros(n, dtype=torch.uint8) for n in plan.dense_widths]
-    for flag, drop in zip(flags, plan.drop, strict=True):
-        flag[drop] = 1
+    flags = [*map(drop_mask, plan.dense_widths, plan.keep)]
     return zlib.crc32(torch.cat(flags).numpy().tobytes())
 
 

@@ -14,7 +14,6 @@ from llmrank.calibration.activations import (
     LayerStats,
     calibrate,
     calibrate_parts,
-    combined,
     drawn,
 )
 from llmrank.calibration.gradients import differentiate, differentiate_parts, measure
@@ -68,7 +67,7 @@ def pieces(tiny, calibration):
     """All evidence there is, of each of two disjoint parts of the text."""
     stats = calibrate_parts(tiny, calibration, [8, 8])
     backwards = differentiate_parts(tiny, calibration, [8, 8])
-    return [(stats[i], backwards[2 * i], stats[1 - i]) for i in (0, 1)]
+    return [(stats[i], backwards[i], stats[2 - i]) for i in (0, 2)]
 
 
 def drops(lm, stats, by=LLMRank(), pruning=HALF, **more):
@@ -81,10 +80,10 @@ def drops(lm, stats, by=LLMRank(), pruning=HALF, **more):
 
 @pytest.mark.parametrize("model_type", ["llama", "gpt2", "opt"])
 @pytest.mark.parametrize("lengths", [[8, 8], [1, 15], [2, 2, 4, 8], [16]])
-def test_parts_combined_equal_all_at_once(calibration, model_type, lengths):
+def test_all_parts_together_equal_all_at_once(calibration, model_type, lengths):
     lm = tiny_model(model_type)
     whole = calibrate(lm, calibration)
-    ours = combined(calibrate_parts(lm, calibration, lengths))
+    *_, ours, _ = calibrate_parts(lm, calibration, lengths)
     assert (ours.n_tokens, ours.text_source, ours.text_sha256) == (
         whole.n_tokens,
         whole.text_source,
@@ -102,8 +101,9 @@ def test_parts_combined_equal_all_at_once(calibration, model_type, lengths):
 
 def test_unequal_parts_are_weighted_by_their_tokens(tiny, calibration):
     """By hand: 3 and 13 windows; norms as √(a² + b²), the mean as (3a + 13b) / 16."""
-    few, many = calibrate_parts(tiny, calibration, [3, 13])
-    a, b, both = few.layers[1], many.layers[1], combined([few, many]).layers[1]
+    parts = calibrate_parts(tiny, calibration, [3, 13])
+    assert [p.n_tokens // 32 for p in parts] == [3, 16, 13]
+    a, both, b = (p.layers[1] for p in parts)
     torch.testing.assert_close(both.up_norm, torch.hypot(a.up_norm, b.up_norm))
     mean = (3 * a.neuron_mean + 13 * b.neuron_mean) / 16
     torch.testing.assert_close(both.neuron_mean, mean)
@@ -112,22 +112,18 @@ def test_unequal_parts_are_weighted_by_their_tokens(tiny, calibration):
 
 def test_leading_parts_are_what_fewer_samples_measure(tiny, calibration, parts):
     """The seed draws one order: a half is calibration with half the samples."""
-    assert [p.n_tokens // 32 for p in parts.stats] == [2, 2, 4, 8]
-    for end, samples in ((1, 2), (2, 4), (3, 8), (4, 16)):
-        fewer = dataclasses.replace(calibration, samples=samples)
-        alone, ours = calibrate(tiny, fewer), combined(parts.stats[:end])
-        assert ours.n_tokens == alone.n_tokens
+    assert [p.n_tokens // 32 for p in parts.stats] == [2, 4, 8, 16, 8]
+    for ours in parts.stats[:4]:
+        fewer = dataclasses.replace(calibration, samples=ours.n_tokens // 32)
+        alone = calibrate(tiny, fewer)
         for a, b in zip(ours.layers, alone.layers, strict=True):
             torch.testing.assert_close(a.neuron_norm, b.neuron_norm)
 
 
-def test_parts_that_are_not_the_whole_are_refused(tiny, calibration, parts):
+def test_parts_that_are_not_the_whole_are_refused(tiny, calibration):
     for lengths in ([8, 7], [16, 0], [20, -4]):
         with pytest.raises(ValueError, match="must be at least 1 and sum to"):
             calibrate_parts(tiny, calibration, lengths)
-    other = dataclasses.replace(parts.stats[0], text_sha256="0" * 64)
-    with pytest.raises(ValueError, match="different texts are not parts of one"):
-        combined([parts.stats[0], other])
 
 
 def test_each_token_is_read_once(tiny, calibration):
@@ -161,7 +157,8 @@ def test_overlaps_are_those_of_separate_calibrations(tiny, calibration, found):
 
 
 def test_halves_are_against_each_other(tiny, calibration, found):
-    first, second = (drops(tiny, s) for s in calibrate_parts(tiny, calibration, [8, 8]))
+    halves = calibrate_parts(tiny, calibration, [8, 8])[::2]
+    first, second = (drops(tiny, stats) for stats in halves)
     assert found.halves.agreement.total == Overlap(24, 24, len(first & second))
     assert found.halves.by_chance == 0.5
 
@@ -219,7 +216,7 @@ def test_one_window_has_no_halves(tiny, calibration):
 
 def test_parts_of_another_calibration_are_refused(tiny, calibration, parts):
     longer = dataclasses.replace(calibration, seq_len=33)
-    with pytest.raises(ValueError, match=r"parts must have \[66, 66, 132, 264\] tok"):
+    with pytest.raises(ValueError, match=r"must have \[66, 132, 264, 528, 264\] tok"):
         stability(
             tiny, Experiment(tiny.spec, longer, Method(LLMRank()), HALF), parts=parts
         )
@@ -439,9 +436,9 @@ def test_progress_counts_all_windows_and_then_the_scorings(tiny, calibration):
         progress=lambda *step: told.append(step),
     )
     reading = [(d, t) for what, d, t in told if what == "Calibrating"]
-    assert {t for _, t in reading} == {16}
-    assert [d for d, _ in reading] == sorted(d for d, _ in reading)
-    assert (reading[0], reading[-1]) == ((0, 16), (16, 16))
+    n_batches = reading[-1][1]
+    assert n_batches >= 4  # no batch has windows of two parts
+    assert reading == [(done, n_batches) for done in range(n_batches + 1)]
     scoring = [step for step in told if step[0] == "Scoring parts of the text"]
     assert [done for _, done, _ in scoring] == [0, 1, 2, 3, 4, 5]
 

@@ -8,34 +8,33 @@ from playwright.sync_api import Page, expect
 
 import llmrank
 from browser.shots import settle, sideways
+from llmrank.analysis.neuron import Neuron, edges, promoted, ranks
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.core.formatting import share
 from llmrank.methods.allocation import allocation
-from llmrank.methods.allocation.concentration import effective_neurons, pq_index
+from llmrank.methods.allocation.by_scores import effective_neurons, pq_index
 from llmrank.methods.criteria import LLMRank
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
 from llmrank.report.payload import cut_crc
 
-SMALL = "samples=2&seq_len=64"
+SMALL = "samples=2&seq_len=64&repair=none"
 JOB_MS = 300_000
 STATE = "() => { const x = globalThis.llmrankExplorer; return %s; }"
 
 
 def opened(page: Page, more: str = "") -> None:
-    """Open the page; let it read the model if nobody has before."""
+    """Open the page, which reads the demo model by itself if nobody has before."""
+    if "&allocation=" not in more:
+        more += "&allocation=uniform"
     page.goto(f"/explore?{SMALL}{more}")
-    read = page.get_by_role("button", name="Read the model")
-    drawn = page.locator("canvas.overlay")
-    expect(read.or_(drawn).first).to_be_visible(timeout=60_000)
-    if read.count():
-        read.click()
+    expect(page.locator("canvas.overlay")).to_be_visible(timeout=60_000)
     agreed(page)
 
 
 def agreed(page: Page) -> None:
     """Wait until the server's numbers have come and are the canvas' own."""
-    expect(page.locator(".key")).to_contain_text("✓ the server cuts", timeout=JOB_MS)
+    expect(page.locator(".key")).to_contain_text("✓ the server removes", timeout=JOB_MS)
 
 
 def ask(page: Page, of: str):
@@ -140,7 +139,9 @@ def test_the_cursor_is_moved_by_keys_and_holds_a_neuron(page):
     assert held["layer"] == 2
     title = f"Layer 2, neuron {held['neuron']:,}"
     expect(page.locator(".card h4")).to_have_text(title)
-    expect(page.locator(".card dd").nth(1)).to_have_text(re.compile(r"\d × mean$"))
+    expect(page.locator(".numbers")).to_contain_text(
+        re.compile(r"\d × mean, (kept|removed)")
+    )
     expect(page.get_by_role("heading", name=title).last).to_be_visible()
     expect(page).to_have_url(re.compile(rf"neuron\.2-{held['neuron']}"))
 
@@ -169,15 +170,15 @@ def test_a_link_reopens_the_same_view(page):
 
 def test_changes_are_counted_against_the_pin(page):
     opened(page, "&theta=0.2")
-    expect(page.locator(".reading")).to_contain_text("the same as at the pin")
+    expect(page.locator(".reading")).to_contain_text("the same as the reference")
     slider(page, "gamma").fill("0.9")
     expect(page.locator(".reading")).to_contain_text("change sides")
     pinned = ask(page, "[...x.pin.dropped]")
     now = dropped(page)
     n = sum(a != b for a, b in zip(pinned, now, strict=True))
     expect(page.locator(".reading")).to_contain_text(f"{n:,} change sides")
-    page.get_by_role("button", name="Pin this setting").click()
-    expect(page.locator(".reading")).to_contain_text("the same as at the pin")
+    page.get_by_role("button", name="Set as reference").click()
+    expect(page.locator(".reading")).to_contain_text("the same as the reference")
 
 
 def test_play_sweeps_and_pauses(page):
@@ -269,15 +270,67 @@ def test_fingers_hold_a_neuron_brush_a_range_and_pinch_closer(page):
     expect(page).to_have_url(re.compile(rf"explore.zoom.\w+-{round(view['from'])}-"))
 
 
+SKELETON = """() => {
+    const x = globalThis.llmrankExplorer;
+    if (!x?.engine || x.payload.name || x.find(".message").hidden) return null;
+    const { top, height } = x.find(".stage").getBoundingClientRect();
+    return { top, height, gone: x.engine.nDropped(),
+             said: x.find(".message").textContent };
+}"""
+
+
+def test_the_skeleton_stands_before_any_score_and_nothing_moves_when_they_come(page):
+    page.goto("/explore?samples=3&seq_len=63&allocation=uniform")  # read by no other
+    page.set_default_timeout(60_000)
+    seen = page.wait_for_function(SKELETON, polling="raf").json_value()
+    assert seen["said"].startswith("Reading the model")
+    assert seen["gone"] == 13_830
+    agreed(page)
+    expect(page.locator(".message")).to_be_hidden()
+    assert ask(page, "x.scale.high - x.scale.low") > 0.5  # no longer all equal
+    box = page.locator(".stage").bounding_box()
+    assert [box["y"], box["height"]] == [seen["top"], seen["height"]]
+
+
+def test_a_neuron_that_is_clicked_is_told_beside_the_canvas_and_leads_on(page, served):
+    opened(page, "&sparsity=0.31")
+    before = page.locator("canvas.overlay").bounding_box()
+    page.locator("canvas.overlay").click(position={"x": 400, "y": 150})
+    facts, held = page.locator(".facts"), ask(page, "x.chosen")
+    at = Neuron(held["layer"], held["neuron"])
+    tokens = promoted(served[0], at, 6).promoted
+    shown = [t.token.replace(" ", "␣").replace("\n", "↵") for t in tokens]
+    expect(facts.locator("dd").first.locator("code")).to_have_text(shown)
+    expect(facts).to_contain_text(f"r{edges(served[0], at, 1).incoming[0].residual} ")
+    assert page.locator("canvas.overlay").bounding_box() == before
+    model, stats = served
+    scores = {"llm-rank": llmrank.score(model, stats, LLMRank())}
+    (rank,) = ranks(at, scores)
+    expect(page.locator(".numbers")).to_contain_text(f"{rank.in_layer:,} of 1,536")
+    assert ask(page, f"x.engine.rankInModel({at.layer}, {at.index})") == rank.in_model
+    # where it fires is read unasked, and comes in as it is read
+    expect(facts.locator("p").first).to_be_visible(timeout=JOB_MS)
+    page.mouse.move(before["x"] + 700, before["y"] + 60)  # the card stays with it
+    title = f"Layer {at.layer}, neuron {at.index:,}"
+    expect(page.locator(".card h4")).to_have_text(title)
+    neighbour = facts.locator("button", has_text="×").first
+    text = neighbour.inner_text()
+    neighbour.click()
+    index = int(text.split(" ")[0].replace(",", ""))
+    assert ask(page, "x.chosen") == {"layer": at.layer - 1, "neuron": index}
+    page.get_by_role("button", name="Let go").click()
+    expect(page.locator(".card h4")).to_have_text("No neuron held")
+
+
 @pytest.mark.parametrize("neuron", ["40-3", "2-90000"])
 def test_a_neuron_that_the_model_has_not_leaves_the_canvas_alive(page, neuron):
     opened(page, f"&view=explore.neuron.{neuron}")
     assert ask(page, "x.chosen") is None
-    expect(page.locator(".card h4")).to_have_text("No neuron")
+    expect(page.locator(".card h4")).to_have_text("No neuron held")
     drag(page, "gamma", 0.8)
     page.mouse.up()
     agreed(page)
-    expect(page.locator(".churn p")).not_to_contain_text("0 newly cut")
+    expect(page.locator(".churn p")).not_to_contain_text("0 newly removed")
 
 
 def test_the_canvas_follows_a_switch_of_the_theme(page):
@@ -308,5 +361,5 @@ def test_the_hints_of_how_even_the_scores_are_are_llmranks(page, served):
         assert found["effective"] == pytest.approx(effective_neurons(scores[layer]))
         assert found["pq"] == pytest.approx(pq_index(scores[layer]))
     effective = sum(map(effective_neurons, scores)) / sum(map(len, scores))
-    hint = f"cut up to {share(1 - effective)}"
+    hint = f"remove up to {share(1 - effective)}"
     expect(page.get_by_text(hint)).to_be_visible()

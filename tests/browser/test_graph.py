@@ -8,9 +8,23 @@ from playwright.sync_api import Page, expect
 
 from browser.shots import settle
 from browser.test_engine import url
-from browser.test_explore import agreed, ask, drag, opened, slider
+from browser.test_explore import (
+    JOB_MS,
+    SMALL,
+    agreed,
+    ask,
+    drag,
+    opened,
+    slider,
+)
 
 SHOWN = "x.links.shown"
+NODE = """() => {
+    const { id, label } = nodes.find((n) => n.kind === "neuron" && !n.dropped);
+    const at = network.canvasToDOM(network.getPosition(id));
+    const box = place.getBoundingClientRect();
+    return { id, label, x: at.x + box.left, y: at.y + box.top };
+}"""
 CHOSEN = """(row) => {
     const table = document.querySelector('[data-testid="stDataFrame"] table');
     const chosen = [...table.querySelectorAll('tr[aria-selected="true"]')];
@@ -220,6 +234,28 @@ def test_edges_that_arrive_damaged_leave_the_canvas_alive(page):
     slider(page, "gamma").fill("0.4")
     expect(page.locator(".reading")).to_contain_text("γ 0.40")
     assert ask(page, SHOWN)["edges"] == 0
+
+
+def test_a_node_of_the_network_is_held_and_opens_in_explore(page):
+    page.goto(f"/graph?{SMALL}")
+    frame = page.frame_locator("iframe").first
+    expect(frame.locator("#graph canvas")).to_be_visible(timeout=JOB_MS)
+    settle(page)
+    expect(page.get_by_text("No node held")).to_be_visible()
+    box = page.locator("iframe").first.bounding_box()
+    node = page.frames[-1].evaluate(NODE)
+    page.mouse.click(box["x"] + node["x"], box["y"] + node["y"])
+    expect(page.get_by_text(f"{node['label']}, kept")).to_be_visible()
+    assert page.frames[-1].evaluate("network.getSelectedNodes()") == [node["id"]]
+    assert page.locator("iframe").first.bounding_box() == box
+    page.get_by_role("link", name="Open in Explore").click()
+    agreed(page)
+    _, layer, index = node["id"].split("-")
+    assert ask(page, "x.chosen") == {"layer": int(layer), "neuron": int(index)}
+    page.get_by_role("link", name="Graph", exact=True).click()  # it is held there too
+    expect(page.get_by_text(f"{node['label']}, kept")).to_be_visible(timeout=60_000)
+    page.wait_for_function("() => document.querySelector('iframe')?.contentDocument")
+    page.frames[-1].wait_for_function("() => network.getSelectedNodes().length === 1")
 
 
 # The drawing by itself

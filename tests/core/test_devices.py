@@ -10,7 +10,12 @@ import torch
 from llmrank.analysis.neuron import Neuron, activations, edges, paths, promoted
 from llmrank.calibration import divergence as nearness
 from llmrank.calibration import gradients, second_moments
-from llmrank.calibration.activations import ActivationStats, combined, measure
+from llmrank.calibration.activations import (
+    ActivationStats,
+    CalibrationSpec,
+    calibrate_parts,
+    measure,
+)
 from llmrank.calibration.gradients import Gradients
 from llmrank.calibration.second_moments import moments
 from llmrank.core import devices
@@ -32,6 +37,7 @@ from llmrank.models.ffn import ffns
 DRAWN = torch.Generator().manual_seed(0)
 WINDOWS = torch.randint(257, (9, 32), generator=DRAWN)
 OTHERS = WINDOWS.flip(0) // 2
+READ = CalibrationSpec(calibration_text=__file__, samples=4, seq_len=32)
 TEXT = EvaluationSpec(eval_text=__file__, eval_tokens=1024)
 VARIANTS = (
     *((name, {}) for name in CRITERIA),
@@ -90,7 +96,7 @@ def timed(lm):
 
 WORK = {
     "calibration": lambda lm: measure(lm, WINDOWS),
-    "parts of a calibration": lambda lm: combined([stats(lm), stats(lm, OTHERS)]),
+    "parts of a calibration": lambda lm: calibrate_parts(lm, READ, [1, 3]),
     "gradients": lambda lm: gradients.measure(lm, WINDOWS[:3]),
     "second moments": lambda lm: [list(moments(lm, WINDOWS, at_once=2))],
     "chained planes": read_on_chained_planes,

@@ -21,8 +21,8 @@ from llmrank.evaluation.accuracy import evaluate_task
 from llmrank.evaluation.generation import continuation
 from llmrank.evaluation.likelihood import log_likelihoods
 from llmrank.evaluation.perplexity import EvaluationSpec, evaluate, perplexity_ratio
-from llmrank.experiments.environment import environment
 from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.run import environment
 from llmrank.experiments.store.records import Origin, fingerprint
 from llmrank.models.language_model import LanguageModel, ModelSpec, load
 

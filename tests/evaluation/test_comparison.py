@@ -1,20 +1,21 @@
 """Dense beside pruned, measured by one loop: what is asked for, and nothing twice."""
 
 import pytest
+import torch
 
 from llmrank.core.errors import LLMRankError
 from llmrank.evaluation import comparison
 from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.evaluation.comparison import MEASURES, Measures, beside, compare
 from llmrank.evaluation.decoding import BenchmarkSpec
-from llmrank.evaluation.perplexity import EvaluationSpec
+from llmrank.evaluation.perplexity import EvaluationSpec, evaluate
 from llmrank.methods.criteria import Scores
 from llmrank.methods.pruning import PruningSpec, plan, prune
 from llmrank.models import ffn
 
 pytestmark = pytest.mark.usefixtures("estimated_memory")
 
-MEASURING = ("evaluate", "evaluate_task", "measure", "peak_memory")
+MEASURING = ("in_turn", "evaluate_task", "measure", "peak_memory")
 
 
 @pytest.fixture
@@ -73,3 +74,21 @@ def test_one_measure_is_taken_alone(pair, asked, monkeypatch, name):
     assert [m for m in MEASURES if there[m]] == [name]
     assert shown[0] == beside(*pair)
     assert shown[-1] is found
+
+
+def test_both_models_are_read_in_turn_and_the_ratio_grows_with_them(pair, asked):
+    shown, told = [], []
+    alone = Measures(asked.evaluation, which=("text",))
+    whole = compare(
+        *pair, alone, publish=shown.append, progress=lambda *step: told.append(step)
+    )
+    ratios = [c.perplexity_ratio for c in shown if c.perplexity_ratio is not None]
+    n_windows = len(whole.dense.text.nll)
+    assert n_windows > 1
+    assert [r.n_windows for r in ratios[::2]] == list(range(1, n_windows + 1))
+    done = [step[1] / step[2] for step in told]
+    assert done == sorted(done)
+    assert done[-1] == 1
+    for side, lm in (("dense", pair[0]), ("pruned", pair[1])):
+        text = getattr(whole, side).text
+        assert torch.equal(text.nll, evaluate(lm, asked.evaluation).nll)

@@ -17,11 +17,16 @@ from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.perplexity import EvaluationSpec
 from llmrank.experiments import curve
-from llmrank.experiments.environment import environment
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.memory_estimate import estimate
 from llmrank.experiments.pipeline import Pipeline
-from llmrank.experiments.run import check_names, check_room, run, texts_state
+from llmrank.experiments.run import (
+    check_names,
+    check_room,
+    environment,
+    run,
+    texts_state,
+)
 from llmrank.methods.criteria import L1, GPrune, LLMRank, Random, Taylor, Wanda
 from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningSpec
@@ -234,7 +239,7 @@ def test_what_a_run_measured_is_a_point_and_is_not_measured_again(small, monkeyp
     def refuse(*_, **__):
         raise AssertionError("read again")
 
-    monkeypatch.setattr(comparison, "evaluate", refuse)
+    monkeypatch.setattr(comparison, "in_turn", refuse)
     again = run(small, pipeline=pipeline)
     assert again.comparison.pruned.text is point.pruned
     assert again.comparison.pruned.latency is not report.comparison.pruned.latency

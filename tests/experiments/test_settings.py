@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from llmrank.__main__ import _parser
 from llmrank.calibration.activations import CalibrationSpec
-from llmrank.cli.experiment_options import described
+from llmrank.cli.run import described
 from llmrank.core.errors import OptionError
 from llmrank.core.specs import options
 from llmrank.evaluation.decoding import BenchmarkSpec
@@ -32,7 +32,7 @@ from llmrank.experiments.settings import (
 )
 from llmrank.methods.allocation import ByHand, Global
 from llmrank.methods.criteria import CRITERIA, LLMRank, Random, Wanda, criterion
-from llmrank.methods.method import PARTS, Method
+from llmrank.methods.method import DEFAULT, PARTS, Method
 from llmrank.methods.pruning import PruningSpec
 from llmrank.models.language_model import ModelSpec
 from llmrank.models.precision import PRECISIONS
@@ -137,13 +137,19 @@ def test_json_gives_the_experiment_back(chosen, parts, seed):
 
 
 def test_the_default_needs_no_settings():
-    assert settings(Experiment()) == {}
-    assert experiment({}) == Experiment()
-    assert command_line(Experiment()) == "python -m llmrank run"
+    assert settings(Experiment(method=DEFAULT)) == {}
+    assert experiment({}) == Experiment(method=DEFAULT)
+    assert command_line(Experiment(method=DEFAULT)) == "python -m llmrank run"
+
+
+def test_a_method_without_extras_says_so():
+    bare = {"allocation": "uniform", "repair": "none"}
+    assert settings(Experiment()) == bare
+    assert experiment(bare) == Experiment()
 
 
 def test_only_what_differs_is_said():
-    e = Experiment(method=Method(LLMRank(theta=0.25), Global()))
+    e = Experiment(method=Method(LLMRank(theta=0.25), Global(), DEFAULT.repair))
     assert settings(e) == {"theta": 0.25, "allocation": "global"}
     assert command_line(e, export="out dir") == (
         "python -m llmrank run --allocation global --theta 0.25 --export 'out dir'"

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmrank.methods.allocation.concentration import effective_neurons, pq_index
+from llmrank.methods.allocation.by_scores import effective_neurons, pq_index
 
 SCORES = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=30)
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from llmrank.calibration.activations import CalibrationSpec, calibrate, drawn
 from llmrank.calibration.divergence import divergence, read
-from llmrank.calibration.residual_stream import entering, through
+from llmrank.calibration.residual_stream import entering, watched
 from llmrank.calibration.second_moments import moments
 from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import silent
@@ -343,7 +343,7 @@ def test_blocks_one_at_a_time_are_the_model(inputs):
     )
     with torch.inference_mode():
         twin(ids)
-    after = through(inputs.lm.model, 0, ids, entering(inputs.lm.model, ids))
+    *_, after = watched(inputs.lm.model, 0, ids, entering(inputs.lm.model, ids))
     assert torch.equal(after, seen[0])
 
 

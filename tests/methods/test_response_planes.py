@@ -30,7 +30,7 @@ from llmrank.methods.graph import FFNGraph, graphs
 from llmrank.methods.method import Method
 from llmrank.methods.pagerank import Graph, chained, weighted_pagerank
 from llmrank.methods.pruning import PruningSpec, plan
-from llmrank.methods.response_planes import EXPONENTS, NODES, PROBES, planes
+from llmrank.methods.response_planes import EXPONENTS, NODES, PROBES, planes, weights
 from llmrank.models.ffn import FFN, ffns
 from llmrank.models.language_model import ModelSpec, load
 
@@ -156,7 +156,7 @@ def test_isolated_planes_by_hand():
     (layer,) = made.layers
     assert layer.dtype == torch.float32
     assert layer.tolist() == [[0.125, 0.875], [0.25, 0.75], [0.25, 0.75]]
-    assert made.weights(0.25, 0.5) == (0.125, 0.375, 0.5)
+    assert weights(made.graph, 0.25, 0.5) == (0.125, 0.375, 0.5)
     assert made.scores(0.5, 0.5)[0].tolist() == [0.21875, 0.78125]
 
 
@@ -285,7 +285,9 @@ def test_weights_are_products_of_powers(kind, theta, gamma):
     made = planes([random_graph(1, 4, 3)], graph=kind, site="neuron")
     w, d, r = gamma * theta, gamma * (1 - theta), 1 - gamma
     expected = [w**i * d**j * r**k for i, j, k in EXPONENTS[kind]]
-    assert made.weights(theta, gamma) == pytest.approx(expected, rel=1e-14, abs=1e-300)
+    assert weights(made.graph, theta, gamma) == pytest.approx(
+        expected, rel=1e-14, abs=1e-300
+    )
 
 
 def test_no_score_of_a_chain_is_negative():

@@ -4,6 +4,8 @@ import base64
 import json
 import re
 import threading
+import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,12 +14,12 @@ from streamlit.testing.v1 import AppTest
 from visitor import finish, open_page, read, said
 from wire import unpacked
 
+from llmrank.analysis.neuron import Neuron, edges
 from llmrank.core.errors import CancelledError
 from llmrank.experiments import settings
-from llmrank.experiments.pipeline import Pipeline, scores
+from llmrank.experiments.pipeline import Pipeline, evidence, scores
 from llmrank.report.payload import cut_crc
-from pages.shared.app import assets, resources
-from pages.shared.explore import canvas as explorer
+from pages.shared.app import assets, jobs, reading, resources
 
 pytestmark = [  # some seconds each, together a minute
     pytest.mark.slow,
@@ -34,6 +36,7 @@ def opened(tiny_folder, tiny_text):
     def with_settings(**more: str) -> AppTest:
         asked = {"model": str(tiny_folder), "calibration_text": str(tiny_text)}
         asked |= {"samples": "2", "seq_len": "32"}
+        asked |= {"allocation": "uniform", "repair": "none"}
         return read(open_page(PAGE, **(asked | more)))
 
     return with_settings
@@ -214,6 +217,37 @@ def test_a_held_neuron_is_shown_with_its_rank_under_every_criterion(opened):
     assert ranks["in layer"].between(1, 24).all()
 
 
+def beside(at: AppTest) -> dict:
+    """What is sent of the neuron held to its place beside the canvas."""
+    sent = [header for header, _ in map(unpacked, components(at)["llmrank_payload"])]
+    return next(header for header in sent if header["name"] == "held")
+
+
+def test_a_neuron_just_taken_in_hand_is_read_and_one_of_a_link_is_not(opened):
+    at = opened(view="explore.neuron.1-5")
+    told = beside(at)
+    assert (told["layer"], told["neuron"], told["reading"]) == (1, 5, False)
+    lm = resources.pipeline().model(experiment(at))
+    wiring = edges(lm, Neuron(1, 5), 3)
+    assert [e["residual"] for e in told["incoming"]] == [
+        e.residual for e in wiring.incoming
+    ]
+    assert [p["neuron"] for p in told["preceding"]] == [
+        p.neuron.index for p in wiring.preceding
+    ]
+    assert len(told["promotes"]) == 6
+    assert "contexts" not in told
+    assert "inspect" not in at.session_state["jobs"]
+    at.session_state["explorer_asked"] = "contexts"  # as a click in the canvas does
+    told = beside(finish(at.run(), "inspect", state="done"))
+    assert max(abs(part) for context in told["contexts"] for _, part in context) == 1
+    assert "worth" not in told  # measured when asked for
+    at.session_state["explorer_asked"] = "worth"
+    told = beside(finish(at.run(), "inspect", state="done"))
+    assert all("nats per token" in said for said in told["worth"])
+    assert told["contexts"]
+
+
 def test_a_held_neuron_that_the_model_has_not_is_one_sentence(opened):
     at = opened(view="explore.neuron.7-5")
     assert not at.exception
@@ -306,7 +340,7 @@ def test_halves_of_the_calibration_answer_for_every_setting(opened):
 
 def test_a_large_models_scores_are_made_by_a_job(opened, monkeypatch):
     """The canvas stands meanwhile, and is told when the server has its own."""
-    monkeypatch.setattr(explorer, "MAX_AT_ONCE", 10)
+    monkeypatch.setattr(reading, "MAX_AT_ONCE", 10)
     gate, made = threading.Event(), scores.planes
 
     def slow(*given, **more):
@@ -314,41 +348,91 @@ def test_a_large_models_scores_are_made_by_a_job(opened, monkeypatch):
         return made(*given, **more)
 
     monkeypatch.setattr(scores, "planes", slow)
-    at = opened(samples="9", graph="chained")  # no other test has read so many
+    gate.set()
+    at = opened(samples="9")  # no other test has read so many
+    gate.clear()
+    at.session_state["settings"]["graph"] = "chained"
+    at.run()  # its planes are asked for by themselves: the text is read already
     waiting = canvas(at)
     assert waiting["agreed"] is None
     assert waiting["settings"]["graph"] == "chained"
+    assert waiting["widths"] == [24, 24]
     assert "llmrank_payload" not in components(at)
     assert not at.tabs
     gate.set()
-    at = finish(at, "planes", state="done")
+    at = finish(at, "read", state="done")
     assert not at.exception
     assert canvas(at)["planes"] == waiting["planes"]
     assert canvas(at)["agreed"]["nDropped"] == Pipeline().plan(experiment(at)).n_dropped
     assert canvas(at)["compared"] is None
     assert len(components(at)["llmrank_payload"]) == 1
     at.toggle(key="compare_others").set_value(True).run()
-    at = finish(at, "planes", state="done")
+    at = finish(at, "read", state="done")
     assert canvas(at)["compared"]
     assert len(components(at)["llmrank_payload"]) == 2
 
 
+def test_a_first_look_is_drawn_while_the_rest_is_read(
+    tiny_folder, tiny_text, monkeypatch
+):
+    """It is another experiment, of one window, and says so; what follows is whole."""
+    gate, made = threading.Event(), evidence.calibrate
+
+    def slow(model, spec, **more):
+        assert spec.samples == 1 or gate.wait(60)
+        return made(model, spec, **more)
+
+    monkeypatch.setattr(evidence, "calibrate", slow)
+    asked = {"model": tiny_folder, "calibration_text": tiny_text, "seed": 78}
+    at = open_page(PAGE, **asked, samples=2, seq_len=32)
+    assert canvas(at)["agreed"] is None
+    at = at.button(key="read").click().run()
+    specs = experiment(at)
+    for _ in range(300):
+        if resources.pipeline().scores.peek(reading.first_look(specs)):
+            break
+        time.sleep(0.1)
+    given = canvas(at.run())
+    assert given["look"] == "a first look: 1 of 2 windows of the text is read"
+    few = replace(specs, calibration=replace(specs.calibration, samples=1))
+    assert given["agreed"]["crc"] == cut_crc(Pipeline().plan(few))
+    gate.set()
+    whole = canvas(finish(at, "read", state="done"))
+    assert whole["look"] is None
+    assert whole["planes"] != given["planes"]
+    assert whole["agreed"]["crc"] == cut_crc(Pipeline().plan(specs))
+
+
 def test_a_job_that_was_stopped_is_not_begun_again_unasked(opened, monkeypatch):
-    monkeypatch.setattr(explorer, "MAX_AT_ONCE", 10)
+    monkeypatch.setattr(reading, "MAX_AT_ONCE", 10)
 
     def stopped(*_, **__):
         raise CancelledError
 
     made = scores.planes
+    at = opened(samples="11")
     monkeypatch.setattr(scores, "planes", stopped)
-    at = opened(samples="11", graph="chained")
-    at = finish(at, "planes", state="cancelled").run()
-    assert [b.label for b in at.main.button if b.key == "prepare"]
-    first = at.session_state["jobs"]["planes"]
-    assert at.run().session_state["jobs"]["planes"] == first
+    at.session_state["settings"]["graph"] = "chained"
+    at = finish(at.run(), "read", state="cancelled").run()
+    assert [b.label for b in at.main.button if b.key == "read"] == ["Score its neurons"]
+    first = at.session_state["jobs"]["read"]
+    assert at.run().session_state["jobs"]["read"] == first
     monkeypatch.setattr(scores, "planes", made)
-    at = finish(at.button(key="prepare").click().run(), "planes", state="done")
+    at = finish(at.button(key="read").click().run(), "read", state="done")
     assert canvas(at)["agreed"]
+
+
+def test_only_the_demo_model_is_read_unasked(tiny_folder, tiny_text, monkeypatch):
+    """And no more of its own text than usual: a link starts nothing long."""
+    started = []
+    monkeypatch.setattr(jobs, "start", lambda kind, *_, **__: started.append(kind))
+    asked = {"model": tiny_folder, "calibration_text": tiny_text, "seed": 79}
+    assert open_page(PAGE, **asked).button(key="read").label == "Read the model"
+    for more in ({"samples": 4096}, {"criterion": "taylor"}, asked | {"model": "demo"}):
+        assert open_page(PAGE, **({"seed": 79} | more)).button(key="read")
+    assert not started
+    open_page(PAGE, seed=79, samples=2)
+    assert started == ["read"]
 
 
 def test_what_makes_a_setting_doubtful_is_said(opened):

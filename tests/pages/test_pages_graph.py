@@ -76,7 +76,7 @@ def test_the_page_in_the_page_asks_nobody_and_has_a_name(ready):
 
 def test_dropped_neurons_are_marked_as_the_plan_drops_them(ready):
     page = page_of(ready)
-    assert "neuron, dropped" in page
+    assert "neuron, removed" in page
     assert page.count('"dropped": true') == 7
 
 
@@ -121,7 +121,7 @@ def test_at_sparsity_zero_no_neuron_is_marked(graph_page, which):
     at = read(graph_page(sparsity="0", view=f"graph.which.{which},graph.n_neurons.5"))
     assert not at.exception
     assert not at.error
-    assert "neuron, dropped" not in page_of(at)
+    assert "neuron, removed" not in page_of(at)
     assert any("no boundary" in c.value for c in at.caption) == (which == "boundary")
 
 

@@ -61,10 +61,10 @@ def test_a_range_is_listed_in_its_order(opened):
     table = at.dataframe[0].value
     assert table["rank"].tolist() == [5, 6, 7, 8, 9, 10]
     assert table["layer"].unique().tolist() == [1]
-    assert table["fate"].tolist() == ["kept"] * 3 + ["cut"] * 3
+    assert table["fate"].tolist() == ["kept"] * 3 + ["removed"] * 3
     scores = Pipeline().scores(experiment(at)).layers[1]
     assert table["neuron"].tolist() == scores.argsort(descending=True)[4:10].tolist()
-    assert any("ranks 5 to 10); 3 of them are cut" in m.value for m in at.markdown)
+    assert any("ranks 5 to 10); 3 of them are removed" in m.value for m in at.markdown)
 
 
 @pytest.mark.parametrize(

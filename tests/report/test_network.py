@@ -353,14 +353,14 @@ def test_page_draws_the_graph_it_was_given(layers):
         assert f"rank {node['rank']} of {node['size']}" in nodes[name]["title"]
     ends = [(e["from"], e["to"]) for e in values(page, "edges")]
     assert ends == list(graph.edges)
-    assert "neuron, dropped" in page
+    assert "neuron, removed" in page
     fills = {
         n["rank"]: nodes[name]["fill"]
         for name, n in graph.nodes.items()
         if n["kind"] == "neuron"
     }
     assert (fills[1], fills[24]) == ("rgb(253, 231, 37)", "rgb(68, 1, 84)")  # viridis
-    assert "neuron, dropped" not in html(
+    assert "neuron, removed" not in html(
         network(layers, scores, None, NetworkSpec()), title="", theme="light"
     )
 

@@ -1,5 +1,7 @@
 """Results in a notebook: the same numbers as on the pages, and nothing from outside."""
 
+import re
+
 import pytest
 import torch
 
@@ -17,6 +19,10 @@ def scores(tiny):
     return Scores(tuple(f.up.norm(dim=1) for f in ffn.ffns(tiny.model)))
 
 
+def cells(html):
+    return re.findall("<td>(.*?)</td>", html)
+
+
 def test_a_comparison_shows_the_lines_of_the_compare_page(tiny, scores):
     pruned = prune(tiny, plan(scores, PruningSpec(sparsity=0.5)))
     found = Comparison(Side(footprint(tiny)), Side(footprint(pruned)), None)
@@ -29,15 +35,14 @@ def test_a_comparison_shows_the_lines_of_the_compare_page(tiny, scores):
 
 def test_a_plan_shows_what_stays_of_each_layer(scores):
     shown = plan(scores, PruningSpec(sparsity=0.5))._repr_html_()
-    assert shown.count("<td>12</td><td>24</td><td>50 %</td>") == 2
+    assert cells(shown) == ["0", "12", "24", "50 %", "1", "12", "24", "50 %"]
     assert "50 % of 48 neurons removed." in shown
 
 
 def test_scores_show_how_they_are_spread():
     shown = Scores((torch.tensor([1.0] * 9 + [11.0]), torch.ones(4)))._repr_html_()
-    cells = shown.replace("</td><td>", " ")
-    assert "<td>0 10 55 % 0.500 0.500 3.25</td>" in cells
-    assert "<td>1 4 " in cells
+    assert cells(shown)[:6] == ["0", "10", "55 %", "0.500", "0.500", "3.25"]
+    assert cells(shown)[6:8] == ["1", "4"]
 
 
 def test_what_a_model_calls_itself_is_text_in_a_notebook(monkeypatch, tiny):

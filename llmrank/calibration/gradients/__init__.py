@@ -1,5 +1,10 @@
 """The loss's gradients on calibration text, reduced to numbers per neuron."""
 
+from llmrank.calibration.gradients.backward import (
+    Gradients,
+    LayerGradients,
+    MemberGradients,
+)
 from llmrank.calibration.gradients.collect import (
     differentiate,
     differentiate_parts,
@@ -10,20 +15,3 @@ from llmrank.calibration.gradients.memory import (
     gradient_bytes,
     needed_bytes,
 )
-from llmrank.calibration.gradients.results import (
-    Gradients,
-    LayerGradients,
-    MemberGradients,
-)
-
-__all__ = [
-    "Gradients",
-    "LayerGradients",
-    "MemberGradients",
-    "check_memory",
-    "differentiate",
-    "differentiate_parts",
-    "gradient_bytes",
-    "measure",
-    "needed_bytes",
-]

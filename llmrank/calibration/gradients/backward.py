@@ -1,15 +1,57 @@
-"""A twin that runs forwards and backwards and adds up every sample's gradients."""
+"""A twin that adds up every sample's gradients, and what they come to per neuron."""
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from llmrank.calibration.gradients.results import LayerGradients, MemberGradients
 from llmrank.core.devices import with_doubles
 from llmrank.core.errors import LLMRankError
 from llmrank.models import ffn
 from llmrank.models.ffn import FFN
 from llmrank.models.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class MemberGradients:
+    """What the gradients say of one projection's part of each neuron, over samples n.
+
+    With g_n the loss's gradient of sample n, g their sum, and w over the row (of `gate`
+    and `up`) or column (of `down`) that belongs to the neuron:
+    `change`: Σ_w g w; `curvature`: Σ_n (Σ_w g_n w)²; `element_change`: Σ_w |g w|;
+    `element_second`: Σ_w |g w − ½ Σ_n (g_n w)²|; `scaled_norm`: Σ_w |w| √(Σ_n g_n²).
+    """
+
+    change: Float[Tensor, " d_ff"]
+    curvature: Float[Tensor, " d_ff"]
+    element_change: Float[Tensor, " d_ff"]
+    element_second: Float[Tensor, " d_ff"]
+    scaled_norm: Float[Tensor, " d_ff"]
+
+
+@dataclass(frozen=True)
+class LayerGradients:
+    """The gradients of one FFN layer, reduced to numbers per neuron."""
+
+    up: MemberGradients
+    down: MemberGradients
+    gate: MemberGradients | None = None
+
+    @property
+    def members(self) -> tuple[MemberGradients, ...]:
+        """The parts of a neuron in the order in which they are executed."""
+        return tuple(m for m in (self.gate, self.up, self.down) if m is not None)
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What the backward pass measured, layer by layer, and on what."""
+
+    layers: tuple[LayerGradients, ...]
+    n_samples: int
+    text_source: str
+    text_sha256: str
 
 
 class _Sums:
@@ -80,7 +122,10 @@ class Pass:
         Raises:
             LLMRankError: a sum is not finite.
         """
-        layers = tuple(_reduced(sums) for sums in self._layers)
+        layers = tuple(
+            LayerGradients(**{name: own.reduced() for name, own in sums.items()})
+            for sums in self._layers
+        )
         for number, layer in enumerate(layers):
             values = [v for m in layer.members for v in vars(m).values()]
             if not all(v.isfinite().all() for v in values):
@@ -122,14 +167,6 @@ class Pass:
             f"gradients of layer {layer} are not finite; the model overflows here on "
             f"the way back in {self._lm.spec.dtype}: use float32, or check its weights"
         )
-
-
-def _reduced(sums: dict[str, _Sums]) -> LayerGradients:
-    gate, up, down = (sums.get(name) for name in ("gate", "up", "down"))
-    assert up is not None
-    assert down is not None
-    first = None if gate is None else gate.reduced()
-    return LayerGradients(first, up.reduced(), down.reduced())
 
 
 def _row_sums(x: Tensor) -> Tensor:

@@ -8,9 +8,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from llmrank.calibration.activations import CalibrationSpec, drawn
-from llmrank.calibration.gradients.backward import Pass
+from llmrank.calibration.gradients.backward import Gradients, LayerGradients, Pass
 from llmrank.calibration.gradients.memory import check_memory, too_little
-from llmrank.calibration.gradients.results import Gradients, LayerGradients
 from llmrank.core.progress import Progress, silent, track
 from llmrank.data.tokens import opening
 from llmrank.models.language_model import LanguageModel
@@ -46,18 +45,9 @@ def differentiate_parts(
     Sums of absolute values do not add up: unlike statistics, those of parts cannot be
     combined, so that the sums are read off on the way.
 
-    Args:
-        lm: the dense model.
-        spec: which tokens; its `samples` are cut into the parts.
-        n_windows: how many windows each part has.
-        progress: called per window.
-
     Returns:
         For each part, the gradients of all windows up to its end; and those of the last
         part alone.
-
-    Raises:
-        LLMRankError: as in `differentiate`.
     """
     source, windows = drawn(lm, spec)
     ends, last = tuple(accumulate(n_windows)), windows[-n_windows[-1] :]
@@ -83,17 +73,12 @@ def measure(
 
     The loss of a sample is its mean next-token cross-entropy. A twin runs; its weights
     ask for no gradient and get none: theirs is what flows back into a projection's
-    output times what went in.
-
-    Args:
-        lm: the dense model.
-        windows: token ids.
-        ends: after how many windows results are wanted, ascending; None: after all.
-        n_given: how many tokens that begin a window are read and not predicted.
-        progress: called per window.
+    output times what went in. The first `n_given` tokens of a window are read and not
+    predicted.
 
     Returns:
-        For each end, the layers' gradients of all windows before it.
+        For each end (a number of windows, ascending; without any, all of them) the
+        layers' gradients of all windows before it.
 
     Raises:
         LLMRankError: too little memory (before any work), or a gradient is not finite

@@ -9,11 +9,7 @@ from llmrank.models.language_model import LanguageModel
 
 
 def check_memory(lm: LanguageModel, seq_len: int) -> None:
-    """Refuse a backward pass that cannot fit.
-
-    Raises:
-        LLMRankError: with the estimate and what to change.
-    """
+    """Refuse a backward pass that cannot fit."""
     has = free_bytes(lm.device)
     if has is not None and needed_bytes(lm, seq_len) > has:
         raise too_little(lm, seq_len)
@@ -32,12 +28,7 @@ def needed_bytes(lm: LanguageModel, seq_len: int) -> int:
 
 
 def gradient_bytes(
-    *,
-    d_model: int,
-    widths: Sequence[int],
-    d_vocab: int,
-    seq_len: int,
-    itemsize: int,
+    *, d_model: int, widths: Sequence[int], d_vocab: int, seq_len: int, itemsize: int
 ) -> int:
     """Estimate the memory of the backward pass from the sizes of the model alone.
 

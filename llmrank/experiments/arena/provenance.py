@@ -6,8 +6,8 @@ import llmrank
 from llmrank.core.errors import LLMRankError
 from llmrank.data import texts
 from llmrank.data.texts import Split
-from llmrank.experiments.environment import environment
 from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.run import environment
 from llmrank.experiments.store import Origin
 from llmrank.methods.criteria import Criterion
 from llmrank.models.language_model import LanguageModel, weights_sample

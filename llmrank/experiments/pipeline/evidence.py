@@ -7,6 +7,7 @@ from llmrank.calibration.activations import ActivationStats, calibrate
 from llmrank.calibration.gradients import Gradients, differentiate
 from llmrank.core.progress import Progress, silent
 from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline.kept import found, kept
 from llmrank.experiments.pipeline.stage import ReadTexts, Stage, model_key, reading_key
 from llmrank.models.language_model import LanguageModel, ModelSpec, load
 
@@ -43,6 +44,12 @@ class Evidence:
             )
         )
 
+    def is_kept(self, experiment: Experiment) -> bool:
+        """Whether the model's statistics were read before, in another process."""
+        dense = self.model.peek(experiment)
+        key = reading_key(experiment)
+        return dense is not None and found(key, dense, "statistics") is not None
+
     def collect(
         self, experiment: Experiment, *, progress: Progress = silent
     ) -> tuple[ActivationStats, Gradients | None, ActivationStats | None]:
@@ -59,10 +66,14 @@ class Evidence:
 
     def _calibrate(self, experiment: Experiment, progress: Progress) -> ActivationStats:
         dense, spec = self.model(experiment, progress=progress), experiment.calibration
-        start = time.perf_counter()
-        stats = calibrate(dense, spec, progress=progress)
-        self.note_pace(experiment.model, spec.samples * spec.seq_len, start)
-        return stats
+
+        def read() -> ActivationStats:
+            start = time.perf_counter()
+            stats = calibrate(dense, spec, progress=progress)
+            self.note_pace(experiment.model, spec.samples * spec.seq_len, start)
+            return stats
+
+        return kept(experiment, dense, "statistics", read)
 
     def _differentiate(self, experiment: Experiment, progress: Progress) -> Gradients:
         dense = self.model(experiment, progress=progress)

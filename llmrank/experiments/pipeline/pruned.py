@@ -9,6 +9,7 @@ from llmrank.evaluation.footprint import Footprint, footprint
 from llmrank.evaluation.perplexity import TextEvaluation, evaluate
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline.evidence import Evidence
+from llmrank.experiments.pipeline.kept import found, kept
 from llmrank.experiments.pipeline.repair import Repairer
 from llmrank.experiments.pipeline.scores import Scorer
 from llmrank.experiments.pipeline.stage import (
@@ -87,6 +88,14 @@ class Evaluator:
         self.dense_text = Stage(self._dense, dense_text_key, limit=32, read=read)
         self.pruned_text = Stage(self._pruned, pruned_text_key, limit=512, read=read)
 
+    def known_dense(self, experiment: Experiment) -> TextEvaluation | None:
+        """Return what the dense model is on a text, if nobody need read it for that."""
+        known = self.dense_text.peek(experiment)
+        if known is None:
+            asked = dense_text_key(experiment)
+            known = found(asked, self._evidence.model(asked), "text")
+        return known
+
     def known_on_text(
         self, experiment: Experiment
     ) -> dict[Experiment, tuple[Footprint, TextEvaluation]]:
@@ -106,10 +115,14 @@ class Evaluator:
         self, experiment: Experiment, progress: Progress, **options: Any
     ) -> TextEvaluation:
         dense = self._evidence.model(experiment, progress=progress)
-        start = time.perf_counter()
-        text = evaluate(dense, experiment.evaluation, progress=progress, **options)
-        self._evidence.note_pace(experiment.model, text.n_tokens, start)
-        return text
+
+        def read() -> TextEvaluation:
+            start = time.perf_counter()
+            text = evaluate(dense, experiment.evaluation, progress=progress, **options)
+            self._evidence.note_pace(experiment.model, text.n_tokens, start)
+            return text
+
+        return kept(experiment, dense, "text", read)
 
     def _pruned(
         self, experiment: Experiment, progress: Progress, **options: Any

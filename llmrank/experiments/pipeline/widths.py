@@ -9,6 +9,7 @@ from llmrank.calibration.divergence import DenseBatch, read
 from llmrank.core.progress import Progress, silent
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline.evidence import Evidence
+from llmrank.experiments.pipeline.kept import kept
 from llmrank.experiments.pipeline.repair import Repairer
 from llmrank.experiments.pipeline.scores import Scorer
 from llmrank.experiments.pipeline.search_file import SearchFile
@@ -88,8 +89,12 @@ class Planner:
         return known
 
     def _measure(self, experiment: Experiment, progress: Progress) -> Sensitivity:
-        trial = self._trial(experiment, progress)
-        return sensitivity(trial.reads, trial.scores, trial.cut, progress=progress)
+        def read() -> Sensitivity:
+            trial = self._trial(experiment, progress)
+            return sensitivity(trial.reads, trial.scores, trial.cut, progress=progress)
+
+        dense = self._evidence.model(experiment, progress=progress)
+        return kept(experiment, dense, "sensitivity", read)
 
     def _search(
         self,

@@ -20,6 +20,9 @@ from llmrank.methods.method import PARTS
 Row = Mapping[Any, Any]
 """A row by the names of its columns."""
 
+SAME = ("id", "state", "created", "started", "finished", "n_params", "perplexity")
+"""The columns of a run that are fields of a `Run`."""
+
 NOBODY = {"owner_host": None, "owner_pid": None, "owner_started": None}
 """The columns of a run that no process works on."""
 
@@ -40,14 +43,13 @@ def born() -> dict[str, Any]:
 def spec_columns(spec: RunSpec) -> dict[str, Any]:
     """Return the columns of what was asked for."""
     recipe = spec.recipe
-    parts = {p: recipe.get(p, {}) for p in PARTS if p in runs.c}
     return {
         "recipe": recipe,
         "measures": list(spec.measures),
         "seed": spec.seed,
         "model": recipe["model"]["name"],
         "sparsity": recipe["pruning"]["sparsity"],
-        **{part: values.get("name", "") for part, values in parts.items()},
+        **{p: recipe.get(p, {}).get("name", "") for p in PARTS if p in runs.c},
     }
 
 
@@ -88,18 +90,12 @@ def owner_lives(row: Row) -> bool:
 def as_run(row: Row, arena_ids: tuple[str, ...]) -> Run:
     """Return a row of the runs as a run; another visitor's texts are not named."""
     return Run(
-        id=row["id"],
-        state=row["state"],
+        **{name: row[name] for name in SAME},
         reason=masked(row["reason"]),
         spec=RunSpec(masked(row["recipe"]), row["seed"], tuple(row["measures"])),
         origin=_origin(row),
-        created=row["created"],
-        started=row["started"],
-        finished=row["finished"],
         arenas=arena_ids,
-        n_params=row["n_params"],
-        perplexity=row["perplexity"],
-        ratio=_ratio(row),
+        ratio=None if row["ratio"] is None else Estimate(*(row[n] for n in RATIO)),
     )
 
 
@@ -163,9 +159,3 @@ def _unnamed(row: Row, part: str) -> str | None:
 def _hidden(side: Side, said: str) -> Side:
     text = side.text
     return replace(side, text=None if text is None else replace(text, text_sha256=said))
-
-
-def _ratio(row: Row) -> Estimate | None:
-    if row["ratio"] is None:
-        return None
-    return Estimate(*(row[name] for name in RATIO))

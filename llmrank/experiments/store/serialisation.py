@@ -13,8 +13,6 @@ from torch import Tensor
 from llmrank.core.errors import LLMRankError
 
 T = TypeVar("T")
-_TENSOR = {"dtype", "values"}
-_PLAIN = (int, float, str)
 _hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
 
 
@@ -55,13 +53,13 @@ def rebuilt(kind: type[T], values: Any) -> T:
 def _rebuilt(kind: Any, values: Any) -> Any:
     if values is None:
         return None
-    if isinstance(values, dict) and values.keys() == _TENSOR:
+    if isinstance(values, dict) and values.keys() == {"dtype", "values"}:
         return torch.tensor(values["values"], dtype=getattr(torch, values["dtype"]))
     if isinstance(kind, types.UnionType):
         kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
     if typing.get_origin(kind) is tuple:
         of = typing.get_args(kind)[0]
-        if of in _PLAIN:  # samples, of which there are many
+        if of in (int, float, str):  # samples, of which there are many
             return tuple(values)
         return tuple(_rebuilt(of, v) for v in values)
     if dataclasses.is_dataclass(kind):

@@ -197,12 +197,9 @@ class Store:
         return own[0] if own else None
 
     def fill(self, arena_id: str, place: int, run: str | RunSpec) -> str:
-        """Let a run, or a new one, stand in a place of an arena.
+        """Let a run, or a new one, stand in a place of an arena, and return its id.
 
         The run that stood there goes if it was never begun and stands nowhere else.
-
-        Returns:
-            The id of the run that stands there now.
 
         Raises:
             LLMRankError: the arena was deleted.

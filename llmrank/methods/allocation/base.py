@@ -108,12 +108,7 @@ def in_proportion(
 
     A layer keeps at least one neuron and at most all; what a full layer cannot take
     goes to the others, still in proportion. Of equal remainders the earlier layer is
-    served first.
-
-    Args:
-        weights: non-negative, one per layer; only their ratios count.
-        dense: neurons per layer.
-        sparsity: of all layers together.
+    served first. Weights are not negative, and only their ratios count.
 
     Raises:
         LLMRankError: a weight is not finite, or all are zero.

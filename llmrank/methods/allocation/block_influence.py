@@ -39,7 +39,6 @@ class BlockInfluence(Allocation):
     )  # fmt: skip
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
-        """Keep in proportion to the squashed influence."""
         assert known.stats is not None
         angles = torch.tensor([s.block_angle for s in known.stats.layers])
         weights = torch.sigmoid(self.steepness * standardised(angles))
@@ -47,7 +46,6 @@ class BlockInfluence(Allocation):
 
     @property
     def formula(self) -> str:
-        """The angle and the share."""
         return (
             r"I_l = \tfrac1\pi \arccos\cos(h_l, h_{l+1}), \qquad "
             rf"k_l \propto d_l\,\sigma\bigl({self.steepness:g}\,(I_l - \bar I)"
@@ -75,18 +73,14 @@ class Similarity(Allocation):
     )  # fmt: skip
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
-        """Move the sparsity of each layer away from the mean by its importance."""
         assert known.stats is not None
         cosines = [s.block_cosine for s in known.stats.layers]
         importance = _centred(1 - torch.tensor(cosines, dtype=torch.float64))
-        kept = 1 - sparsity + self.amplitude * importance
-        return in_proportion(
-            kept.clamp(min=0, max=1).tolist(), known.dense_widths, sparsity
-        )
+        kept = (1 - sparsity + self.amplitude * importance).clamp(min=0, max=1)
+        return in_proportion(kept.tolist(), known.dense_widths, sparsity)
 
     @property
     def formula(self) -> str:
-        """The sparsity of a layer."""
         return (
             rf"s_l = s - {self.amplitude:g}\,\frac{{c_l - \bar c}}"
             r"{\max_i |c_i - \bar c|}, \qquad c_l = 1 - \cos(h_l, h_{l+1})"

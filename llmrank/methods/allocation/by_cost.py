@@ -36,18 +36,11 @@ class Additive(Allocation):
     """
 
     needs: ClassVar[frozenset[Evidence]] = frozenset({"sensitivity"})
+    formula = r"\min_k \textstyle\sum_l c_l(k_l) \quad \text{with} \quad \sum_l k_l = K"
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
-        """Minimise the sum of the layers' costs at the given total."""
         assert known.sensitivity is not None
         return cheapest(known.sensitivity, known.dense_widths, sparsity)
-
-    @property
-    def formula(self) -> str:
-        """The programme."""
-        return (
-            r"\min_k \textstyle\sum_l c_l(k_l) \quad \text{with} \quad \sum_l k_l = K"
-        )
 
 
 @ALLOCATIONS.add("search")
@@ -64,23 +57,18 @@ class Search(Allocation):
     """
 
     needs: ClassVar[frozenset[Evidence]] = frozenset({"sensitivity", "searched"})
+    formula = (
+        r"\min_k \; \mathrm{KL}\bigl(p_{\text{dense}} \,\|\, p_k\bigr) "
+        r"\quad \text{with} \quad \textstyle\sum_l k_l = K"
+    )
     evaluations: int = option(
         default=200, low=1, high=100_000,
         help="How many candidates are tried; more takes longer and may find better",
     )  # fmt: skip
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:  # noqa: ARG002
-        """Return what the search found for this sparsity."""
         assert known.searched is not None
         return known.searched
-
-    @property
-    def formula(self) -> str:
-        """What is minimised."""
-        return (
-            r"\min_k \; \mathrm{KL}\bigl(p_{\text{dense}} \,\|\, p_k\bigr) "
-            r"\quad \text{with} \quad \textstyle\sum_l k_l = K"
-        )
 
 
 @ALLOCATIONS.add("by-hand")
@@ -88,18 +76,14 @@ class Search(Allocation):
 class ByHand(Allocation):
     """Your own width for every layer; the sparsity then follows from them."""
 
+    formula = r"k_l \;\text{as given}"
+    sets_sparsity = True
     kept: str = option(
         default="",
         help="Neurons kept per layer, first layer first, between commas or spaces",
     )
 
-    @property
-    def sets_sparsity(self) -> bool:
-        """It does."""
-        return True
-
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:  # noqa: ARG002
-        """Return the given widths, once they fit the model."""
         return self.checked(known.dense_widths)
 
     def checked(self, dense: tuple[int, ...]) -> tuple[int, ...]:
@@ -124,11 +108,6 @@ class ByHand(Allocation):
                     f"kept must lie in [1, {d_ff}] for layer {layer}, got {part}"
                 )
         return tuple(int(part) for part in parts)
-
-    @property
-    def formula(self) -> str:
-        """Nothing is computed."""
-        return r"k_l \;\text{as given}"
 
 
 def cheapest(

@@ -16,7 +16,7 @@ from llmrank.methods.allocation.base import (
     n_dropped,
     standardised,
 )
-from llmrank.methods.allocation.concentration import effective_neurons, pq_index
+from llmrank.methods.pagerank import distribution
 
 
 @ALLOCATIONS.add("uniform")
@@ -27,14 +27,10 @@ class Uniform(Allocation):
     Source: Hoffmann et al. 2024, arXiv 2410.13299.
     """
 
-    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
-        """Remove the same share of every layer."""
-        return tuple(n - n_dropped(n, sparsity) for n in known.dense_widths)
+    formula = r"k_l = d_l - \lfloor s\,d_l + \tfrac12 \rfloor"
 
-    @property
-    def formula(self) -> str:
-        """The share of each layer."""
-        return r"k_l = d_l - \lfloor s\,d_l + \tfrac12 \rfloor"
+    def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
+        return tuple(n - n_dropped(n, sparsity) for n in known.dense_widths)
 
 
 @ALLOCATIONS.add("global")
@@ -45,14 +41,11 @@ class Global(Allocation):
     Source: the GlobalPruner of the code of arXiv 2410.13299.
     """
 
+    formula = r"k_l = \#\{j : s_{lj} / \textstyle\sum_i s_{li} \ge \tau\}"
+
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Count who is above the threshold; of equals the earlier layer stays."""
         return _above_threshold(known.scores.normalised, sparsity)
-
-    @property
-    def formula(self) -> str:
-        """The threshold."""
-        return r"k_l = \#\{j : s_{lj} / \textstyle\sum_i s_{li} \ge \tau\}"
 
 
 @ALLOCATIONS.add("standardised")
@@ -64,15 +57,12 @@ class Standardised(Allocation):
     attention heads compete beside them. A layer keeps at least one neuron.
     """
 
+    formula = r"k_l = \#\{j : (s_{lj} - \bar s_l) / \sigma_l \ge \tau\}"
+
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
         """Count who is above the threshold; of equals the earlier layer stays."""
         z = [standardised(s) for s in known.scores.layers]
         return _above_threshold(z, sparsity)
-
-    @property
-    def formula(self) -> str:
-        """The threshold on z-scores."""
-        return r"k_l = \#\{j : (s_{lj} - \bar s_l) / \sigma_l \ge \tau\}"
 
 
 @ALLOCATIONS.add("pq-index")
@@ -92,7 +82,6 @@ class PQIndex(Allocation):
     )  # fmt: skip
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
-        """Keep in proportion to what the index calls incompressible."""
         power = self.p / (1 - self.p)
         weights = [
             max(0.0, 1 - pq_index(s, p=self.p, q=1.0)) ** power
@@ -102,7 +91,6 @@ class PQIndex(Allocation):
 
     @property
     def formula(self) -> str:
-        """The index and the share."""
         p = f"{self.p:g}"
         return (
             rf"I_l = 1 - d_l^{{1 - 1/{p}}} "
@@ -128,11 +116,9 @@ class Effective(Allocation):
 
     @property
     def sets_sparsity(self) -> bool:
-        """Its own numbers do."""
         return self.budget == "own"
 
     def widths(self, known: AllocationInputs, sparsity: float) -> tuple[int, ...]:
-        """Keep the effective numbers, or in proportion to them."""
         n_effective = [effective_neurons(s) for s in known.scores.layers]
         dense = known.dense_widths
         if self.budget == "own":
@@ -146,13 +132,43 @@ class Effective(Allocation):
 
     @property
     def formula(self) -> str:
-        """The effective number."""
         n = r"1 / \textstyle\sum_j s_{lj}^2"
         return (
-            rf"k_l = \lfloor {n} \rfloor"
-            if self.budget == "own"
-            else (rf"k_l \propto {n}")
+            rf"k_l = \lfloor {n} \rfloor" if self.sets_sparsity else rf"k_l \propto {n}"
         )
+
+
+def effective_neurons(scores: Float[Tensor, " n"]) -> float:
+    """Return the inverse Simpson index `1 / Σ s²` of scores that sum to 1.
+
+    From 1 (one neuron has all) to n (all alike): how many equal neurons would be as
+    concentrated. The scores are made to sum to 1 first; all zeros count as equal.
+
+    Source: Simpson 1949, inverted; as a number of neurons to keep arXiv 2509.25606.
+    """
+    return 1 / float(distribution(scores.double()).square().sum())
+
+
+def pq_index(scores: Float[Tensor, " n"], *, p: float = 0.5, q: float = 1.0) -> float:
+    """Return `1 − n^(1/q − 1/p) ‖s‖_p / ‖s‖_q`: larger means more compressible.
+
+    From 0 (all scores alike) towards 1 (one neuron has all); scale does not matter.
+
+    Args:
+        scores: non-negative; all zeros count as equal.
+        p: positive and below q; ½ and 1 are what the source prunes with.
+        q: above p.
+
+    Raises:
+        ValueError: not 0 < p < q.
+
+    Source: Diao et al. 2023, arXiv 2302.05601: the PQ index.
+    """
+    if not 0 < p < q:
+        raise ValueError(f"p and q must satisfy 0 < p < q, got p={p}, q={q}")
+    s = distribution(scores.double())
+    norm_p, norm_q = (float(s.pow(e).sum()) ** (1 / e) for e in (p, q))
+    return 1 - len(s) ** (1 / q - 1 / p) * norm_p / norm_q
 
 
 def _above_threshold(

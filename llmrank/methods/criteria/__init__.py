@@ -12,8 +12,7 @@ from llmrank.methods.criteria.base import (
     score_graphs,
 )
 from llmrank.methods.criteria.llm_rank import LLMRank
-from llmrank.methods.criteria.norms import L1, L2, Activation, Wanda
-from llmrank.methods.criteria.random import Random
+from llmrank.methods.criteria.norms import L1, L2, Activation, Random, Wanda
 from llmrank.methods.criteria.reverse_rank import ReverseRank
 from llmrank.methods.criteria.gprune import GPrune
 from llmrank.methods.criteria.activations import Cfsp, Flap, TransAct

@@ -22,14 +22,10 @@ class TransAct(Criterion):
     they prune in rounds.
     """
 
-    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Return the measured means."""
-        return g.stats.neuron_abs_mean
+    formula = r"s_j = \frac{1}{N} \sum_{t=1}^{N} \lvert x_{tj} \rvert"
 
-    @property
-    def formula(self) -> str:
-        """The mean over the calibration tokens."""
-        return r"s_j = \frac{1}{N} \sum_{t=1}^{N} \lvert x_{tj} \rvert"
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
+        return g.stats.neuron_abs_mean
 
 
 @CRITERIA.add("flap")
@@ -44,15 +40,18 @@ class Flap(Criterion):
     variance is the sample's, over tokens; their code takes it over running means.
     """
 
-    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Multiply variances by squared norms."""
-        return _variance(g) * _squared_norm(g)
+    formula = (
+        r"s_j = \frac{1}{N-1} \sum_{t=1}^{N} (x_{tj} - \bar x_j)^2 "
+        r"\cdot \lVert \text{down}_{:,j} \rVert_2^2"
+    )
 
-    @property
-    def formula(self) -> str:
-        """The sample variance times the squared norm."""
-        spread = r"\frac{1}{N-1} \sum_{t=1}^{N} (x_{tj} - \bar x_j)^2"
-        return rf"s_j = {spread} \cdot \lVert \text{{down}}_{{:,j}} \rVert_2^2"
+    def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
+        # in doubles, since two large numbers are subtracted
+        n, mean = g.n_tokens, g.stats.neuron_mean.double()
+        around = g.stats.neuron_norm.double().square() - n * mean.square()
+        variance = around.clamp(min=0) / max(1, n - 1)
+        norm = torch.linalg.vector_norm(g.out_edges.float(), dim=0)
+        return variance * norm.cpu().double().square()
 
 
 @CRITERIA.add("cfsp")
@@ -76,7 +75,6 @@ class Cfsp(Criterion):
     )
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Multiply activation norms by mean shares."""
         norms = g.stats.neuron_norm.to(g.out_edges.device)
         *incoming, down = (rows.float().abs() for rows in g.ffn.rows)
         members = (*incoming, down * norms[:, None])
@@ -86,7 +84,6 @@ class Cfsp(Criterion):
 
     @property
     def formula(self) -> str:
-        """The norm times the mean shares."""
         of = (r"\sum_k \lvert {w}_{{ki}} \rvert", r"\sum_k \lvert {w}_{{jk}} \rvert")
         total = of[self.relative_to == "neuron"]
         shares = [
@@ -96,15 +93,3 @@ class Cfsp(Criterion):
         line = rf"s_j = {norm_of('neuron')} \cdot \frac{{1}}{{d}} \sum_{{i=1}}^{{d}}"
         where = rf"D_{{ji}} = \text{{down}}_{{ij}}\, {norm_of('neuron')}"
         return rf"{line} \Bigl( {' + '.join(shares)} \Bigr), \quad {where}"
-
-
-def _variance(g: FFNGraph) -> Tensor:
-    """In doubles, since two large numbers are subtracted."""
-    n, mean = g.n_tokens, g.stats.neuron_mean.double()
-    around = g.stats.neuron_norm.double().square() - n * mean.square()
-    return around.clamp(min=0) / max(1, n - 1)
-
-
-def _squared_norm(g: FFNGraph) -> Tensor:
-    norm = torch.linalg.vector_norm(g.out_edges.float(), dim=0)
-    return norm.cpu().double().square()

@@ -86,13 +86,8 @@ def score(
 ) -> Scores:
     """Score every FFN neuron of a model.
 
-    Args:
-        lm: the dense model.
-        stats: what `calibrate` measured on the calibration text.
-        criterion: the criterion; its `needs` say what else it reads.
-        gradients: what `differentiate` measured on that text.
-        second: what `calibrate` measured on the criterion's `second_text`.
-        progress: called per layer.
+    The criterion's `needs` say what it reads beside the statistics: gradients on the
+    same text, and statistics on its `second_text`.
 
     Raises:
         LLMRankError: weights or activations are not finite.

@@ -42,13 +42,12 @@ class GPrune(Criterion):
     )  # fmt: skip
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Rank each part of the layer within itself."""
         assert g.second is not None
         on_both = [s.neuron_norm.cpu().double() for s in (g.stats, g.second)]
         signal, weights = torch.hypot(*on_both), _weights(g)
         moved = (places(on_both[0]) - places(on_both[1])).abs()
         sensitive = _above(moved, self.sensitive_share)
-        weak = sensitive & ~_above_median(signal, sensitive)
+        weak = sensitive & ~(signal > signal[sensitive].median())
         scores = torch.empty_like(signal)
         for part, by in (
             (~sensitive, signal), (sensitive & ~weak, signal), (weak, weights),
@@ -58,7 +57,6 @@ class GPrune(Criterion):
 
     @property
     def formula(self) -> str:
-        """What each part is ranked by."""
         x, y = r"\lVert x_j \rVert_2", r"\lVert y_j \rVert_2"
         by = [
             rf"\sqrt{{{x}^2 + {y}^2}} & j \text{{ robust, or sensitive and strong}}",
@@ -88,14 +86,6 @@ def _above(values: Float64[Tensor, " n"], share: float) -> Bool[Tensor, " n"]:
     n_below = len(values) - int(share * len(values) + 0.5)
     edge = values.sort().values[n_below - 1] if n_below else torch.tensor(0.0)
     return values > edge
-
-
-def _above_median(
-    values: Float64[Tensor, " n"], among: Bool[Tensor, " n"]
-) -> Bool[Tensor, " n"]:
-    if not among.any():
-        return among
-    return values > values[among].median()
 
 
 def _weights(g: FFNGraph) -> Float64[Tensor, " d_ff"]:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from llmrank.calibration.gradients import LayerGradients, MemberGradients
+from llmrank.calibration.gradients import MemberGradients
 from llmrank.core.specs import option, spec
 from llmrank.methods.criteria.base import CRITERIA, Criterion, Need, norm_of
 from llmrank.methods.graph import FFNGraph
@@ -51,8 +51,8 @@ class Taylor(Criterion):
     )
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Estimate each part of each neuron, and aggregate."""
-        members = torch.stack([self._estimate(m) for m in gradients_of(g).members])
+        assert g.gradients is not None
+        members = torch.stack([self._estimate(m) for m in g.gradients.members])
         if self.aggregation == "product":
             return members.prod(0)
         if self.aggregation == "max":
@@ -68,7 +68,6 @@ class Taylor(Criterion):
 
     @property
     def formula(self) -> str:
-        """The aggregation, and the estimate of one part."""
         second = self.taylor_order == "second"
         if self.granularity == "element":
             less = r" - \tfrac12 \sum_n (g_{n,w}\, w)^2" if second else ""
@@ -104,22 +103,15 @@ class Gblm(Criterion):
     )  # fmt: skip
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Add both terms over the columns of `down`."""
         column_sums = g.out_edges.float().abs().sum(0).cpu()
-        slopes = gradients_of(g).down.scaled_norm.double()
+        assert g.gradients is not None
+        slopes = g.gradients.down.scaled_norm.double()
         return self.alpha * slopes + (g.stats.neuron_norm.cpu() * column_sums).double()
 
     @property
     def formula(self) -> str:
-        """The sum over the column."""
         weight = r"\lvert \text{down}_{ij} \rvert"
         gradient = r"\lVert g_{ij} \rVert_2"
         alpha = f"{self.alpha:g}"
         both = rf"{alpha}\, {gradient} + {norm_of('neuron')}"
         return rf"s_j = \sum_i {weight} \bigl( {both} \bigr)"
-
-
-def gradients_of(g: FFNGraph) -> LayerGradients:
-    """Return the gradients that `score` has made sure of."""
-    assert g.gradients is not None
-    return g.gradients

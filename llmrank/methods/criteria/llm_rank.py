@@ -42,7 +42,6 @@ class LLMRank(Criterion):
     )
 
     def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
-        """Score along the chosen graph."""
         if self.from_planes:
             made = planes(graphs, graph=self.graph, site=self.site)
             return made.scores(self.theta, self.gamma)

@@ -1,5 +1,7 @@
-"""Criteria that are norms of activations, of weights, or of both."""
+"""Criteria that are norms of activations, of weights, or of both; and chance."""
 
+from collections.abc import Iterable
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -27,12 +29,10 @@ class Activation(Criterion):
     site: Site = option(default="neuron", help=SITE_HELP)
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Return the measured norms."""
         return g.prior(self.site)
 
     @property
     def formula(self) -> str:
-        """The norm over the calibration tokens."""
         return f"s_j = {norm_of(self.site)}"
 
 
@@ -54,14 +54,12 @@ class Wanda(Criterion):
     )
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Multiply the two norms."""
         order = 2 if self.column_norm == "l2" else 1
         columns = torch.linalg.vector_norm(g.out_edges.float(), order, dim=0)
         return g.stats.neuron_norm.to(columns.device) * columns
 
     @property
     def formula(self) -> str:
-        """The product of the two norms."""
         order = self.column_norm.removeprefix("l")
         weights = rf"\lVert \text{{down}}_{{:,j}} \rVert_{order}"
         return rf"s_j = {norm_of('neuron')} \cdot {weights}"
@@ -79,12 +77,10 @@ class L1(Criterion):
     weights: Weights = option(default="up", help=WEIGHTS_HELP)
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Sum absolute weights per neuron."""
         return _norm(g, self.weights, 1)
 
     @property
     def formula(self) -> str:
-        """The norm of a row, or of all of a neuron's weights."""
         return _norm_formula(self.weights, 1)
 
 
@@ -100,13 +96,31 @@ class L2(Criterion):
     weights: Weights = option(default="up", help=WEIGHTS_HELP)
 
     def layer(self, g: FFNGraph) -> Float[Tensor, " _"]:
-        """Take the norm per neuron."""
         return _norm(g, self.weights, 2)
 
     @property
     def formula(self) -> str:
-        """The norm of a row, or of all of a neuron's weights."""
         return _norm_formula(self.weights, 2)
+
+
+@CRITERIA.add("random")
+@spec
+class Random(Criterion):
+    """Seeded uniform random scores: what any criterion has to beat."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    seed: int = option(
+        default=0, low=0, high=2**31, help="Which random numbers are drawn"
+    )
+
+    def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
+        generator = torch.Generator().manual_seed(self.seed)
+        draw = partial(torch.rand, generator=generator, dtype=torch.float32)
+        return tuple(draw(g.ffn.d_ff) for g in graphs)
+
+    @property
+    def formula(self) -> str:
+        return rf"s_j \sim \mathcal U[0, 1), \quad \text{{seed}} = {self.seed}"
 
 
 def _norm(g: FFNGraph, weights: Weights, order: int) -> Tensor:

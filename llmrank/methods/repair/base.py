@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxtyping import Int
 from torch import Tensor
@@ -19,6 +19,14 @@ from llmrank.models.language_model import LanguageModel
 Cut = Callable[[PruningPlan, Progress], LanguageModel]
 """Cuts and repairs by a plan that was made from the scores it was prepared with."""
 
+Keep = Callable[[str, Callable[[], Any]], Any]
+"""Returns what is kept under a name, made if it is not."""
+
+
+def unkept(_: str, make: Callable[[], Any]) -> Any:
+    """Keep nothing."""
+    return make()
+
 
 @dataclass(frozen=True, eq=False)
 class RepairInputs:
@@ -28,13 +36,15 @@ class RepairInputs:
     scores: Scores
     stats: ActivationStats
     windows: Int[Tensor, "n_windows seq_len"]
-    known_moments: tuple[Moments, ...] | None = None
-    """Where they have been read already and memory holds those of all layers."""
+    every_moment: Callable[[], tuple[Moments, ...]] | None = None
+    """Returns those of all layers, read once, where memory holds them."""
+    keep: Keep = unkept
+    """Keeps what serves every sparsity."""
 
     def moments(self, *, progress: Progress = silent) -> Iterator[Moments]:
         """Yield each layer's second moments, reading the text if they are unknown."""
-        if self.known_moments is not None:
-            return iter(self.known_moments)
+        if self.every_moment is not None:
+            return iter(self.every_moment())
         return moments(self.lm, self.windows, progress=progress)
 
 

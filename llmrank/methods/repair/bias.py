@@ -19,18 +19,13 @@ from llmrank.models.language_model import LanguageModel
 class NoRepair(Repair):
     """The weights that stay are left as they are."""
 
-    def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:  # noqa: ARG002
-        """Cut, and nothing else."""
+    formula = r"W'_{\text{down}} = W_{\text{down}}[:, \text{kept}]"
 
+    def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:  # noqa: ARG002
         def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
             return prune(inputs.lm, plan, progress=progress)
 
         return cut
-
-    @property
-    def formula(self) -> str:
-        """The weights stay."""
-        return r"W'_{\text{down}} = W_{\text{down}}[:, \text{kept}]"
 
 
 @REPAIRS.add("bias")
@@ -40,6 +35,8 @@ class Bias(Repair):
 
     Source: An et al. 2023, arXiv 2312.11983 (FLAP), Eq. 4-5.
     """
+
+    formula = r"b' = b + \sum_{j \,\text{cut}} w_j\,\bar x_j"
 
     def check(self, lm: LanguageModel) -> None:
         """Refuse architectures whose FFN output has no bias and cannot be given one."""
@@ -51,14 +48,8 @@ class Bias(Repair):
             )
 
     def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:  # noqa: ARG002
-        """Cut, and add to each layer's output bias."""
         self.check(inputs.lm)
         return partial(_with_means, inputs)
-
-    @property
-    def formula(self) -> str:
-        """The shift."""
-        return r"b' = b + \sum_{j \,\text{cut}} w_j\,\bar x_j"
 
 
 @torch.no_grad()

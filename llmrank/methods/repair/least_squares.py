@@ -75,6 +75,11 @@ class LeastSquares(Repair):
     """
 
     solves: ClassVar[bool] = True
+    formula = (
+        r"\min_{W'} \lVert X W^\top - X_k W'^\top \rVert^2 "
+        r"+ \lambda \lVert (W' - W_k)\,D^{1/2} \rVert^2, \quad "
+        r"D = \tfrac14 \operatorname{diag} X_k^\top X_k + \tfrac34 \bar d\, I"
+    )
     ridge: float = option(
         default=0.0, low=0, high=100,
         help="λ, the pull towards the old weights, in units of the neurons' second "
@@ -84,7 +89,11 @@ class LeastSquares(Repair):
     def cutter(self, inputs: RepairInputs, *, progress: Progress = silent) -> Cut:
         """Factor every layer once, where memory holds the factors."""
         held = has_room(inputs.lm)
-        factors = tuple(self._factors(inputs, progress)) if held else ()
+
+        def read() -> tuple[Factor, ...]:
+            return tuple(self._factors(inputs, progress))
+
+        factors = inputs.keep("factors", read) if held else ()
 
         def cut(plan: PruningPlan, progress: Progress) -> LanguageModel:
             # where nothing could be held, the text is read again for every cut
@@ -99,15 +108,6 @@ class LeastSquares(Repair):
         for view, scores, known in layers:
             yield factor(known, descending(scores).cpu(), view.down, self.ridge)
 
-    @property
-    def formula(self) -> str:
-        """What is minimised."""
-        return (
-            r"\min_{W'} \lVert X W^\top - X_k W'^\top \rVert^2 "
-            r"+ \lambda \lVert (W' - W_k)\,D^{1/2} \rVert^2, \quad "
-            r"D = \tfrac14 \operatorname{diag} X_k^\top X_k + \tfrac34 \bar d\, I"
-        )
-
 
 def factor(
     known: Moments,
@@ -115,13 +115,9 @@ def factor(
     down: Float[Tensor, "d_model d_ff"],
     ridge: float = 0.0,
 ) -> Factor:
-    """Factor a layer's second moments in an order of its neurons.
+    """Factor a layer's second moments in an order of its neurons, those kept in front.
 
-    Args:
-        known: the layer's second moments.
-        order: its neurons, those kept first in front.
-        down: its output weights.
-        ridge: λ, in units of the diagonal; 0 chooses it.
+    `ridge` is λ in units of the diagonal; 0 chooses it.
 
     Raises:
         LLMRankError: the matrix is singular even so.
@@ -135,15 +131,6 @@ def penalty(moments: Float[Tensor, " n"], ridge: float) -> Float[Tensor, " n"]:
     if not moments.any():
         return torch.ones_like(moments)
     return ridge * (OWN * moments + (1 - OWN) * moments.mean())
-
-
-def in_place(
-    made: Factor, down: Float[Tensor, "d_model d_ff"], n_kept: int
-) -> Float[Tensor, "d_model n_kept"]:
-    """Return the repaired columns as a plan keeps them: ascending by neuron."""
-    solved = made.solve(down, n_kept)
-    ascending = torch.argsort(made.order[:n_kept]).to(solved.device)
-    return solved[:, ascending].to(down.dtype)
 
 
 def _chosen_ridge(known: Moments, order: Tensor, down: Tensor) -> float:
@@ -188,7 +175,12 @@ def _solved(
     downs = []
     for done, (view, keep) in enumerate(zip(views, plan.keep, strict=True)):
         progress("Repairing the layers", done, len(views))
-        made, is_whole = next(factors), len(keep) == view.d_ff
-        downs.append(view.down if is_whole else in_place(made, view.down, len(keep)))
+        made, n_kept = next(factors), len(keep)
+        if n_kept < view.d_ff:
+            ascending = torch.argsort(made.order[:n_kept]).to(view.down.device)
+            solved = made.solve(view.down, n_kept)[:, ascending]
+            downs.append(solved.to(view.down.dtype))
+        else:
+            downs.append(view.down)
     progress("Repairing the layers", len(views), len(views))
     return dataclasses.replace(pruned, model=ffn.with_down(pruned.model, downs))

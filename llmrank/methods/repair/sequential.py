@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from llmrank.calibration.activations import BATCH_TOKENS
-from llmrank.calibration.residual_stream import entering, through, watched
+from llmrank.calibration.residual_stream import entering, watched
 from llmrank.calibration.second_moments import HELD_OUT
 from llmrank.core.devices import with_doubles
 from llmrank.core.errors import LLMRankError
@@ -76,7 +76,6 @@ class SequentialLeastSquares(Repair):
 
     @property
     def formula(self) -> str:
-        """What is minimised, on the pruned prefix."""
         return (
             r"\min_{W'} \lVert \tilde X W^\top "
             rf"+ {self.correct:g}\,(H - \tilde H) - \tilde X_k W'^\top \rVert^2 "
@@ -126,7 +125,6 @@ class _LayerByLayer:
 
     @torch.inference_mode()
     def done(self, progress: Progress) -> LanguageModel:
-        """Repair layer after layer; return the model."""
         pruned = prune(self._inputs.lm, self._plan, progress=progress)
         downs = [view.down for view in ffn.ffns(pruned.model)]
         views, moved = ffn.ffns(self._dense), False
@@ -148,7 +146,7 @@ class _LayerByLayer:
         self, model: nn.Module, layer: int, streams: Sequence[Tensor]
     ) -> list[Tensor]:
         pairs = zip(self._batches, streams, strict=True)
-        return [through(model, layer, ids, stream) for ids, stream in pairs]
+        return [watched(model, layer, ids, stream)[2] for ids, stream in pairs]
 
     def _fitted(self, down: Tensor, layer: int, keep: Int[Tensor, " n"]) -> Tensor:
         """Choose λ on held-out tokens, then solve on all."""

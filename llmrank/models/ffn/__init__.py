@@ -21,23 +21,3 @@ from llmrank.models.ffn.surgery import (
     shifted,
     with_down,
 )
-
-__all__ = [
-    "FFN",
-    "Projections",
-    "blocks",
-    "can_have_bias",
-    "cut",
-    "family",
-    "ffns",
-    "is_transposed",
-    "padded",
-    "prefix",
-    "projections",
-    "reordered",
-    "resize",
-    "shared_copy",
-    "shifted",
-    "widths",
-    "with_down",
-]

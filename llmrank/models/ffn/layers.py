@@ -60,21 +60,23 @@ class Projections:
 
 
 def family(model: nn.Module) -> Family:
-    """Return the entry of the model's family.
-
-    Raises:
-        LLMRankError: it is not in the table.
-    """
+    """Return the entry of the model's family."""
     return family_of(model.config.model_type)
 
 
 def projections(model: nn.Module) -> tuple[Projections, ...]:
-    """Find the modules of every FFN layer, first block first.
-
-    Raises:
-        LLMRankError: the model's family is not in the table.
-    """
-    return tuple(_projections(block, family(model)) for block in blocks(model))
+    """Find the modules of every FFN layer, first block first."""
+    own = family(model)
+    holders = [block.get_submodule(own.ffn) for block in blocks(model)]
+    return tuple(
+        Projections(
+            holder=holder,
+            gate=None if own.gate is None else holder.get_submodule(own.gate),
+            up=holder.get_submodule(own.up),
+            down=holder.get_submodule(own.down),
+        )
+        for holder in holders
+    )
 
 
 def blocks(model: nn.Module) -> nn.ModuleList:
@@ -83,11 +85,7 @@ def blocks(model: nn.Module) -> nn.ModuleList:
 
 
 def ffns(model: nn.Module) -> tuple[FFN, ...]:
-    """View every FFN layer's weights; nothing is copied.
-
-    Raises:
-        LLMRankError: the model's family is not in the table.
-    """
+    """View every FFN layer's weights; nothing is copied."""
     return tuple(
         FFN(
             layer=layer,
@@ -132,16 +130,6 @@ def _twin(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
         else:
             vars(other)[name] = copy.deepcopy(value, memo)
     return other
-
-
-def _projections(block: nn.Module, family: Family) -> Projections:
-    holder = block.get_submodule(family.ffn)
-    return Projections(
-        holder=holder,
-        gate=None if family.gate is None else holder.get_submodule(family.gate),
-        up=holder.get_submodule(family.up),
-        down=holder.get_submodule(family.down),
-    )
 
 
 def is_transposed(module: nn.Module) -> bool:

@@ -26,18 +26,11 @@ Change = Callable[[Tensor, int], Tensor]
 
 @torch.no_grad()
 def cut(
-    model: nn.Module,
-    keep: Sequence[Int[Tensor, " _"]],
-    *,
-    progress: Progress = silent,
+    model: nn.Module, keep: Sequence[Int[Tensor, " _"]], *, progress: Progress = silent
 ) -> nn.Module:
-    """Return a twin whose FFN layers have only the kept neurons.
+    """Return a twin whose FFN layers have only the kept neurons, ascending.
 
-    Args:
-        model: left as it is; all weights that are not cut are shared with it, also
-            those of layers that keep every neuron.
-        keep: the kept neurons of each layer, ascending.
-        progress: called per layer.
+    All weights that are not cut are shared, also in layers that keep every neuron.
     """
     pruned = shared_copy(model)
     layers = tuple(zip(projections(pruned), keep, strict=True))

@@ -4,14 +4,3 @@ from llmrank.models.gguf.configuration import configuration
 from llmrank.models.gguf.header import Header, check_tensors, read_header
 from llmrank.models.gguf.parts import parts_of, whole
 from llmrank.models.gguf.tokenizer import alone, tokenizer
-
-__all__ = [
-    "Header",
-    "alone",
-    "check_tensors",
-    "configuration",
-    "parts_of",
-    "read_header",
-    "tokenizer",
-    "whole",
-]

@@ -59,9 +59,6 @@ def configuration(header: Header) -> Any:
 
     transformers' own reader drops what it does not know, and fills in what is missing
     from the defaults of some checkpoint; llama.cpp's defaults are taken here.
-
-    Raises:
-        LLMRankError: naming the key.
     """
     check_tokenizer(header)
     blank = transformers().AutoConfig.for_model(header.model_type)
@@ -69,10 +66,9 @@ def configuration(header: Header) -> Any:
     asked = _sizes(header, own, blank) | _norms(header, own, blank)
     asked |= _attention(header, own, blank, asked)
     check_largest(dict(asked.values()), header.name)
-    names = [
-        key for key, field in GIVEN.items() if key in own and hasattr(blank, field)
-    ]
-    asked |= {key: (GIVEN[key], own.pop(key)) for key in names}
+    for key, field in GIVEN.items():
+        if key in own and hasattr(blank, field):
+            asked[key] = (field, own.pop(key))
     fields = dict(asked.values())
     if PATTERN in own and getattr(blank, "sliding_window", None):
         fields["layer_types"] = _windowed(header, own.pop(PATTERN), fields)

@@ -17,7 +17,6 @@ from llmrank.models.checkpoint_files import check_inside
 
 _NAME = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.gguf)", re.IGNORECASE)
 
-
 KEPT_S = 3600.0
 """How long a whole is kept after its last use: it is opened within that."""
 

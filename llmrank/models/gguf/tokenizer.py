@@ -83,11 +83,7 @@ def adds_bos(header: Header) -> bool:
 
 
 def check_tokenizer(header: Header) -> None:
-    """Refuse a key that would make other tokens of a text than are computed here.
-
-    Raises:
-        LLMRankError: naming it.
-    """
+    """Refuse a key that would make other tokens of a text than are computed here."""
     kind = _key(header, "model")
     if kind is None or (kind == "gpt2" and _key(header, "pre") is None):
         missing = "model" if kind is None else "pre"
@@ -95,14 +91,12 @@ def check_tokenizer(header: Header) -> None:
             f"{header.name} lacks the key tokenizer.ggml.{missing}, which says how "
             "text becomes tokens; it is incomplete, convert it again"
         )
+    named = ("tokenizer.chat_template", "tokenizer.huggingface.json")
     for key, value in header.values.items():
+        computed = not key.startswith("tokenizer.") or key.startswith(named)
         if key.startswith("tokenizer.ggml."):
             short = key.removeprefix("tokenizer.ggml.")
             computed = _is_computed(header, short, value)
-        else:
-            computed = not key.startswith("tokenizer.") or key.startswith(
-                ("tokenizer.chat_template", "tokenizer.huggingface.json")
-            )
         if not computed:
             raise LLMRankError(
                 f"{header.name} sets {key} to {str(value)[:40]}, which changes how "

@@ -4,7 +4,7 @@ from llmrank.core.lazy import handed_on
 
 __getattr__, __all__ = handed_on(
     __name__,
-    {
+    **{
         "agreements": "correlation_map overlap_bars rank_scatter",
         "allocations": "cost_map search_chart",
         "frontier": "frontier_chart",

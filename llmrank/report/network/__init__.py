@@ -2,7 +2,7 @@
 
 from llmrank.report.network.files import graphml, network_table
 from llmrank.report.network.graph import NetworkSpec, network
-from llmrank.report.network.page import html
+from llmrank.report.network.page import html, node_facts
 
 __all__ = [
     "NetworkSpec",
@@ -10,4 +10,5 @@ __all__ = [
     "html",
     "network",
     "network_table",
+    "node_facts",
 ]

@@ -131,15 +131,26 @@ def _node_text(node: dict[str, Any]) -> str:
     strength = f"strength {node['strength']:.3g} (sum of its |weights|)"
     if node["kind"] == "residual":
         return f"{node['label']}\nmass {score}\n{place}\n{strength}"
-    state = "dropped" if node["dropped"] else "kept"
+    state = "removed" if node["dropped"] else "kept"
     return f"{node['label']}, {state}\nscore {score}\n{place}\n{strength}"
+
+
+def node_facts(graph: nx.DiGraph, name: str, n_edges: int = 6) -> list[str]:
+    """Say line by line what a node is, and name the heaviest of its edges drawn."""
+    edges = [*graph.in_edges(name, "weight"), *graph.out_edges(name, "weight")]
+    heaviest = sorted(edges, key=lambda edge: -edge[2])[:n_edges]
+    told = [_edge_text(graph, source, target) for source, target, _ in heaviest]
+    return [
+        *_node_text(graph.nodes[name]).split("\n"),
+        *(": ".join(text.split("\n")[:2]) for text in told),
+    ]
 
 
 def _edge_text(graph: nx.DiGraph, source: str, target: str) -> str:
     edge = graph.edges[source, target]
     ends = f"{graph.nodes[source]['label']} → {graph.nodes[target]['label']}"
     part = f"{share(edge['share'])} of all that leaves {graph.nodes[source]['label']}"
-    return f"{ends}\nweight {edge['signed']:.3g}\n{part}"
+    return f"{ends}\nweight {edge['signed']:+.3g}\n{part}"
 
 
 def _ink(fill: str) -> str:

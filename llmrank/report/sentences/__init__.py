@@ -4,7 +4,7 @@ from llmrank.core.lazy import handed_on
 
 __getattr__, __all__ = handed_on(
     "llmrank.report",
-    {
+    **{
         "sentences.networks": "network_sentence",
         "sentences.scores": "disagreements_sentence distribution_sentence "
         "distributions_sentence extremes_sentence heatmap_sentence index_sentence "

@@ -9,6 +9,7 @@ from llmrank.core.formatting import number, share, times
 from llmrank.core.specs import Option, options
 from llmrank.core.statistics import Estimate
 from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.run import Report
 from llmrank.methods.allocation import Allocation, Uniform
 from llmrank.methods.allocation.base import n_dropped
 from llmrank.methods.criteria import Criterion
@@ -57,8 +58,8 @@ def draw(experiment: Experiment, without: Collection[str]) -> None:
     else:
         with st.container(width=150):
             experiment_settings.sparsity()
-    for figure in _figures(experiment):
-        st.markdown(figure, width="content")
+    if not jobs.live("measure", lambda seen: _figures(experiment, seen.partial)):
+        _figures(experiment, resources.reports().peek(experiment))
     with st.popover(
         "Texts", help="Texts, tasks and timing", type="tertiary", width="content"
     ):
@@ -114,9 +115,13 @@ def _method(experiment: Experiment) -> str:
 
 
 def _named(part: Criterion | Allocation | Repair) -> str:
-    """Name it with its numbers; of its choices only those that are not the usual."""
+    """Name it with its numbers that have a letter, and all that is not the usual."""
     values = {o: getattr(part, o.name) for o in options(type(part))}
-    numbers = [_number(o, v) for o, v in values.items() if not isinstance(v, str)]
+    numbers = [
+        _number(o, value)
+        for o, value in values.items()
+        if not isinstance(value, str) and (o.symbol or value != o.default)
+    ]
     chosen = [
         IN_WORDS.get(o.name, o.name + " {}").format(plain(value, limit=60))
         for o, value in values.items()
@@ -130,17 +135,26 @@ def _number(option: Option, value: float | int) -> str:
     return f"{option.letter} {shown}"
 
 
-def _figures(experiment: Experiment) -> list[str]:
-    """Return perplexity over dense, the size and the speed; – where not measured."""
+def _figures(experiment: Experiment, report: object) -> None:
+    """Show perplexity over dense, the size and the speed; – where not measured.
+
+    While they are measured they are shown as far as they are; never other settings'.
+    """
     ratio, n_params = frontier.measured(experiment)
-    report, speed = resources.reports().peek(experiment), "–"
-    if report is not None and report.comparison.speedup is not None:
-        speed = f"**{times(report.comparison.speedup.decode.measured)}**"
-    size = "–"
+    so_far, speed, size = "", "–", "–"
+    if isinstance(report, Report) and report.experiment == experiment:
+        comparison = report.comparison
+        n_params = comparison.pruned.footprint.n_params
+        if comparison.speedup is not None:
+            speed = f"**{times(comparison.speedup.decode.measured)}**"
+        if ratio is None:
+            ratio = comparison.perplexity_ratio
+            so_far = "" if ratio is None else f" :small[{ratio.n_windows} windows]"
     if n_params is not None:
         size = f"{frontier.megabytes(experiment, n_params):,.0f}"
-    quality = "–" if ratio is None else _ratio(ratio)
-    return [f"ppl {quality}", f"**{size}** MB", f"decode {speed}"]
+    quality = "–" if ratio is None or ratio.n_windows < 2 else _ratio(ratio)
+    for figure in (f"ppl {quality}{so_far}", f"**{size}** MB", f"decode {speed}"):
+        st.markdown(figure, width="content")
 
 
 def _ratio(ratio: Estimate) -> str:

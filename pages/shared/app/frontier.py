@@ -97,6 +97,17 @@ def _own(experiment: Experiment, known: Frontier, own: Choice | None) -> str:
     return f"**{share(sparsity)} removed by {method.name}:** {said}."
 
 
+def agreement(experiment: Experiment, ratio: Estimate) -> str:
+    """Say whether what was measured here agrees with what we shipped of it."""
+    run = frontiers.kept(experiment, None, resources.shipped())
+    if run is None or run.ratio is None:
+        return ""
+    ours = f"{times_spread(run.ratio)}, which came along"
+    if ratio.low <= run.ratio.high and run.ratio.low <= ratio.high:
+        return f"It agrees with {ours}: the intervals overlap."
+    return f"**It does not agree with {ours}:** the intervals lie apart."
+
+
 def origin(experiment: Experiment, known: Frontier) -> str:
     """Say on what the curves were measured, and whether the settings in hand differ."""
     theirs = known.choices[0].run.experiment

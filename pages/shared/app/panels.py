@@ -11,23 +11,20 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import counted, number, share
 from llmrank.core.jobs import Job
 from llmrank.core.statistics import times_spread
-from llmrank.core.whereabouts import is_here
 from llmrank.evaluation import shape_timing
 from llmrank.evaluation.comparison import Comparison
 from llmrank.evaluation.speedup import as_fast
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.memory_estimate import estimate
 from llmrank.experiments.run import Report, run
 from llmrank.experiments.settings import command_line
 from llmrank.experiments.store import Store
-from llmrank.methods.allocation import Search
 from llmrank.report import charts
 from llmrank.report.sentences.summary import PAIRED, windows
-from pages.shared.app import access, jobs, resources
+from pages.shared.app import jobs, resources
 from pages.shared.app.escape import plain
-
-WIDTHS = "widths"
-"""The job that measures what allocations follow."""
+from pages.shared.app.reading import WIDTHS as WIDTHS
+from pages.shared.app.reading import has_scores as has_scores
+from pages.shared.app.reading import measure_widths as measure_widths
 
 
 @contextmanager
@@ -79,84 +76,6 @@ def _kept(measured: Report) -> str | None:
     except LLMRankError as error:
         return str(error)
     return None
-
-
-def has_scores(experiment: Experiment) -> bool:
-    """Return whether scores are at hand; else offer to read the model, once."""
-    access.check(experiment)
-    pipeline = resources.pipeline()
-    if pipeline.model.peek(experiment) is not None and pipeline.evidence.is_known(
-        experiment
-    ):
-        return _widths_ready(experiment)
-    if jobs.active("read"):
-        st.info("The model is being read; its neurons appear here when it is done.")
-        jobs.here("read")
-        return False
-    st.info(_about_reading(experiment))
-    if st.button("Read the model", type="primary", key="read"):
-
-        def work(job: Job) -> None:
-            estimate(experiment).check()
-            # Asked for by itself: its statistics may outlive it in memory.
-            pipeline.model(experiment, progress=job.progress)
-            pipeline.evidence.collect(experiment, progress=job.progress)
-
-        title, key = f"Reading {experiment.model.name}", resources.reading(experiment)
-        jobs.start("read", title, work, experiment, key=key)
-    return False
-
-
-def _widths_ready(experiment: Experiment) -> bool:
-    """Return whether the allocation can answer; else offer to measure what it needs."""
-    if resources.pipeline().planner.has_widths(experiment):
-        return True
-    if jobs.active(WIDTHS):
-        st.info("What the layers cost is being measured; the widths follow from it.")
-        jobs.here(WIDTHS)
-        return False
-    allocation = experiment.method.allocation
-    searches = isinstance(allocation, Search)
-    tried = f", then {allocation.evaluations:,} widths are tried" if searches else ""
-    st.info(
-        f"Allocation {allocation.name} follows measurements: each layer alone is cut "
-        f"at several widths and the model read again{tried}. It takes minutes; the job "
-        "says how long, and can be stopped"
-        + (", and a stopped search goes on where it was." if searches else ".")
-    )
-    if st.button("Measure the layers", type="primary", key="measure_widths"):
-        measure_widths(experiment)
-    return False
-
-
-def measure_widths(experiment: Experiment) -> None:
-    """Measure what each layer costs; search, where the allocation does."""
-    pipeline = resources.pipeline()
-
-    def work(job: Job) -> None:
-        if experiment.method.allocation.searches:
-            pipeline.searched(experiment, progress=job.progress, publish=job.publish)
-        else:
-            pipeline.sensitivity(experiment, progress=job.progress)
-
-    jobs.start(WIDTHS, "Measuring what each layer costs", work, experiment)
-
-
-def _about_reading(experiment: Experiment) -> str:
-    name = f"**{plain(experiment.model.name, limit=60)}**"
-    if not is_here(experiment.model.name):
-        return f"{name} is not on this machine; reading it asks the Hugging Face hub."
-    tokens = experiment.calibration.samples * experiment.calibration.seq_len
-    criterion, also = experiment.method.criterion, ""
-    if "gradients" in criterion.needs:
-        also = f" {criterion.name} needs gradients: the text is read backwards too."
-    if criterion.second_text is not None:
-        also = f" {criterion.name} reads as much of a second text."
-    return (
-        f"{name} has not been read with these settings. Reading loads it and runs "
-        f"{tokens:,} calibration tokens through it once; after that every θ, γ and "
-        f"sparsity answers at once.{also} {plain(estimate(experiment).sentence)}."
-    )
 
 
 def other_settings(experiment: Experiment, in_hand: Experiment) -> None:

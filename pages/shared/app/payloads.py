@@ -1,4 +1,4 @@
-"""Sends the numbers that the canvases draw to the browser's shelf."""
+"""What the server sends to the canvases' shelf, and what they tell it on release."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,3 +19,8 @@ def carrier() -> Callable[..., Any]:
 def send(payload: bytes, *, key: str) -> None:
     """Send what llmrank.report packed; equal bytes are sent once."""
     carrier()(key=f"payload_{key}", data=payload, height=1)
+
+
+def committed(key: str) -> dict[str, Any]:
+    """Return what a canvas told last; its `serial` counts, from 1."""
+    return (st.session_state.get(key) or {}).get("commit") or {}

@@ -2,19 +2,18 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeGuard
+from typing import Any
 
 import streamlit as st
 
+from llmrank.analysis.neuron import Neuron
 from llmrank.core.errors import LLMRankError
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.settings import declared
 from llmrank.methods.allocation import Additive, Global, Uniform
-from llmrank.methods.criteria import Criterion, LLMRank
 from llmrank.methods.pruning import PruningPlan
-from llmrank.models import ffn
 from llmrank.report.payload import cut_crc, of_planes, of_response_planes
-from pages.shared.app import assets, resources, session
+from pages.shared.app import assets, payloads, reading, resources, session
 from pages.shared.app.lasting import lasting
 
 KEY = "explorer"
@@ -34,12 +33,11 @@ CHOICES = {
     "edges": ("off", "on"),
 }
 PAGE = "explore"
+ASKED = f"{KEY}_asked"
+"""What is to be read of the neuron that was just taken in hand, and not by a link."""
 
 TABLED = tuple(n / 20 for n in range(20))
 """Sparsities at which an allocation's widths are sent to the canvas."""
-
-MAX_AT_ONCE = 100_000
-"""Neurons up to which every criterion's scores are made while the page is drawn."""
 
 
 @lasting
@@ -51,34 +49,26 @@ def component() -> Callable[..., Any]:
     return new("llmrank_explorer", html=html, css=css, js=script)
 
 
-def mount(
-    planes: str,
-    plan: PruningPlan | None,
-    compared: str | None,
-    links: dict[str, str] | None = None,
-    table: dict[str, Any] | None = None,
-) -> None:
-    """Draw the canvas; `planes`, `compared` and links' `name` are payloads sent too.
+def mount(plan: PruningPlan | None, **given: Any) -> None:
+    """Draw the canvas of a plan; without one the server is still at it.
 
-    `table`: the widths of an allocation that the canvas does not compute itself.
-
-    Without a `plan` the server is still at it: the canvas keeps what it shows.
+    Args:
+        plan: of what is drawn, for the canvas to agree with.
+        given: names of the payloads `planes`, `compared` and `links`, sent beside it;
+            `widths` of the dense layers; the `table` of an allocation; the `look` that
+            is said where this is not all that was asked for.
     """
-    state = st.session_state.get(KEY) or {}
-    serial = (state.get("commit") or {}).get("serial", 0)
+    serial = payloads.committed(KEY).get("serial", 0)
     component()(
         key=KEY,
         data={
-            "planes": planes,
-            "compared": compared,
-            "links": links,
+            **given,
             "serial": serial,
             "settings": {js: session.value(own) for js, own in NAMES.items()},
-            "table": table,
             "defaults": {js: declared()[own].default for js, own in NAMES.items()},
             "view": view(),
             "pin": _pin(),
-            "chosen": chosen(),
+            "chosen": named(held()) or None,
             "agreed": plan
             and {
                 "serial": serial,
@@ -115,19 +105,9 @@ def table_of(experiment: Experiment) -> dict[str, Any] | None:
 def planes_payload(name: str, _experiment: Experiment) -> bytes:
     """Pack what the canvas needs of the experiment's criterion; the name is the key."""
     pipeline, by = resources.pipeline(), _experiment.method.criterion
-    if has_planes(by):
+    if reading.has_planes(by):
         return of_response_planes(name, pipeline.planes(_experiment))
     return of_planes(name, {by.name: pipeline.scores(_experiment).layers})
-
-
-def is_large(experiment: Experiment) -> bool:
-    """Whether the model's scores take so long that a job makes them."""
-    return sum(ffn.widths(resources.pipeline().model(experiment).model)) > MAX_AT_ONCE
-
-
-def has_planes(criterion: Criterion) -> TypeGuard[LLMRank]:
-    """Whether a criterion's scores come from planes, for every θ and γ."""
-    return isinstance(criterion, LLMRank) and criterion.variant == "weighted"
 
 
 def just_committed() -> bool:
@@ -143,7 +123,7 @@ def just_moved() -> bool:
 def take() -> None:
     """Take a commit of the canvas as the session's settings; runs before the page."""
     st.session_state[f"{KEY}_committed"] = True
-    commit = (st.session_state.get(KEY) or {}).get("commit") or {}
+    commit, neuron = payloads.committed(KEY), held()
     given, view = commit.get("settings") or {}, commit.get("view") or {}
     before = dict(session.chosen())
     for js, own in NAMES.items():
@@ -160,17 +140,27 @@ def take() -> None:
     _note("brush", _joined(*places) if brush else None)
     at = commit.get("chosen") or {}
     _note("neuron", _joined(at.get("layer"), at.get("neuron")) if at else None)
+    if held() != neuron:
+        st.session_state[ASKED] = "contexts"
+    if commit.get("ask") == "worth":
+        st.session_state[ASKED] = "worth"
 
 
-def chosen() -> dict[str, int] | None:
-    """Return the neuron held in the canvas: layer and index."""
+def held() -> Neuron | None:
+    """Return the neuron held, if it can be one."""
     numbers = _numbers("neuron", 2)
-    return None if numbers is None else {"layer": numbers[0], "neuron": numbers[1]}
+    return None if numbers is None else Neuron(*numbers)
+
+
+def named(neuron: Neuron | None) -> dict[str, int]:
+    """Say a neuron as the canvas does."""
+    return {} if neuron is None else {"layer": neuron.layer, "neuron": neuron.index}
 
 
 def hold(layer: int, index: int) -> None:
     """Hold a neuron, as a click in the canvas does."""
     _note("neuron", _joined(layer, index))
+    st.session_state[ASKED] = "contexts"
 
 
 def view() -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""The neuron inspector: what one neuron is, why it ranks so, what it is worth."""
+"""The neuron held: what stands beside the canvas at once, and all of it below."""
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 import streamlit as st
@@ -14,17 +15,22 @@ from llmrank.analysis.neuron import (
     Firing,
     LossChange,
     Neuron,
-    TokenLogit,
 )
+from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import number, share
 from llmrank.core.jobs import Job
 from llmrank.experiments.experiment import Experiment
 from llmrank.methods.criteria import CRITERIA
-from pages.shared.app import jobs, panels, resources
+from llmrank.report.payload import pack
+from pages.shared.app import jobs, panels, payloads, reading, resources, visitors
 from pages.shared.app.escape import plain
 from pages.shared.explore import canvas, selection
 
+KIND = "inspect"
 N_SHOWN = 8
+N_BESIDE, N_TOKENS = 3, 6
+"""Edges, neighbours, contexts and tokens beside the canvas; more stands below."""
+
 N_CONTEXTS = 5
 POSITIVE, NEGATIVE = "0, 114, 178", "213, 94, 0"
 """Blue and vermilion, told apart by colour-blind people."""
@@ -56,37 +62,71 @@ def choose(held: Neuron | None, widths: Sequence[int]) -> Neuron | None:
     return Neuron(layer, index) if asked else held
 
 
+def send(experiment: Experiment, place: Neuron) -> None:
+    """Send what is known of a neuron to its place beside the canvas.
+
+    What needs reading is read in the worker when the neuron was just taken in hand.
+    """
+
+    def again(*_: object) -> None:
+        known = facts(experiment, place)
+        payloads.send(pack("held", {}, **known), key="held")
+
+    if not jobs.live(KIND, again):
+        again()
+    asked, found = st.session_state.pop(canvas.ASKED, None), _found(experiment, place)
+    if asked == "worth" or (asked and found is None):
+        start(experiment, place, worth=asked == "worth")
+
+
+def facts(experiment: Experiment, place: Neuron) -> dict[str, object]:
+    """Return a neuron's tokens, edges and neighbours, and what was read of it."""
+    model, found = resources.pipeline().model(experiment), _found(experiment, place)
+    said: dict[str, object] = {**canvas.named(place), "reading": jobs.active(KIND)}
+    wiring = neuron.edges(model, place, N_BESIDE)
+    for way in ("incoming", "outgoing"):
+        said[way] = [asdict(edge) for edge in getattr(wiring, way)]
+    for way in ("preceding", "following"):
+        said[way] = [
+            canvas.named(path.neuron) | {"times": path.times_even}
+            for path in getattr(wiring, way)
+        ]
+    with suppress(LLMRankError):  # a head that is not on the residual stream
+        tokens = neuron.promoted(model, place, N_TOKENS)
+        said["promotes"] = [t.token for t in tokens.promoted]
+        said["suppresses"] = [t.token for t in tokens.suppressed]
+    if found is not None:
+        said["contexts"] = [
+            _scaled(c)[max(0, c.peak - 8) : c.peak + 4]
+            for c in found.firing.contexts[:N_BESIDE]
+        ]
+        said["fires"] = _how_often(found.firing)
+        if found.effect is not None:
+            said["worth"] = _worths(found.effect)
+    return said
+
+
 def show(experiment: Experiment, place: Neuron) -> None:
-    """Show all that is known of a neuron; offer to measure the rest."""
+    """Show its places and edges as tables, and what was measured of it."""
     st.subheader(f"Layer {place.layer}, neuron {place.index:,}", anchor=False)
-    model = resources.pipeline().model(experiment)
-    left, middle, right = st.columns(3)
+    left, right = st.columns(2)
     with left, panels.panel():
         show_ranks(experiment, place)
-    with middle, panels.panel():
-        show_edges(neuron.edges(model, place, N_SHOWN))
     with right, panels.panel():
-        show_promoted(neuron.promoted(model, place, N_SHOWN))
+        model = resources.pipeline().model(experiment)
+        show_edges(neuron.edges(model, place, N_SHOWN))
     with panels.panel():
         show_measured(experiment, place)
 
 
 def show_ranks(experiment: Experiment, place: Neuron) -> None:
     """List its rank under every criterion."""
-    pipeline = resources.pipeline()
-    every = [CRITERIA[n]() for n in CRITERIA if n != experiment.method.criterion.name]
-    others = [
-        by for by in every if pipeline.evidence.is_known(experiment.using(criterion=by))
-    ]
-    unread = [by.name for by in every if by not in others]
-    if canvas.is_large(
-        experiment
-    ):  # the canvas compares with the rest when it is asked to
-        others = [
-            c
-            for c in others
-            if pipeline.scores.peek(experiment.using(criterion=c)) is not None
-        ]
+    pipeline, own = resources.pipeline(), experiment.method.criterion.name
+    others = reading.comparable(experiment)
+    unread = sorted(set(CRITERIA) - {own, *(by.name for by in others)})
+    if reading.is_large(experiment):  # the canvas compares with the rest when asked to
+        peek = pipeline.scores.peek
+        others = [by for by in others if peek(experiment.using(criterion=by))]
     shown = (experiment.method.criterion, *others)
     scores = {c.name: pipeline.scores(experiment.using(criterion=c)) for c in shown}
     ranks = neuron.ranks(place, scores, pipeline.planner.planner(experiment))
@@ -96,7 +136,7 @@ def show_ranks(experiment: Experiment, place: Neuron) -> None:
             "criterion": r.criterion,
             "in layer": r.in_layer,
             "in model": r.in_model,
-            "at this sparsity": "cut" if r.dropped else "kept",
+            "at this sparsity": "removed" if r.dropped else "kept",
         }
         for r in ranks
     ]
@@ -108,11 +148,15 @@ def show_ranks(experiment: Experiment, place: Neuron) -> None:
         ),
         key="inspector-ranks",
     )
-    n_cut = sum(r.dropped for r in ranks)
+    n_removing = sum(r.dropped for r in ranks)
     st.caption(
-        f"{n_cut} of {len(ranks)} criteria cut it. Rank 1 is the highest score; the "
-        "others have their default parameters."
-        + (f" More would have to be read for {', '.join(unread)}." if unread else "")
+        f"{n_removing} of {len(ranks)} criteria remove it. Rank 1 is the highest "
+        "score; the others have their default parameters."
+        + (
+            f" More would have to be read for {', '.join(sorted(unread))}."
+            if unread
+            else ""
+        )
     )
 
 
@@ -165,119 +209,128 @@ def show_edges(wiring: neuron.Edges) -> None:
     )
 
 
-def show_promoted(promoted: neuron.Promoted) -> None:
-    """List the tokens its output direction raises and lowers."""
-    st.markdown("**Tokens it promotes and suppresses** (an estimate)")
-    for word, tokens in (
-        ("promotes", promoted.promoted),
-        ("suppresses", promoted.suppressed),
-    ):
-        st.html(f"<p>{word}: {' '.join(_chip(t) for t in tokens)}</p>")
-    st.caption(
-        "Its output direction read through the final norm and the unembedding; later "
-        "layers are ignored. A negative activation swaps the two."
-    )
-
-
 def show_measured(experiment: Experiment, place: Neuron) -> None:
     """Show where it fires and what it is worth; measure it when asked."""
-    seen = jobs.view("inspect")
-    effect = None if seen is None else seen.result or seen.partial
-    mine = isinstance(effect, Found) and effect.firing.neuron == place
-    if jobs.live("inspect", lambda view: _show_found(view.partial, experiment, place)):
+    if jobs.live(KIND, lambda _: _show_found(experiment, place)):
         return
-    if mine:
-        _show_found(effect, experiment, place)
-    if not mine or effect.effect is None or effect.experiment != experiment:
+    _show_found(experiment, place)
+    found = _found(experiment, place)
+    if found is None or found.effect is None or found.experiment != experiment:
         st.button(
             "Read where it fires and measure what it is worth",
             type="primary",
             on_click=start,
             args=(experiment, place),
-            key="inspect",
+            key=KIND,
             help="One pass over the calibration text, then the held-out text with the "
             "neuron and without it.",
         )
 
 
-def start(experiment: Experiment, place: Neuron) -> None:
-    """Queue the two measurements of a neuron."""
-    pipeline = resources.pipeline()
+def _found(experiment: Experiment, place: Neuron) -> Found | None:
+    """Return what the last job has measured, if it is of this neuron and model."""
+    seen = jobs.view(KIND)
+    found = None if seen is None else seen.result or seen.partial
+    if not isinstance(found, Found) or found.firing.neuron != place:
+        return None
+    return found if found.experiment.model == experiment.model else None
+
+
+def start(experiment: Experiment, place: Neuron, *, worth: bool = True) -> None:
+    """Read where a neuron fires and measure what it is worth, instead of another's."""
+    pipeline, before = resources.pipeline(), jobs.view(KIND)
+    if before is not None and not before.finished:
+        resources.worker().cancel(before.id, visitors.owner())
+    known = _found(experiment, place)
 
     def work(job: Job) -> Found:
         model = pipeline.model(experiment, progress=job.progress)
-        (fires,) = neuron.firing(
-            model,
-            experiment.calibration,
-            (place,),
-            n_contexts=N_CONTEXTS,
-            progress=job.progress,
-        )
-        job.publish(Found(experiment, fires))
+        found = known
+        for part in (reading.first_look(experiment), experiment) if not known else ():
+            (fires,) = neuron.firing(
+                model,
+                part.calibration,
+                (place,),
+                n_contexts=N_CONTEXTS,
+                progress=job.progress,
+            )
+            found = Found(experiment, fires)
+            job.publish(found)
+        assert found is not None
+        return measured(found, job) if worth else found
+
+    def measured(found: Found, job: Job) -> Found:
+        model = pipeline.model(experiment)
+        job.publish(found)
         evaluation = replace(experiment.evaluation, eval_tokens=SMALL.eval_tokens)
         few = replace(experiment, evaluation=evaluation)
-        known = (
+        texts = (
             pipeline.dense_text(few, progress=job.progress),
             pipeline.pruned_text(few, progress=job.progress)[1],
         )
         plan = pipeline.plan(experiment)
-        worth = neuron.effect(
-            model, plan, place, evaluation, known=known, progress=job.progress
+        effect = neuron.effect(
+            model, plan, place, evaluation, known=texts, progress=job.progress
         )
-        return Found(experiment, fires, worth)
+        return replace(found, experiment=experiment, effect=effect)
 
     title = f"Inspecting layer {place.layer}, neuron {place.index:,}"
-    jobs.start("inspect", title, work, experiment, key=(experiment, place))
+    jobs.start(KIND, title, work, experiment, key=(experiment, place, worth))
 
 
-def _show_found(firing: Found | None, experiment: Experiment, place: Neuron) -> None:
-    if firing is None or firing.firing.neuron != place:
+def _show_found(experiment: Experiment, place: Neuron) -> None:
+    found = _found(experiment, place)
+    if found is None:
         return
     left, right = st.columns([2, 1])
     with left:
-        _show_firing(firing.firing)
+        st.markdown("**Where it fires most**")
+        for context in found.firing.contexts:
+            st.html(f"<p>{''.join(_token(*pair) for pair in _scaled(context))}</p>")
+        colours = (
+            "Blue: positive, orange: negative, as deep as the activation is large."
+        )
+        st.caption(f"{plain(_how_often(found.firing))} {colours}")
     with right:
-        if firing.effect is None:
+        if found.effect is None:
             st.caption("What it is worth is measured next.")
-        else:
-            panels.other_settings(firing.experiment, experiment)
-            _show_effect(firing.effect)
+            return
+        panels.other_settings(found.experiment, experiment)
+        st.markdown("**What it is worth**")
+        for said in _worths(found.effect):
+            st.markdown(plain(said))
+        inputs = plain(found.effect.inputs)
+        st.caption(f"It is {inputs}; 95 % intervals, paired by window.")
 
 
-def _show_firing(firing: Firing) -> None:
-    st.markdown("**Where it fires most**")
-    for context in firing.contexts:
-        st.html(f"<p>{''.join(_token(*pair) for pair in _scaled(context))}</p>")
-    st.caption(
-        f"Strongest {number(firing.contexts[0].activation)}; "
-        f"mean {number(firing.mean)}; at least a tenth of the strongest on "
-        f"{share(firing.active_share)} of "
-        f"{firing.n_tokens:,} tokens of {plain(firing.text_source)}. Blue: positive, "
-        "orange: negative, as deep as the activation is large."
-        if firing.contexts
-        else f"It never fires on {firing.n_tokens:,} tokens."
+def _how_often(firing: Firing) -> str:
+    if not firing.contexts:
+        return f"It never fires on {firing.n_tokens:,} tokens."
+    return (
+        f"Strongest {number(firing.contexts[0].activation)}; mean "
+        f"{number(firing.mean)}; at least a tenth of the strongest on "
+        f"{share(firing.active_share)} of {firing.n_tokens:,} tokens of "
+        f"{firing.text_source}."
     )
 
 
-def _show_effect(effect: Effect) -> None:
-    st.markdown("**What it is worth**")
-    verb = "also cut from" if effect.kept_by_plan else "kept in"
-    for said, change in (
-        ("it alone is cut from the dense model", effect.removed),
-        (f"it alone is {verb} the pruned model", effect.switched),
-    ):
-        st.markdown(_worth(said, change))
-    st.caption(f"It is {plain(effect.inputs)}; 95 % intervals, paired by window.")
+def _worths(effect: Effect) -> list[str]:
+    """Say how the loss changes without it, in the dense and in the pruned model."""
+    verb = "also removed from" if effect.kept_by_plan else "kept in"
+    return [
+        _worth("removed from the dense model", effect.removed),
+        _worth(f"{verb} the pruned model", effect.switched),
+    ]
 
 
 def _worth(said: str, change: LossChange | None) -> str:
     if change is None:
-        return f"When {said}, its layer would be empty."
+        return f"Alone {said}: its layer would be empty."
     d = change.difference
-    certain = "" if d.low > 0 or d.high < 0 else " — not told from zero"
+    certain = "" if d.low > 0 or d.high < 0 else ", not told from zero"
     return (
-        f"When {said}, the loss changes by **{d.value:+.2g}** "
-        f"[{d.low:+.2g}, {d.high:+.2g}] nats per token{certain}."
+        f"Alone {said}: {d.value:+.2g} [{d.low:+.2g}, {d.high:+.2g}] nats per token"
+        f"{certain}."
     )
 
 
@@ -292,8 +345,3 @@ def _token(text: str, share: float) -> str:
     colour = POSITIVE if share > 0 else NEGATIVE
     shown = html.escape(text).replace("\n", "↵")
     return f'<span style="background: rgba({colour}, {abs(share):.2f})">{shown}</span>'
-
-
-def _chip(token: TokenLogit) -> str:
-    shown = html.escape(token.token).replace("\n", "↵").replace(" ", "␣")
-    return f"<code>{shown}</code>"

@@ -28,16 +28,6 @@ COLUMNS = ["layer", "neuron", "times_uniform", "rank", "fate"]
 HEIGHT = 250
 
 
-def held() -> Neuron | None:
-    """Return the neuron held, if it can be one."""
-    held_neuron = canvas.chosen()
-    return (
-        None
-        if held_neuron is None
-        else Neuron(held_neuron["layer"], held_neuron["neuron"])
-    )
-
-
 def brushed() -> Range | None:
     """Return the range that is brushed."""
     brush = canvas.view()["brush"]
@@ -55,7 +45,7 @@ def links(experiment: Experiment) -> tuple[dict[str, str], Selection] | None:
         first=seen["from"],
         end=seen["to"],
         by_rank=seen["sort"] == "rank",
-        held=held(),
+        held=canvas.held(),
         brush=brushed(),
     )
     d_model = ffns(pipeline.model(experiment).model)[0].up.shape[1]
@@ -90,7 +80,7 @@ def show_range(experiment: Experiment) -> None:
     plan = pipeline.plan(experiment)
     of_layer = sentences.neuron_table([scores[brush.layer]], [plan.keep[brush.layer]])
     table = of_layer.iloc[neurons].assign(layer=brush.layer)
-    table["fate"] = table["kept"].map({True: "kept", False: "cut"})
+    table["fate"] = table["kept"].map({True: "kept", False: "removed"})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.markdown(_about(table, brush, by_rank))
         panels.csv(lambda: table[COLUMNS], key="range")
@@ -117,15 +107,15 @@ def choosable(
     def take(neuron: Neuron | None) -> None:
         if neuron is not None:
             canvas.hold(neuron.layer, neuron.index)
-        elif held() in neurons:
+        elif canvas.held() in neurons:
             canvas.let_go()
 
-    row_selection.choose(table, neurons, held(), take, key=key, **looks)
+    row_selection.choose(table, neurons, canvas.held(), take, key=key, **looks)
 
 
 def show_way() -> None:
     """Lead to the neuron that is held, in the canvas."""
-    at = held()
+    at = canvas.held()
     if at is None:
         st.caption("Choose a row to hold that neuron, here and in Explore.")
         return
@@ -137,10 +127,11 @@ def _about(table: pd.DataFrame, brush: Range, by_rank: bool) -> str:
     order = "ranks" if by_rank else "indices"
     first = brush.first + by_rank
     last = first + len(table) - 1
-    n_cut = int((table["fate"] == "cut").sum())
+    n_removed = int((table["fate"] == "removed").sum())
     return (
         f"**{len(table):,} neurons of layer {brush.layer}** ({order} {first:,} to "
-        f"{last:,}); {n_cut:,} of them are cut. Choose a row to hold that neuron."
+        f"{last:,}); {n_removed:,} of them are removed. Choose a row to hold that "
+        "neuron."
     )
 
 

@@ -65,13 +65,11 @@ def show_inside(lab: Lab, network: Network) -> None:
 
 
 def _mount(kind: str, lab: Lab, **names: str) -> None:
-    state = st.session_state.get(f"{KEY}_{kind}") or {}
-    serial = (state.get("commit") or {}).get("serial", 0)
     components()[kind](
         key=f"{KEY}_{kind}",
         data={
             **names,
-            "serial": serial,
+            "serial": payloads.committed(f"{KEY}_{kind}").get("serial", 0),
             "percent": lab.percent,
             "criterion": lab.chosen,
             "at": session.views().get(f"{PAGE}.at", ""),
@@ -82,7 +80,7 @@ def _mount(kind: str, lab: Lab, **names: str) -> None:
 
 def _take(kind: str) -> None:
     """Take what was chosen in a canvas; runs before the page."""
-    commit = (st.session_state.get(f"{KEY}_{kind}") or {}).get("commit") or {}
+    commit = payloads.committed(f"{KEY}_{kind}")
     percent, criterion, at = (commit.get(n) for n in ("percent", "criterion", "at"))
     if isinstance(percent, int | float) and 0 <= percent <= 99:
         session.view(f"{PAGE}.sparsity", None if percent == 30 else str(round(percent)))
