@@ -35,9 +35,9 @@ def click_point(page, trace, point):
 
 
 def test_a_run_that_is_clicked_is_held_and_leads_on(page):
-    page.goto("/runs?sparsity=0.3")
+    page.goto("/runs?criterion=wanda&allocation=uniform&repair=none")
     settle(page, timeout_s=120)
-    held = page.get_by_text("llm-rank, 30 % removed")
+    held = page.get_by_text("wanda, 30 % removed")
     expect(held).to_be_visible(timeout=30_000)
     said = click_point(page, 3, -1)
     removed = re.search(r"(\d+) % removed", said)[1]
@@ -49,11 +49,11 @@ def test_a_run_that_is_clicked_is_held_and_leads_on(page):
 
 
 def test_an_option_that_is_clicked_is_taken_in_hand(page):
-    page.goto("/prune?sparsity=0.3")
+    page.goto("/prune?criterion=wanda&allocation=uniform&repair=none")
     settle(page, timeout_s=120)
-    in_hand = page.get_by_text("In hand: 30 % removed by llm-rank")
+    in_hand = page.get_by_text("In hand: 30 % removed by wanda", exact=True)
     expect(in_hand).to_be_visible(timeout=30_000)
     click_point(page, 0, 0)  # the one that costs least is on top
     taken = page.get_by_text("In hand: 30 % removed by wanda + additive")
     expect(taken).to_be_visible(timeout=30_000)
-    page.wait_for_url("**criterion=wanda**")
+    page.wait_for_url("**repair=least-squares-sequential**")
