@@ -9,11 +9,11 @@ __getattr__, __all__ = handed_on(
         "allocations": "cost_map search_chart",
         "frontier": "frontier_chart",
         "heatmap": "score_heatmap",
-        "measurements": "latency_chart options_chart paired_chart runs_chart "
-        "task_chart tradeoff widths_chart",
+        "measurements": "latency_chart paired_chart task_chart tradeoff widths_chart",
         "miniature": "layer_strips",
         "mlps": "learning_curve recovery_chart retention_chart shaken_chart",
         "pareto": "pareto_chart",
+        "runs": "options_chart runs_chart",
         "scores": "distributions score_distribution",
         "theme": "CONFIG SVG_CONFIG",
     },

@@ -8,7 +8,7 @@ import pandas as pd
 
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import interval, number
-from llmrank.core.statistics import Estimate
+from llmrank.core.statistics import Estimate, spread
 from llmrank.experiments.arena import AXES, Entry
 from llmrank.experiments.store import Arena, Run
 
@@ -35,10 +35,7 @@ def merged(runs: Sequence[Run]) -> tuple[Group, ...]:
 
 
 def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return one row per run: what it is, how it stands, its main figures, its id.
-
-    Settings stand there too where the runs differ in them.
-    """
+    """Return one row per run: its figures, its id, and the settings that differ."""
     rows = pd.DataFrame([_row(run) for run in runs], columns=_COLUMNS)
     settings = pd.DataFrame([_settings(run) for run in runs], index=rows.index)
     differ = [c for c in settings if settings[c].nunique() > 1]
@@ -89,18 +86,17 @@ def side_by_side(entries: Sequence[Entry]) -> pd.DataFrame:
     One row per field, one column per run, all as text.
     """
     best = _best(entries)
-    return _beside(
-        entries,
-        lambda entry: (
-            {"state": entry.run.state, "reason": entry.run.reason}
-            | {"seed": str(entry.run.spec.seed)}
-            | _recipe(entry.run)
-            | {
-                AXES[n].title: f"{'★ ' if entry.run.id in best[n] else ''}{_written(v)}"
-                for n, v in entry.figures.items()
-            }
-        ),
-    )
+
+    def fields(entry: Entry) -> dict[str, str]:
+        run = entry.run
+        plain = {"state": run.state, "reason": run.reason, "seed": str(run.spec.seed)}
+        figures = {
+            AXES[n].title: ("★ " if run.id in best[n] else "") + _written(value)
+            for n, value in entry.figures.items()
+        }
+        return plain | _recipe(run) | figures
+
+    return _beside(entries, fields)
 
 
 def origins_beside(entries: Sequence[Entry]) -> pd.DataFrame:
@@ -289,10 +285,8 @@ def _settings(run: Run) -> dict[str, str]:
     }
 
 
-def _written(estimate: Estimate) -> str:
-    if estimate.low == estimate.high:
-        return number(estimate.value)
-    return f"{number(estimate.value)} {interval(estimate.low, estimate.high)}"
+def _written(value: Estimate) -> str:
+    return number(value.value) if value.low == value.high else spread(value)
 
 
 def _origin(run: Run) -> dict[str, str]:
