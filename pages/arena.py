@@ -10,38 +10,62 @@ import streamlit as st
 
 from llmrank.core.jobs import JobView
 from llmrank.experiments import arena
-from llmrank.experiments.arena import ArenaSpec
+from llmrank.experiments.arena import ArenaSpec, Entry
 from llmrank.experiments.store import Run, Store
 from pages.shared.app import jobs, panels, resources
 from pages.shared.app.escape import plain
 from pages.shared.arena import criteria_agreement, results, spec_controls
 
 
-def show(spec: ArenaSpec, store: Store, runs: Mapping[int, Run]) -> None:
-    """Show how the arena stands: live while it runs, else as it is kept."""
+def published(spec: ArenaSpec, seen: JobView | None) -> tuple[Entry, ...] | None:
+    """Return the cells as a running job of this arena last told them."""
+    told = None if seen is None or seen.finished else seen.partial
+    return told[1] if isinstance(told, tuple) and told[0] == spec else None
 
-    def draw(seen: JobView | None = None) -> None:
-        published = None if seen is None else seen.partial
-        if isinstance(published, tuple) and published[0] == spec:
-            entries = published[1]
-        else:
-            entries = arena.known(spec, store, runs, resources.entries())
-        results.show(spec, entries, e)
 
-    jobs.here(spec_controls.KIND)
-    if not jobs.live(spec_controls.KIND, draw):
-        draw()
+def show(
+    spec: ArenaSpec, store: Store, runs: Mapping[int, Run], axes: tuple[str, str]
+) -> None:
+    """Show how the arena stands; while it runs, anew whenever a cell has changed."""
+    told = published(spec, jobs.view(spec_controls.KIND))
+    entries = told or arena.known(spec, store, runs, resources.entries())
+    is_over = any(entry.run.state in ("done", "failed") for entry in entries)
+    ours = () if is_over else resources.shipped_entries(e.model)
+    if ours:
+        n_tokens = ours[0].experiment.evaluation.eval_tokens
+        st.caption(
+            f"Shipped with the app: measured on our two cores, on {n_tokens:,} "
+            "held-out tokens. **Run the arena** to measure your choice here."
+        )
+    if ours or entries:
+        results.show(ours or entries, axes, e)
+    else:
+        st.markdown(
+            "Nothing of this choice is measured yet. **Run the arena**: every cell "
+            "appears here the moment it is done, is kept, and is never measured "
+            "twice; the arena can be stopped and goes on where it was."
+        )
+    if entries:
+        results.show_table(entries)
+
+    def look(seen: JobView) -> None:
+        if published(spec, seen) is not told:
+            st.rerun()
+
+    jobs.live(spec_controls.KIND, look)
 
 
 with panels.panel():
     store = resources.store()
     if store.notice:
         st.warning(plain(store.notice))
-    spec = spec_controls.asked(e, store)
-    runs = arena.known_runs(spec, store)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        spec = spec_controls.asked(e, store)
+        axes = results.choose_axes()
+        runs = arena.known_runs(spec, store)
+        with panels.panel():
+            spec_controls.forecast(spec, store, runs)
     with panels.panel():
-        spec_controls.forecast(spec, store, runs)
-    with panels.panel():
-        show(spec, store, runs)
+        show(spec, store, runs, axes)
     with panels.panel():
         criteria_agreement.show(e, spec)

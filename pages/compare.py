@@ -145,7 +145,9 @@ def show_charts(comparison: Comparison) -> None:
     if comparison.speedup is not None:
         reasons = comparison.speedup.reasons
         if reasons:
-            st.markdown("**Why it is not as fast as arithmetic allows**")
+            disturbed = comparison.speedup.decode.disturbed
+            usual = "Why it is not as fast as arithmetic allows"
+            st.markdown(f"**{'The times' if disturbed else usual}**")
             st.markdown("\n".join(f"- {reason}" for reason in reasons))
         for column, phase in zip(st.columns(2), ("prefill", "decode"), strict=True):
             with column:
@@ -228,7 +230,8 @@ def start_prompt(prompt: str, new_tokens: int) -> None:
         return of, written
 
     title = f"Continuing a prompt, {share(of.pruning.sparsity)} removed"
-    jobs.start("prompt", title, work, of, key=(of, prompt, new_tokens))
+    key = (of, prompt, new_tokens)
+    jobs.start("prompt", title, work, of, key=key, lane=resources.lane(of))
 
 
 def show_continuations(seen: JobView) -> None:

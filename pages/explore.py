@@ -10,10 +10,12 @@ e = frame(
 )
 
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 
 import streamlit as st
 
+from llmrank.core.errors import LLMRankError
 from llmrank.data import texts
 from llmrank.experiments.experiment import Experiment
 from llmrank.report.payload import of_planes
@@ -140,7 +142,8 @@ with panels.panel():
     show_canvas()
     held = canvas.held()
     if drawn is not None and held is not None:
-        neuron.send(drawn, held)
+        with suppress(LLMRankError):  # said where all of it is shown
+            neuron.send(drawn, held)
     reading.wait(e, drawn)
     if drawn is not None:
         selection.show_range(drawn)

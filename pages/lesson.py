@@ -9,12 +9,14 @@ import streamlit as st
 from pages.shared.app import jobs, panels
 from pages.shared.app.escape import plain
 from pages.shared.lesson import canvas
+from pages.shared.lesson.place import place
 
 
 @st.fragment
 def show() -> None:
     """Draw the lesson; a commit runs this again, and the page stays as it is."""
-    at, wrong = canvas.place()
+    at, wrong = place()
+    canvas.leave(at)
     for complaint in wrong:
         st.warning(plain(complaint))
     canvas.mount(at)
@@ -30,4 +32,5 @@ def show() -> None:
 with panels.panel():
     show()
     jobs.here(canvas.KIND)
-    jobs.endings()
+    if not place()[0].presenter:
+        jobs.endings()

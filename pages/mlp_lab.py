@@ -2,15 +2,15 @@
 
 from pages.shared.app.frame import classroom
 
-classroom("MLP lab", "How does it work on digits one can see?", sidebar="Data")
+classroom("MLP lab", "How does it work on digits one can see?")
 
 import streamlit as st
 
 from llmrank import mlp
 from llmrank.core.specs import Option
 from pages.shared.app import panels, view_options
-from pages.shared.lab import canvas, paper_experiment, retraining, sidebar, training
-from pages.shared.lab.sidebar import PAGE, Lab
+from pages.shared.lab import canvas, paper_experiment, retraining, settings, training
+from pages.shared.lab.settings import PAGE, Lab
 
 VIEW = Option(
     "view", str, "prune", "What is shown of the network; the paper's experiment trains "
@@ -30,10 +30,6 @@ def show(view: str, lab: Lab, trained: mlp.Trained) -> None:
     """Show one view of a network that is there."""
     if view == "prune":
         canvas.show_pruning(lab)
-        if trained.epochs:
-            with st.expander("How the training went"):
-                training.show_history(trained)
-        training.show_files(trained.network)
     elif view == "inside":
         canvas.show_inside(lab, trained.network)
     elif view == "after":
@@ -43,18 +39,18 @@ def show(view: str, lab: Lab, trained: mlp.Trained) -> None:
 
 
 with panels.panel():
-    lab = sidebar.asked()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        view = view_options.choose(PAGE, VIEW, "View", titles=TITLES, form="buttons")
+        st.space("stretch")
+        lab = settings.asked()
     network = None
     with panels.panel():
         network = training.show(lab)
-    view = view_options.choose(PAGE, VIEW, "View", titles=TITLES, form="buttons")
     with panels.panel():
         if view == "paper":
             paper_experiment.show(lab)
-        elif network is None:
-            when = (
-                "when it is trained" if training.is_running() else "once you train it"
-            )
-            st.info(f"The network is shown here {when}.")
-        else:
+        elif network is not None:
             show(view, lab, network)
+    if view != "paper":
+        with panels.panel():
+            training.show_recipe(lab, network)

@@ -169,7 +169,8 @@ def start_export(name: str, *, padded: bool, precision: str) -> None:
         )
 
     title = f"Exporting {export_name(of)}"
-    jobs.start("export", title, work, key=(of, folder, padded, precision))
+    key = (of, folder, padded, precision)
+    jobs.start("export", title, work, key=key, lane=resources.lane(of))
 
 
 def show_export(pruned: Footprint | None) -> None:
@@ -220,6 +221,7 @@ def show_saved(experiment: Experiment, saved: Saved) -> None:
             title,
             lambda job: export.zipped(folder, progress=job.progress),
             key=folder,
+            lane="light",
         )
 
 

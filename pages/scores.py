@@ -10,21 +10,29 @@ from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from llmrank.analysis.agreement import Agreement, agreement, extremes
+from llmrank.analysis.agreement import (
+    Agreement,
+    agreement,
+    disagreements,
+    extremes,
+)
 from llmrank.analysis.neuron import Neuron
 from llmrank.core.specs import Option, described, options
+from llmrank.experiments.experiment import Experiment
 from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank, criterion
 from llmrank.methods.pruning import PruningPlan
 from llmrank.report import charts, sentences
-from pages.shared.app import access, panels, resources, view_options
-from pages.shared.arena import criteria_agreement
-from pages.shared.explore import selection
+from pages.shared.app import access, panels, reading, resources, view_options
+from pages.shared.explore import canvas, selection
 
 AUTHORS = LLMRank(gamma=0.0, site="up")
 """The authors' code: activation at `up`'s output, and γ = 0 unless it is set."""
 
+SCREENS = ("heatmap", "distributions", "two criteria")
+SCREEN = Option("screen", str, "heatmap", "What is drawn", choices=SCREENS)
 ORDER = Option(
     "order", str, "sorted", "sorted: each layer from its highest score down; index: "
     "as the model stores its neurons", choices=("sorted", "index"),
@@ -35,7 +43,12 @@ VALUE = Option(
     choices=("percentile", "score"),
 )  # fmt: skip
 LAYER = Option("layer", int, 0, "Whose scores are drawn; the first layer is 0", 0, 0)
-ENDS = Option("ends", int, 10, "How many of the highest and of the lowest", 1, 100)
+ENDS = 10
+"""How many of the highest and of the lowest neurons are listed."""
+
+MOST = 50
+"""How many neurons are listed on which two criteria disagree."""
+
 OTHER = Option(
     "other", str, "activation", "What the experiment's scores are compared with",
     choices=tuple(CRITERIA),
@@ -44,70 +57,77 @@ Scored = Sequence[Tensor]
 
 
 @st.fragment
-def show_all(scores: Scored, plan: PruningPlan, layers: pd.DataFrame) -> None:
-    """Draw every neuron of the model, and what is dropped."""
+def show(drawn: Experiment, scores: Scored, plan: PruningPlan) -> None:
+    """Draw the screen that is chosen, and nothing of the others."""
     with st.container(horizontal=True):
+        screen = view_options.choose("scores", SCREEN, "Screen")
+        controls = st.container(horizontal=True, vertical_alignment="bottom")
+        with st.popover(f"How {drawn.method.criterion.name} scores", type="tertiary"):
+            show_formula(drawn)
+    layers = sentences.layer_table(scores, plan.keep)
+    if screen == "heatmap":
+        show_heatmap(controls, scores, plan, layers)
+    elif screen == "distributions":
+        show_distributions(controls, scores, plan, layers)
+    else:
+        show_two(controls, drawn, scores, plan)
+
+
+def show_heatmap(
+    controls: DeltaGenerator, scores: Scored, plan: PruningPlan, layers: pd.DataFrame
+) -> None:
+    """Draw every neuron of the model, and what is removed; list the extremes."""
+    with controls:
         order = view_options.choose("scores", ORDER, "Neurons in order of")
         value = view_options.choose("scores", VALUE, "Colour")
-    reading = sentences.heatmap_sentence(layers)
+    said = sentences.heatmap_sentence(layers)
     if value == "percentile":
-        reading = sentences.percentiles_sentence(layers)
+        said = sentences.percentiles_sentence(layers)
     elif order == "index":
-        reading = sentences.index_sentence(scores)
+        said = sentences.index_sentence(scores)
     dark = panels.is_dark()
     panels.chart(
         charts.score_heatmap(scores, plan.keep, order=order, value=value, dark=dark),
-        reading,
+        said,
         lambda: sentences.neuron_table(scores, plan.keep),
         key="scores",
     )
+    show_extremes(scores)
 
 
-@st.fragment
-def show_thresholds(scores: Scored, plan: PruningPlan, layers: pd.DataFrame) -> None:
-    """Draw one layer's scores with the threshold in them, and those of all layers."""
-    of = view_options.limited(LAYER, len(scores) - 1)
-    layer = view_options.choose("scores", of, "Layer of the histogram")
-    left, right = st.columns(2)
-    with left:
-        show_layer(layer, scores, plan, layers.iloc[layer])
-    with right:
-        show_layers(scores, plan, layers)
-
-
-def show_layer(layer: int, scores: Scored, plan: PruningPlan, row: pd.Series) -> None:
-    """Draw the histogram of one layer."""
+def show_distributions(
+    controls: DeltaGenerator, scores: Scored, plan: PruningPlan, layers: pd.DataFrame
+) -> None:
+    """Draw one layer's scores with the threshold in them, beside those of all."""
+    with controls:
+        of = view_options.limited(LAYER, len(scores) - 1)
+        layer = view_options.choose("scores", of, "Layer of the histogram")
+    row, dark = layers.iloc[layer], panels.is_dark()
     threshold = float(row["threshold"]) if row["n_dropped"] else None
-    dark = panels.is_dark()
-    panels.chart(
-        charts.score_distribution(scores[layer], threshold, layer=layer, dark=dark),
-        sentences.distribution_sentence(row),
-        lambda: sentences.neuron_table(scores, plan.keep).query("layer == @layer"),
-        key="scores-layer",
-    )
-
-
-def show_layers(scores: Scored, plan: PruningPlan, layers: pd.DataFrame) -> None:
-    """Draw the spread of every layer with its threshold."""
+    left, right = st.columns(2, gap="medium")
+    with left:
+        panels.chart(
+            charts.score_distribution(scores[layer], threshold, layer=layer, dark=dark),
+            sentences.distribution_sentence(row),
+            lambda: sentences.neuron_table(scores, plan.keep).query("layer == @layer"),
+            key="scores-layer",
+        )
     thresholds = layers["threshold"].tolist() if plan.n_dropped else None
-    panels.chart(
-        charts.distributions(scores, thresholds, dark=panels.is_dark()),
-        sentences.distributions_sentence(layers),
-        lambda: layers,
-        key="scores-layers",
-    )
+    with right:
+        panels.chart(
+            charts.distributions(scores, thresholds, dark=dark),
+            sentences.distributions_sentence(layers),
+            lambda: layers,
+            key="scores-layers",
+        )
 
 
-@st.fragment
 def show_extremes(scores: Scored) -> None:
     """List the highest and the lowest neurons of the model."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        n_neurons = sum(map(len, scores))
-        ends = view_options.limited(ENDS, min(100, max(1, n_neurons // 2)))
-        n = view_options.choose("scores", ends, "Neurons at each end")
-        table = extremes(scores, n)
+    table = extremes(scores, min(ENDS, max(1, sum(map(len, scores)) // 2)))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(sentences.extremes_sentence(table))
         panels.csv(lambda: table, key="scores-extremes")
-    st.markdown(sentences.extremes_sentence(table))
     for column, end in zip(st.columns(2), ("highest", "lowest"), strict=True):
         column.markdown(f"**{end.capitalize()}**")
         rows = table[table["extreme"] == end]
@@ -131,43 +151,48 @@ def show_extremes(scores: Scored) -> None:
     selection.show_way()
 
 
-@st.fragment
-def show_other(scores: Scored, plan: PruningPlan) -> None:
+def show_two(
+    controls: DeltaGenerator, drawn: Experiment, scores: Scored, plan: PruningPlan
+) -> None:
     """Set a second criterion beside the experiment's."""
     with panels.panel():
-        other, layer = choose_other(len(scores))
-        second = e.using(criterion=other)
-        if not panels.has_scores(second):
+        own = drawn.method.criterion
+        with controls:
+            other, layer = choose_other(own, len(scores))
+        second = drawn.using(criterion=other)
+        if not reading.has_scores(second):
             return
         with st.spinner(f"Scoring by {other.name}"):
             others = resources.pipeline().scores(second).normalised
             its_plan = resources.pipeline().plan(second)
         agreed = agreement(scores, others, plan, its_plan)
-        names = sentences.names(e.method.criterion, other)
-        criteria_agreement.show_overlap(agreed, names, its_plan, key="overlap")
-        show_ranks(agreed, names, (scores, others), (plan, its_plan), layer)
+        names = sentences.names(own, other)
+        ranks, overlap = st.columns(2, gap="medium")
+        with ranks:
+            show_ranks(agreed, names, (scores, others), (plan, its_plan), layer)
+        with overlap:
+            show_overlap(agreed, names, its_plan)
+        show_apart(disagreements(scores, others, MOST), names)
 
 
-def choose_other(n_layers: int) -> tuple[Criterion, int | None]:
+def choose_other(own: Criterion, n_layers: int) -> tuple[Criterion, int | None]:
     """Draw the controls; return the second criterion and whose ranks are drawn."""
-    rival = "activation" if e.method.criterion.name != "activation" else "llm-rank"
+    rival = "activation" if own.name != "activation" else "llm-rank"
     every = tuple(str(layer) for layer in range(n_layers))
     of = Option("ranks", str, "all", "Whose ranks are drawn", choices=("all", *every))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = view_options.choose(
-            "scores", replace(OTHER, default=rival), "Compare with"
-        )
-        st.button(
-            "The paper's own setting",
-            on_click=view_options.put,
-            args=("scores", {"other": AUTHORS.name, **described(AUTHORS)}),
-            help="The authors' code measures activation at the output of up_proj and "
-            "leaves γ at 0 unless it is set.",
-        )
-        shown = view_options.choose("scores", of, "Ranks in layer")
-    with st.container(horizontal=True):
-        own = [o for o in options(CRITERIA[name]) if o.kind is not str or o.choices]
-        values = {o.name: view_options.choose("scores", o) for o in own}
+    name = view_options.choose("scores", replace(OTHER, default=rival), "Compare with")
+    shown = view_options.choose("scores", of, "Ranks in layer")
+    with st.popover(f"Settings of {name}"):
+        declared = options(CRITERIA[name])
+        closed = [o for o in declared if o.kind is not str or o.choices]
+        values = {o.name: view_options.choose("scores", o) for o in closed}
+    st.button(
+        "The paper's own setting",
+        on_click=view_options.put,
+        args=("scores", {"other": AUTHORS.name, **described(AUTHORS)}),
+        help="The authors' code measures activation at the output of up_proj and "
+        "leaves γ at 0 unless it is set.",
+    )
     return criterion(name, **values), None if shown == "all" else int(shown)
 
 
@@ -187,32 +212,79 @@ def show_ranks(
         sentences.ranks_sentence(agreement, names, layer),
         lambda: sentences.pair_table(scores, (plans[0].keep, plans[1].keep)),
         key="ranks",
+        on_select=hold_point,
     )
 
 
-def show_formula() -> None:
+def show_overlap(
+    agreement: Agreement, names: tuple[str, str], second: PruningPlan
+) -> None:
+    """Draw by layer how much of what one removes the other removes too."""
+    table = sentences.agreement_table(agreement, second)
+    panels.chart(
+        charts.overlap_bars(
+            [o.share for o in agreement.overlaps],
+            names=names,
+            by_chance=table["by_chance"].tolist(),
+            dark=panels.is_dark(),
+        ),
+        sentences.overlap_sentence(agreement, names, second.sparsity),
+        lambda: table,
+        key="overlap",
+    )
+
+
+def show_apart(table: pd.DataFrame, names: tuple[str, str]) -> None:
+    """List the neurons on which two criteria disagree most; a row is held."""
+    st.markdown(sentences.disagreements_sentence(table, names))
+    selection.choosable(
+        table,
+        [Neuron(*at) for at in table[["layer", "neuron"]].to_numpy().tolist()],
+        key="apart_" + "_".join(names),
+        height=250,
+        column_config={
+            "neuron": st.column_config.NumberColumn(format="%,d"),
+            "rank_a": st.column_config.NumberColumn(
+                "rank, first", help=f"By {names[0]}, from 1"
+            ),
+            "rank_b": st.column_config.NumberColumn(
+                "second", help=f"By {names[1]}, from 1"
+            ),
+            "apart": st.column_config.NumberColumn(
+                format="%+.2f", help="Places apart, as a share of the layer's width"
+            ),
+        },
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        selection.show_way()
+        panels.csv(lambda: table, key="apart")
+
+
+def hold_point() -> None:
+    """Hold the neuron whose point was clicked, here and in Explore."""
+    for point in st.session_state["ranks"]["selection"]["points"]:
+        layer, neuron = point["customdata"]
+        canvas.hold(int(layer), int(neuron))
+
+
+def show_formula(drawn: Experiment) -> None:
     """Show the criterion in words and as its formula with the values at hand."""
-    st.markdown(inspect.getdoc(type(e.method.criterion)))
-    st.latex(e.method.criterion.formula)
-    if isinstance(e.method.criterion, LLMRank):
-        st.markdown(
-            sentences.rho_sentence(e.method.criterion, resources.zero_share(e.model))
-        )
+    by = drawn.method.criterion
+    st.markdown(inspect.getdoc(type(by)))
+    st.latex(by.formula)
+    if isinstance(by, LLMRank):
+        zeros = resources.zero_share(drawn.model)
+        st.markdown(sentences.rho_sentence(by, zeros))
 
 
 with panels.panel():
     access.check(e)
-    if panels.has_scores(e):
+    drawn = reading.shown(e)
+    if drawn != e:
+        reading.offer(e)
+    if drawn is not None:
         with st.spinner(f"Scoring by {e.method.criterion.name}"):
-            scores = resources.pipeline().scores(e).normalised
-            plan = resources.pipeline().plan(e)
-            layers = sentences.layer_table(scores, plan.keep)
-        show_all(scores, plan, layers)
-        st.subheader("Where the threshold falls", anchor=False)
-        show_thresholds(scores, plan, layers)
-        st.subheader("The extremes", anchor=False)
-        show_extremes(scores)
-        st.subheader("Beside another criterion", anchor=False)
-        show_other(scores, plan)
-        st.subheader(f"How {e.method.criterion.name} scores", anchor=False)
-        show_formula()
+            scores = resources.pipeline().scores(drawn).normalised
+            plan = resources.pipeline().plan(drawn)
+        show(drawn, scores, plan)
+    reading.wait(e, drawn)

@@ -32,7 +32,7 @@ WITHIN = {
 }  # fmt: skip
 """The order inside a folder whose parts stand on each other."""
 
-EAGER = ("core", "mlp", "lesson", "cli")
+EAGER = ("core", "lesson", "cli")
 """Folders that are imported whole, or by their modules alone."""
 
 LIGHT = (

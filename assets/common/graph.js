@@ -1,8 +1,9 @@
 // Draws a layered graph of any kind; knows nothing of models, canvases or settings.
 // A scene is { layers: [{ name?, y? }], nodes: [{ layer, x, y, r, half, colour, gone, label?, beside? }],
-// edges: [{ from, to, weight, gone, strong?, label?, at? }] }: `from` and `to` are places in
+// edges: [{ from, to, weight, gone, strong?, label?, via? }] }: `from` and `to` are places in
 // nodes, weights run from 0 to 1, the strongest first; a node with r = 0 only holds edges,
-// which begin and end `half` below and above its middle. A label stands `at` a share of its edge.
+// which begin and end `half` below and above its middle. An edge runs through `via`, a place
+// { x, y, half }, and leaves it free for its label.
 
 const STEPS = 8; // of width and opacity: few changes of style
 const FADED = 0.6; // of the opacity, for edges of what is gone
@@ -59,17 +60,27 @@ function curves(c, nodes, edges, colour, density, { faintest = 0.3, thinnest = 0
       gone = edge.gone;
       c.setLineDash(gone ? [2, 5] : []);
     }
-    c.beginPath();
-    path(c, nodes[edge.from], nodes[edge.to]);
+    trace(c, nodes, edge);
     c.stroke();
   }
 }
 
-function path(c, from, to) {
-  const [y0, y1] = [from.y + from.half, to.y - to.half];
-  const middle = (y0 + y1) / 2;
-  c.moveTo(from.x, y0);
-  c.bezierCurveTo(from.x, middle, to.x, middle, to.x, y1);
+// Begin the path of an edge: a curve, or two with room for the label between them.
+export function trace(c, nodes, edge) {
+  c.beginPath();
+  for (const [a, b] of legs(nodes, edge)) {
+    const middle = (a.y + b.y) / 2;
+    c.moveTo(a.x, a.y);
+    c.bezierCurveTo(a.x, middle, b.x, middle, b.x, b.y);
+  }
+}
+
+function legs(nodes, { from, to, via }) {
+  const stops = [nodes[from], ...(via ? [via] : []), nodes[to]];
+  return stops.slice(1).map((b, k) => {
+    const a = stops[k];
+    return [{ x: a.x, y: a.y + a.half }, { x: b.x, y: b.y - b.half }];
+  });
 }
 
 // Kept: filled. Gone: hollow and crossed, so that it does not rest on colour.
@@ -116,18 +127,16 @@ function labels(c, layers, nodes, edges, look) {
     if (label && beside) write(label, x + r + 5, y, "left");
     else if (label) write(label, x, y + r + 9, "center");
   }
-  for (const { label, from, to, at } of edges) {
-    if (!label) continue;
-    const { x, y } = onEdge(nodes[from], nodes[to], at);
-    write(label, x, y, "center");
-  }
+  for (const { label, via } of edges) if (label) write(label, via.x, via.y, "center");
 }
 
-// A point on the curve between two nodes, at a share of it.
-export function onEdge(from, to, t = 0.3) {
-  const [y0, y1] = [from.y + from.half, to.y - to.half];
+// A point of an edge: 0 is its beginning, 1 its end.
+export function onEdge(nodes, edge, share) {
+  const curves = legs(nodes, edge);
+  const k = Math.min(curves.length - 1, Math.floor(share * curves.length));
+  const [[a, b], t] = [curves[k], share * curves.length - k];
   return {
-    x: from.x + (3 * t ** 2 - 2 * t ** 3) * (to.x - from.x),
-    y: y0 + (1.5 * t * (1 - t) + t ** 3) * (y1 - y0),
+    x: a.x + (3 * t ** 2 - 2 * t ** 3) * (b.x - a.x),
+    y: a.y + (1.5 * t * (1 - t) + t ** 3) * (b.y - a.y),
   };
 }

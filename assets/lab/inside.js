@@ -8,7 +8,7 @@ import { pattern, percent, picture, sharp } from "./images.js";
 import { Panel, mounted } from "./panel.js";
 
 const HEIGHT = 520;
-const SHOWN = 28; // neurons of each hidden layer, the highest scores and the lowest
+const SHOWN = 40; // neurons of each hidden layer, from the highest score to the lowest
 const EDGES = 140; // into each layer, by what they carry
 const STRIP = 12;
 
@@ -143,14 +143,18 @@ class Inside extends Panel {
     this.describe();
   }
 
-  // Which neurons of a layer are drawn: the highest and the lowest, and the one held.
+  // Which neurons of a layer are drawn: evenly along the ranking, and the one held, so
+  // that the cut is seen wherever it lies.
   shown(layer) {
-    const order = this.order[layer];
-    if (order.length <= SHOWN) return order;
-    const ends = [...order.slice(0, SHOWN / 2), ...order.slice(-SHOWN / 2)];
-    const { at } = this;
-    if (at.layer === layer && !ends.includes(at.neuron)) ends[SHOWN / 2 - 1] = at.neuron;
-    return ends;
+    const [order, rank] = [this.order[layer], this.rank[layer]];
+    const n = Math.min(SHOWN, order.length);
+    const places = Array.from({ length: n }, (_, k) => Math.round((k * (order.length - 1)) / Math.max(1, n - 1)));
+    if (layer === this.at.layer) {
+      const held = rank[this.at.neuron];
+      const nearest = places.reduce((a, b, k) => (Math.abs(b - held) < Math.abs(places[a] - held) ? k : a), 0);
+      places[nearest] = held;
+    }
+    return places.map((place) => order[place]);
   }
 
   scene(width) {
@@ -163,7 +167,7 @@ class Inside extends Panel {
     this.box = { left, top: 4, scale };
     const nodes = [];
     const places = [new Map()]; // of each layer: which node a neuron is
-    const row = (l) => side + 44 + ((l - 0.6) * (HEIGHT - side - 60)) / (depth - 1);
+    const row = (l) => side + 44 + ((l - 0.6) * (HEIGHT - side - 74)) / (depth - 1.6);
     for (let l = 1; l < depth; l++) {
       const isLast = l === depth - 1;
       const members = isLast ? [...Array(sizes[l]).keys()].slice(0, 30) : this.shown(l - 1);
@@ -331,7 +335,7 @@ class Inside extends Panel {
     this.find(".reading").textContent =
       `This is ${classes[labels[this.example]]}. Dense says ${said(this.dense)}; with ${gone} neurons ` +
       `of the hidden layers cut it says ${said(this.values)}. Colour: how strongly a neuron answers; ` +
-      "crossed: cut; edges: what carries most. Layers show their highest and lowest ranks; click a neuron, or use the arrows.";
+      "crossed: cut; edges: what carries most. In a layer the highest ranks stand left; click a neuron, or use the arrows.";
   }
 
   leave() {

@@ -6,7 +6,7 @@ import { percent, picture, sharp } from "./images.js";
 import { Panel, mounted } from "./panel.js";
 
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3], [12, 4]];
-const HEIGHT = 300;
+const HEIGHT = 400;
 const THUMB = 44;
 
 class Pruning extends Panel {

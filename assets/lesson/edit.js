@@ -1,14 +1,14 @@
 // The weights as fields on their edges: typed, or moved with the arrow keys.
 
 import { element } from "../explorer/card.js";
-import { onEdge } from "../common/graph.js";
-import { places } from "./scene.js";
 
 export const MOST = 100;
 const STEP = 0.25;
 
 // A number as a link holds it: at most four decimals.
 export const tidy = (x) => +x.toFixed(4);
+
+const shown = (x) => `${x}`.replace("-", "−");
 
 // Read what was typed; returns { value } or { complaint }.
 export function read(text, name, before) {
@@ -63,10 +63,10 @@ export class Edit {
       const { value, complaint } = found();
       if (complaint) {
         this.say(complaint);
-        input.value = this.numbers[place];
+        input.value = shown(this.numbers[place]);
       } else {
         good(value, true);
-        input.value = value;
+        input.value = shown(value);
       }
     });
     input.addEventListener("focus", () => input.select());
@@ -75,25 +75,23 @@ export class Edit {
       if (by === undefined) return;
       event.preventDefault();
       const value = Math.max(-MOST, Math.min(MOST, tidy(this.numbers[place] + by)));
-      input.value = value;
+      input.value = shown(value);
       good(value, true);
     });
     this.fields.push({ input, id });
   }
 
   // Put the fields onto their edges; hidden where the step is another.
-  place(scene, { numbers, shown, names, width, height }) {
+  place(scene, { numbers, isOpen, names }) {
     this.numbers = numbers;
-    this.box.hidden = !shown;
-    if (!shown) return;
+    this.box.hidden = !isOpen;
+    if (!isOpen) return;
     this.make(names);
-    const at = places(names, width, height);
-    const node = ([l, i]) => scene.nodes.find((n) => n.id[0] === l && n.id[1] === i);
-    this.fields.forEach(({ input, id: [l, j, i] }, place) => {
-      const { x, y } = onEdge(node([l, i]), node([l + 1, j]), at.get(`${[l, j, i]}`));
+    this.fields.forEach(({ input, id }, place) => {
+      const { x, y } = scene.place(id);
       Object.assign(input.style, { left: `${x}px`, top: `${y}px` });
       input.style.opacity = numbers[place] === 0 ? 0.55 : 1;
-      if (input.getRootNode().activeElement !== input) input.value = numbers[place];
+      if (input.getRootNode().activeElement !== input) input.value = shown(numbers[place]);
     });
   }
 }

@@ -4,7 +4,6 @@
 import { Controls } from "../explorer/controls.js";
 import { element } from "../explorer/card.js";
 import { lookOf } from "../common/theme.js";
-import { sizeOf } from "../common/size.js";
 import { derived } from "./derive.js";
 import { Edit } from "./edit.js";
 import { activations, countWeights } from "./network.js";
@@ -48,7 +47,8 @@ class Lesson {
     this.find(".next").addEventListener("click", () => this.move(1));
     this.find(".play").addEventListener("click", () => this.toggle());
     this.find(".present").addEventListener("click", () => this.change({ presenter: !this.s.presenter }, true));
-    this.find(".reset").addEventListener("click", () => this.change({ numbers: [...this.data.defaults.numbers] }, true));
+    this.find(".real").addEventListener("click", () => this.commit({ leaves: true }));
+    this.find(".reset").addEventListener("click", () => this.change({ numbers: this.data.defaults.numbers }, true));
     this.find(".shuffle").addEventListener("click", () => this.shuffle());
     for (const button of root.querySelectorAll("[data-walk]")) {
       button.addEventListener("click", () => this.walk(+button.dataset.walk));
@@ -85,10 +85,10 @@ class Lesson {
     this.request();
   }
 
-  commit() {
+  commit(more = {}) {
     this.pending = false;
     this.serial += 1;
-    this.send("commit", { serial: this.serial, state: this.s });
+    this.send("commit", { serial: this.serial, state: this.s, ...more });
   }
 
   go(step, moment) {
@@ -117,7 +117,7 @@ class Lesson {
     if (still.matches) return;
     const start = performance.now();
     const tick = (now) => {
-      const share = (now - start) / FLIGHT_MS;
+      const share = Math.max(0, now - start) / FLIGHT_MS;
       this.flight = share < 1 ? { stage, share } : null;
       this.draw();
       if (share < 1) requestAnimationFrame(tick);
@@ -232,9 +232,9 @@ class Lesson {
     return settingsOf(this.s);
   }
 
-  // Which version the clock found fastest, if it has been asked.
-  fastest() {
-    return this.data.fastest;
+  // What the clock found: { faster: names, ratios }, or null.
+  get race() {
+    return this.data.race;
   }
 
   get heaviest() {
@@ -298,8 +298,9 @@ class Lesson {
   draw() {
     const canvas = this.find(".picture");
     const scene = paint(canvas, this, this.shown, { flight: this.flight });
+    this.scene = scene; // for tests
     canvas.setAttribute("aria-label", `${this.step.title}: the network, layer by layer`);
-    this.edit.place(scene, { numbers: this.s.numbers, shown: this.s.step === 0, names: this.names, ...sizeOf(canvas) });
+    this.edit.place(scene, { numbers: this.s.numbers, isOpen: this.s.step === 0, names: this.names });
     this.circles(scene);
   }
 

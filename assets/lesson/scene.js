@@ -1,7 +1,7 @@
 // The picture of a step: the network through assets/common/graph.js, the surfer on
 // its way, importance in flight, or the patterns of zeros.
 
-import { arranged, draw, onEdge } from "../common/graph.js";
+import { arranged, draw, onEdge, trace } from "../common/graph.js";
 import { fit } from "../common/size.js";
 import { ORANGE } from "../common/theme.js";
 import { colour } from "./steps.js";
@@ -47,48 +47,30 @@ export function sceneOf(x, shown, { width, height }) {
   for (const node of scene.nodes) {
     if (node.absent) Object.assign(node, { r: 0, label: "" });
   }
-  const at = places(x.names, width, height);
-  for (const edge of scene.edges) edge.at = at.get(`${edge.id}`);
+  scene.place = ([l, j, i]) => slot(scene, x.names, width, [l, j, i]);
+  for (const edge of scene.edges) {
+    edge.via = { ...scene.place(edge.id), half: edge.label || !shown.edge ? HALF : 0 };
+  }
   return scene;
 }
 
 const NARROW = 620; // pixels
 const BESIDE = 46; // pixels to the right, for the last node's number
+const SPREAD = 58; // pixels from label to label, at most
+const HALF = 12; // pixels, of a label's height
 
 // What the drawing may take, and its largest circle.
 function room(width, height) {
   return [{ width: width - BESIDE, height }, width < NARROW ? 17 : 22];
 }
 
-const ALONG = [0.3, 0.4, 0.5, 0.6, 0.7, 0.22, 0.35, 0.45, 0.55, 0.65, 0.78];
-const KNOWN = new Map();
-
-// How far along its edge each label stands, so that none hides another: for all edges
-// that there could be, so that labels stay where they are when a weight becomes 0.
-export function places(names, width, height) {
-  const about = `${Math.round(width)} ${Math.round(height)}`;
-  if (KNOWN.has(about)) return KNOWN.get(about);
-  const bare = names.flatMap((of, layer) => of.map((_, i) => ({ layer, i })));
-  const { nodes } = arranged({ layers: names.map(() => ({ name: " " })), nodes: bare, edges: [] }, ...room(width, height));
-  const [wide, high] = width < NARROW ? [35, 18.5] : [43, 21]; // of a label, or a field
-  const found = new Map();
-  const taken = [];
-  const overlap = (p) =>
-    taken.reduce((all, q) => {
-      const [w, h] = [wide - Math.abs(p.x - q.x), high - Math.abs(p.y - q.y)];
-      return all + (w > 0 && h > 0 ? w * h : 0);
-    }, 0);
-  for (const from of nodes) {
-    for (const to of nodes.filter((n) => n.layer === from.layer + 1)) {
-      const tried = ALONG.map((t) => ({ t, ...onEdge(from, to, t) })).map((p) => ({ ...p, over: overlap(p) }));
-      const free = tried.find((p) => p.over === 0) ?? tried.reduce((a, b) => (b.over < a.over ? b : a));
-      taken.push(free);
-      found.set(`${[from.layer, to.i, from.i]}`, free.t);
-    }
-  }
-  if (KNOWN.size > 20) KNOWN.clear();
-  KNOWN.set(about, found);
-  return found;
+// Where the label of an edge stands: in a row under the sources, each in a place of its
+// own. Edges fan out above the row and cross below it, so none touches a label.
+function slot({ layers, nodes }, names, width, [l, j, i]) {
+  const source = nodes.find(({ id }) => id[0] === l && id[1] === i);
+  const [row, n] = [layers[l + 1].y - layers[l].y, names[l + 1].length];
+  const spacing = Math.min(SPREAD, (width - BESIDE - 76) / (names[l].length * n));
+  return { x: source.x + (j - (n - 1) / 2) * spacing, y: source.y + 0.44 * row };
 }
 
 export function paint(canvas, x, shown, { flight = null } = {}) {
@@ -112,7 +94,7 @@ function particles(c, scene, x, { stage, share }) {
   c.fillStyle = ORANGE;
   for (const edge of scene.edges) {
     if (edge.id[0] !== stage) continue;
-    const { x: px, y } = onEdge(scene.nodes[edge.from], scene.nodes[edge.to], share);
+    const { x: px, y } = onEdge(scene.nodes, edge, share);
     c.beginPath();
     c.arc(px, y, 3 + 8 * Math.sqrt(x.d.pure[stage + 1].flows[edge.id[1]][edge.id[2]]), 0, 7);
     c.fill();
@@ -133,13 +115,13 @@ function surfer(c, scene, x) {
   const before = place(from);
   c.lineWidth = 2.5;
   c.setLineDash(jumped || at[0] !== from[0] + 1 ? [5, 5] : []);
-  c.beginPath();
-  c.moveTo(before.x, before.y);
-  if (at[0] === from[0] + 1 && !jumped) for (let t = 0; t <= 1; t += 0.05) {
-    const p = onEdge(before, here, t);
-    c.lineTo(p.x, p.y);
+  const followed = scene.edges.find(({ id }) => !jumped && `${id}` === `${[from[0], at[1], from[1]]}`);
+  if (followed && at[0] > from[0]) trace(c, scene.nodes, followed);
+  else {
+    c.beginPath();
+    c.moveTo(before.x, before.y);
+    c.lineTo(here.x, here.y);
   }
-  else c.lineTo(here.x, here.y);
   c.stroke();
   c.setLineDash([]);
 }
@@ -168,8 +150,8 @@ function patterns(c, x, width, height) {
       }
     }
     c.fillStyle = x.look.text;
-    const work = k === 2 ? `${rows} × ${GRID}: less work` : `${GRID} × ${GRID}: the same work`;
-    c.fillText(work, left + side / 2, top + side + 18);
+    const timed = x.race ? `: ×${x.race.ratios[k].toFixed(2)} as fast` : "";
+    c.fillText(`${rows} × ${GRID}${timed}`, left + side / 2, top + side + 18);
   });
   return null;
 }

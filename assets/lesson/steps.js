@@ -40,6 +40,15 @@ function ranking(x, cutting) {
   });
 }
 
+const [RANDOM, ZEROED, CUT] = ["zeros at random places", "zeros in rows", "rows cut"];
+const WAYS = [
+  { id: "all", label: "all three", faster: [RANDOM, ZEROED, CUT] },
+  { id: "rows", label: "zeros in rows, and rows cut", faster: [ZEROED, CUT] },
+  { id: "cut", label: "only rows cut", faster: [CUT] },
+  { id: "none", label: "none of them", faster: [] },
+];
+const idOf = (faster) => WAYS.find((way) => `${way.faster}` === `${faster}`)?.id ?? "other";
+
 const STUCK =
   "A node without edges onwards sends the surfer, and networkx, back to the inputs; the score loses that importance instead, so the columns differ here.";
 
@@ -328,24 +337,16 @@ const STEPS = [
     title: "Why cut whole neurons",
     short: "Why cut",
     sliders: ["sparsity"],
-    question: (x) => {
-      const fastest = x.fastest();
-      return {
-        ask: `A larger layer, with ${percent(x.s.sparsity)} pruned three ways: zeros at random places, zeros in whole rows, rows cut out. Which runs fastest?`,
-        options: [
-          { id: "scattered", label: "zeros at random places" },
-          { id: "rows", label: "zeros in rows" },
-          { id: "cut", label: "rows cut" },
-          { id: "same", label: "all alike" },
-        ],
-        right: fastest ? [fastest] : [],
-        because: fastest
-          ? "That is what was timed below."
-          : "The clock decides: time it below, on this machine.",
-      };
-    },
+    question: (x) => ({
+      ask: `From a larger layer ${percent(x.s.sparsity)} are taken in the three ways of the picture. Which of the three then run measurably faster than the whole layer, on this machine?`,
+      options: WAYS,
+      right: x.race ? [idOf(x.race.faster)] : [],
+      because: x.race ? `Faster than the whole layer: ${list(x.race.faster) || "none"}, as timed below.` : "The clock decides: time them below, on this machine.",
+    }),
     show: (x) => ({
-      text: `A zero is still multiplied: the processor does not know that it is one. Only a smaller matrix is less work. The same share of weights (${percent(x.s.sparsity)}) is gone in all three pictures. Time them below.`,
+      text: x.race
+        ? "A zero is still multiplied: the processor does not know that it is one. Only a smaller matrix is less work; that is why whole neurons are cut."
+        : `${percent(x.s.sparsity)} of the weights are gone in all three pictures. Time them below.`,
       patterns: true,
       formulas: [],
       table: recap(x),

@@ -111,12 +111,15 @@ def worse_than_baselines(
 
 
 def no_speedup(speedup: Speedup) -> tuple[Symptom, ...]:
-    """Warn where a phase did not get faster though fewer MACs are done, and say why."""
+    """Warn where a phase did not get faster though fewer MACs are done, and say why.
+
+    Disturbed timings are no reason to warn: they claim nothing.
+    """
     phases: dict[Phase, Ratio] = {"prefill": speedup.prefill, "decode": speedup.decode}
     return tuple(
         _not_faster(phase, ratio, speedup.reasons)
         for phase, ratio in phases.items()
-        if ratio.ideal > 1 and ratio.outcome != "faster"
+        if ratio.ideal > 1 and ratio.outcome not in ("faster", "disturbed")
     )
 
 

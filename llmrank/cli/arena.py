@@ -9,6 +9,7 @@ from typing import Any, cast
 from llmrank.cli.run import wanted_experiment
 from llmrank.cli.terminal import ProgressBar, check_new_file, each_of, write
 from llmrank.core.errors import LLMRankError, OptionError
+from llmrank.core.formatting import share
 from llmrank.core.paths import named_path
 
 GRID = ("model", "sparsity", "seed")
@@ -175,15 +176,21 @@ def _finish(entries: Sequence[Any], spec: Any, options: argparse.Namespace) -> N
 
 
 def _ahead(entries: Sequence[Any], spec: Any) -> str:
-    """Name the cells that no other dominates."""
-    from llmrank.experiments.arena import AXES, pareto, title
+    """Name the cells that are on the frontier, or may be."""
+    from llmrank.experiments.arena import AXES
+    from llmrank.report.tables.arena import standings
 
     quality = (FIGURES[m][0] for m in ("text", "tasks") if m in spec.measures)
     y = next(quality, "weights_mb")
     x = "decode_speedup" if "latency" in spec.measures else "parameters"
-    ahead = [p.entry for p in pareto(entries, x, y) if not p.dominated]
-    names = "; ".join(title(e.experiment) for e in ahead)
-    return f"\nNot dominated in {AXES[y].title} and {AXES[x].title}: {names}."
+    told = [f"\n{AXES[y].title} and {AXES[x].title}:"]
+    for verdict, rows in standings(entries, x, y).groupby("verdict", sort=False):
+        names = (
+            f"{method} at {share(sparsity)}"
+            for method, sparsity in zip(rows["method"], rows["sparsity"], strict=True)
+        )
+        told.append(f"  {verdict}: {'; '.join(names)}")
+    return "\n".join(told)
 
 
 def _words(text: str) -> list[str]:

@@ -1,58 +1,22 @@
-"""One worker thread for all visitors: long work in turns, with progress and cancel."""
+"""Long work of all visitors: in two lanes and in turns, with progress and cancel."""
 
 import logging
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
-from typing import Literal
 
 from llmrank.core.errors import CancelledError, LLMRankError, explained
+from llmrank.core.job_lanes import LANES, Courtesy, Lane
 from llmrank.core.job_limits import Ended, check_room, forgotten, wait_s
-from llmrank.core.pace import Pace
+from llmrank.core.job_turns import Turns
+from llmrank.core.job_view import JobView as JobView
+from llmrank.core.pace import Experience, Pace, Plan
 
 ABANDONED = "everybody who watched it had gone"
 
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class JobView:
-    """A job at one moment.
-
-    `elapsed_s` counts from the start of the work. `remaining_s` is of the current stage
-    alone (when queued: of the running job's), and None while too little was seen.
-    `position` is the place in the queue (1 starts next), None when not queued.
-    `stopping` says that a running job was cancelled and has not yet noticed. `error` is
-    why it failed, or why it was stopped where its owner did not do it. `key` says which
-    work it is.
-    """
-
-    id: str
-    owner: str = field(repr=False)
-    title: str
-    key: Hashable = field(default=None, repr=False)
-    state: JobState = "queued"
-    what: str = ""
-    done: int = 0
-    total: int = 0
-    elapsed_s: float = 0.0
-    remaining_s: float | None = None
-    position: int | None = None
-    stopping: bool = False
-    partial: object = None
-    result: object = None
-    error: str | None = None
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing about the job will change any more."""
-        return self.state in ("done", "failed", "cancelled")
 
 
 @dataclass(eq=False)
@@ -62,8 +26,12 @@ class Job:
     _view: JobView
     _work: "Callable[[Job], object]"
     _worker: "Worker"
+    _lane: Lane
+    _courtesy: Courtesy
     _pace: Pace = field(default_factory=Pace)
     _started_s: float = 0.0
+    _aside_s: float = 0.0
+    _expected: Plan = ()
     _watchers: set[str] = field(default_factory=set)
     _left_s: float | None = None
     _let_go: Callable[[], None] = lambda: None
@@ -80,16 +48,28 @@ class Job:
             CancelledError: the owner has cancelled the job.
         """
         with self._worker._changed:
-            now = self._worker._clock()
-            self._pace = self._pace.after(what, done, total, now)
+            now = self._worker._clock() - self._aside_s
+            self._pace.report(what, done, total, now)
             self._change(what=what, done=done, total=total)
+            if self._lane == "heavy":
+                changed = self._worker._changed
+                self._aside_s += self._courtesy.wait(changed, self._stands_aside)
             if self._view.stopping:
                 raise CancelledError(f"{self._view.title} was cancelled")
+
+    def expect(self, plan: Plan) -> None:
+        """Say which steps are to come, and how long each may take."""
+        with self._worker._changed:
+            self._expected = plan
+            self._pace.expect(self._worker._experience.corrected(self._view.kind, plan))
 
     def publish(self, partial: object) -> None:
         """Show what is known so far; it must not be changed afterwards."""
         with self._worker._changed:
             self._change(partial=partial)
+
+    def _stands_aside(self) -> bool:
+        return bool(self._worker._turns["light"]) and not self._view.stopping
 
     def _change(self, **changes: object) -> None:
         self._view = replace(self._view, **changes)  # type: ignore[arg-type]
@@ -97,28 +77,33 @@ class Job:
     def _view_at(self, now: float) -> JobView:
         if self._view.state != "running":
             return self._view
+        worked_s = now - self._aside_s
         return replace(
             self._view,
             elapsed_s=now - self._started_s,
-            remaining_s=self._pace.remaining_s(now),
+            share=self._pace.share(worked_s),
+            remaining_s=self._pace.remaining_s(worked_s),
+            step_s=self._pace.step_remaining_s(worked_s),
         )
 
 
 class Worker:
-    """One daemon thread that does the jobs of all owners, one at a time.
+    """Two daemon threads that do the jobs of all owners, one for each lane.
 
-    Owners take turns: after a job of one, each other owner who waits gets one job. What
-    a job returns or publishes is handed out as it is and must not be changed.
+    In each lane owners take turns. Heavy work stands aside between its steps while
+    light work computes. What a job returns or publishes is handed out as it is and must
+    not be changed.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}  # the finished in the order of their ends
-        # Each owner's unfinished jobs, the owners in the order of their turns. The
-        # running job stays in front: who comes meanwhile is before its owner's next.
-        self._turns: dict[str, deque[Job]] = {}
-        threading.Thread(target=self._serve, name="llmrank-jobs", daemon=True).start()
+        self._experience = Experience()
+        self._turns: dict[Lane, Turns[Job]] = {lane: Turns() for lane in LANES}
+        self._threads = {lane: self._thread(lane) for lane in LANES}
+        for thread in self._threads.values():
+            thread.start()
 
     def submit(
         self,
@@ -128,6 +113,7 @@ class Worker:
         *,
         key: Hashable = None,
         hold: Callable[[], Callable[[], None]] = lambda: lambda: None,
+        lane: Lane = "heavy",
     ) -> Job:
         """Queue a piece of work.
 
@@ -140,22 +126,24 @@ class Worker:
                 cancel it without stopping the other's.
             hold: takes what the work reads when it is queued, and returns what lets go
                 of it: called once, however the job ends.
+            lane: whose turns it takes.
 
         Raises:
             LLMRankError: the owner, or all together, have too many jobs waiting.
         """
         with self._changed:
-            mine = self._turns.get(owner, deque())
+            mine = self._unfinished(owner)
             for job in mine if key is not None else ():
                 if job._view.key == key and not job._view.stopping:
                     return job
-            check_room(_n_queued(mine), sum(map(_n_queued, self._turns.values())))
+            every = [job for turns in self._turns.values() for job in turns]
+            check_room(_n_queued(mine), _n_queued(every))
             view = JobView(secrets.token_urlsafe(16), owner, title, key)
-            job = Job(view, work, self, _let_go=hold())
-            mine.append(job)
-            self._turns[owner] = mine
+            courtesy = Courtesy(self._threads["light"], self._clock)
+            job = Job(view, work, self, lane, courtesy, _let_go=hold())
+            self._turns[lane].add(owner, job)
             self._jobs[job.id] = job
-            self._changed.notify()
+            self._changed.notify_all()
             return job
 
     def snapshot(self, job_id: str) -> JobView | None:
@@ -167,14 +155,20 @@ class Worker:
             view = job._view_at(self._clock())
             if view.state != "queued":
                 return view
-            running = next(iter(self._turns.values()))[0]
-            ahead = running._view_at(self._clock()).remaining_s
-            return replace(view, position=self._position(job), remaining_s=ahead)
+            running, *others = self._turns[job._lane]
+            queued = [j for j in (running, *others) if j._view.state == "queued"]
+            ahead = running._view_at(self._clock())
+            return replace(
+                view,
+                position=1 + queued.index(job),
+                remaining_s=ahead.remaining_s,
+                step_s=ahead.step_s,
+            )
 
     def owned(self, owner: str) -> tuple[JobView, ...]:
         """Return an owner's jobs that wait or run, in the order of their turns."""
         with self._changed:
-            ids = [job.id for job in self._turns.get(owner, ())]
+            ids = [job.id for job in self._unfinished(owner)]
         views = (self.snapshot(job_id) for job_id in ids)
         return tuple(view for view in views if view is not None)
 
@@ -213,32 +207,44 @@ class Worker:
                     job._left_s = self._clock()
                     if not job._view.finished:
                         self._stop(job, ABANDONED)
-            self._changed.notify()  # the worker's thread minds what is to be forgotten
+            self._changed.notify_all()  # the threads mind what is to be forgotten
 
-    def _serve(self) -> None:
+    def _thread(self, lane: Lane) -> threading.Thread:
+        name = f"llmrank-jobs-{lane}"
+        return threading.Thread(
+            target=self._serve, args=(lane,), name=name, daemon=True
+        )
+
+    def _serve(self, lane: Lane) -> None:
         while True:
-            job = self._take()
+            job = self._take(lane)
             outcome = _outcome(job)
             with self._changed:
                 self._finish(job, **outcome)
             del job, outcome  # an idle worker holds nothing of the last job
 
-    def _take(self) -> Job:
+    def _take(self, lane: Lane) -> Job:
         with self._changed:
-            while not self._turns:
+            while not self._turns[lane]:
                 self._changed.wait(self._forget())
-            job = next(iter(self._turns.values()))[0]
-            job._started_s = self._clock()
+            job = next(iter(self._turns[lane]))
+            job._started_s = now = self._clock()
+            job._pace = Pace(now, self._experience.habit(job._view.kind))
             job._change(state="running")
             return job
 
     def _finish(self, job: Job, **outcome: object) -> None:
-        self._leave(job)
+        had_turn = job._view.state == "running"
+        self._turns[job._lane].remove(job._view.owner, job, had_turn=had_turn)
         job._view = job._view_at(self._clock())
-        job._change(**outcome, remaining_s=None, stopping=False)
+        job._change(**outcome, remaining_s=None, step_s=None, stopping=False)
+        if job._view.state == "done":
+            took = job._pace.end(self._clock() - job._aside_s)
+            self._experience.learn(job._view.kind, took, job._expected)
         job._work = bool  # what the work held is let go
         job._let_go()
         self._jobs[job.id] = self._jobs.pop(job.id)
+        self._changed.notify_all()  # heavy work may stand aside for this one
         self._forget()
 
     def _stop(self, job: Job, reason: str | None) -> None:
@@ -262,24 +268,11 @@ class Worker:
             if job._view.finished
         ]
 
-    def _leave(self, job: Job) -> None:
-        """Take a job off the turns; when it ran, its owner becomes the last in line."""
-        owner = job._view.owner
-        rest = self._turns[owner]
-        rest.remove(job)
-        if job._view.state == "running" or not rest:
-            del self._turns[owner]
-        if rest:
-            self._turns[owner] = rest
-
-    def _position(self, job: Job) -> int:
-        turns = zip_longest(*self._turns.values())
-        jobs = (other for turn in turns for other in turn if other is not None)
-        queued = (other for other in jobs if other._view.state == "queued")
-        return next(i for i, other in enumerate(queued, start=1) if other is job)
+    def _unfinished(self, owner: str) -> list[Job]:
+        return [j for turns in self._turns.values() for j in turns.of_owner(owner)]
 
 
-def _n_queued(jobs: deque[Job]) -> int:
+def _n_queued(jobs: list[Job]) -> int:
     return sum(job._view.state == "queued" for job in jobs)
 
 

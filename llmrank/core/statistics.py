@@ -33,6 +33,17 @@ def t_interval(samples: Float[Tensor, " n"]) -> Estimate:
     return Estimate(mean, mean - half, mean + half, n)
 
 
+def proportion(n_right: int, n: int) -> Estimate:
+    """Return a share with its 95 % interval.
+
+    Source: Wilson 1927, Probable inference; it stays within 0 and 1.
+    """
+    from scipy.stats import binomtest
+
+    ends = binomtest(n_right, n).proportion_ci(0.95, "wilson")
+    return Estimate(n_right / n, float(ends.low), float(ends.high), n)
+
+
 def half_width(deviation: float, n: int) -> float:
     """Return half of the 95 % interval of a mean of n samples (Student's t)."""
     from scipy.special import stdtrit

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from llmrank.core.progress import Progress, silent
+from llmrank.evaluation import other_load
 from llmrank.evaluation.decoding import BenchmarkSpec, alone, elapsed_ms, prompt_length
 from llmrank.evaluation.latency import Timing
 from llmrank.models import ffn
@@ -56,7 +57,8 @@ def odd_width(
     """Measure what the first width that is no multiple of 8 costs, on bare products.
 
     Returns:
-        Rounds that may be paired, after one that warms up; None if no width is odd.
+        Rounds that may be paired, after one that warms up; None if no width is odd,
+        or other work took more than a tenth of the cores.
     """
     odd = [w for w in ffn.widths(lm.model) if w % 8]
     if not odd:
@@ -71,8 +73,11 @@ def odd_width(
         for _ in range(1 + WIDTH_ROUNDS):
             yield elapsed_ms(lambda: linear(linear(x, up), down), lm.device)
 
+    before_s = other_load.now()
     with alone(progress):
         pairs = zip(runs(odd[0]), runs(odd[0] + -odd[0] % 8), strict=True)
         _, *timed = pairs
+    if (other_load.now() - before_s).is_disturbed:
+        return None
     before, after = zip(*timed, strict=True)
     return OddWidth(Timing(before, WIDTH_ROUNDS), Timing(after, WIDTH_ROUNDS))

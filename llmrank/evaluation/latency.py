@@ -1,10 +1,11 @@
 """Models on the clock, side by side: prefill, decode, and the FFN layers' part."""
 
 import itertools
+import math
 import platform
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,25 +14,29 @@ import numpy as np
 import torch
 
 from llmrank.core.progress import Progress, silent
+from llmrank.core.statistics import half_width
 from llmrank.evaluation.decoding import (
     BenchmarkSpec,
-    alone,
-    memory_guard,
     prompt_length,
-    random_prompt,
     synchronise,
-    timed_steps,
 )
+from llmrank.evaluation.other_load import Load
+from llmrank.evaluation.rounds import Round, Rounds, warm_up_tokens
 from llmrank.models import ffn, precision
 from llmrank.models.language_model import LanguageModel
 
-WARM_UP_TOKENS = 4
 FFN_ROUNDS = 2
 FFN_TOKENS = 8
 """Enough for a share: these runs carry hooks and stand beside the real timing."""
 
-Round = tuple[float, ...]
-"""One round of one model in ms: the prefill, then every decoded token."""
+ROUNDS_S = 10.0
+"""For how long rounds follow those asked for while the ratio is not known well."""
+
+NARROW = 0.05
+"""How far the 95 % interval of a known ratio reaches to either side, relative to it."""
+
+MEDIAN_ERROR = math.sqrt(math.pi / 2)
+"""Standard error of a median over that of a mean, for many normal samples (1.25)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class Latency:
-    """How long one model took, and on what: a prefill, and each decoded token."""
+    """How long one model took, and on what: a prefill, and each decoded token.
+
+    `others` is the share of the cores that other work took meanwhile, None where that
+    is not known; `disturbed` says that it was too much for a fair timing.
+    """
 
     prefill: Timing
     decode: Timing
@@ -74,6 +83,8 @@ class Latency:
     n_threads: int
     torch_version: str
     measured_at: str
+    others: float | None = None
+    disturbed: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,14 +106,26 @@ def latency(
     """Time models against each other, in the order given.
 
     All are warmed up first; then each round times every model once, every other round
-    in reverse order, so that a drift of the machine meets all of them alike.
+    in reverse order, so that a drift of the machine meets all of them alike. After the
+    rounds that were asked for, pairs of rounds follow until the ratio to the first
+    model is known within `NARROW` in both phases from rounds that nothing disturbed,
+    or `ROUNDS_S` have passed.
 
     Raises:
         LLMRankError: the run does not fit into memory or a model's positions.
         CancelledError: from `progress`, between two steps.
     """
-    rounds = _interleaved(models, spec, "Measuring latency", progress)
-    return tuple(_latency(lm, r, spec) for lm, r in zip(models, rounds, strict=True))
+    rounds = Rounds(models, spec, "Measuring latency", progress)
+    rounds.take(spec.repeats)
+    while rounds.lasted_s < ROUNDS_S and not (
+        rounds.are_clean and _is_narrow(rounds.kept)
+    ):
+        rounds.take(2)
+    load = sum((rounds.loads[n] for n in rounds.kept_places), Load())
+    return tuple(
+        _latency(lm, own, spec, load)
+        for lm, own in zip(models, rounds.kept, strict=True)
+    )
 
 
 def ffn_times(
@@ -124,12 +147,29 @@ def ffn_times(
     short = replace(spec, repeats=FFN_ROUNDS, new_tokens=tokens)
     calls_ms: list[list[float]] = [[] for _ in models]
     pairs = zip(models, calls_ms, strict=True)
-    watched = [_watched(lm, calls) for lm, calls in pairs]
-    rounds = _interleaved(watched, short, "Measuring the FFN layers", progress)
+    twins = [_with_clocks(lm, calls) for lm, calls in pairs]
+    rounds = Rounds(twins, short, "Measuring the FFN layers", progress)
+    rounds.take(FFN_ROUNDS)
+    if not rounds.are_clean and ROUNDS_S > 0:
+        rounds.take(FFN_ROUNDS)
+    inside = [_per_round(calls, short, len(rounds.loads)) for calls in calls_ms]
     return tuple(
-        _ffn_time(r, _per_round(calls, short))
-        for r, calls in zip(rounds, calls_ms, strict=True)
+        _ffn_time(own, [every[n] for n in rounds.kept_places])
+        for own, every in zip(rounds.kept, inside, strict=True)
     )
+
+
+def paired(before: Timing, after: Timing) -> tuple[float, float, float]:
+    """Return the ratio of two timings and its 95 % interval.
+
+    The rounds are paired, as their medians share the machine's mood: Student's t over
+    their ratios' logarithms, widened from a mean to a median.
+    """
+    pairs = zip(before.round_medians_ms, after.round_medians_ms, strict=True)
+    logs = [math.log(a / b) for a, b in pairs]
+    centre = statistics.median(logs)
+    half = MEDIAN_ERROR * half_width(statistics.stdev(logs), len(logs))
+    return math.exp(centre), math.exp(centre - half), math.exp(centre + half)
 
 
 def processor(device: torch.device) -> str:
@@ -142,37 +182,17 @@ def processor(device: torch.device) -> str:
     return names[0].split(":", 1)[1].strip() if names else platform.processor()
 
 
-def _interleaved(
-    models: Sequence[LanguageModel], spec: BenchmarkSpec, what: str, progress: Progress
-) -> list[list[Round]]:
-    """Return the rounds of every model."""
-    warm_up = _warm_up_tokens(spec)
-    total = len(models) * (1 + warm_up + spec.repeats * (1 + spec.new_tokens))
-    done = itertools.count(1)
-    prompts = [random_prompt(lm, spec) for lm in models]
-    order = range(len(models))
-    rounds: list[list[Round]] = [[] for _ in models]
-
-    def run(i: int, new_tokens: int) -> Iterator[float]:
-        with memory_guard(models[i], spec):
-            for ms in timed_steps(models[i].model, prompts[i], new_tokens):
-                progress(what, next(done), total)
-                yield ms
-
-    with alone(progress):
-        for i in order:
-            list(run(i, warm_up))
-        for n in range(spec.repeats):
-            for i in order if n % 2 == 0 else reversed(order):
-                rounds[i].append(tuple(run(i, spec.new_tokens)))
-    return rounds
+def _is_narrow(rounds: list[list[Round]]) -> bool:
+    first, *others = map(_phases, rounds)
+    ratios = (
+        paired(a, b) for phases in others for a, b in zip(first, phases, strict=True)
+    )
+    return all(high / ratio - 1 <= NARROW for ratio, _, high in ratios)
 
 
-def _warm_up_tokens(spec: BenchmarkSpec) -> int:
-    return min(WARM_UP_TOKENS, spec.new_tokens)
-
-
-def _latency(lm: LanguageModel, rounds: list[Round], spec: BenchmarkSpec) -> Latency:
+def _latency(
+    lm: LanguageModel, rounds: list[Round], spec: BenchmarkSpec, load: Load
+) -> Latency:
     prefill, decode = _phases(rounds)
     return Latency(
         prefill=prefill,
@@ -186,6 +206,8 @@ def _latency(lm: LanguageModel, rounds: list[Round], spec: BenchmarkSpec) -> Lat
         n_threads=torch.get_num_threads(),
         torch_version=torch.__version__,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        others=load.others,
+        disturbed=load.is_disturbed,
     )
 
 
@@ -195,7 +217,7 @@ def _phases(rounds: list[Round]) -> tuple[Timing, Timing]:
     return Timing(prefill, len(rounds)), Timing(decode, len(rounds))
 
 
-def _watched(lm: LanguageModel, calls_ms: list[float]) -> LanguageModel:
+def _with_clocks(lm: LanguageModel, calls_ms: list[float]) -> LanguageModel:
     """Return a twin that appends the time of every FFN call."""
     model, device = ffn.shared_copy(lm.model), lm.device
     started: list[float] = []
@@ -213,10 +235,12 @@ def _watched(lm: LanguageModel, calls_ms: list[float]) -> LanguageModel:
     return LanguageModel(lm.spec, model, lm.tokenizer)
 
 
-def _per_round(calls_ms: list[float], spec: BenchmarkSpec) -> list[Round]:
+def _per_round(
+    calls_ms: list[float], spec: BenchmarkSpec, n_rounds: int
+) -> list[Round]:
     """Sum the calls of each step, and drop the warm-up's."""
-    steps, warm_up = 1 + spec.new_tokens, 1 + _warm_up_tokens(spec)
-    size = len(calls_ms) // (warm_up + spec.repeats * steps)
+    steps, warm_up = 1 + spec.new_tokens, 1 + warm_up_tokens(spec)
+    size = len(calls_ms) // (warm_up + n_rounds * steps)
     sums = [sum(calls_ms[s : s + size]) for s in range(0, len(calls_ms), size)]
     return [tuple(sums[s : s + steps]) for s in range(warm_up, len(sums), steps)]
 

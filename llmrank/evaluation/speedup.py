@@ -1,6 +1,5 @@
 """What pruning gained on the clock, what it could gain, and what stood between."""
 
-import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,18 +7,21 @@ from typing import Literal
 
 from llmrank.core.formatting import counted, interval, share, times
 from llmrank.core.progress import Progress, silent
-from llmrank.core.statistics import half_width
 from llmrank.evaluation.bare_products import OddWidth, odd_width, stream_gb_per_s
 from llmrank.evaluation.decoding import BenchmarkSpec, memory_guard
 from llmrank.evaluation.footprint import Footprint, footprint
-from llmrank.evaluation.latency import FFNTime, Latency, Timing, ffn_times, latency
+from llmrank.evaluation.latency import (
+    FFNTime,
+    Latency,
+    Timing,
+    ffn_times,
+    latency,
+    paired,
+)
 from llmrank.models.language_model import LanguageModel
 
 Phase = Literal["prefill", "decode"]
-Outcome = Literal["faster", "not measurably faster", "slower"]
-
-MEDIAN_ERROR = math.sqrt(math.pi / 2)
-"""Standard error of a median over that of a mean, for many normal samples (1.25)."""
+Outcome = Literal["faster", "not measurably faster", "slower", "disturbed"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Ratio:
     `measured` is the median of the rounds' ratios: a drift of the machine meets both
     models of a round, so it cancels there, and not in the ratio of two medians.
     `ideal` is the ratio of the MACs. `attainable` is what is left of it when only the
-    time measured inside the dense model's FFN layers shrinks (Amdahl's law).
+    time measured inside the dense model's FFN layers shrinks (Amdahl's law). Where the
+    timing was `disturbed` the ratio is kept, and nothing is claimed by it.
     """
 
     measured: float
@@ -49,10 +52,13 @@ class Ratio:
     ideal: float
     attainable: float
     n_rounds: int
+    disturbed: bool = False
 
     @property
     def outcome(self) -> Outcome:
         """What may be claimed: a change only where the interval leaves out none."""
+        if self.disturbed:
+            return "disturbed"
         if self.low <= 1 <= self.high:
             return "not measurably faster"
         return "faster" if self.low > 1 else "slower"
@@ -106,13 +112,16 @@ def speedup(dense: Cost, pruned: Cost) -> Speedup:
         "prefill": _ratio(dense, pruned, "prefill"),
         "decode": _ratio(dense, pruned, "decode"),
     }
-    reasons = tuple(_reasons(dense, pruned, ratios))
-    return Speedup(ratios["prefill"], ratios["decode"], reasons)
+    if dense.latency.disturbed:
+        reasons = [disturbance_sentence(dense.latency)]
+    else:
+        reasons = list(_reasons(dense, pruned, ratios))
+    return Speedup(ratios["prefill"], ratios["decode"], tuple(reasons))
 
 
 def _ratio(dense: Cost, pruned: Cost, phase: Phase) -> Ratio:
     before, after = _timing(dense.latency, phase), _timing(pruned.latency, phase)
-    measured, low, high = _paired(before, after)
+    measured, low, high = paired(before, after)
     inside = statistics.median(_ffn_shares(dense, phase))
     return Ratio(
         measured=measured,
@@ -121,20 +130,8 @@ def _ratio(dense: Cost, pruned: Cost, phase: Phase) -> Ratio:
         ideal=_macs(dense, phase) / _macs(pruned, phase),
         attainable=_attainable(dense, pruned, inside),
         n_rounds=before.n_rounds,
+        disturbed=dense.latency.disturbed,
     )
-
-
-def _paired(before: Timing, after: Timing) -> tuple[float, float, float]:
-    """Return the ratio of two timings and its 95 % interval.
-
-    The rounds are paired, as their medians share the machine's mood: Student's t over
-    their ratios' logarithms, widened from a mean to a median.
-    """
-    pairs = zip(before.round_medians_ms, after.round_medians_ms, strict=True)
-    logs = [math.log(a / b) for a, b in pairs]
-    centre = statistics.median(logs)
-    half = MEDIAN_ERROR * half_width(statistics.stdev(logs), len(logs))
-    return math.exp(centre), math.exp(centre - half), math.exp(centre + half)
 
 
 def _attainable(dense: Cost, pruned: Cost, inside: float) -> float:
@@ -201,7 +198,7 @@ def _shortfall(dense: Cost, pruned: Cost, phase: Phase, ratio: Ratio) -> Iterato
         )
     allowed = sizes[0].ffn_macs_per_token / sizes[1].ffn_macs_per_token
     inside = [_timing(c.ffn_time, phase) for c in (dense, pruned)]
-    measured, low, high = _paired(*inside)
+    measured, low, high = paired(*inside)
     if high < allowed:
         before, after = (timing.median for timing in inside)
         yield (
@@ -221,17 +218,16 @@ def _odd_widths(pruned: Cost) -> Iterator[str]:
     odd = [w for w in widths if w % 8]
     if not odd or is_odd is None:
         return
-    measured, low, high = _paired(is_odd.odd, is_odd.rounded)
+    measured, low, high = paired(is_odd.odd, is_odd.rounded)
     rounded = odd[0] + -odd[0] % 8
-    verdict = "rounding the widths would not help here"
-    if low > 1:
-        verdict = "rounding the widths (multiple_of 8) would help"
-    elif high >= 1:
-        verdict = "whether rounding the widths would help is not settled"
+    if low <= 1 <= high:
+        return
+    verdict = "would not help here" if high < 1 else "(multiple_of 8) would help"
     yield (
         f"{len(odd)} of {len(widths)} layers keep a width that is no multiple of 8; "
         f"measured, the bare products of width {odd[0]:,} take {times(measured)} "
-        f"{interval(low, high)} as long as those of {rounded:,}: {verdict}."
+        f"{interval(low, high)} as long as those of {rounded:,}: "
+        f"rounding the widths {verdict}."
     )
 
 
@@ -266,4 +262,15 @@ def _gmacs_per_s(cost: Cost, phase: Phase) -> float:
 
 def as_fast(ratio: Ratio) -> str:
     """Write a speed-up with its 95 % interval: ×1.18 [1.10, 1.26] as fast."""
-    return f"{times(ratio.measured)} {interval(ratio.low, ratio.high)} as fast"
+    mark = "(disturbed) " if ratio.disturbed else ""
+    return f"{times(ratio.measured)} {interval(ratio.low, ratio.high)} {mark}as fast"
+
+
+def disturbance_sentence(timed: Latency) -> str:
+    """Say what others took of the processor meanwhile, and what follows from it."""
+    if timed.others is None:
+        return "What other work took of the processor meanwhile is not known."
+    taken = f"Other work took {share(timed.others)} of the processor meanwhile"
+    if timed.disturbed:
+        return f"{taken}: the times are disturbed, and no speed-up is claimed."
+    return f"{taken}."

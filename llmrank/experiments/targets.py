@@ -69,6 +69,9 @@ class Target:
         return self.kind != "perplexity"
 
 
+_DISTURBED = " Other work disturbed this timing: measure again before you rely on it."
+
+
 @dataclass(frozen=True)
 class Measured:
     """What one sparsity was found to give, with its 95 % interval where it has one."""
@@ -77,6 +80,7 @@ class Measured:
     value: float
     low: float
     high: float
+    disturbed: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ class Answer:
         return (
             f"{share(best.sparsity)} removed: measured {shown(best.value)}{ends}, "
             f"{share(off)} better than the {shown(self.target.value)} asked."
+            + (_DISTURBED if best.disturbed else "")
         )
 
 
@@ -207,7 +212,9 @@ def _speed(experiment: Experiment, pipeline: Pipeline, progress: Progress) -> Me
         dense, pruned, experiment.benchmark, progress=progress
     )
     sparsity, decode = experiment.pruning.sparsity, timed.speedup.decode
-    return Measured(sparsity, decode.measured, decode.low, decode.high)
+    return Measured(
+        sparsity, decode.measured, decode.low, decode.high, decode.disturbed
+    )
 
 
 def _perplexity(

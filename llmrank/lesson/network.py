@@ -23,6 +23,8 @@ from llmrank.methods.pagerank import (
     weighted_sum,
 )
 from llmrank.methods.pruning import PruningPlan, PruningSpec, plan
+from llmrank.mlp import network as mlp
+from llmrank.mlp.network import signals
 
 SIZES = (3, 4, 3, 2)
 LAYERS = ("input", "hidden A", "hidden B", "output")
@@ -66,6 +68,12 @@ class Network:
 
     weights: tuple[Float64[Tensor, "_ _"], ...]
     examples: Float64[Tensor, "n_examples n_in"]
+
+    @property
+    def perceptron(self) -> mlp.Network:
+        """The same without examples: a perceptron with ReLU and no biases."""
+        zeros = (w.new_zeros(len(w)) for w in self.weights)
+        return mlp.Network(self.weights, tuple(zeros))
 
     @property
     def n_weights(self) -> int:
@@ -125,11 +133,8 @@ def network(numbers: Sequence[float] | None = None) -> Network:
 
 def activations(net: Network) -> tuple[Float64[Tensor, "n_examples _"], ...]:
     """Return what every node gives out on every example, layer by layer."""
-    signals, last = [net.examples], len(net.weights) - 1
-    for at, weights in enumerate(net.weights):
-        sums = signals[-1] @ weights.T
-        signals.append(sums if at == last else sums.relu())
-    return tuple(signals)
+    passed = signals(net.perceptron, net.examples)
+    return (*passed.inputs, passed.sums[-1])
 
 
 def priors(net: Network) -> tuple[Float64[Tensor, " _"], ...]:
@@ -185,14 +190,7 @@ def cut_plan(net: Network, spec: LessonSpec) -> PruningPlan:
 
 def cut(net: Network, plan: PruningPlan) -> Network:
     """Return the smaller network: rows and columns gone, not zeros."""
-    every = slice(None)
-    ends = [every, *plan.keep, every]
-    pairs = itertools.pairwise(ends)
-    smaller = tuple(
-        w[rows][:, columns]
-        for w, (columns, rows) in zip(net.weights, pairs, strict=True)
-    )
-    return Network(smaller, net.examples)
+    return Network(mlp.cut(net.perceptron, plan.keep).weights, net.examples)
 
 
 def answers(net: Network, plan: PruningPlan) -> Answers:

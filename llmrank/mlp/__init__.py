@@ -1,66 +1,19 @@
 """MLP-Rank on small networks: the whole method at a size one can see."""
 
-from llmrank.mlp.criteria import AUTHORS, MLP_CRITERIA, MLPRank, criterion, score
-from llmrank.mlp.datasets import TITLES, DataSpec, check_open, examples
-from llmrank.mlp.examples import Examples, Shape
-from llmrank.mlp.experiment import Point, RetentionSpec, gains, retention, summary
-from llmrank.mlp.files import as_bytes, load_network, network_of, save_network
-from llmrank.mlp.graphs import graphs
-from llmrank.mlp.hub_datasets import HUB_SETS
-from llmrank.mlp.network import Network, accuracy, cut, logits, predictions
-from llmrank.mlp.preferred_inputs import PreferredInput, preferred_inputs
-from llmrank.mlp.pruning import Sweep, planned, prune, sweep
-from llmrank.mlp.retraining import Recovery, recover
-from llmrank.mlp.robustness import (
-    RobustnessResult,
-    brittleness,
-    corrupt,
-    robustness_results,
-)
-from llmrank.mlp.training import Epoch, MLPSpec, Trained, train
+from llmrank.core.lazy import handed_on
 
-__all__ = [
-    "AUTHORS",
-    "HUB_SETS",
-    "MLP_CRITERIA",
-    "TITLES",
-    "DataSpec",
-    "Epoch",
-    "Examples",
-    "MLPRank",
-    "MLPSpec",
-    "Network",
-    "Point",
-    "PreferredInput",
-    "Recovery",
-    "RetentionSpec",
-    "RobustnessResult",
-    "Shape",
-    "Sweep",
-    "Trained",
-    "accuracy",
-    "as_bytes",
-    "brittleness",
-    "check_open",
-    "corrupt",
-    "criterion",
-    "cut",
-    "examples",
-    "gains",
-    "graphs",
-    "load_network",
-    "logits",
-    "network_of",
-    "planned",
-    "predictions",
-    "preferred_inputs",
-    "prune",
-    "recover",
-    "retention",
-    "robustness_results",
-    "save_network",
-    "score",
-    "summary",
-    "sweep",
-    "train",
-]
+__getattr__, __all__ = handed_on(
+    __name__,
+    criteria="AUTHORS MLP_CRITERIA MLPRank criterion score",
+    datasets="TITLES DataSpec check_open examples",
+    experiment="Point RetentionSpec gains retention summary",
+    example_sets="Examples Shape",
+    files="as_bytes load_network network_of save_network",
+    hub_datasets="HUB_SETS",
+    network="Network accuracy cut logits predictions",
+    pruning="Sweep planned prune sweep",
+    retraining="Recovery recover",
+    robustness="RobustnessResult brittleness corrupt robustness_results",
+    digits_network="shipped",
+    training="Epoch MLPSpec Trained train",
+)

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from llmrank.core.errors import LLMRankError
-from llmrank.mlp.examples import MAX_FEATURES, MAX_ROWS, MAX_VALUES, too_large
+from llmrank.mlp.example_sets import MAX_FEATURES, MAX_ROWS, MAX_VALUES, too_large
 from llmrank.mlp.rows import LABELS
 
 FEATURES = ("x", "features", "data", "images", "inputs")

@@ -12,7 +12,7 @@ from llmrank.core.specs import option, spec
 from llmrank.methods import pagerank
 from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank, Scores, score_graphs
 from llmrank.methods.graph import FFNGraph, Site
-from llmrank.mlp.examples import Examples
+from llmrank.mlp.example_sets import Examples
 from llmrank.mlp.graphs import graphs
 from llmrank.mlp.network import Network
 

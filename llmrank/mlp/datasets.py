@@ -12,7 +12,7 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress, silent
 from llmrank.core.specs import option, spec
 from llmrank.mlp import tables
-from llmrank.mlp.examples import Examples, Shape, split
+from llmrank.mlp.example_sets import Examples, Shape, split
 from llmrank.mlp.hub_datasets import HUB_SETS, read_hub
 
 EMBEDDED = ("digits", "mnist-5k")

@@ -16,7 +16,7 @@ from llmrank.core.statistics import t_interval
 from llmrank.methods.criteria import Criterion, score_graphs
 from llmrank.mlp.criteria import AUTHORS, MLPRank, criterion
 from llmrank.mlp.datasets import DataSpec, examples
-from llmrank.mlp.examples import Examples
+from llmrank.mlp.example_sets import Examples
 from llmrank.mlp.graphs import graphs
 from llmrank.mlp.pruning import sweep
 from llmrank.mlp.training import MLPSpec, train

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,12 +28,12 @@ FLOATS = ("F64", "F32", "F16", "BF16")
 """Of safetensors' types those that weights are trained in."""
 
 
-def as_bytes(network: Network) -> bytes:
-    """Return the network as a safetensors file's content."""
+def as_bytes(network: Network, about: Mapping[str, str] | None = None) -> bytes:
+    """Return the network as a safetensors file's content, with what is said of it."""
     named = {f"layers.{i}.weight": w for i, w in enumerate(network.weights)}
     named |= {f"layers.{i}.bias": b for i, b in enumerate(network.biases)}
     whole = {name: values.detach().contiguous() for name, values in named.items()}
-    return save(whole, {"activation": network.activation})
+    return save(whole, {"activation": network.activation, **(about or {})})
 
 
 def save_network(network: Network, path: str | Path) -> None:

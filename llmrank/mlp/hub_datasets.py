@@ -17,7 +17,7 @@ from torch import Tensor
 
 from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress, silent, track
-from llmrank.mlp.examples import MAX_ROWS, Examples, Shape
+from llmrank.mlp.example_sets import MAX_ROWS, Examples, Shape
 from llmrank.models import hub
 
 

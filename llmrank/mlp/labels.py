@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llmrank.core.errors import LLMRankError
-from llmrank.mlp.examples import MAX_CLASSES
+from llmrank.mlp.example_sets import MAX_CLASSES
 from llmrank.mlp.rows import Rows
 
 

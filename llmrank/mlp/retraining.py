@@ -7,7 +7,7 @@ import torch
 
 from llmrank.core.progress import Progress, silent
 from llmrank.methods.pruning import PruningPlan
-from llmrank.mlp.examples import Examples
+from llmrank.mlp.example_sets import Examples
 from llmrank.mlp.network import Network, accuracy, cut, initial
 from llmrank.mlp.training import Epoch, MLPSpec, Trained, train
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from llmrank.core.progress import Progress, silent
 from llmrank.core.statistics import t_interval
-from llmrank.mlp.examples import Examples, Shape
+from llmrank.mlp.example_sets import Examples, Shape
 from llmrank.mlp.network import Network, predictions
 
 STRENGTHS: dict[str, tuple[float, ...]] = {

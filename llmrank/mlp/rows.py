@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llmrank.core.errors import LLMRankError
 from llmrank.mlp.dialects import DELIMITERS, Dialect, dialect, is_headless
-from llmrank.mlp.examples import (
+from llmrank.mlp.example_sets import (
     MAX_CLASSES,
     MAX_FEATURES,
     MAX_ROWS,

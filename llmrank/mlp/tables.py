@@ -15,7 +15,7 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import counted
 from llmrank.core.paths import named_path
 from llmrank.mlp import arrays, columns, labels, rows
-from llmrank.mlp.examples import Examples, Shape, check, split, too_large
+from llmrank.mlp.example_sets import Examples, Shape, check, split, too_large
 
 SUFFIXES = (".csv", ".tsv", ".npz")
 MAX_BYTES = 200_000_000

@@ -12,7 +12,7 @@ from torch.nn import functional
 from llmrank.core.errors import LLMRankError, OptionError
 from llmrank.core.progress import Progress, silent
 from llmrank.core.specs import option, spec
-from llmrank.mlp.examples import Examples
+from llmrank.mlp.example_sets import Examples
 from llmrank.mlp.network import (
     ActivationName,
     Network,

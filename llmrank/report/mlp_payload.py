@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from llmrank.methods.criteria import Scores
-from llmrank.mlp.examples import Examples, Shape
+from llmrank.mlp.example_sets import Examples, Shape
 from llmrank.mlp.network import Network
 from llmrank.mlp.preferred_inputs import PreferredInput
 from llmrank.mlp.pruning import Sweep

@@ -49,7 +49,7 @@ def test_the_demo_goes_from_first_visit_to_a_measured_result_in_one_click(page):
     settle(page)
     press(page, "Measure")
     expect(page.get_by_text("Measuring 30 % by llm-rank").first).to_be_visible()
-    verdict = re.compile("^(Faster|Not measurably faster|Slower)$")
+    verdict = re.compile("^(Faster|Not measurably faster|Slower|Disturbed)$")
     expect(page.get_by_text(verdict).first).to_be_visible(timeout=JOB_MS)
     measured = page.get_by_role("button", name=re.compile(r"^Measured \d\d:\d\d$"))
     expect(measured).to_be_visible(timeout=JOB_MS)
@@ -106,6 +106,31 @@ def test_a_second_tab_shows_the_browsers_jobs(new_page):
     shown.click()
     other.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_text("was stopped")).to_be_visible(timeout=JOB_MS)
+
+
+def test_a_neuron_is_answered_while_a_measurement_runs(new_page):
+    few = "samples=2&seq_len=64&eval_tokens=100000&repair=none&allocation=uniform"
+    explorer = new_page()
+    explorer.goto(f"/explore?{few}&view=explore.neuron.3-100")
+    settle_start(explorer)
+    read = explorer.get_by_role("button", name="Read the model")
+    inspect = explorer.get_by_role("button", name="Read where it fires")
+    expect(read.or_(inspect)).to_be_visible(timeout=60_000)
+    if read.is_visible():
+        read.click()
+    expect(inspect).to_be_visible(timeout=JOB_MS)
+    other = explorer.context.new_page()
+    other.goto(f"/?{few}")
+    settle_start(other)
+    press(other, "Measure")
+    stop = other.get_by_role("button", name=re.compile("^Stop · .*%"))
+    expect(stop).to_be_visible()
+    inspect.click()
+    fires = explorer.get_by_text("Where it fires most", exact=True)
+    expect(fires).to_be_visible(timeout=120_000)
+    expect(stop).to_be_visible()  # the measurement is not even half done
+    stop.click()
+    expect(other.get_by_text("was stopped")).to_be_visible(timeout=JOB_MS)
 
 
 def test_a_running_job_is_found_after_a_reload_and_can_be_stopped(page):

@@ -28,8 +28,10 @@ def opened(page: Page, more: str = "") -> None:
     if "&allocation=" not in more:
         more += "&allocation=uniform"
     page.goto(f"/explore?{SMALL}{more}")
-    expect(page.locator("canvas.overlay")).to_be_visible(timeout=60_000)
+    expect(page.locator("canvas.overlay")).to_be_visible(timeout=JOB_MS)
     agreed(page)
+    # the other criteria are scored after it, and the page asks how far that is
+    expect(page.get_by_test_id("stProgress")).to_have_count(0, timeout=JOB_MS)
 
 
 def agreed(page: Page) -> None:
@@ -281,7 +283,7 @@ SKELETON = """() => {
 
 def test_the_skeleton_stands_before_any_score_and_nothing_moves_when_they_come(page):
     page.goto("/explore?samples=3&seq_len=63&allocation=uniform")  # read by no other
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(JOB_MS)
     seen = page.wait_for_function(SKELETON, polling="raf").json_value()
     assert seen["said"].startswith("Reading the model")
     assert seen["gone"] == 13_830

@@ -288,6 +288,10 @@ MLP = """async ([url, look]) => {
     c.fillRect(0, 0, 640, 420);
     c.font = "12px sans-serif";
     const scene = arranged({ layers, nodes, edges }, { width: 640, height: 420 });
+    for (const edge of scene.edges) {
+        const { x, y } = scene.nodes[edge.from];
+        if (edge.label) edge.via = { x: x + 20 * (edge.to - 10), y: y + 40, half: 9 };
+    }
     const drawn = draw(c, scene, look);
     const at = (x, y) => [...c.getImageData(Math.round(x), Math.round(y), 1, 1).data];
     return { drawn, beside: scene.nodes.map((n) => at(n.x + 0.75 * n.r, n.y)),

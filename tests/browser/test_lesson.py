@@ -3,6 +3,7 @@
 import base64
 import re
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from lesson_numbers import N_WEIGHTS, random_numbers
@@ -36,6 +37,63 @@ READ = """async ([url, texts]) => {
     const { read } = await import(url);
     return texts.map((text) => read(text, "A1", 2));
 }"""
+TOUCHES = """async ([url, states]) => {
+    const { trace } = await import(url);
+    const lesson = globalThis.llmrankLesson;
+    const canvas = lesson.find(".picture");
+    const c = canvas.getContext("2d");
+    const room = canvas.getBoundingClientRect();
+    const near = (low, at, high) => Math.max(low, Math.min(at, high)) - at;
+    const apart = (a, b) =>
+        a.x1 <= b.x0 || b.x1 <= a.x0 || a.y1 <= b.y0 || b.y1 <= a.y0;
+    const isCrossed = ({ x0, x1, y0, y1 }) => {
+        for (let x = x0 + 1; x < x1; x += 2)
+            for (let y = y0 + 1; y < y1; y += 2)
+                if (c.isPointInStroke(x, y)) return true;
+        return false;
+    };
+    let checked = 0;
+    const found = [];
+    for (const state of states) {
+        Object.assign(lesson.s, state);
+        lesson.frame();
+        c.lineWidth = 2;
+        const { layers, nodes, edges } = lesson.scene;
+        const boxes = [];
+        const box = (name, x0, y, w, h = 14) =>
+            name && boxes.push({ name, x0, x1: x0 + w, y0: y - h / 2, y1: y + h / 2 });
+        const width = (text) => c.measureText(text).width;
+        for (const { name, y } of layers) box(name, 4, y, width(name));
+        for (const { label, x, y, r } of nodes) box(label, x + r + 5, y, width(label));
+        for (const { label, via } of edges)
+            box(label, via.x - width(label) / 2, via.y, width(label));
+        const fields = state.step ? [] : lesson.root.querySelectorAll(".weights input");
+        for (const field of fields) {
+            const { x, y, width, height } = field.getBoundingClientRect();
+            box(field.value, x - room.x, y - room.y + height / 2, width, height);
+        }
+        checked += boxes.length;
+        boxes.forEach((a, k) => {
+            const at = `step ${state.step + 1}.${state.moment}: ${a.name}`;
+            const said = (what) => found.push(`${at} × ${what}`);
+            for (const edge of edges) {
+                const ends = [nodes[edge.from], edge.via, nodes[edge.to]];
+                const [xs, ys] = [ends.map((e) => e.x), ends.map((e) => e.y)];
+                const reach = { x0: Math.min(...xs) - 2, x1: Math.max(...xs) + 2 };
+                if (apart(a, { ...reach, y0: ys[0], y1: ys[2] })) continue;
+                trace(c, nodes, edge);
+                if (isCrossed(a)) said(`edge ${edge.id}`);
+            }
+            if (a.x0 < 0 || a.x1 > room.width || a.y0 < 0 || a.y1 > room.height)
+                said("border");
+            for (const b of boxes.slice(k + 1)) if (!apart(a, b)) said(b.name);
+            for (const { x, y, r, id } of nodes)
+                if (Math.hypot(near(a.x0, x, a.x1), near(a.y0, y, a.y1)) < r)
+                    said(`node ${id}`);
+        });
+    }
+    return [checked, found];
+}"""
 TITLES = (
     "A network of neurons",
     "Weights become a graph",
@@ -52,8 +110,8 @@ OWN = [float(w) for m in lesson.WEIGHTS for row in m for w in row]
 STATE = "() => globalThis.llmrankLesson.%s"
 
 
-def url(name: str) -> str:
-    source = base64.b64encode(assets.module(f"lesson/{name}").encode()).decode()
+def url(name: str, folder: str = "lesson") -> str:
+    source = base64.b64encode(assets.module(f"{folder}/{name}").encode()).decode()
     return f"data:text/javascript;base64,{source}"
 
 
@@ -187,6 +245,40 @@ def test_every_step_by_the_keyboard_alone(page):
     expect(title(page)).to_contain_text("3. Degree")
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "presenter"),
+    [(1440, 900, "off"), (1024, 768, "off"), (1024, 768, "on"), (1920, 1080, "on")],
+)
+def test_no_label_touches_an_edge_a_node_or_another_label(
+    new_page, width, height, presenter
+):
+    page = new_page(viewport={"width": width, "height": height})
+    opened(page, f"presenter.{presenter}")
+    shown = dict.fromkeys(range(10), "-")
+    long = [-12.75 + k / 2 for k in range(N_WEIGHTS)]
+    every = [
+        {"step": step, "moment": moment, "numbers": numbers, "guesses": guesses}
+        for numbers, guesses in ((OWN, shown), (long, shown), (OWN, {}))
+        for step in range(9)
+        for moment in range({1: 3, 3: 4}.get(step, 1))
+    ]
+    checked, touches = page.evaluate(TOUCHES, [url("graph.js", "common"), every])
+    assert checked > 1000  # labels of all steps, and the fields of the first
+    assert touches == []
+
+
+def test_a_step_opens_the_real_model_with_its_own_settings(page):
+    opened(page, "step.7", "theta.0.2", "gamma.0.7", "sparsity.0.4", "node.2-1")
+    page.goto(f"{page.url}&criterion=wanda")  # another method in hand
+    page.get_by_role("button", name="See it in the real model").click()
+    page.wait_for_url(re.compile("/explore"), timeout=60_000)
+    linked(page, "explore.zoom.1-0-0")
+    asked = parse_qs(urlsplit(page.url).query)
+    values = {"theta": "0.2", "gamma": "0.7", "sparsity": "0.4"}
+    assert {name: asked[name] for name in values} == {n: [v] for n, v in values.items()}
+    assert "criterion" not in asked  # the app's own again
+
+
 def test_a_weight_is_edited_where_it_is_drawn_and_kept_in_the_link(page):
     opened(page)
     field = page.locator("[data-weight='x1→A1']")
@@ -279,11 +371,17 @@ def test_presenting_hides_the_rest_and_is_a_link(page):
 
 
 def test_the_clock_decides_and_the_handout_holds_it(page):
-    opened(page, "step.10", "guesses.9:cut", "sparsity.0.5")
+    opened(page, "step.10", "sparsity.0.5")
+    said = page.locator(".lesson .panel")
+    expect(said).to_contain_text("measurably faster")
+    for answer in ("work", "multiplied", "smaller", "as fast"):
+        expect(said).not_to_contain_text(answer)
+    page.locator("[data-guess=cut]").click()
+    expect(page.locator(".question")).to_contain_text("The clock decides")
     page.get_by_role("button", name="Time them").click()
     said = page.get_by_text("With 50 % gone, against all weights")
     expect(said).to_be_visible(timeout=60_000)
-    expect(page.locator(".question")).to_contain_text("That is what was timed below")
+    expect(page.locator(".question")).to_contain_text("as timed below")
     with page.expect_download() as found:
         page.get_by_role("button", name="Handout").click()
     text = Path(found.value.path()).read_text("utf-8")

@@ -123,6 +123,26 @@ def test_the_network_run_in_the_browser_is_torchs(new_page, trained):
     expect(page.locator(".tops canvas")).to_have_count(8)
 
 
+def test_the_first_visit_looks_inside_and_sees_the_cut_wherever_it_lies(new_page):
+    """Of the neurons that are drawn as many are crossed as of all of them."""
+    page = new_page(viewport=NARROW)
+    page.goto("/mlp_lab?view=mlp.view.inside,mlp.sparsity.70")
+    page.wait_for_function("() => globalThis.llmrankInside?.values", timeout=60_000)
+    crossed = """(percent) => {
+        const inside = globalThis.llmrankInside;
+        if (percent !== null) inside.move(percent);
+        inside.frame();
+        return [1, 2].map((layer) => {
+            const drawn = inside.nodes.filter((node) => node.layer === layer);
+            return (100 * drawn.filter((node) => node.gone).length) / drawn.length;
+        });
+    }"""
+    assert page.evaluate(crossed, None) == pytest.approx([70, 70], abs=4)
+    for percent in (5, 30, 50, 95):
+        found = page.evaluate(crossed, percent)
+        assert found == pytest.approx([percent, percent], abs=4)
+
+
 def test_the_other_views_answer_their_button(new_page):
     page = new_page(viewport=NARROW)
     opened(page, "after,mlp.again.2")
@@ -142,7 +162,7 @@ def test_a_training_left_alone_goes_on_and_stop_ends_another(new_page):
     page.goto("/mlp_lab?view=mlp.epochs.200,mlp.width0.512,mlp.width1.512")
     settle(page)
     page.get_by_role("button", name="Train it", exact=True).click()
-    expect(page.get_by_text(re.compile(r"Epoch \d+: loss"))).to_be_visible(
+    expect(page.get_by_text(re.compile(r"Loss .* after \d+ epoch"))).to_be_visible(
         timeout=60_000
     )
     page.get_by_role("link", name="Runs").click()
@@ -158,12 +178,13 @@ def test_an_upload_is_one_sentence_or_one_line(new_page):
     page = new_page(viewport=NARROW)
     page.goto("/mlp_lab?view=mlp.data.own%20file")
     settle(page)
-    sidebar = page.get_by_test_id("stSidebar")
-    field = sidebar.locator("input[type=file]").first
+    page.get_by_role("button", name="Data").click()
+    data = page.get_by_test_id("stPopoverBody")
+    field = data.locator("input[type=file]").first
     for name in ("underscore.csv", "many.csv", "vast.npz", "encrypted.npz"):
         content, said = hostile.SMALL[name]
         field.set_input_files({"name": name, "mimeType": "", "buffer": content})
-        alert = sidebar.get_by_test_id("stAlert")
+        alert = data.get_by_test_id("stAlert")
         expect(alert).to_contain_text(re.compile(said))
         assert "Traceback" not in page.content()
         assert not re.search(r"/(home|root|tmp|work)/", alert.inner_text())
@@ -173,6 +194,6 @@ def test_an_upload_is_one_sentence_or_one_line(new_page):
         "60 rows × 1 feature, 2 classes in `label`; left out: `Unnamed: 0` (an index)"
     )
     expect(page.get_by_text(read)).to_be_visible()
-    expect(sidebar.get_by_test_id("stAlert")).to_have_count(0)
+    expect(data.get_by_test_id("stAlert")).to_have_count(0)
     settle(page)
     assert sideways(page) == []

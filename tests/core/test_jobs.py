@@ -9,7 +9,7 @@ import weakref
 import pytest
 import torch
 
-from llmrank.core import job_limits, jobs
+from llmrank.core import job_lanes, job_limits, jobs
 from llmrank.core.errors import CancelledError, LLMRankError, OptionError
 from llmrank.core.progress import track
 
@@ -513,7 +513,7 @@ def reported(times, total, what="Layers"):
     for at_s, done in times:
         clock.now = start + at_s
         steps.tell(what, done, total)
-        estimates.append(worker.snapshot(job.id).remaining_s)
+        estimates.append(worker.snapshot(job.id).step_s)
     steps.end()
     finished(worker, job)
     return estimates
@@ -558,11 +558,11 @@ def test_remaining_time_counts_down_between_reports_by_one_step_at_most():
     steps.tell("Layers", 1, 5)
     seen = []
     for _ in range(4):
-        seen.append(worker.snapshot(job.id).remaining_s)
+        seen.append(worker.snapshot(job.id).step_s)
         clock.now += 4
     assert seen == [40, 36, 32, 30]  # the second step is late: 30 s are left after it
     steps.end()
-    assert finished(worker, job).remaining_s is None
+    assert finished(worker, job).step_s is None
 
 
 def test_who_waits_sees_how_long_the_running_step_still_takes():
@@ -571,14 +571,14 @@ def test_who_waits_sees_how_long_the_running_step_still_takes():
     running = worker.submit("ann", "t", steps)
     waiting = worker.submit("bob", "t", lambda _: None)
     steps.tell("Layers", 0, 5)
-    assert worker.snapshot(waiting.id).remaining_s is None
+    assert worker.snapshot(waiting.id).step_s is None
     clock.now += 10
     steps.tell("Layers", 1, 5)
-    assert worker.snapshot(waiting.id).remaining_s == 40
+    assert worker.snapshot(waiting.id).step_s == 40
     assert worker.snapshot(waiting.id).position == 1
     steps.end()
     finished(worker, waiting)
-    assert worker.snapshot(running.id).remaining_s is None
+    assert worker.snapshot(running.id).step_s is None
 
 
 def test_another_stage_starts_its_own_estimate():
@@ -588,16 +588,135 @@ def test_another_stage_starts_its_own_estimate():
     for what, done in [("Dense", 0), ("Dense", 1), ("Pruned", 0)]:
         steps.tell(what, done, 2)
         clock.now += 10
-    assert worker.snapshot(job.id).remaining_s is None
+    assert worker.snapshot(job.id).step_s is None
     steps.tell("Pruned", 1, 2)
-    assert worker.snapshot(job.id).remaining_s == 10
+    assert worker.snapshot(job.id).step_s == 10
     steps.tell("Pruned", 0, 2)  # the same words again are a new stage when they restart
-    assert worker.snapshot(job.id).remaining_s is None
+    assert worker.snapshot(job.id).step_s is None
     clock.now += 4
     steps.tell("Pruned", 1, 2)
-    assert worker.snapshot(job.id).remaining_s == 4
+    assert worker.snapshot(job.id).step_s == 4
     steps.end()
     finished(worker, job)
+
+
+# ---- two lanes
+
+
+class Spinning(Gate):
+    """Work that computes until the test opens the gate."""
+
+    def __call__(self, _):
+        self.entered.set()
+        until = time.monotonic() + PATIENCE_S
+        while not self.open.is_set():
+            assert time.monotonic() < until
+        return "answered"
+
+
+def test_light_work_is_answered_while_heavy_work_runs():
+    worker = jobs.Worker()
+    gate, heavy = held(worker)
+    behind = worker.submit("ann", "t", lambda _: "behind")
+    light = worker.submit("ann", "t", lambda _: "answered", lane="light")
+    assert finished(worker, light).result == "answered"
+    assert [worker.snapshot(j.id).state for j in (heavy, behind)] == [
+        "running",
+        "queued",
+    ]
+    gate.open.set()
+    assert finished(worker, behind).result == "behind"
+
+
+def test_each_lane_has_its_own_turns_and_an_owner_sees_both():
+    worker = jobs.Worker()
+    gate, heavy = held(worker, "ann")
+    slow = Gate()
+    light = worker.submit("ann", "t", slow, lane="light")
+    slow.wait_entered()
+    waits = [worker.submit("ann", "t", bool, lane=lane) for lane in job_lanes.LANES]
+    assert [worker.snapshot(job.id).position for job in waits] == [1, 1]
+    assert {v.id for v in worker.owned("ann")} == {
+        job.id for job in (heavy, light, *waits)
+    }
+    again = worker.submit("ann", "t", gate, key="k", lane="light")
+    assert worker.submit("ann", "t", gate, key="k") is again
+    for opened in (gate, slow):
+        opened.open.set()
+
+
+def report_from_a_thread(steps, *report):
+    """Let the heavy work report, without waiting for that report to return."""
+    steps.report = lambda job: job.progress(*report)
+    steps.go.release()
+
+
+def test_heavy_work_stands_aside_while_light_work_computes(monkeypatch):
+    monkeypatch.setattr(job_lanes, "GIVE_WAY_S", PATIENCE_S)
+    worker, steps, light = jobs.Worker(), Steps(), Spinning()
+    heavy = worker.submit("ann", "t", steps)
+    steps.tell("Layers", 0, 4)
+    answer = worker.submit("ann", "t", light, lane="light")
+    light.wait_entered()
+    report_from_a_thread(steps, "Layers", 1, 4)
+    assert not steps.did.acquire(timeout=0.5), "the heavy work went on beside it"
+    light.open.set()
+    assert steps.did.acquire(timeout=PATIENCE_S)
+    assert finished(worker, answer).result == "answered"
+    steps.tell("Layers", 2, 4)
+    steps.end()
+    assert finished(worker, heavy).state == "done"
+
+
+def test_light_work_that_never_ends_does_not_starve_heavy_work(monkeypatch):
+    monkeypatch.setattr(job_lanes, "GIVE_WAY_S", 0.1)
+    monkeypatch.setattr(job_lanes, "TURN_S", 0.1)
+    worker, light, work_s = jobs.Worker(), Spinning(), []
+
+    def heavy(job):
+        for done in range(30):
+            start = time.monotonic()
+            while time.monotonic() - start < 0.03:
+                pass
+            job.progress("Layers", done, 30)
+            work_s.append(time.monotonic() - start)
+
+    running = worker.submit("ann", "t", light, lane="light")
+    light.wait_entered()
+    assert finished(worker, worker.submit("ann", "t", heavy)).state == "done"
+    assert worker.snapshot(running.id).state == "running"
+    assert max(work_s) > 0.1  # it did stand aside
+    assert sum(s < 0.1 for s in work_s) > 10  # and then had turns of several steps
+    light.open.set()
+
+
+@pytest.mark.skipif(
+    not hasattr(time, "pthread_getcpuclockid"), reason="macOS tells no thread's time"
+)
+def test_heavy_work_goes_on_where_light_work_waits_for_what_it_makes(monkeypatch):
+    monkeypatch.setattr(job_lanes, "GIVE_WAY_S", PATIENCE_S)
+    worker, made = jobs.Worker(), threading.Event()
+    waits = worker.submit("ann", "t", lambda _: made.wait(PATIENCE_S), lane="light")
+
+    def heavy(job):
+        job.progress("Making", 0, 1)
+        made.set()
+
+    assert finished(worker, worker.submit("ann", "t", heavy)).state == "done"
+    assert finished(worker, waits).result is True
+
+
+def test_a_job_that_stands_aside_can_be_cancelled(monkeypatch):
+    monkeypatch.setattr(job_lanes, "GIVE_WAY_S", PATIENCE_S)
+    worker, steps, light = jobs.Worker(), Steps(), Spinning()
+    heavy = worker.submit("ann", "t", steps)
+    steps.tell("Layers", 0, 4)
+    worker.submit("ann", "t", light, lane="light")
+    light.wait_entered()
+    report_from_a_thread(steps, "Layers", 1, 4)
+    assert worker.cancel(heavy.id, "ann")
+    assert finished(worker, heavy).state == "cancelled"
+    light.open.set()
 
 
 # ---- the same work twice

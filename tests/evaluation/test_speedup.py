@@ -1,5 +1,6 @@
 """Timings in form, never in speed; speed-ups and their reasons from made-up timings."""
 
+import itertools
 import math
 import time
 from dataclasses import replace
@@ -10,6 +11,8 @@ import torch
 from conftest import tiny_model
 
 from llmrank.core.errors import CancelledError, LLMRankError
+from llmrank.evaluation import latency as latency_module
+from llmrank.evaluation import other_load, rounds
 from llmrank.evaluation.bare_products import (
     WIDTH_ROUNDS,
     OddWidth,
@@ -26,7 +29,8 @@ from llmrank.evaluation.latency import (
     ffn_times,
     latency,
 )
-from llmrank.evaluation.speedup import Cost, Ratio, measure, speedup
+from llmrank.evaluation.other_load import Load
+from llmrank.evaluation.speedup import Cost, Ratio, as_fast, measure, speedup
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
 
@@ -123,6 +127,78 @@ def test_a_timing_says_how_much_a_short_model_read(tiny):
     assert found.prompt_tokens == 512 - SPEC.new_tokens
 
 
+def pretend(monkeypatch, *shares):
+    """Have others take these shares of the cores, round by round, the last for good."""
+    left, steps_seen = list(shares), itertools.count()
+
+    def watched(steps, loads):
+        is_warm_up = next(steps_seen) < 2  # a call for each model
+        share = left[0] if is_warm_up or len(left) == 1 else left.pop(0)
+        cores = other_load.n_cores()
+        for made in steps:
+            loads.append(Load(1.0, 1.0 + share * cores, 1.0, 1.0))
+            yield made
+
+    monkeypatch.setattr(rounds, "watched", watched)
+
+
+def test_rounds_that_others_disturbed_are_repeated(tiny, monkeypatch):
+    monkeypatch.setattr(latency_module, "ROUNDS_S", 1e9)
+    monkeypatch.setattr(latency_module, "NARROW", math.inf)
+    pretend(
+        monkeypatch, 0.5, 0.5, 0.02, 0.02, 0.3, 0.0, 0.04
+    )  # of one model after another
+    calls = []
+    dense, pruned = latency(
+        [noted(tiny, name, calls) for name in ("dense", "pruned")], SPEC
+    )
+    # the first and the third round were disturbed, in one model at least
+    assert (dense.decode.n_rounds, pruned.prefill.n_rounds) == (3, 3)
+    assert calls.count("dense") == WARM_UP + 5 * 7
+    assert not dense.disturbed
+    assert dense.others == pytest.approx((0.02 + 0.02 + 4 * 0.04) / 6)
+    assert dense.others == pruned.others
+
+
+def test_timings_that_were_always_disturbed_are_kept_with_that_mark(tiny, monkeypatch):
+    monkeypatch.setattr(latency_module, "ROUNDS_S", 100.0)  # pretended: 14 s a round
+    pretend(monkeypatch, 0.34)
+    dense, pruned = measure([tiny, tiny], SPEC)
+    assert dense.latency.disturbed
+    assert dense.latency.decode.n_rounds == 3 + 2 * 3
+    assert len(dense.ffn_time.prefill_shares) == 2 * FFN_ROUNDS
+    told = speedup(dense, pruned)
+    assert {told.prefill.outcome, told.decode.outcome} == {"disturbed"}
+    (reason,) = told.reasons
+    assert reason.startswith("Other work took 34 % of the processor meanwhile: ")
+    assert "no speed-up is claimed" in reason
+
+
+@pytest.mark.parametrize(("wide", "n_rounds"), [(0, 3), (1, 5), (3, 9)])
+def test_pairs_of_rounds_follow_until_the_ratio_is_known(
+    tiny, monkeypatch, wide, n_rounds
+):
+    """So many looks at three, five ... rounds find the interval of one phase wide."""
+    pretend(monkeypatch, 0.0)
+    monkeypatch.setattr(latency_module, "ROUNDS_S", 1e9)
+    looks = [(1.5, 1.2, 1.8)] * wide
+
+    def paired(*_):
+        return looks.pop() if looks else (1.5, 1.45, 1.55)
+
+    monkeypatch.setattr(latency_module, "paired", paired)
+    dense, _ = latency([tiny, tiny], SPEC)
+    assert dense.prefill.n_rounds == n_rounds
+
+
+def test_no_more_rounds_follow_when_their_time_is_over(tiny, monkeypatch):
+    pretend(monkeypatch, 0.0)
+    monkeypatch.setattr(latency_module, "ROUNDS_S", 71.0)  # pretended: 14 s a round
+    monkeypatch.setattr(latency_module, "NARROW", 0.0)
+    dense, _ = latency([tiny, tiny], SPEC)
+    assert dense.prefill.n_rounds == 7
+
+
 @pytest.mark.parametrize("model_type", ["llama", "gpt2", "opt"])
 def test_ffn_time_is_a_part_of_the_step(model_type):
     lm = tiny_model(model_type)
@@ -153,7 +229,9 @@ def test_stream_rate_is_positive(tiny):
     assert 0.01 < stream_gb_per_s(tiny) < 10_000
 
 
-def test_odd_widths_are_timed_and_even_ones_are_not(tiny):
+def test_odd_widths_are_timed_and_even_ones_are_not(tiny, monkeypatch):
+    monkeypatch.setattr(other_load, "now", Load)  # nobody else is there
+
     def uneven(*widths):
         keep = [torch.arange(w) for w in widths]
         return LanguageModel(tiny.spec, ffn.cut(tiny.model, keep), tiny.tokenizer)
@@ -164,6 +242,10 @@ def test_odd_widths_are_timed_and_even_ones_are_not(tiny):
     for timing in (found.odd, found.rounded):
         assert len(timing.samples_ms) == timing.n_rounds == WIDTH_ROUNDS
         assert all(0 < ms < 60_000 for ms in timing.samples_ms)
+    busy = itertools.accumulate(itertools.repeat(Load(1.0, 2.0, 1.0, 1.0)))
+    monkeypatch.setattr(other_load, "now", lambda: next(busy))
+    monkeypatch.setattr(other_load, "n_cores", lambda: 2)
+    assert odd_width(uneven(8, 15), SPEC) is None
 
 
 def test_measure_puts_the_parts_of_each_model_together(tiny):
@@ -305,6 +387,18 @@ def test_no_change_is_claimed_that_the_interval_leaves_open(low, high, outcome):
     assert Ratio(1.0, low, high, 1.5, 1.3, 5).outcome == outcome
 
 
+def test_a_disturbed_timing_claims_nothing_and_says_why():
+    dense, pruned = pair(prefill=1.05, decode=1.05)
+    times = replace(dense.latency, others=0.34, disturbed=True)
+    told = speedup(replace(dense, latency=times), pruned)
+    assert told.decode.outcome == "disturbed"
+    assert as_fast(told.decode).endswith("] (disturbed) as fast")
+    assert told.reasons == (
+        "Other work took 34 % of the processor meanwhile: the times are disturbed, "
+        "and no speed-up is claimed.",
+    )
+
+
 def test_no_reasons_when_the_ideal_is_reached():
     assert reasons(prefill=IDEAL_PREFILL + 0.1, decode=1.6, share=0.3) == ""
 
@@ -374,8 +468,7 @@ def test_widths_that_are_no_multiple_of_8_are_counted_and_judged():
 def test_an_odd_width_is_blamed_only_where_the_interval_excludes_no_change(noise):
     odd = replace(PRUNED, widths=(800, 807))
     text = reasons(pruned=odd, odd=odd_width_of(1.0, noise))
-    assert "whether rounding the widths would help is not settled" in text
-    assert "would help." not in text
+    assert "807" not in text
 
 
 def test_decode_bound_by_bytes_or_overhead_or_neither():

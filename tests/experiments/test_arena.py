@@ -1,4 +1,4 @@
-"""The arena: its grid, its runner, what survives, who is dominated, its tables."""
+"""The arena: its grid, its runner, what survives, who is beaten, its tables."""
 
 import dataclasses
 import io
@@ -21,6 +21,7 @@ from llmrank.core.cache import Cache
 from llmrank.core.errors import CancelledError, LLMRankError
 from llmrank.core.formatting import interval
 from llmrank.core.paths import child_environment
+from llmrank.core.statistics import Estimate, spread, t_interval
 from llmrank.evaluation.accuracy import TaskSpec
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.footprint import footprint
@@ -31,17 +32,28 @@ from llmrank.experiments.arena import (
     Entry,
     cells,
     entries,
+    expected_steps,
     find,
     forecast,
     known,
+    measured,
     methods_text,
-    pareto,
+    n_windows,
     run,
+    verdicts,
 )
 from llmrank.experiments.arena import spec as grid
-from llmrank.experiments.arena.pareto import dominated
+from llmrank.experiments.arena.pareto import (
+    ALIKE,
+    MOST,
+    by_interval,
+    by_window,
+    exact,
+    judged,
+)
 from llmrank.experiments.arena.provenance import origin
 from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.frontier import shipped
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.store import RunSpec, Store
 from llmrank.methods.allocation import Global, Similarity, Uniform
@@ -66,6 +78,7 @@ from llmrank.report.tables.arena import (
     latex,
     printed,
     shown,
+    standings,
 )
 
 GPrune = CRITERIA["gprune"]
@@ -328,8 +341,8 @@ def test_too_large_a_grid_is_refused_before_anything_of_it_is_built(build, monke
 def test_an_arena_that_stands_as_it_did_is_not_read_again(timed, spec, store):
     arena_id = store.add_arena(spec.to_json(), [e.run.spec for e in timed])
     there = store.runs_by_place(arena_id).values()
-    for measured, queued in zip(timed, there, strict=True):
-        store.finish(queued.id, measured.comparison)
+    for done, queued in zip(timed, there, strict=True):
+        store.finish(queued.id, done.comparison)
     memory = Cache(100)
     first = known(spec, store, memory=memory)
     again = known(spec, store, memory=memory)
@@ -428,6 +441,19 @@ def test_progress_names_the_cell(spec, store, pipeline):
     fresh = dataclasses.replace(spec, sparsities=(0.375,))
     run(fresh, store, pipeline=pipeline, progress=lambda what, *_: said.append(what))
     assert "Cell 2 of 2, random at 37.5 %: Reading held-out text" in said
+
+
+def test_the_steps_of_an_arena_are_its_missing_cells(spec, store, pipeline):
+    fresh = dataclasses.replace(spec, sparsities=(0.125,))
+    steps, said = expected_steps(fresh, pipeline, store), []
+    run(fresh, store, pipeline=pipeline, progress=lambda what, *_: said.append(what))
+    assert len(steps) == 2
+    assert all(step.seconds > 0 for step in steps)
+    for step in steps:
+        assert any(step.has_part(what) for what in said)
+    cells_said = [what for what in said if what.startswith("Cell")]
+    assert all(any(s.has_part(what) for s in steps) for what in cells_said)
+    assert expected_steps(fresh, pipeline, store) == ()
 
 
 # Resumed
@@ -782,52 +808,142 @@ def test_a_forecast_counts_what_methods_read_beside(spec, store, pipeline):
 # Who is ahead
 
 
-def brute(values):
-    """The definition, word for word."""
-    return [
-        any(
-            q[0] <= p[0] and q[1] <= p[1] and (q[0] < p[0] or q[1] < p[1])
-            for q in values
-        )
-        for p in values
-    ]
+def windows(n_windows, *means, seed=3):
+    """Losses of methods on windows that are hard or easy for all of them."""
+    draw = np.random.default_rng(seed)
+    hard = draw.normal(scale=0.5, size=n_windows)
+    own = draw.normal(scale=0.05, size=(len(means), n_windows))
+    return hard + own + np.array(means)[:, None]
 
 
-@pytest.mark.parametrize("levels", [2, 5, 1000])
-def test_dominated_points_are_those_of_the_definition(levels):
-    draw = np.random.default_rng(levels)
-    for n in (1, 2, 17, 60):
-        values = np.floor(draw.random((n, 2)) * levels)
-        assert dominated(values).tolist() == brute(values.tolist())
+def of_one_size(n):
+    return exact(np.full(n, 100.0))
 
 
-def test_dominated_by_hand():
-    values = np.array([[1.0, 3.0], [2.0, 2.0], [2.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
-    assert dominated(values).tolist() == [False, False, True, False, False]
+@pytest.mark.parametrize("n_windows", [8, 32])
+def test_the_better_is_on_the_frontier_the_worse_is_beaten_and_equals_are_untold(
+    n_windows,
+):
+    told = judged(of_one_size(3), by_window(windows(n_windows, 1.0, 1.0, 2.0)))
+    assert told == ("cannot be told", "cannot be told", "beaten")
+    told = judged(of_one_size(2), by_window(windows(n_windows, 1.0, 2.0)))
+    assert told == ("on the frontier", "beaten")
 
 
-def test_what_is_no_number_dominates_nobody():
-    values = np.array([[0.0, np.nan], [1.0, 1.0], [2.0, 2.0]])
-    assert dominated(values).tolist() == [False, False, True]
-    assert dominated(np.empty((0, 2))).tolist() == []
+@pytest.mark.parametrize("n_windows", [2, 5, 8, 32])
+def test_of_a_dozen_equal_methods_anything_is_said_in_one_of_twenty_cases(n_windows):
+    """Pair by pair at 95 % each, something false would be said in most cases."""
+    n_cases = 60
+    said = 0
+    for case in range(n_cases):
+        losses = windows(n_windows, *[1.0] * 12, seed=case)
+        told = judged(of_one_size(12), by_window(losses))
+        said += set(told) != {"cannot be told"}
+    assert said <= 8  # of 60 at 5 %: more comes in one of 500 runs
+
+
+def test_windows_tell_apart_what_intervals_cannot():
+    """How hard a window is moves all methods alike: only the pairs show it."""
+    losses = windows(32, 1.0, 1.1)
+    own = [t_interval(torch.from_numpy(row)) for row in losses]
+    assert judged(of_one_size(2), by_window(losses)) == ("on the frontier", "beaten")
+    assert set(judged(of_one_size(2), by_interval(own))) == {"cannot be told"}
+
+
+def test_a_smaller_model_is_beaten_only_by_one_as_small():
+    sizes = exact(np.array([80.0, 100.0, 100.0 * (1 + ALIKE / 2), 100.0]))
+    told = judged(sizes, by_window(windows(32, 3.0, 1.0, 2.0, 2.0)))
+    assert told == ("on the frontier", "on the frontier", "beaten", "beaten")
+
+
+def test_one_window_tells_nothing_and_the_same_cell_twice_beats_nobody():
+    assert set(judged(of_one_size(2), by_window(windows(1, 1.0, 9.0)))) == {
+        "cannot be told"
+    }
+    twice = windows(8, 1.0, 9.0)[[0, 0, 1]]
+    told = judged(of_one_size(3), by_window(twice))
+    assert told == ("on the frontier", "on the frontier", "beaten")
+
+
+def test_a_shared_timing_is_one_measurement():
+    """Cells of one shape are exactly as fast as one another, however unsure how."""
+    unsure = Estimate(10.0, 1.0, 19.0, 3)
+    losses = by_window(windows(32, 1.0, 2.0))
+    shared, apart = by_interval([unsure, unsure]), [unsure, Estimate(9.0, 0.0, 18.0, 3)]
+    assert judged(shared, losses) == ("on the frontier", "beaten")
+    assert judged(by_interval(apart), losses) == ("on the frontier", "cannot be told")
+    endless = [Estimate(1.0, -np.inf, np.inf, 1), Estimate(2.0, 2.0, 2.0, 1)]
+    assert set(judged(by_interval(endless), of_one_size(2))) == {"cannot be told"}
+
+
+def test_so_many_points_that_they_are_not_resampled_are_told_more_widely():
+    few, many = (by_window(np.tile(windows(32, 1.0, 2.0), (k, 1))) for k in (2, 151))
+    assert len(many.values) > MOST
+    assert few.margins[0, 1] < many.margins[0, 1] < np.inf
 
 
 def test_axes_know_which_way_is_better(timed):
-    """Fewer parameters are better, and so are more right first guesses."""
-    placed = pareto(timed, "parameters", "top1")
-    values = [[p.x.value, -p.y.value] for p in placed]
-    assert [p.dominated for p in placed] == brute(values)
-    assert [p.entry for p in placed] == list(timed)
+    """Of the cells, whose windows are too few, the sign alone is tried."""
+    sure = [
+        dataclasses.replace(e, comparison=with_top1(e.comparison, place / 10))
+        for place, e in enumerate(timed, 1)
+    ]
+    told = verdicts(sure, "parameters", "top1")
+    best = max(sure, key=lambda e: e.comparison.pruned.text.top1.value)
+    assert told[sure.index(best)] == "on the frontier"
+    table = standings(sure, "parameters", "top1")
+    assert table["run"][0] == best.run.id
+    assert table["y"].is_monotonic_decreasing
 
 
-def test_cells_without_a_figure_are_not_placed(timed):
+def with_top1(found, share):
+    right = torch.full((8,), share).double() + torch.linspace(0, 1e-6, 8).double()
+    text = dataclasses.replace(found.pruned.text, nll=right, correct=right)
+    both = {
+        name: dataclasses.replace(getattr(found, name), text=text)
+        for name in ("dense", "pruned")
+    }
+    return dataclasses.replace(found, **both)
+
+
+def test_cells_that_read_other_windows_are_told_by_their_intervals(timed):
+    first, *others = timed
+    assert n_windows(timed, "perplexity") == 2
+    assert n_windows(timed, "decode_ms") is None
+    other = dataclasses.replace(first.comparison.pruned.text, text_sha256="another")
+    pruned = dataclasses.replace(first.comparison.pruned, text=other)
+    apart = dataclasses.replace(
+        first, comparison=dataclasses.replace(first.comparison, pruned=pruned)
+    )
+    assert n_windows([apart, *others], "perplexity") is None
+    assert len(verdicts([apart, *others], "parameters", "perplexity")) == 4
+
+
+def test_cells_without_a_figure_do_not_stand_anywhere(timed):
     waiting = Entry(timed[0].run)
-    assert len(pareto([waiting, *timed], "parameters", "perplexity")) == 4
-    assert pareto(timed, "parameters", "accuracy") == ()
+    table = standings([waiting, *timed], "parameters", "perplexity")
+    assert sorted(table["run"]) == sorted(e.run.id for e in timed)
+    assert table["y"].is_monotonic_increasing
+    found = next(e for e in timed if e.run.id == table["run"][0])
+    assert table["said"][0] == spread(found.figures["perplexity"])
+    assert standings(timed, "parameters", "accuracy").empty
 
 
 def test_an_unknown_axis_is_refused(timed):
-    assert "unknown axis 'speed'" in refusal(pareto, timed, "speed", "perplexity")
+    assert "unknown axis 'speed'" in refusal(standings, timed, "speed", "perplexity")
+
+
+def test_what_comes_along_is_of_one_model_and_says_who_is_beaten():
+    """By hand from the file: the same windows, and a difference of many errors."""
+    ours = measured(ModelSpec(), shipped())
+    assert measured(ModelSpec(dtype="bfloat16"), shipped()) == ()
+    assert n_windows(ours, "perplexity_ratio") == 32
+    table = standings(ours, "parameters", "perplexity_ratio").set_index("method")
+    at = table[table["sparsity"] == 0.3]
+    assert at.loc["wanda + additive + least-squares-sequential", "verdict"] == (
+        "on the frontier"
+    )
+    assert at.loc["random", "verdict"] == "beaten"
 
 
 @pytest.mark.parametrize("name", list(AXES))
@@ -991,6 +1107,5 @@ def test_the_demo_model_in_a_small_arena(tmp_path):
     assert states(found) == ["done", "done"]
     wanda, random = found
     assert wanda.run.ratio.value < random.run.ratio.value
-    placed = pareto(found, "parameters", "perplexity")
-    assert [p.dominated for p in placed] == [False, True]
+    assert n_windows(found, "perplexity") == 2
     assert wanda.run.n_params == 126_531_648  # ANCHORS.md, 10 % uniform

@@ -250,25 +250,25 @@ def test_a_race_keeps_every_round_and_its_machine():
     assert (table["lower quarter ms"] <= table["median ms"]).all()
     assert found.processor in race.origin(found)
     assert "With 50 % gone" in race.reading(found)
-    assert timing.fastest(found) in ("scattered", "rows", "cut", "same")
+    assert "all weights" not in timing.faster(found)
     assert len(race.race_chart(found, dark=True).data) == 5
 
 
 @pytest.mark.parametrize(
-    ("times", "first"),
+    ("times", "faster"),
     [
-        ((4.0, 4.1, 4.2, 2.0), "cut"),
-        ((4.0, 4.0, 4.0, 3.9), "same"),
-        ((4.0, 1.0, 4.0, 2.0), "scattered"),  # whichever way it comes out
+        ((4.0, 4.1, 4.2, 2.0), ("rows cut",)),
+        ((4.0, 4.0, 4.0, 3.9), ()),
+        ((4.0, 1.0, 4.0, 2.0), ("zeros at random places", "rows cut")),
     ],
 )
-def test_the_clock_names_the_fastest(times, first):
+def test_the_clock_names_who_is_faster_than_all_weights(times, faster):
     found = timing.race(RaceSpec(d_model=4, d_ff=8, rows=1, rounds=3))
     timings = {
         name: Timing((ms, 2 * ms, 3 * ms), 3)
         for name, ms in zip(timing.VERSIONS, times, strict=True)
     }
-    assert timing.fastest(replace(found, timings=timings)) == first
+    assert timing.faster(replace(found, timings=timings)) == faster
 
 
 def test_a_race_can_be_stopped():
@@ -306,4 +306,4 @@ def test_the_handout_without_networkx_and_clock_says_so(net):
 def test_the_drawing_has_every_edge_and_no_other(net):
     numbers = list(itertools.chain(*(w.flatten().tolist() for w in net.weights)))
     page = handout(net, LessonSpec())
-    assert page.count("<line") == 2 * sum(w != 0 for w in numbers)
+    assert page.count('fill="none"') == 2 * sum(w != 0 for w in numbers)

@@ -15,10 +15,11 @@ from torch.nn import functional
 
 from llmrank import mlp
 from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.core.statistics import proportion
 from llmrank.methods.criteria import CRITERIA
 from llmrank.mlp import retraining, robustness
 from llmrank.mlp.criteria import SHARED
-from llmrank.mlp.examples import split
+from llmrank.mlp.example_sets import split
 from llmrank.mlp.experiment import (
     BASELINES,
     PAPERS_GAIN,
@@ -26,7 +27,9 @@ from llmrank.mlp.experiment import (
     record,
     retention_table,
 )
+from llmrank.mlp.graphs import graphs
 from llmrank.mlp.network import initial, signals
+from llmrank.mlp.preferred_inputs import preferred_inputs
 from llmrank.report.sentences import mlp as reading
 
 SMALL = mlp.MLPSpec(widths="8,6", epochs=3, batch=32)
@@ -266,7 +269,7 @@ def test_mlp_rank_worked_by_hand():
     Ŵ s' = (93/640 + 67/320, …) = (227/640, 413/640); s'' = half of it and half of b.
     """
     x, y = torch.tensor([[3.0, 1.0]]), torch.tensor([0])
-    drawn_graphs = mlp.graphs(hand(), x, y)
+    drawn_graphs = graphs(hand(), x, y)
     first, second = mlp.MLPRank(theta=1, gamma=0.5).layers(drawn_graphs)
     assert first.tolist() == pytest.approx([93 / 160, 67 / 160])
     expected = [(227 / 640 + 1 / 12) / 2, (413 / 640 + 11 / 12) / 2]
@@ -283,7 +286,7 @@ def test_the_chain_is_networkxs_pagerank_times_its_layers(digits, trained):
     """DESIGN §5: a chain of T node layers, alpha = γ, personalisation b_t / T."""
     theta, gamma = 0.7, 0.6
     network = trained.network
-    found = mlp.graphs(network, digits.train_x, digits.train_y)
+    found = graphs(network, digits.train_x, digits.train_y)
     ours = mlp.MLPRank(theta=theta, gamma=gamma).layers(found)
     graph, mass = nx.DiGraph(), {}
     priors = [found[0].stats.input_norm, *(g.stats.neuron_norm for g in found)]
@@ -352,7 +355,7 @@ def test_gradients_are_autograds_example_by_example():
         squares[1].add_(b.T.square())
         change += (a * up).sum(1)
         curvature += (a * up).sum(1).square()
-    (found,) = mlp.graphs(network, x, y)
+    (found,) = graphs(network, x, y)
     gradients = found.gradients
     torch.testing.assert_close(gradients.up.change, change)
     torch.testing.assert_close(gradients.up.curvature, curvature)
@@ -430,6 +433,31 @@ def test_the_same_seed_trains_the_same_network_and_another_another(blobs, dropou
         assert torch.equal(a, b)
         assert not torch.equal(a, c)
     assert first.epochs == second.epochs
+
+
+def test_the_network_that_comes_along_is_what_its_recipe_says(digits):
+    spec = mlp.MLPSpec()
+    made = mlp.shipped(mlp.DataSpec(), spec)
+    assert len(made.epochs) == spec.epochs
+    last = made.epochs[-1]
+    for accuracy, x, y in (
+        (last.train_accuracy, digits.train_x, digits.train_y),
+        (last.test_accuracy, digits.test_x, digits.test_y),
+    ):
+        assert mlp.accuracy(made.network, x, y) == accuracy > 0.98
+    begun = mlp.train(replace(spec, epochs=1), digits).start
+    assert torch.equal(made.start.weights[0], begun.weights[0])
+    assert mlp.shipped(mlp.DataSpec(), replace(spec, seed=1)) is None
+    assert mlp.shipped(mlp.DataSpec(data_seed=1), spec) is None
+
+
+@pytest.mark.slow
+def test_trained_anew_the_network_that_comes_along_is_as_good(digits):
+    shipped = mlp.shipped(mlp.DataSpec(), mlp.MLPSpec())
+    anew = mlp.train(mlp.MLPSpec(), digits)
+    for theirs, ours in zip(shipped.epochs, anew.epochs, strict=True):
+        assert ours.test_accuracy == pytest.approx(theirs.test_accuracy, abs=0.02)
+    assert anew.epochs[-1].loss == pytest.approx(shipped.epochs[-1].loss, rel=0.1)
 
 
 def test_training_publishes_each_epoch_and_stops_when_told(blobs):
@@ -532,6 +560,16 @@ def test_corruptions_do_what_they_are_called():
     assert torch.equal(noisy, mlp.corrupt(half, shape, "noise", 0.1))
 
 
+@pytest.mark.parametrize(
+    ("n_right", "n", "low", "high"),  # Wilson's score interval, by its formula
+    [(8, 10, 0.490, 0.943), (10, 10, 0.722, 1.0), (0, 5, 0.0, 0.434)],
+)
+def test_the_interval_of_a_share_stays_within_0_and_1(n_right, n, low, high):
+    found = proportion(n_right, n)
+    assert found.value == n_right / n
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-4)
+
+
 def test_the_clean_row_is_the_accuracy_and_dense_is_never_brittle(digits, trained):
     small = mlp.prune(
         trained.network,
@@ -590,7 +628,7 @@ def test_rows_of_a_table_take_only_noise(blobs):
 def test_the_first_layer_likes_its_weights_and_top_images_are_the_strongest(
     digits, trained
 ):
-    first, second = mlp.preferred_inputs(trained.network, digits.test_x)
+    first, second = preferred_inputs(trained.network, digits.test_x)
     assert torch.equal(first.pattern, trained.network.weights[0])
     answers = signals(trained.network, digits.test_x).inputs[2]
     best = answers[:, 3].sort(descending=True).values[:8]
@@ -599,7 +637,7 @@ def test_the_first_layer_likes_its_weights_and_top_images_are_the_strongest(
 
 def test_a_deeper_neurons_pattern_is_the_mean_of_its_paths(digits, trained):
     """W2 · diag(slope) · W1, with relu's slopes on the neuron's own images."""
-    _, second = mlp.preferred_inputs(trained.network, digits.test_x)
+    _, second = preferred_inputs(trained.network, digits.test_x)
     w1, w2, _ = trained.network.weights
     sums = signals(trained.network, digits.test_x[second.top[5]]).sums[0]
     slope = (sums > 0).float().mean(0)
@@ -694,7 +732,7 @@ def test_what_is_packed_for_the_browser_is_read_back(digits, trained):
     network = mlp_payload.of_network(
         "n",
         trained.network,
-        mlp.preferred_inputs(trained.network, digits.test_x),
+        preferred_inputs(trained.network, digits.test_x),
         scores,
     )
     header, values = unpacked(network)

@@ -1,6 +1,7 @@
 """Names and messages from outside are shown as text; time left is said roughly."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -33,6 +34,8 @@ def test_long_text_keeps_its_ends():
 def test_the_time_left_is_said_as_everywhere():
     seen = JobView(
         "1", "me", "Measuring", state="running", what="Timing", done=2, total=10,
-        elapsed_s=104.5, remaining_s=418.0,
+        share=0.2, elapsed_s=104.5, remaining_s=418.0,
     )  # fmt: skip
-    assert ", about 7 min left" in jobs._said(seen)
+    assert jobs._said(seen) == "Timing · 20 %, about 7 min left"
+    unknown = replace(seen, share=None, remaining_s=None, step_s=30.0)
+    assert jobs._said(unknown) == "Timing · 104 s so far, about 30 s left at least"

@@ -1,5 +1,6 @@
 """Arena: the grid, its forecast, live standings, the chosen cell, criteria compared."""
 
+import json
 import sqlite3
 import threading
 
@@ -7,10 +8,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visitor import copy_results, finish, open_page, said
 
+from llmrank.analysis.agreement import correlations
 from llmrank.core.errors import LLMRankError
 from llmrank.experiments import arena, settings
 from llmrank.experiments.pipeline import Pipeline
-from llmrank.experiments.store import Store
+from llmrank.experiments.store import RunSpec, Store
 from llmrank.methods.criteria import LLMRank, Wanda
 from llmrank.methods.method import Method, method, written
 from llmrank.methods.repair import LeastSquares
@@ -70,7 +72,12 @@ def run_it(at: AppTest) -> AppTest:
 
 
 def cells_shown(at: AppTest):
-    return at.dataframe[0].value
+    tables = (frame.value for frame in at.dataframe)
+    return next(t for t in tables if {"sparsity", "method"} <= set(t))
+
+
+def standings_shown(at: AppTest):
+    return next(f.value for f in at.dataframe if "verdict" in f.value)
 
 
 def test_before_it_starts_the_page_says_how_many_cells_and_that_time_is_unknown(opened):
@@ -95,13 +102,21 @@ def test_an_arena_runs_from_the_page_and_is_what_the_library_measures(opened, as
         e.comparison.pruned.text.perplexity.value for e in kept
     ]
     assert len({e.method.name for e in kept}) == 3
-    first = "At 50 % removed, "
+    first = "At 50 % removed, by perplexity, × dense: "
     reading = next(m.value for m in at.main.markdown if m.value.startswith(first))
+    ahead = standings_shown(at)
     best = min(
         (e for e in kept if e.experiment.pruning.sparsity == 0.5),
         key=lambda e: e.comparison.perplexity_ratio.value,
     )
-    assert reading.startswith(f"{first}**{best.method.name}** has the best perplexity")
+    assert ahead["method"].iloc[0] == best.method.name
+    for _, row in ahead.iterrows():
+        assert row["verdict"] in reading
+        mark, _, figure = row["perplexity, × dense"].partition(" ")
+        assert mark in "●○·"
+        assert (
+            row["verdict"] == "beaten" or f"**{row['method']}** ({figure})" in reading
+        )
 
 
 @pytest.mark.usefixtures("measured")
@@ -124,7 +139,8 @@ def test_the_method_in_hand_is_added_by_a_button(opened):
     at = opened(theta="0.25")
     at.button(key="add_in_hand").click().run()
     box = next(m for m in at.main.multiselect if m.label == "Methods")
-    assert box.value == ["wanda", "llm-rank", "random", "llm-rank:theta=0.25"]
+    own = "llm-rank:theta=0.25+block-influence+least-squares"
+    assert box.value == ["wanda", "llm-rank", "random", own]
     assert "8 of 8 cells" in captions(at)
 
 
@@ -208,18 +224,34 @@ def test_a_stopped_arena_goes_on_where_it_was(opened, monkeypatch):
 
 
 @pytest.mark.usefixtures("measured")
-def test_filters_and_brief_columns(opened):
+def test_only_columns_that_differ_are_shown_unless_all_are_asked_for(opened):
     at = opened()
     brief = set(cells_shown(at))
     assert {"method", "sparsity", "perplexity"} <= brief
     assert "device" not in brief
     at.toggle(key="arena_brief").set_value(False).run()
     assert "device" in set(cells_shown(at))
-    at.multiselect(key="arena_only_method").set_value(["wanda"]).run()
-    assert set(cells_shown(at)["method"]) == {"wanda"}
-    at.multiselect(key="arena_only_sparsity").set_value([0.5]).run()
-    assert len(cells_shown(at)) == 1
     assert not at.exception
+
+
+def test_of_the_demo_what_comes_along_is_drawn_and_labelled_until_one_has_own(database):
+    at = open_page(PAGE, sparsity="0.3")
+    assert not at.exception
+    assert "Shipped with the app: measured on our two cores" in captions(at)
+    assert "Told apart on the same 32 windows" in captions(at)
+    ahead = standings_shown(at)
+    assert ahead["verdict"].iloc[0] == "on the frontier"
+    assert ahead["verdict"].iloc[-1] == "beaten"
+    store = Store(database)
+    e = settings.experiment({"model": "demo"})
+    spec = arena.asked(e, arena.USUAL, (0.2, 0.3, 0.5), (0,), ("text", "latency"))
+    asked = [RunSpec(c.to_json(), 0, spec.measures) for c in arena.cells(spec)]
+    arena_id = store.add_arena(spec.to_json(), asked)
+    store.fail(store.runs_by_place(arena_id)[0].id, "no room")
+    resources.store.cache_clear()
+    at = open_page(PAGE, sparsity="0.3")
+    assert not at.exception
+    assert "Shipped with the app" not in captions(at)
 
 
 def test_criteria_are_compared_after_one_button(opened, asked):
@@ -229,18 +261,13 @@ def test_criteria_are_compared_after_one_button(opened, asked):
     at = finish(at, "criteria", state="done")
     assert not at.exception
     assert any("rank most alike" in m.value for m in at.main.markdown)
-    table = at.dataframe[-1].value
-    e = settings.experiment(asked)
-    known = resources.pipeline()
+    drawn = json.loads(at.get("plotly_chart")[-1].proto.spec)["data"][0]
+    e, known = settings.experiment(asked), resources.pipeline()
     first, second = (
         known.scores(e.using(criterion=c)).normalised for c in (Wanda(), LLMRank())
     )
-    at_most = table.iloc[0]
-    layer, neuron = int(at_most["layer"]), int(at_most["neuron"])
-    higher = int((first[layer] > first[layer][neuron]).sum())
-    assert at_most["rank_a"] == higher + 1
-    higher = int((second[layer] > second[layer][neuron]).sum())
-    assert at_most["rank_b"] == higher + 1
+    table = correlations({"wanda": first, "llm-rank": second})
+    assert drawn["text"][0][1] == f"{table.loc['wanda', 'llm-rank']:.2f}"
 
 
 def test_a_damaged_database_is_moved_aside_and_said(opened, database):

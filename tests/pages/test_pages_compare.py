@@ -254,6 +254,35 @@ def test_faster_is_not_claimed_where_the_interval_holds_one(opened):
         assert "**Not measurably faster** &ensp; Decoding ×1.10 [0.950, 1.27]" in said
 
 
+def test_a_disturbed_speed_is_marked_wherever_it_stands(opened, report):
+    comparison = report.comparison
+    said = comparison.speedup
+    said = dataclasses.replace(
+        said,
+        prefill=dataclasses.replace(said.prefill, disturbed=True),
+        decode=dataclasses.replace(said.decode, disturbed=True),
+        reasons=("Other work took 34 % of the processor meanwhile.",),
+    )
+    disturbed = dataclasses.replace(
+        report, comparison=dataclasses.replace(comparison, speedup=said)
+    )
+    resources.reports().put(report.experiment, disturbed)
+    try:
+        at, overview = opened(), opened("app.py")
+    finally:
+        resources.reports.cache_clear()
+    for page in (at, overview):
+        everything = texts(page.markdown)
+        assert "Faster**" not in everything
+        assert "**Disturbed** &ensp; Prefill ×1.16" in everything
+        assert "decode **×1.10** (disturbed)" in everything
+    assert "- Other work took 34 %" in texts(at.markdown)
+    assert "Why it is not as fast" not in texts(at.markdown)
+    assert table(at).loc["Reading the prompt (prefill)"].iloc[-1].count("disturbed")
+    (prefill,) = [m for m in overview.metric if m.label == "Prefill"]
+    assert "(disturbed)" in prefill.delta
+
+
 @pytest.mark.usefixtures("measured")
 def test_the_brackets_are_explained_once_below_the_numbers(opened):
     at = opened("app.py")

@@ -1,6 +1,7 @@
 """The Explore page: what it hands to the canvas, and what it takes from it."""
 
 import base64
+import itertools
 import json
 import re
 import threading
@@ -263,6 +264,25 @@ def test_a_neuron_is_read_and_measured(opened):
     assert not at.exception
     assert "What it is worth" in said(at)
     assert "nats per token" in said(at)
+
+
+def test_a_neuron_is_answered_while_heavy_work_goes_on(opened):
+    at, ends = opened(view="explore.neuron.0-4"), threading.Event()
+
+    def measuring(job):
+        for done in itertools.count():
+            job.progress("Measuring", done, done + 1)
+            if ends.wait(0.01):
+                return
+
+    heavy = resources.worker().submit("somebody", "Measuring", measuring)
+    try:
+        at.button(key="inspect").click().run()
+        at = finish(at, "inspect", state="done")
+        assert "What it is worth" in said(at)
+        assert resources.worker().snapshot(heavy.id).state == "running"
+    finally:
+        ends.set()
 
 
 def test_what_a_text_holds_is_shown_as_text(opened, tmp_path):

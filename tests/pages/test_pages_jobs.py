@@ -1,11 +1,13 @@
 """Jobs of visitors who come, reload, share a link, and go."""
 
+import re
 import threading
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from llmrank.core import job_limits
+from llmrank.core.pace import Step
 from pages.shared.app import resources, visitors
 from pages.shared.app.visitors import GRACE_S, Visitors
 
@@ -25,6 +27,8 @@ def page():
         key = st.session_state.setdefault("n", 0)
         st.session_state["n"] += 1
         jobs.start("probe", "Counting", test_pages_jobs.count, key=key)
+    if st.button("Planned", key="planned"):
+        jobs.start("planned", "Counting", test_pages_jobs.count_as_planned, key=None)
     st.query_params.from_dict(jobs.link())
     jobs.menu()
     jobs.endings()
@@ -34,6 +38,12 @@ def count(job):
     while not WORKS.wait(0.01):
         job.progress("Counting", 1, 2)
     return "counted"
+
+
+def count_as_planned(job):
+    """Half of the first step and none of the second, twenty seconds each."""
+    job.expect((Step("Counting", 20.0), Step("Adding", 20.0)))
+    return count(job)
 
 
 @pytest.fixture
@@ -115,3 +125,47 @@ def test_too_many_jobs_of_all_visitors_are_one_sentence(monkeypatch):
     assert not late.exception
     [error] = late.error
     assert "1 jobs of all visitors are waiting" in error.value
+
+
+def reported(at: AppTest, kind: str) -> None:
+    """Wait for the first report of a job, and run the page again."""
+    while not resources.worker().snapshot(at.session_state["jobs"][kind]).what:
+        threading.Event().wait(0.005)
+    at.run()
+
+
+def shown(at: AppTest) -> tuple[list[float], str]:
+    """Return the bars of the list in the header, and what stands on it."""
+    bars = [bar.proto.value for bar in at.get("progress")]
+    texts = [bar.proto.text for bar in at.get("progress")]
+    return bars, " ".join([*texts, *(m.value for m in at.markdown)])
+
+
+@pytest.mark.usefixtures("now")
+def test_a_job_of_known_steps_has_one_bar_of_the_whole(monkeypatch):
+    at = opened()
+    at.button(key="planned").click().run()
+    worker = resources.worker()
+    reported(at, "planned")
+    bars, said = shown(at)
+    assert len(bars) == 1
+    assert bars[0] < 10  # per cent; half of the step that is shown is done
+    assert "Counting · " in said
+    assert re.search(r"\d %, about (3\d|40) s left", said)
+    worked = worker._clock
+    monkeypatch.setattr(worker, "_clock", lambda: worked() + 20)
+    at.run()
+    later, said = shown(at)
+    assert 40 <= later[0] <= 60
+    assert "about 20 s left" in said
+
+
+@pytest.mark.usefixtures("now")
+def test_a_job_of_unknown_steps_draws_no_bar_and_claims_no_end():
+    at, _ = started()
+    reported(at, "probe")
+    bars, said = shown(at)
+    assert bars == []
+    assert "Counting · " in said
+    assert "s so far" in said
+    assert "%" not in said

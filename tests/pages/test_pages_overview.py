@@ -11,8 +11,10 @@ from llmrank.core.statistics import times_spread
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.frontier import frontier, shipped
 from llmrank.experiments.run import Report
-from llmrank.methods.method import Method
-from pages.shared.app import resources
+from llmrank.methods.method import DEFAULT
+from pages.shared.app import reading, resources
+
+PLAIN = {"allocation": "uniform", "repair": "none"}
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def test_one_click_leads_to_the_verdict(overview):
     assert view.state == "done", view.error
     assert isinstance(view.result, Report)
     dense, pruned = view.result.comparison.dense, view.result.comparison.pruned
-    assert pruned.footprint.widths == (12, 12)
+    assert sum(pruned.footprint.widths) == 24
     text = said(at)
     assert "**Smaller** &ensp; 50 % of the FFN neurons removed" in text
     ratios = view.result.comparison.speedup
@@ -76,14 +78,14 @@ def test_one_click_leads_to_the_verdict(overview):
 @pytest.mark.parametrize(
     ("asked", "named"),
     [
-        ({}, "llm-rank θ 0.50 γ 0.50"),
+        ({}, "llm-rank θ 0.50 γ 0.50 · block-influence · least-squares"),
         (
-            {"graph": "chained", "site": "up"},
+            PLAIN | {"graph": "chained", "site": "up"},
             "llm-rank θ 0.50 γ 0.50, chained graph, site up",
         ),
-        ({"variant": "modified"}, "llm-rank θ 0.50 γ 0.50, modified variant"),
-        ({"criterion": "l1"}, "l1"),
-        ({"criterion": "random", "seed": "2000"}, "random seed 2,000"),
+        (PLAIN | {"variant": "modified"}, "llm-rank θ 0.50 γ 0.50, modified variant"),
+        (PLAIN | {"criterion": "l1"}, "l1"),
+        (PLAIN | {"criterion": "random", "seed": "2000"}, "random seed 2,000"),
         (
             {"criterion": "wanda", "allocation": "global", "repair": "bias"},
             "wanda · global · bias",
@@ -99,9 +101,9 @@ def test_the_bar_names_the_method_so_that_a_newcomer_understands(
 def test_the_bar_follows_a_control_in_the_same_run(overview):
     at = overview()
     at.selectbox(key="control_criterion").select("l2").run()
-    assert "l2" in bar(at)
+    assert "l2 · block-influence · least-squares" in bar(at)
     at.slider(key="control_sparsity").set_value(40.0).run()
-    assert "40 % removed by l2" in said(at)
+    assert "40 % removed by l2 + block-influence + least-squares" in said(at)
 
 
 def test_three_methods_are_one_click_away(overview):
@@ -151,24 +153,33 @@ def test_the_address_holds_what_differs_from_the_defaults(overview):
     assert "theta" not in at.query_params
 
 
-def test_the_landing_page_shows_what_we_measured_and_reads_nothing():
+def test_the_landing_page_shows_what_we_measured_before_anything_is_read(
+    monkeypatch,
+):
     """The demo model by its configuration alone; its numbers came with the app."""
-    before = resources.pipeline().model.items()
+    before, asked = resources.pipeline().model.items(), []
+    monkeypatch.setattr(reading, "_start", lambda e, _: asked.append(e))
     at = open_page("app.py")
     assert not at.exception
     known = frontier(Experiment(), [shipped()])
     (chart,) = [json.loads(c.proto.spec) for c in at.get("plotly_chart")]
     lines = {t["name"]: t for t in chart["data"] if t["name"] != "you are here"}
     assert set(lines) == {m.name.replace("&", "&amp;") for m in known.curves}
-    own = known.at(Method(), 0.3)
+    own = known.at(DEFAULT, 0.3)
     assert f"Perplexity {times_spread(own.ratio)} of dense" in said(at)
     best = known.best(0.3)
     assert best.ratio.value <= own.ratio.value
     assert best.method.name in said(at)
     assert any("calibrated on 64 × 256 tokens" in c.value for c in at.caption)
-    assert any("32,250 of 46,080 stay" in c.value for c in at.caption)
     assert resources.pipeline().model.items() == before
-    assert not at.session_state["jobs"]
+    assert asked == [Experiment(method=DEFAULT)]
+
+
+@pytest.mark.slow
+def test_what_the_layers_keep_follows_unasked():
+    at = finish(open_page("app.py"), "read", state="done")
+    assert not at.exception
+    assert any("of 46,080 stay, hatched ones go" in c.value for c in at.caption)
 
 
 @pytest.mark.slow
@@ -187,3 +198,6 @@ def test_once_measured_the_picture_the_bar_and_the_sentence_say_one_number(overv
     assert marker["marker"]["symbol"] == "diamond"
     assert marker["x"] == [0.4]
     assert marker["y"] == [pytest.approx(ratio.value)]
+    at.slider(key="control_sparsity").set_value(41.0).run()
+    assert "Measured before: 40 % removed by llm-rank" in said(at)
+    assert "ppl –" in said(at)

@@ -18,7 +18,7 @@ from pages.shared.app import resources
 pytestmark = pytest.mark.slow  # some seconds each, together a minute
 
 PAGE = "pages/scores.py"
-SMALL = {"samples": "2", "seq_len": "32"}
+SMALL = {"samples": "2", "seq_len": "32", "allocation": "uniform", "repair": "none"}
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +50,19 @@ def scores_page(tiny_folder, tiny_text):
     return with_settings
 
 
+SCREENS = {"heatmap": 1, "distributions": 2, "two criteria": 2}
+"""How many charts each draws, alone."""
+
+
+def screen(name: str, *more: str) -> str:
+    return ",".join([f"scores.screen.{name}", *more])
+
+
 @pytest.fixture(scope="module")
 def ready(tiny_folder, tiny_text):
-    """The page with its defaults, once read: not to be changed."""
-    texts = {"model": tiny_folder, "calibration_text": tiny_text}
-    return read(open_page(PAGE, **texts, **SMALL))
+    """The page's screens with their defaults, once read: not to be changed."""
+    texts = {"model": tiny_folder, "calibration_text": tiny_text} | SMALL
+    return {name: read(open_page(PAGE, **texts, view=screen(name))) for name in SCREENS}
 
 
 def scored(at: AppTest, criterion=None):
@@ -81,58 +89,85 @@ def test_not_read_yet_the_page_offers_one_button_and_starts_nothing(scores_page)
     assert not at.get("plotly_chart")
 
 
-def test_once_read_every_chart_stands_with_its_sentence(ready):
-    assert not ready.exception
-    assert not ready.error
-    assert not ready.warning
-    charts = ready.get("plotly_chart")
-    assert len(charts) == 5
-    for chart in charts:
-        assert chart.proto.alt in said(ready)
-        assert chart.proto.alt.endswith(".")
+def test_one_screen_at_a_time_is_drawn_each_chart_with_its_sentence(ready):
+    for name, at in ready.items():
+        assert not at.exception
+        assert not at.error
+        assert not at.warning
+        charts = at.get("plotly_chart")
+        assert len(charts) == SCREENS[name]
+        for chart in charts:
+            assert chart.proto.alt in said(at)
+            assert chart.proto.alt.endswith(".")
+
+
+def test_another_screen_is_one_click_away_and_in_the_link(scores_page):
+    at = read(scores_page())
+    assert "scores.screen" not in at.query_params.get("view", "")
+    control = next(c for c in at.main.segmented_control if c.label == "Screen")
+    control.set_value("distributions").run()
+    assert not at.exception
+    assert len(figures(at)) == 2
+    assert at.query_params["view"] == "scores.screen.distributions"
 
 
 def test_what_is_said_of_the_cut_is_what_the_plan_does(ready):
-    scores, plan = scored(ready)
+    at = ready["distributions"]
+    scores, plan = scored(at)
     share = 100 * float(scores[0][plan.drop[0]].sum() / scores[0].sum())
     assert plan.widths == (17, 17)
-    text = said(ready)
-    assert "Layer 0: the 7 of 24 neurons left of the line are dropped" in text
+    text = said(at)
+    assert "Layer 0: the 7 of 24 neurons left of the line are removed" in text
     assert f"and {share:.3g} % of the layer's score with them" in text
-    assert "14 of 48 neurons" in figures(ready)[0]["layout"]["title"]["text"]
+    assert "14 of 48 neurons" in figures(ready["heatmap"])[0]["layout"]["title"]["text"]
 
 
 def test_the_second_criterion_is_compared_in_true_numbers(ready):
-    (a, plan_a), (b, plan_b) = scored(ready), scored(ready, Activation())
+    at = ready["two criteria"]
+    (a, plan_a), (b, plan_b) = scored(at), scored(at, Activation())
     found = agreement(a, b, plan_a, plan_b)
-    text = said(ready)
+    text = said(at)
     assert f"The rank correlation of all neurons is {found.total_spearman:.3f}" in text
     share = f"{100 * found.total.share:.3g} %"
-    assert f"Of the 14 neurons that llm-rank drops, activation drops {share}" in text
-    bars = next(f for f in figures(ready) if f["data"][0].get("name") == "overlap")
+    assert (
+        f"Of the 14 neurons that llm-rank removes, activation removes {share}" in text
+    )
+    bars = next(f for f in figures(at) if f["data"][0].get("name") == "overlap")
     assert bars["data"][0]["y"] == pytest.approx([o.share for o in found.overlaps])
 
 
+def test_the_neurons_on_which_two_criteria_differ_most_are_listed(ready):
+    at = ready["two criteria"]
+    first, second = scored(at)[0], scored(at, Activation())[0]
+    table = at.main.dataframe[0].value
+    most = table.iloc[0]
+    layer, neuron = int(most["layer"]), int(most["neuron"])
+    for column, scores in (("rank_a", first), ("rank_b", second)):
+        higher = int((scores[layer] > scores[layer][neuron]).sum())
+        assert most[column] == higher + 1
+
+
 def test_the_extremes_are_listed_with_the_highest_first(ready):
-    highest, lowest = (frame.value for frame in ready.main.dataframe)
-    times = torch.stack(scored(ready)[0]) * 24
+    at = ready["heatmap"]
+    highest, lowest = (frame.value for frame in at.main.dataframe)
+    times = torch.stack(scored(at)[0]) * 24
     assert highest["times_uniform"].iloc[0] == pytest.approx(float(times.max()))
     assert lowest["times_uniform"].iloc[-1] == pytest.approx(float(times.min()))
     assert len(highest) == len(lowest) == 10
 
 
 def test_moving_the_threshold_moves_what_is_said(scores_page):
-    at = read(scores_page())
+    at = read(scores_page(view=screen("distributions")))
     at.slider(key="control_sparsity").set_value(75.0).run()
     assert not at.exception
     assert "the 18 of 24 neurons left of the line" in said(at)
 
 
 def test_choices_are_kept_over_another_page_and_in_the_link(scores_page):
-    at = read(scores_page())
+    at = read(scores_page(view=screen("distributions")))
     at.slider(key="look_scores.layer_0").set_value(1).run()
     link = at.query_params["view"]
-    assert link == "scores.layer.1"
+    assert link == screen("distributions", "scores.layer.1")
     at.switch_page("pages/graph.py").run()
     assert not at.exception
     at.switch_page(PAGE).run()
@@ -141,70 +176,94 @@ def test_choices_are_kept_over_another_page_and_in_the_link(scores_page):
     reopened = read(scores_page(view=link))
     assert "Layer 1: the 7 of 24 neurons" in said(reopened)
     reopened.slider(key="look_scores.layer_0").set_value(0).run()
-    assert "view" not in reopened.query_params
+    assert reopened.query_params["view"] == screen("distributions")
 
 
 def test_the_papers_setting_is_one_click_away(scores_page):
     """With γ = 0 the ranking is that of the activation at the same site."""
-    at = read(scores_page())
+    at = read(scores_page(view=screen("two criteria")))
     button = next(b for b in at.main.button if b.label == "The paper's own setting")
     button.click().run()
     assert not at.exception
     (a, plan_a), (b, plan_b) = scored(at), scored(at, Activation(site="up"))
     found = agreement(a, b, plan_a, plan_b)
-    expected = f"drops {100 * found.total.share:.3g} % too"
+    expected = f"removes {100 * found.total.share:.3g} % too"
     assert f"llm-rank (γ 0, site up) {expected}" in said(at)
 
 
-def test_a_view_that_cannot_be_is_said_and_the_page_lives(scores_page):
-    wrong = ("scores.layer.99", "scores.order.x", "scores.ends.-1", "scores.ranks.z")
-    picture = "scores.other.![x](http://example.org/x.png)"
-    at = read(scores_page(view=",".join([*wrong, picture])))
+@pytest.mark.parametrize(
+    ("name", "wrong", "shown"),
+    [
+        ("heatmap", ["scores.order.x"], "The middle neuron of layer"),
+        ("distributions", ["scores.layer.99"], "Layer 1: the 7 of 24 neurons"),
+        (
+            "two criteria",
+            ["scores.ranks.z", "scores.other.![x](http://example.org/x.png)"],
+            "activation removes",
+        ),
+    ],
+)
+def test_a_view_that_cannot_be_is_said_and_the_page_lives(
+    scores_page, name, wrong, shown
+):
+    at = read(scores_page(view=screen(name, *wrong)))
     assert not at.exception
-    assert len(at.get("plotly_chart")) == 5
-    assert len(at.main.warning) == 5
-    assert "Layer 1: the 7 of 24 neurons" in said(at)
+    assert len(at.get("plotly_chart")) == SCREENS[name]
+    assert len(at.main.warning) == len(wrong)
+    assert shown in said(at)
     assert all("![x](" not in w.value for w in at.warning)
 
 
 def test_a_view_that_names_nothing_is_harmless(scores_page):
     at = read(scores_page(view="x,a.b,....,,nobody.knows.this,scores.layer."))
     assert not at.exception
-    assert len(at.get("plotly_chart")) == 5
+    assert len(at.get("plotly_chart")) == 1
 
 
-def test_at_sparsity_zero_nothing_is_dropped_and_the_page_says_so(scores_page):
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("distributions", "Layer 0: nothing is removed"),
+        ("two criteria", "activation removes nothing here"),
+    ],
+)
+def test_at_sparsity_zero_nothing_is_removed_and_the_page_says_so(
+    scores_page, name, sentence
+):
     """And activation is not compared with itself until somebody asks for it."""
-    at = read(scores_page(sparsity="0", criterion="activation"))
+    at = read(scores_page(sparsity="0", criterion="activation", view=screen(name)))
     assert not at.exception
-    assert "Layer 0: nothing is dropped" in said(at)
-    assert "activation drops nothing here" in said(at)
-    assert "llm-rank alone 0" in said(at)
+    assert sentence in said(at)
 
 
 def test_layers_of_different_widths_are_drawn_with_their_own(
     scores_page, uneven_folder
 ):
-    at = read(scores_page(model=str(uneven_folder), view="scores.layer.1"))
+    more = {"model": str(uneven_folder)}
+    at = read(scores_page(**more, view=screen("distributions", "scores.layer.1")))
     assert not at.exception
     assert not at.error
     assert "Layer 1: the 3 of 9 neurons" in said(at)
+    at = read(scores_page(**more))
     assert "9 of 29 neurons" in figures(at)[0]["layout"]["title"]["text"]
 
 
-def test_one_layer_is_enough(scores_page, one_layer_folder):
-    at = read(scores_page(model=str(one_layer_folder)))
+@pytest.mark.parametrize("name", SCREENS)
+def test_one_layer_is_enough(scores_page, one_layer_folder, name):
+    at = read(scores_page(model=str(one_layer_folder), view=screen(name)))
     assert not at.exception
     assert not at.error
-    assert len(at.get("plotly_chart")) == 5
+    assert len(at.get("plotly_chart")) == SCREENS[name]
     assert not [s for s in at.main.slider if "Layer" in s.label]
 
 
 def test_where_all_neurons_tie_nothing_false_is_said(scores_page):
-    at = read(scores_page(gamma="1", theta="0"))
+    ties = {"gamma": "1", "theta": "0"}
+    at = read(scores_page(**ties, view=screen("distributions")))
     assert not at.exception
     assert "left of the line" not in said(at)
     assert "7 of these score exactly the threshold" in said(at)
+    at = read(scores_page(**ties))
     assert "All neurons score the mean of their layer" in said(at)
 
 
@@ -213,17 +272,18 @@ def test_where_all_neurons_tie_nothing_false_is_said(scores_page):
     "settings",
     [
         {"graph": "chained", "allocation": "global", "sparsity": "0.9"},
-        {"variant": "modified"},
-        {"criterion": "random"},
-        {"criterion": "wanda", "multiple_of": "8"},
-        {"view": "scores.order.index,scores.value.score,scores.ranks.1"},
+        {"variant": "modified", "view": screen("distributions")},
+        {"criterion": "random", "view": screen("two criteria")},
+        {"criterion": "wanda", "multiple_of": "8", "view": screen("distributions")},
+        {"view": "scores.order.index,scores.value.score"},
+        {"view": screen("two criteria", "scores.ranks.1")},
     ],
 )
 def test_every_way_to_score_is_drawn(scores_page, settings):
     at = read(scores_page(**settings))
     assert not at.exception
     assert not at.error
-    assert len(at.get("plotly_chart")) == 5
+    assert at.get("plotly_chart")
     assert len(at.main.latex) == 1
 
 
@@ -250,25 +310,25 @@ def test_a_model_that_was_forgotten_is_read_again(scores_page, uneven_folder, tm
         read(scores_page(model=str(folder)))
     at.run()
     assert not at.get("plotly_chart")
-    assert len(read(at).get("plotly_chart")) == 5
+    assert read(at).get("plotly_chart")
 
 
 def test_a_second_criterion_that_would_read_more_asks_first(scores_page):
     """Gradients of this calibration have never been taken: a button, then its ranks."""
-    link = {"view": "scores.other.taylor", "seed": "78"}
+    link = {"view": screen("two criteria", "scores.other.taylor"), "seed": "78"}
     at = read(scores_page(**link))
     assert not at.exception
     assert any("taylor needs gradients" in i.value for i in at.info)
-    n_charts = len(figures(at))
+    assert not figures(at)
     at = read(at)
     assert not at.exception
     assert not any("needs gradients" in i.value for i in at.info)
-    assert len(figures(at)) == n_charts + 2
+    assert len(figures(at)) == 2
 
 
 def test_a_free_text_of_the_second_criterion_is_its_usual_one(scores_page):
     read(scores_page())  # or the one button that is pressed would be the second's
-    at = scores_page(view="scores.other.gprune")
+    at = scores_page(view=screen("two criteria", "scores.other.gprune"))
     assert not at.exception
     assert "look_scores.second_text" not in str(at.text_input)
     assert any("gprune reads as much of a second text" in i.value for i in at.info)

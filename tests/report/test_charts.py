@@ -1,6 +1,7 @@
 """Charts: the numbers in the traces, and that nothing is drawn which was not given."""
 
 import dataclasses
+import itertools
 import json
 import math
 
@@ -86,14 +87,14 @@ def test_sorted_heatmap_falls_from_left_to_right_and_shows_each_cut():
     fig = charts.score_heatmap(scores, highest(scores, 6, 2))
     assert (np.diff(fig.data[0].customdata[0, :, 2]) <= 0).all()
     assert (fig.data[0].x0, fig.data[0].dx) == (1, 1)
-    (cut,), (dropped,) = traces(fig, "cut"), traces(fig, "dropped")
+    (cut,), (dropped,) = traces(fig, "cut"), traces(fig, "removed")
     assert cut.x == (6.5, 6.5, 2.5, 2.5)
     assert cut.y == (-0.5, 0.5, 0.5, 1.5)
     assert (min(dropped.x[:4]), max(dropped.x[:4])) == (6.5, 9.5)
     assert (min(dropped.x[6:10]), max(dropped.x[6:10])) == (2.5, 5.5)
     assert dropped.fillpattern.shape == "/"
     assert fig.data[0].customdata[0, :, 5].tolist() == [0] * 6 + [1] * 3
-    assert "dropped, 6 of 14 neurons" in fig.layout.title.text
+    assert "removed, 6 of 14 neurons" in fig.layout.title.text
 
 
 def test_heatmap_draws_no_cut_through_neurons_kept_by_another_criterion():
@@ -254,7 +255,7 @@ def test_rank_scatter_draws_a_stated_and_repeatable_sample():
 def test_overlap_bars_say_where_nothing_is_dropped():
     fig = charts.overlap_bars([0.5, None, 1.0], by_chance=[0.3, 0.3, 0.3])
     assert fig.data[0].y == (0.5, 0, 1.0)
-    assert fig.data[0].text == ("", "none dropped", "")
+    assert fig.data[0].text == ("", "none removed", "")
     assert fig.data[1].y[::3] == (0.3, 0.3, 0.3)
 
 
@@ -519,81 +520,133 @@ def test_the_toolbar_saves_pictures_and_offers_no_upload():
         assert config["plotlyServerURL"] == ""
 
 
-def a_pareto(**changes) -> pd.DataFrame:
+def a_standing(**changes) -> pd.DataFrame:
     rows = [
-        ("wanda", 0.2, 100.0, 1.4, False, "r1"),
-        ("wanda", 0.5, 80.0, 4.0, True, "r2"),
-        ("llm-rank", 0.2, 100.0, 1.9, True, "r3"),
-        ("llm-rank", 0.5, 80.0, 3.0, False, "r4"),
+        ("wanda", 0.2, 100.0, 1.4, "on the frontier", "r1"),
+        ("wanda", 0.5, 80.0, 4.0, "beaten", "r2"),
+        ("random", 0.2, 100.0, 9.0, "beaten", "r5"),
+        ("llm-rank", 0.2, 100.0, 1.9, "beaten", "r3"),
+        ("llm-rank", 0.5, 80.0, 3.0, "cannot be told", "r4"),
     ]
-    columns = ["method", "sparsity", "x", "y", "dominated", "run"]
-    table = pd.DataFrame(rows, columns=columns).assign(seed=0)
+    columns = ["method", "sparsity", "x", "y", "verdict", "run"]
+    table = pd.DataFrame(rows, columns=columns).assign(seed=0, said="×1")
     for axis, half in (("x", 0.0), ("y", 0.1)):
         table[f"{axis}_low"] = table[axis] - half
         table[f"{axis}_high"] = table[axis] + half
     return table.assign(**changes)
 
 
-def drawn_pareto(points, **more):
+def drawn_pareto(standings, **more):
     titles = ("parameters", "perplexity, × dense")
-    methods = ["wanda", "random", "llm-rank"]
-    return charts.pareto_chart(points, titles=titles, methods=methods, **more)
+    return charts.pareto_chart(standings, titles=titles, **more)
 
 
-def test_pareto_fades_what_is_dominated_and_keeps_every_interval():
-    fig = drawn_pareto(a_pareto(), dense=(120.0, 1.0))
-    points = [t for t in fig.data if t.customdata]
-    alphas = {t.customdata[0][0]: t.marker.color for t in points}
-    assert {run: c.endswith(",1)") for run, c in alphas.items()} == {
-        "r1": True, "r2": False, "r3": False, "r4": True,
+def methods_drawn(fig):
+    return {t.name: t for t in fig.data if t.customdata}
+
+
+def notes(fig):
+    return [note.text for note in fig.layout.annotations]
+
+
+def test_a_verdict_is_a_size_a_filling_and_a_colour_and_every_interval_stays():
+    fig = drawn_pareto(a_standing(), dense=(120.0, 1.0))
+    looks = {
+        run: (symbol.endswith("open"), size, colour.startswith("rgba"))
+        for t in methods_drawn(fig).values()
+        for [run], symbol, size, colour in zip(
+            t.customdata, t.marker.symbol, t.marker.size, t.marker.color, strict=True
+        )
+    }
+    assert looks == {
+        "r1": (False, 12, False), "r2": (False, 6, True), "r3": (False, 6, True),
+        "r4": (True, 10, False), "r5": (False, 6, True),
     }  # fmt: skip
-    assert [t.error_y.array[0] for t in points] == pytest.approx([0.1] * 4)
-    assert [t.error_x.array[0] for t in points] == [0.0] * 4
+    for t in methods_drawn(fig).values():
+        assert list(t.error_y.array) == pytest.approx([0.1] * len(t.x))
+        assert list(t.error_x.array) == [0.0] * len(t.x)
     dense = next(t for t in fig.data if t.name == "dense")
     assert (dense.x[0], dense.y[0]) == (120.0, 1.0)
     assert dense.marker.color == LIGHT.neutral
+    key = [t.name for t in fig.data if t.showlegend is not False]
+    assert key == ["on the frontier", "cannot be told", "beaten", "dense"]
 
 
-def test_pareto_names_each_method_once_and_keeps_its_colour_and_symbol():
-    fig = drawn_pareto(a_pareto())
-    named = [t.name for t in fig.data if t.showlegend is not False]
-    assert named == ["wanda", "llm-rank"]
-    alone = drawn_pareto(a_pareto().query("method == 'llm-rank'"))
-    looks = [
-        {(t.marker.symbol, t.marker.color) for t in f.data
-         if t.mode == "markers" and t.legendgroup == "llm-rank"}
-        for f in (fig, alone)
-    ]  # fmt: skip
-    assert looks[0] == looks[1]
-    symbols = {t.legendgroup: t.marker.symbol for t in fig.data if t.mode == "markers"}
-    assert symbols["wanda"] != symbols["llm-rank"]
+def test_who_is_on_the_frontier_has_the_accent_and_few_methods_are_all_named():
+    fig = drawn_pareto(a_standing())
+    assert methods_drawn(fig)["wanda"].marker.color[0] == LIGHT.accent
+    symbols = {t.marker.symbol[0] for t in methods_drawn(fig).values()}
+    assert len(symbols) == 3
+    assert {"wanda", "random", "llm-rank"} <= set(notes(fig))
+    many = pd.concat([
+        a_standing(),
+        *(a_standing(method=f"m{i}", verdict="beaten") for i in range(9)),
+    ])  # fmt: skip
+    named = set(notes(drawn_pareto(many))) - {"20 %", "50 %"}
+    assert named == {"wanda", "llm-rank"}
+
+
+def test_points_that_coincide_stand_side_by_side_and_others_where_they_are():
+    pile = a_standing(method=list("abcde"), y=[2.0, 2.0, 2.0, 2.0, 4.0])
+    fig = drawn_pareto(pile.assign(x=100.0), dense=(120.0, 1.0))
+    drawn = {name: t.x[0] for name, t in methods_drawn(fig).items()}
+    assert drawn["a"] == drawn["e"] == pytest.approx(100.0)
+    beside = [drawn[name] for name in "abcd"]
+    assert len({round(x, 6) for x in beside}) == 4
+    assert max(abs(x - 100) for x in beside) < 2
+    assert "<br>100, ×1" in methods_drawn(fig)["b"].text[0]
+
+
+def test_labels_leave_each_other_room():
+    pile = a_standing(method=list("abcde"), y=[2.0, 2.01, 2.02, 2.03, 4.0])
+    fig = drawn_pareto(pile)
+    low, high = fig.layout.yaxis.range
+    places = sorted(
+        (n.y - low) / (high - low) * 320 - n.ay
+        for n in fig.layout.annotations if n.showarrow is not False
+    )  # fmt: skip
+    assert len(places) == 5
+    assert min(b - a for a, b in itertools.pairwise(places)) >= 15.9
+
+
+def test_a_column_says_its_sparsity_and_the_one_in_hand_is_marked():
+    fig = drawn_pareto(a_standing(), here=0.5)
+    assert {"50 % removed", "20 %"} <= set(notes(fig))
+    [line] = fig.layout.shapes
+    assert line.x0 == 80.0
+    scattered = drawn_pareto(a_standing(x=[100.0, 80.0, 120.0, 90.0, 60.0]))
+    assert not {"50 %", "20 %"} & set(notes(scattered))
 
 
 def test_pareto_of_a_wide_range_is_logarithmic_and_of_shares_is_not():
-    wide = drawn_pareto(a_pareto(y=[1.4, 400.0, 1.9, 3.0]))
+    wide = drawn_pareto(a_standing(y=[1.4, 400.0, 1.9, 3.0, 3.0]))
     assert wide.layout.yaxis.type == "log"
     low, high = wide.layout.yaxis.range
     assert low < math.log10(1.4)
     assert math.log10(3) < high < 1
-    [said] = wide.layout.annotations
-    assert said.text == "a double-click shows or hides 1 point far above"
-    far = drawn_pareto(a_pareto(y=[1.4, 400.0, 500.0, 600.0]))
+    assert "a double-click shows or hides 1 point far above" in notes(wide)
+    far = drawn_pareto(a_standing(y=[1.4, 400.0, 500.0, 600.0, 600.0]))
     assert far.layout.yaxis.range[1] > math.log10(600)
-    assert not far.layout.annotations
-    assert drawn_pareto(a_pareto()).layout.yaxis.type is None
-    shares = drawn_pareto(a_pareto(y=[0.01, 0.4, 0.5, 0.6]))
-    assert shares.layout.yaxis.type is None
+    assert not [note for note in notes(far) if "double-click" in note]
+    shares = drawn_pareto(a_standing(y=[0.01, 0.4, 0.5, 0.6, 0.6]))
+    assert shares.layout.yaxis.type == "linear"
 
 
 def test_pareto_leaves_out_an_interval_without_ends():
-    fig = drawn_pareto(a_pareto(y_high=float("inf"), y_low=float("-inf")))
-    points = [t for t in fig.data if t.customdata]
+    fig = drawn_pareto(a_standing(y_high=float("inf"), y_low=float("-inf")))
+    points = methods_drawn(fig).values()
     assert {bar for t in points for bar in t.error_y.array} == {0.0}
 
 
 def test_pareto_of_nothing_is_an_empty_chart():
-    fig = drawn_pareto(a_pareto().iloc[:0], dense=(120.0, 1.0))
+    fig = drawn_pareto(a_standing().iloc[:0], dense=(120.0, 1.0))
     assert [t.name for t in fig.data] == ["dense"]
+
+
+def test_one_point_alone_is_drawn_in_the_middle():
+    fig = drawn_pareto(a_standing().iloc[:1])
+    low, high = fig.layout.yaxis.range
+    assert low < 1.4 < high
 
 
 def test_correlations_are_drawn_from_minus_one_to_one_with_their_values():

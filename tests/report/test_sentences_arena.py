@@ -1,105 +1,77 @@
-"""What an arena says: who is ahead, whether chance may be it, and when we lose."""
-
-import dataclasses
+"""What an arena says: who is ahead, who cannot be told, and when we lose."""
 
 import pandas as pd
 import pytest
-import torch
 
-from llmrank.core.statistics import Estimate
-from llmrank.evaluation.comparison import Comparison, Side
-from llmrank.evaluation.footprint import Footprint
-from llmrank.evaluation.perplexity import TextEvaluation
-from llmrank.experiments.arena import Entry, Placed
-from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.store import Run, RunSpec
-from llmrank.methods.criteria import L1, L2, LLMRank, Random, Wanda
-from llmrank.methods.method import Method
-from llmrank.methods.pruning import PruningSpec
-from llmrank.report.sentences.arena import correlations_sentence, pareto_sentence
+from llmrank.report.sentences.arena import (
+    correlations_sentence,
+    nearest,
+    standings_sentence,
+)
 
-NOISE = torch.linspace(-0.5, 0.5, 8)
+FRONT, UNTOLD, BEATEN = "on the frontier", "cannot be told", "beaten"
 
 
-def exact(value):
-    return Estimate(value, value, value, 1)
+def table(*rows) -> pd.DataFrame:
+    """Rows of method, how its figure is written, and its verdict; the best first."""
+    columns = ["method", "said", "verdict"]
+    found = pd.DataFrame(rows, columns=columns).assign(sparsity=0.3)
+    found["criterion"] = found["method"].str.split(" ").str[0]
+    return found
 
 
-def placed(criterion, value, *, sparsity=0.3, nll=None, half=0.1, dominated=False):
-    """A cell: an interval of a given half width, and its text's windows."""
-    e = Experiment(method=Method(criterion), pruning=PruningSpec(sparsity=sparsity))
-    found = None
-    if nll is not None:
-        counts = {f.name: 100 for f in dataclasses.fields(Footprint)}
-        sizes = Footprint(**(counts | {"widths": (8,)}))
-        half_right = torch.full((8,), 0.5).double()
-        text = TextEvaluation((nll + NOISE).double(), half_right, "a mill", "x")
-        side = Side(sizes, text)
-        found = Comparison(side, side)
-    run = Run("id", "done", "", RunSpec(e.to_json(), 0, ("text",)), None, "now")
-    y = Estimate(value, value - half, value + half, 8)
-    return Placed(Entry(run, found), exact(100.0), y, dominated)
+def said_of(*rows, y="perplexity_ratio"):
+    return standings_sentence(table(*rows), y, 0.3)
 
 
-def test_the_leader_at_the_sparsity_in_hand_is_named_with_its_interval():
-    points = [
-        placed(LLMRank(), 2.0),
-        placed(Wanda(), 3.0),
-        placed(Wanda(), 1.0, sparsity=0.1),
-    ]
-    said = pareto_sentence(points, "perplexity_ratio", 0.3)
-    assert said.startswith("At 30 % removed, **llm-rank** has the best perplexity")
-    assert "2.00 [1.90, 2.10]" in said
-    assert "**wanda** is behind by more than chance explains" in said
-    assert "LLM-Rank leads." in said
+def test_it_names_who_is_on_the_frontier_with_the_tables_digits():
+    said = said_of(("llm-rank", "×2.00 [1.90, 2.10]", FRONT), ("l1", "×9.00", BEATEN))
+    assert said == (
+        "At 30 % removed, by perplexity, × dense: **llm-rank** (×2.00 [1.90, 2.10]) is "
+        "on the frontier; the other 1 is beaten. LLM-Rank's best, **llm-rank** "
+        "(×2.00 [1.90, 2.10]), is on the frontier."
+    )
 
 
 def test_it_says_so_when_llm_rank_loses():
-    points = [placed(LLMRank(), 3.0), placed(Wanda(), 2.0), placed(L1(), 9.0)]
-    said = pareto_sentence(points, "perplexity_ratio", 0.3)
-    assert "**wanda** has the best" in said
-    assert "both others are behind by more than chance explains" in said
-    assert "LLM-Rank loses: its best there, **llm-rank**, has 3.00 [2.90, 3.10]" in said
+    said = said_of(
+        ("wanda", "×2.00", FRONT), ("llm-rank", "×3.00", BEATEN), ("l1", "×9", BEATEN)
+    )
+    assert "the other 2 are beaten" in said
+    assert said.endswith("LLM-Rank's best, **llm-rank** (×3.00), is beaten.")
 
 
-def test_intervals_that_meet_part_nobody():
-    points = [placed(LLMRank(), 2.15), placed(Wanda(), 2.0), placed(L1(), 9.0)]
-    said = pareto_sentence(points, "decode_ms", 0.3)
-    assert "its interval does not part **llm-rank** (2.15) from it" in said
-    assert "and 1 more is behind" in said
-    assert "LLM-Rank cannot be told from it" in said
-
-
-def test_on_text_two_methods_are_told_apart_by_window():
-    """Wide intervals of their own, and yet each window tells the same difference."""
-    points = [
-        placed(LLMRank(), 2.1, nll=3.01, half=1.0),
-        placed(Wanda(), 2.0, nll=3.0, half=1.0),
-    ]
-    assert "is behind" in pareto_sentence(points, "perplexity", 0.3)
-    assert "does not part" in pareto_sentence(points, "decode_ms", 0.3)
-
-
-def test_more_is_better_where_the_axis_says_so():
-    points = [placed(Wanda(), 0.5, half=0.01), placed(Random(), 0.2, half=0.01)]
-    said = pareto_sentence(points, "accuracy", 0.3)
-    assert "**wanda** has the best task accuracy" in said
+def test_who_cannot_be_told_is_named_and_many_are_counted():
+    rows = [(f"m{i}", f"×{i}", UNTOLD) for i in range(1, 6)]
+    said = said_of(*rows)
+    assert "**m1** (×1), **m2** (×2), **m3** (×3) and 2 more cannot be told." in said
+    assert "beaten" not in said
     assert "LLM-Rank is not measured there" in said
 
 
+def test_all_may_be_beaten_by_other_sparsities():
+    assert "top-1 accuracy: 2 are beaten." in said_of(
+        ("l1", "0.2", BEATEN), ("l2", "0.1", BEATEN), y="top1"
+    )
+
+
 def test_the_nearest_sparsity_stands_for_one_that_is_not_measured():
-    points = [placed(L2(), 2.0, sparsity=0.2), placed(L2(), 4.0, sparsity=0.5)]
-    said = pareto_sentence(points, "perplexity_ratio", 0.3)
-    assert said.startswith("At 20 % removed, **l2**")
-    assert "is alone so far" in said
-    assert "faded" not in said
-    points.append(placed(L1(), 5.0, sparsity=0.5, dominated=True))
-    said = pareto_sentence(points, "perplexity_ratio", 0.3)
-    assert "2 of 3 points are dominated by no other; the rest is faded" in said
+    tables = (table(("l2", "×2", FRONT)), table(("l1", "×4", FRONT)))
+    both = pd.concat([tables[0].assign(sparsity=0.2), tables[1].assign(sparsity=0.5)])
+    assert nearest(both, 0.3)["method"].tolist() == ["l2"]
+    assert nearest(both, 0.35)["method"].tolist() == ["l1"]  # as near: the smaller
+    assert standings_sentence(both, "perplexity", 0.9).startswith("At 50 % removed")
+
+
+def test_names_from_outside_are_no_markup():
+    assert "**axb** (×1)" in said_of(("a![x](b)", "×1", FRONT))
 
 
 def test_nothing_is_said_of_nothing():
-    assert pareto_sentence([], "perplexity", 0.3) == "No cell has both figures yet."
+    empty = pd.DataFrame()
+    assert standings_sentence(empty, "perplexity", 0.3) == (
+        "No cell has both figures yet."
+    )
 
 
 @pytest.mark.parametrize("value", [0.25, -0.5])

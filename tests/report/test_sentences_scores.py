@@ -125,7 +125,7 @@ def test_percentiles_of_one_layer_say_how_peaked_it_is():
 def test_distribution_says_what_is_cut_and_how_close_it_is():
     row = by_layer(dropped_score=[0.12345], n_close=[4]).iloc[0]
     assert sentences.distribution_sentence(row) == (
-        "Layer 0: the 3 of 10 neurons left of the line are dropped, and 12.3 % of the "
+        "Layer 0: the 3 of 10 neurons left of the line are removed, and 12.3 % of the "
         "layer's score with them; scores within 5 % of the threshold, where the choice "
         "is close: 4."
     )
@@ -136,7 +136,7 @@ def test_ties_at_the_threshold_are_said_and_true():
     table = sentences.layer_table(scores, [torch.tensor([0, 1])])
     said = sentences.distribution_sentence(table.iloc[0])
     assert "left of the line" not in said
-    assert "2 of 4 neurons are dropped, and 50 % of the layer's score" in said
+    assert "2 of 4 neurons are removed, and 50 % of the layer's score" in said
     assert "2 of these score exactly the threshold" in said
 
 
@@ -157,7 +157,7 @@ def test_distributions_without_a_cut_say_so():
     said = sentences.distributions_sentence(
         by_layer(n_dropped=[0, 0], top_tenth=[0.2, 0.3])
     )
-    assert said.startswith("Nothing is dropped")
+    assert said.startswith("Nothing is removed")
     assert "Layer 1 is the most peaked" in said
 
 
@@ -199,7 +199,7 @@ def test_overlap_says_what_sets_say(two):
     ]
     said = sentences.overlap_sentence(found, ("one", "other"), b.sparsity)
     assert said.startswith(
-        f"Of the {a.n_dropped} neurons that one drops, other drops "
+        f"Of the {a.n_dropped} neurons that one removes, other removes "
         f"{100 * sum(both) / a.n_dropped:.3g} % too "
         f"({100 * b.sparsity:.3g} % by chance)"
     )
@@ -212,7 +212,7 @@ def test_overlap_with_itself_is_everything_everywhere(two):
     (scores, _), (by, _), _ = two
     found = agreement(scores, scores, by, by)
     said = sentences.overlap_sentence(found, ("one", "the same"), by.sparsity)
-    assert "drops 100 % too" in said
+    assert "removes 100 % too" in said
     assert said.endswith("in every layer alike.")
 
 
@@ -221,7 +221,7 @@ def test_overlap_where_nothing_is_dropped_says_so(two):
     every = tuple(torch.arange(n) for n in by.dense_widths)
     whole = PruningPlan(every, by.dense_widths)
     found = agreement(scores, scores, whole, by)
-    assert "drops nothing" in sentences.overlap_sentence(found, ("one", "other"), 0.0)
+    assert "removes nothing" in sentences.overlap_sentence(found, ("one", "other"), 0.0)
 
 
 def test_ranks_count_what_only_one_drops(two):
@@ -231,7 +231,7 @@ def test_ranks_count_what_only_one_drops(two):
         for x, y in zip(a.drop, b.drop, strict=True)
     )
     said = sentences.ranks_sentence(found, ("one", "other"), None)
-    assert f"one alone drops {alone} neurons" in said
+    assert f"one alone removes {alone} neurons" in said
     assert f"is {found.total_spearman:.3f}" in said
     assert "in layer 2 is" in sentences.ranks_sentence(found, ("one", "other"), 2)
 

@@ -5,14 +5,18 @@ from dataclasses import dataclass, replace
 from math import exp
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from llmrank.core.registry import Registry
 from llmrank.core.statistics import NORMAL_95, Estimate, t_interval
 from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.evaluation.latency import Timing
+from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.evaluation.speedup import Ratio
 
 Value = Callable[[Comparison], Estimate | None]
+Windows = Callable[[TextEvaluation, TextEvaluation], Float[Tensor, " n_windows"]]
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Axis:
     """One figure of a cell with its 95 % interval, and which way is better.
 
     A figure that is exact (a count, one peak) is an interval of no length; one that was
-    not measured is None. `dense` is the same figure of the dense model.
+    not measured is None. `dense` is the same figure of the dense model. `windows`: what
+    the windows say that the dense and the pruned model have read, less being better.
     """
 
     title: str
@@ -28,6 +33,7 @@ class Axis:
     pruned: Value
     dense: Value
     is_exact: bool = False
+    windows: Windows | None = None
 
 
 AXES: Registry[Axis] = Registry("axis")
@@ -98,7 +104,10 @@ def _peak_mb(side: Side) -> float | None:
     return None if side.memory is None else side.memory.used_bytes / 1e6
 
 
-def _times(ratio: Ratio) -> Estimate:
+def _times(ratio: Ratio) -> Estimate | None:
+    """Return the speed-up as it may be compared: not where it was disturbed."""
+    if ratio.disturbed:
+        return None
     return Estimate(ratio.measured, ratio.low, ratio.high, ratio.n_rounds)
 
 
@@ -111,11 +120,16 @@ def _faster_decode(comparison: Comparison) -> Estimate | None:
 
 
 for _name, _axis in {
-    "perplexity": _side("perplexity", True, _perplexity),
-    "perplexity_ratio": _ratio(
-        "perplexity, × dense", True, lambda c: c.perplexity_ratio
+    "perplexity": replace(
+        _side("perplexity", True, _perplexity), windows=lambda _, pruned: pruned.nll
     ),
-    "top1": _side("top-1 accuracy", False, _top1),
+    "perplexity_ratio": replace(
+        _ratio("perplexity, × dense", True, lambda c: c.perplexity_ratio),
+        windows=lambda dense, pruned: pruned.nll - dense.nll,
+    ),
+    "top1": replace(
+        _side("top-1 accuracy", False, _top1), windows=lambda _, pruned: -pruned.correct
+    ),
     "accuracy": _side("task accuracy (mean)", False, _accuracy),
     "decode_ms": _side("decode, ms a token", True, _decode),
     "prefill_ms": _side("prefill, ms", True, _prefill),

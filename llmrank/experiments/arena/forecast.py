@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.core.formatting import counted, duration
+from llmrank.core.pace import Plan, Step
 from llmrank.data.tasks import estimated_tokens
 from llmrank.evaluation.decoding import BenchmarkSpec
 from llmrank.evaluation.latency import FFN_ROUNDS, Latency
+from llmrank.experiments.arena.runner import title
 from llmrank.experiments.arena.spec import ArenaSpec, cells
 from llmrank.experiments.arena.stored import known_runs
 from llmrank.experiments.experiment import Experiment
@@ -22,6 +24,9 @@ from llmrank.models.language_model import ModelSpec
 
 BACKWARD = 3
 """A pass forwards and backwards takes about as long as so many forwards."""
+
+UNKNOWN_CELL_S = 60.0
+"""A cell's seconds where nothing was measured here; the first one corrects it."""
 
 EARLIER = 20
 """How many earlier runs of a model are searched for a timing."""
@@ -81,6 +86,22 @@ def forecast(
         n_missing=len(missing),
         n_failed=n_failed,
         not_counted=(*not_counted, "scoring, cutting and solving"),
+    )
+
+
+def expected_steps(spec: ArenaSpec, pipeline: Pipeline, store: Store) -> Plan:
+    """Return the cells to come as steps of one job, for its progress bar.
+
+    They count alike: what each takes beside the others is learned from the first.
+    """
+    grid, runs = cells(spec), known_runs(spec, store)
+    done = {place for place, run in runs.items() if run.state == "done"}
+    missing = [place for place in range(len(grid)) if place not in done]
+    seconds = forecast(spec, pipeline, store, runs).seconds
+    each_s = seconds / len(missing) if seconds and missing else UNKNOWN_CELL_S
+    return tuple(
+        Step(f"Cell {place + 1} of {len(grid)}, {title(grid[place])}", each_s)
+        for place in missing
     )
 
 

@@ -15,6 +15,7 @@ PAPER = "llm-rank:site=up"
 USUAL = (
     "llm-rank",
     PAPER,
+    "llm-rank+block-influence+least-squares",
     "llm-rank+least-squares",
     "wanda",
     "wanda+additive+least-squares-sequential",

@@ -104,50 +104,91 @@ def run(
     grid = cells(spec)
     asked = [_asked(e, spec.measures) for e in grid]
     arena_id = find(spec, store) or store.add_arena(spec.to_json(), asked)
-    board = _Board(arena_id, grid, asked, store, publish)
-    known = pipeline or Pipeline()
+    pipeline = pipeline or Pipeline()
+    board = _Board(arena_id, grid, asked, store, pipeline, progress, publish)
     for model in spec.models:
-        places = [i for i, e in enumerate(grid) if e.model == model]
-        _ModelCells(board, places, known, progress).run()
+        board.measure([i for i, e in enumerate(grid) if e.model == model])
     store.finish_arena(arena_id)
     return board.entries
 
 
+@dataclass
 class _Board:
-    """The cells of an arena in the store, and how they stand."""
+    """The cells of an arena in the store: measured model by model, and published."""
 
-    def __init__(
-        self,
-        arena_id: str,
-        grid: Sequence[Experiment],
-        asked: Sequence[RunSpec],
-        store: Store,
-        publish: Callable[[tuple[Entry, ...]], None],
-    ) -> None:
-        self.arena_id, self.grid, self.asked = arena_id, grid, asked
-        self.store, self._publish = store, publish
-        self._entries: dict[int, Entry] = {}
-        for place, run in store.runs_by_place(arena_id).items():
-            self._entries[place] = Entry(run)
+    arena_id: str
+    grid: Sequence[Experiment]
+    asked: Sequence[RunSpec]
+    store: Store
+    pipeline: Pipeline
+    progress: Progress
+    publish: Callable[[tuple[Entry, ...]], None]
+
+    def __post_init__(self) -> None:
+        """Begin with what stands there."""
+        there = self.store.runs_by_place(self.arena_id)
+        self._entries = {place: Entry(run) for place, run in there.items()}
 
     @property
     def entries(self) -> tuple[Entry, ...]:
         """The cells in their order."""
         return tuple(self._entries[place] for place in sorted(self._entries))
 
-    def take_known(self, place: int, origin: Origin) -> Comparison | None:
+    def measure(self, places: Sequence[int]) -> None:
+        """Take what is known of one model's cells, then measure the rest."""
+        first = self.grid[places[0]]
+        self._shared, self._read = Shared(), dict[str, object]()
+        self._has_changed(first)
+        try:
+            check_names(first)
+            check_room(first, self.pipeline)
+            dense = self.pipeline.model(first, progress=self.progress)
+            self._origin = origin(first, dense)
+        except LLMRankError as error:
+            for place in places:
+                self._refuse(place, str(error))
+            return
+        for place in [p for p in places if not self._is_known(p)]:
+            self._step(place)
+
+    def _is_known(self, place: int) -> bool:
         """Fill a place with what was measured already, if it was."""
-        done = self.store.done(self.asked[place], origin)
+        done = self.store.done(self.asked[place], self._origin_of(place))
         comparison = None if done is None else self.store.comparison(done.id)
         if done is None or comparison is None:
-            return None
+            return False
         there = self.store.run_in(self.arena_id, place)
         if there is None or there.id != done.id:
             self.store.fill(self.arena_id, place, done.id)
-        self.show(place, comparison)
-        return comparison
+        self._show(place, comparison)
+        self._shared.learn(self.grid[place], comparison)
+        return True
 
-    def claim(self, place: int, origin: Origin) -> str | None:
+    def _step(self, place: int) -> None:
+        """Measure one cell and keep it, whatever way it ends."""
+        if self._is_known(place):  # another process was faster
+            return
+        run_id = self._claim(place)
+        if run_id is None:
+            return
+        comparison = None
+        try:
+            comparison = self._measured(place)
+        except LLMRankError as error:
+            self.store.fail(run_id, str(error))
+        except (CancelledError, KeyboardInterrupt, SystemExit):
+            self.store.cancel(run_id)
+            self._show(place)
+            raise
+        except Exception as error:  # a fault in one method must not end the others
+            _log.exception("a cell failed: %r", self._title(place))
+            self.store.fail(run_id, explained(error))
+        else:
+            self.store.finish(run_id, comparison)
+            self._shared.learn(self.grid[place], comparison)
+        self._show(place, comparison)
+
+    def _claim(self, place: int) -> str | None:
         """Take the run in a place, a new one where that is over; None if it is taken.
 
         What is done was measured on other texts or with other versions, or it would
@@ -158,95 +199,20 @@ class _Board:
             run_id = self.store.fill(self.arena_id, place, asked)
         else:
             run_id = run.id
-        taken = self.store.claim(run_id, origin)
-        self.show(place)
+        taken = self.store.claim(run_id, self._origin_of(place))
+        self._show(place)
         return run_id if taken else None
 
-    def refuse(self, place: int, reason: str) -> None:
-        """Say why a cell cannot even begin; what it measured before stays."""
-        run = self.store.run_in(self.arena_id, place)
-        if run is not None and run.state in ("queued", "failed", "cancelled"):
-            self.store.fail(run.id, reason)
-        self.show(place)
-
-    def show(self, place: int, comparison: Comparison | None = None) -> None:
-        """Publish how a place stands now; it is empty when its run was deleted."""
-        run = self.store.run_in(self.arena_id, place)
-        if run is None:
-            self._entries.pop(place, None)
-        else:
-            self._entries[place] = Entry(run, comparison)
-        self._publish(self.entries)
-
-
-class _ModelCells:
-    """All cells of one model."""
-
-    def __init__(
-        self, board: _Board, places: list[int], pipeline: Pipeline, progress: Progress
-    ) -> None:
-        self._board, self._places = board, places
-        self._pipeline, self._progress = pipeline, progress
-        self._shared, self._first = Shared(), board.grid[places[0]]
-        self._read: dict[str, object] = {}
-        self._has_changed(self._first)
-
-    def run(self) -> None:
-        """Take what is known, then measure the rest."""
-        try:
-            check_names(self._first)
-            check_room(self._first, self._pipeline)
-            dense = self._pipeline.model(self._first, progress=self._progress)
-            self._origin = origin(self._first, dense)
-        except LLMRankError as error:
-            for place in self._places:
-                self._board.refuse(place, str(error))
-            return
-        for place in [p for p in self._places if not self._is_known(p)]:
-            self._step(place)
-
-    def _is_known(self, place: int) -> bool:
-        cell = self._board.grid[place]
-        is_taken = self._board.take_known(place, self._origin_of(cell))
-        if is_taken is not None:
-            self._shared.learn(cell, is_taken)
-        return is_taken is not None
-
-    def _step(self, place: int) -> None:
-        """Measure one cell and keep it, whatever way it ends."""
-        cell, store = self._board.grid[place], self._board.store
-        if self._is_known(place):  # another process was faster
-            return
-        run_id = self._board.claim(place, self._origin_of(cell))
-        if run_id is None:
-            return
-        comparison = None
-        try:
-            comparison = self._measured(place)
-        except LLMRankError as error:
-            store.fail(run_id, str(error))
-        except (CancelledError, KeyboardInterrupt, SystemExit):
-            store.cancel(run_id)
-            self._board.show(place)
-            raise
-        except Exception as error:  # a fault in one method must not end the others
-            _log.exception("a cell failed: %r", self._title(place))
-            store.fail(run_id, explained(error))
-        else:
-            store.finish(run_id, comparison)
-            self._shared.learn(cell, comparison)
-        self._board.show(place, comparison)
-
     def _measured(self, place: int) -> Comparison:
-        cell, what = self._board.grid[place], self._title(place)
+        cell, what = self.grid[place], self._title(place)
 
         def report(stage: str, done: int, total: int) -> None:
-            self._progress(f"{what}: {stage}", done, total)
+            self.progress(f"{what}: {stage}", done, total)
 
-        measures = self._board.asked[place].measures
+        measures = self.asked[place].measures
         self._has_changed(cell)  # its criterion may read a text that no other does
         comparison = measure(
-            cell, measures, self._shared, self._pipeline, progress=report
+            cell, measures, self._shared, self.pipeline, progress=report
         )
         if self._has_changed(cell):
             raise LLMRankError(
@@ -255,17 +221,33 @@ class _ModelCells:
             )
         return comparison
 
+    def _refuse(self, place: int, reason: str) -> None:
+        """Say why a cell cannot even begin; what it measured before stays."""
+        run = self.store.run_in(self.arena_id, place)
+        if run is not None and run.state in ("queued", "failed", "cancelled"):
+            self.store.fail(run.id, reason)
+        self._show(place)
+
+    def _show(self, place: int, comparison: Comparison | None = None) -> None:
+        """Publish how a place stands now; it is empty when its run was deleted."""
+        run = self.store.run_in(self.arena_id, place)
+        if run is None:
+            self._entries.pop(place, None)
+        else:
+            self._entries[place] = Entry(run, comparison)
+        self.publish(self.entries)
+
     def _has_changed(self, cell: Experiment) -> bool:
         """Whether a text is another file than when a cell first asked for it."""
         now = {source: state_of(source) for source in cell.texts}
         return any(self._read.setdefault(s, state) != state for s, state in now.items())
 
-    def _origin_of(self, cell: Experiment) -> Origin:
-        return criterion_origin(self._origin, cell.method.criterion)
+    def _origin_of(self, place: int) -> Origin:
+        return criterion_origin(self._origin, self.grid[place].method.criterion)
 
     def _title(self, place: int) -> str:
-        cell, n_cells = self._board.grid[place], len(self._board.grid)
-        return f"Cell {place + 1} of {n_cells}, {title(cell)}"
+        n_cells = len(self.grid)
+        return f"Cell {place + 1} of {n_cells}, {title(self.grid[place])}"
 
 
 def _asked(cell: Experiment, measures: tuple[Measure, ...]) -> RunSpec:

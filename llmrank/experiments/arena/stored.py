@@ -6,9 +6,11 @@ from functools import lru_cache
 from typing import Any
 
 from llmrank.core.cache import Cache
+from llmrank.core.specs import described
 from llmrank.experiments.arena.runner import Entry, find
 from llmrank.experiments.arena.spec import ArenaSpec, cells
 from llmrank.experiments.store import Run, Store
+from llmrank.models.language_model import ModelSpec
 
 
 def known(
@@ -42,6 +44,14 @@ def known(
         for entry in entries:
             memory.put(entry.run.id, entry)
     return entries
+
+
+def measured(model: ModelSpec, store: Store) -> tuple[Entry, ...]:
+    """Return all that a store has measured of a model, whatever was asked."""
+    runs = store.runs(columns={"model": [model.name]}, states=("done",))
+    same = [run for run in runs if run.spec.recipe["model"] == described(model)]
+    comparisons = store.comparisons([run.id for run in same])
+    return tuple(Entry(run, comparisons[run.id]) for run in same)
 
 
 def known_runs(spec: ArenaSpec, store: Store) -> dict[int, Run]:

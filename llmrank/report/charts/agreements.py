@@ -21,6 +21,7 @@ from llmrank.report.charts.theme import (
     segments,
 )
 
+HEIGHT = 420
 MAX_POINTS = 5000
 SAMPLE_SEED = 0
 
@@ -50,7 +51,7 @@ def rank_scatter(
     first, second = plain(names[0]), plain(names[1])
     fig = figure(
         dark=dark,
-        height=480,
+        height=HEIGHT,
         x=f"rank by {first} (1 = highest)",
         y=f"rank by {second} (1 = highest)",
     )
@@ -66,6 +67,8 @@ def rank_scatter(
             mode="markers",
             name=f"{name}: {total:,}",
             marker={"size": 6, "opacity": 0.8} | marker,
+            unselected={"marker": {"opacity": 0.5}},
+            selected={"marker": {"size": 14}},
             hovertemplate="layer %{customdata[0]}, neuron %{customdata[1]}"
             "<br>ranks %{x:,} and %{y:,}<extra></extra>",
         )
@@ -75,6 +78,7 @@ def rank_scatter(
     caption(fig, said)
     fig.update_xaxes(rangemode="tozero")
     fig.update_yaxes(rangemode="tozero")
+    fig.update_layout(clickmode="event+select")
     return fig
 
 
@@ -97,12 +101,12 @@ def overlap_bars(
     first, second = plain(names[0]), plain(names[1])
     fig = figure(
         dark=dark,
-        height=280,
+        height=HEIGHT,
         x="layer",
-        y=f"dropped by {first}<br>and by {second} too",
+        y=f"removed by {first}<br>and by {second} too",
     )
     layers = list(range(len(shares)))
-    texts = ["" if s is not None else "none dropped" for s in shares]
+    texts = ["" if s is not None else "none removed" for s in shares]
     fig.add_bar(
         x=layers, y=[s or 0 for s in shares], text=texts, name="overlap",
         marker={"color": colours.accent}, textposition="outside",

@@ -76,7 +76,7 @@ def score_heatmap(
         shown = [s[o] for s, o in zip(shown, orders, strict=True)]
         dropped = [d[o] for d, o in zip(dropped, orders, strict=True)]
     n_layers, left = len(values), FIRST[order] - 0.5
-    height = max(280, min(900, 130 + 15 * n_layers))
+    height = max(280, min(900, 100 + 13 * n_layers))
     fig = figure(dark=dark, height=height, x=X_TITLE[order], y="layer")
     fig.add_trace(_heatmap(binned(shown, dropped), order, value))
     fig.update_yaxes(layer_ticks(n_layers) | {"range": [n_layers - 0.5, -0.5]})
@@ -133,7 +133,7 @@ def _heatmap(bins: Bins, order: str, value: str) -> go.Heatmap:
         hoverongaps=False,
         hovertemplate=(
             HOVER[order] + "<br>mean %{customdata[2]:.3g}, lowest %{customdata[3]:.3g},"
-            " highest %{customdata[4]:.3g}<br>dropped: %{customdata[5]}<extra></extra>"
+            " highest %{customdata[4]:.3g}<br>removed: %{customdata[5]}<extra></extra>"
         ),
         colorscale=SCORES,
         **_colour_range(bins.mean, value),
@@ -192,7 +192,7 @@ def _add_cut(fig: go.Figure, dropped: Sequence[np.ndarray]) -> None:
         area_x += [left, right, right, left, left, None]
         area_y += [top, top, bottom, bottom, top, None]
     fig.add_scatter(
-        x=area_x, y=area_y, name="dropped", mode="lines", line={"width": 0},
+        x=area_x, y=area_y, name="removed", mode="lines", line={"width": 0},
         fill="toself", fillcolor="rgba(0,0,0,0)", hoverinfo="skip",
         fillpattern={
             "shape": "/", "size": 7, "solidity": 0.2, "fillmode": "overlay",
@@ -211,8 +211,8 @@ def _add_cut(fig: go.Figure, dropped: Sequence[np.ndarray]) -> None:
 def _dropped_in_words(dropped: Sequence[np.ndarray], n_hatched: int) -> str:
     n_dropped, n = sum(int(d.sum()) for d in dropped), sum(len(d) for d in dropped)
     if n_hatched == n_dropped:
-        return f"Hatched, right of the line: dropped, {n_dropped:,} of {n:,} neurons"
+        return f"Hatched, right of the line: removed, {n_dropped:,} of {n:,} neurons"
     return (
-        f"Dropped: {n_dropped:,} of {n:,} neurons, {n_hatched:,} of them hatched; "
+        f"Removed: {n_dropped:,} of {n:,} neurons, {n_hatched:,} of them hatched; "
         "the others are not the lowest of their layer"
     )

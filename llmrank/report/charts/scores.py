@@ -18,6 +18,7 @@ from llmrank.report.charts.theme import (
     segments,
 )
 
+HEIGHT = 420
 N_BINS = 60
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -43,7 +44,7 @@ def score_distribution(
     colours = palette(dark)
     values = scores.detach().to("cpu", torch.float64).numpy()
     positive = values[values > 0]
-    fig = figure(dark=dark, height=300, x="score (log)", y="neurons")
+    fig = figure(dark=dark, height=HEIGHT, x="score (log)", y="neurons")
     fig.update_xaxes(type="log", exponentformat="e", showgrid=False)
     fig.update_layout(barmode="overlay")
     n_zero = int((values <= 0).sum())
@@ -89,7 +90,7 @@ def distributions(
     colours = palette(dark)
     layers = list(range(len(scores)))
     five = [_quantiles(s) for s in scores]
-    fig = figure(dark=dark, height=340, x="layer", y="score (log)")
+    fig = figure(dark=dark, height=HEIGHT, x="layer", y="score (log)")
     low, first, median, third, high = (list(q) for q in zip(*five, strict=True))
     fig.add_box(
         x=layers, lowerfence=low, q1=first, median=median, q3=third, upperfence=high,

@@ -1,7 +1,6 @@
 """The lesson's network as an SVG, for paper."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from plotly.colors import sample_colorscale
@@ -12,50 +11,8 @@ from llmrank.report.charts.theme import SCORES
 
 WIDTH, HEIGHT, LEFT = 700, 440, 70
 RADIUS = 20
-LABEL_WIDTH, LABEL_HEIGHT = 36, 15
-ALONG = (0.3, 0.42, 0.54, 0.66, 0.2, 0.36, 0.48, 0.6, 0.75)
-"""Places of a label along its edge, tried in turn until none hides another."""
-
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Node:
-    """A circle with its name; `gone` is crossed out."""
-
-    x: float
-    y: float
-    r: float
-    name: str
-    value: str
-    fill: str
-    gone: bool
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A line with its number; `gone` is dashed."""
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-    width: float
-    label: str
-    label_x: float
-    label_y: float
-    gone: bool
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """All that the template draws, in its own units."""
-
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
-    names: tuple[tuple[str, float], ...]
-    width: int = WIDTH
-    height: int = HEIGHT
+LABELS = 46
+"""From a node's middle down to its edges' labels: a row that no other edge crosses."""
 
 
 def drawing(
@@ -63,84 +20,67 @@ def drawing(
     scores: tuple[Tensor, ...] | None = None,
     *,
     keep: tuple[Tensor, ...] | None = None,
-) -> Drawing:
+) -> dict[str, Any]:
     """Place nodes and edges; with scores nodes show them, with `keep` the rest is gone.
 
     Args:
         net: the whole network.
         scores: of the nodes of each layer; without, edges show their weights.
         keep: which hidden neurons stay.
+
+    Returns:
+        All that the template's `picture` draws, in its own units.
     """
-    gone = _gone(keep)
-    nodes = []
-    for layer, names in enumerate(NODES):
-        most = float(scores[layer].max()) if scores else 1.0
-        for i, name in enumerate(names):
-            share = float(scores[layer][i]) / (most or 1.0) if scores else None
-            fill = "#ffffff" if share is None else sample_colorscale(SCORES, share)[0]
-            nodes.append(
-                Node(
-                    *_place(layer, i),
-                    r=RADIUS * (max(share, 0.12) ** 0.5 if share is not None else 0.7),
-                    name=name,
-                    value="" if scores is None else f"{float(scores[layer][i]):.3f}",
-                    fill=fill,
-                    gone=gone(layer, i),
-                )
-            )
-    heads = [(name, _row(layer)) for layer, name in enumerate(LAYERS)]
-    edges = _edges(net, gone, labelled=scores is None)
-    return Drawing(tuple(nodes), edges, tuple(heads))
-
-
-def _edges(
-    net: Network, gone: Callable[[int, int], bool], *, labelled: bool
-) -> tuple[Edge, ...]:
+    stays = {} if keep is None else {n: k.tolist() for n, k in enumerate(keep, 1)}
+    gone = [
+        [i not in stays.get(layer, [i]) for i in range(len(names))]
+        for layer, names in enumerate(NODES)
+    ]
+    nodes = [
+        {"name": name, "gone": gone[layer][i]} | _node(layer, i, scores)
+        for layer, names in enumerate(NODES)
+        for i, name in enumerate(names)
+    ]
     heaviest = max(float(w.abs().max()) for w in net.weights) or 1.0
-    edges: list[Edge] = []
-    taken: list[Point] = []
+    edges = []
     for layer, weights in enumerate(net.weights):
         for j, i in torch.nonzero(weights).tolist():
             weight = float(weights[j, i])
-            (x1, y1), (x2, y2) = _place(layer, i), _place(layer + 1, j)
-            ends = (x1, y1 + RADIUS), (x2, y2 - RADIUS)
-            taken.append(_free(*ends, taken))
+            label = "" if scores else f"{weight:g}".replace("-", "−")
             edges.append(
-                Edge(
-                    *ends[0], *ends[1],
-                    width=0.5 + 3 * abs(weight) / heaviest,
-                    label=f"{weight:g}".replace("-", "−") if labelled else "",
-                    label_x=taken[-1][0],
-                    label_y=taken[-1][1],
-                    gone=gone(layer, i) or gone(layer + 1, j),
-                )
-            )  # fmt: skip
-    return tuple(edges)
+                _edge(layer, i, j)
+                | {"label": label, "width": 0.5 + 3 * abs(weight) / heaviest}
+                | {"gone": gone[layer][i] or gone[layer + 1][j]}
+            )
+    heads = [(name, _place(layer, 0)[1]) for layer, name in enumerate(LAYERS)]
+    return {
+        "nodes": nodes, "edges": edges, "names": heads, "width": WIDTH, "height": HEIGHT
+    }  # fmt: skip
 
 
-def _free(start: Point, end: Point, taken: list[Point]) -> Point:
-    """Return the first place on an edge that hides no label, or hides least."""
-    (x1, y1), (x2, y2) = start, end
-    tried = [(x1 + t * (x2 - x1), y1 + t * (y2 - y1)) for t in ALONG]
-    return min(tried, key=lambda at: sum(_overlap(at, other) for other in taken))
+def _node(layer: int, i: int, scores: tuple[Tensor, ...] | None) -> dict[str, Any]:
+    """Return a circle: its place, radius and colour, and the score beside it."""
+    x, y = _place(layer, i)
+    if scores is None:
+        return {"x": x, "y": y, "r": 0.7 * RADIUS, "value": "", "fill": "#ffffff"}
+    score = float(scores[layer][i])
+    share = score / (float(scores[layer].max()) or 1.0)
+    return {
+        "x": x, "y": y, "r": RADIUS * max(share, 0.12) ** 0.5, "value": f"{score:.3f}",
+        "fill": sample_colorscale(SCORES, share)[0],
+    }  # fmt: skip
 
 
-def _overlap(a: Point, b: Point) -> float:
-    width, height = LABEL_WIDTH - abs(a[0] - b[0]), LABEL_HEIGHT - abs(a[1] - b[1])
-    return max(width, 0.0) * max(height, 0.0)
-
-
-def _gone(keep: tuple[Tensor, ...] | None) -> Callable[[int, int], bool]:
-    if keep is None:
-        return lambda *_: False
-    stay = [set(k.tolist()) for k in keep]
-    return lambda layer, i: 0 < layer <= len(stay) and i not in stay[layer - 1]
+def _edge(layer: int, i: int, j: int) -> dict[str, float]:
+    """Return the ends of a line, and where it passes: the place of its label."""
+    (x1, y1), (x2, y2) = _place(layer, i), _place(layer + 1, j)
+    n_targets = len(NODES[layer + 1])
+    spacing = (WIDTH - LEFT) / (len(NODES[layer]) * n_targets)
+    x = x1 + (j - (n_targets - 1) / 2) * min(spacing, 56)
+    ends = {"x1": x1, "y1": y1 + RADIUS, "x2": x2, "y2": y2 - RADIUS}
+    return ends | {"x": x, "y": y1 + LABELS}
 
 
 def _place(layer: int, i: int) -> tuple[float, float]:
     share = (i + 0.5) / len(NODES[layer])
-    return LEFT + share * (WIDTH - LEFT), _row(layer)
-
-
-def _row(layer: int) -> float:
-    return (layer + 0.5) * HEIGHT / len(NODES)
+    return LEFT + share * (WIDTH - LEFT), (layer + 0.5) * HEIGHT / len(NODES)

@@ -2,52 +2,57 @@
 
 import re
 from collections.abc import Sequence
+from typing import get_args
 
 import pandas as pd
 
-from llmrank.core.formatting import counted, number, share
-from llmrank.core.statistics import Estimate, spread, t_interval
-from llmrank.evaluation.perplexity import TextEvaluation
-from llmrank.experiments.arena import AXES, Axis, Placed
+from llmrank.core.formatting import share
+from llmrank.experiments.arena import AXES, Entry, Verdict, n_windows
 from llmrank.methods.criteria import LLMRank
-
-TEXT_AXES = ("perplexity", "perplexity_ratio", "top1")
-"""Of these, two methods are told apart window by window."""
 
 NAMED = 3
 """How many methods are named before the rest is counted."""
 
 
-def pareto_sentence(placed: Sequence[Placed], y: str, sparsity: float) -> str:
-    """Say who is ahead on the upright axis, whether chance may be it, and where we are.
+def nearest(standings: pd.DataFrame, sparsity: float) -> pd.DataFrame:
+    """Return the rows at the sparsity nearest to one; of equally near, the larger."""
+    measured = standings["sparsity"].unique().tolist()
+    at = min(measured, key=lambda s: (round(abs(s - sparsity), 9), -s))
+    return standings[standings["sparsity"] == at]
 
-    At the measured sparsity that is nearest to the one in hand. Intervals of 95 %, each
-    pair on its own; on text the two are paired by window.
+
+def standings_sentence(standings: pd.DataFrame, y: str, sparsity: float) -> str:
+    """Say who is on the frontier, cannot be told or is beaten, and where we are.
+
+    Of the sparsity measured that is nearest to the one given.
     """
-    if not placed:
+    if standings.empty:
         return "No cell has both figures yet."
-    axis = AXES[y]
-    here = _at(placed, sparsity)
-    best, *others = sorted(here, key=lambda p: p.y.value * _sign(axis))
-    removed = share(best.entry.experiment.pruning.sparsity)
-    said = f"At {removed} removed, {_named(best)} has the best {axis.title}, "
-    said += _spread(best.y)
-    rest = _front(placed)
-    if not others:
-        return f"{said}, and is alone so far.{rest}"
-    tied = [p for p in others if not is_behind(p, best, y)]
-    return f"{said}{_against(others, tied)}. {_ours(best, others, tied)}{rest}"
+    here = nearest(standings, sparsity)
+    groups = {v: here[here["verdict"] == v] for v in get_args(Verdict)}
+    told = [
+        f"{_listed(rows)} {_is(rows, verdict)}"
+        for verdict, rows in groups.items()
+        if len(rows) and verdict != "beaten"
+    ]
+    n_beaten = len(groups["beaten"])
+    if n_beaten:
+        rest = "the other " if told else ""
+        told.append(f"{rest}{n_beaten} {_is(groups['beaten'], 'beaten')}")
+    removed = share(here["sparsity"].iloc[0])
+    said = f"At {removed} removed, by {AXES[y].title}: {'; '.join(told)}."
+    return said + _ours(here)
 
 
-def is_behind(point: Placed, best: Placed, y: str) -> bool:
-    """Whether a point is worse on the upright axis by more than chance explains."""
-    if y in TEXT_AXES:
-        texts = [_text(p) for p in (point, best)]
-        if texts[0] is not None and texts[1] is not None:
-            return _worse_text(texts[0], texts[1], y)
-    if AXES[y].lower_is_better:
-        return point.y.low > best.y.high
-    return point.y.high < best.y.low
+def told_by(entries: Sequence[Entry], x: str, y: str) -> str:
+    """Say how cells are told apart on two axes, and how surely."""
+    counts = {n_windows(entries, name) for name in (x, y) if not AXES[name].is_exact}
+    ways = [
+        "by each figure's own interval" if n is None else f"on the same {n} windows"
+        for n in counts
+    ]
+    how = " and ".join(ways) or "by exact figures"
+    return f"Told apart {how}; all verdicts hold at once, with 95 % confidence."
 
 
 def correlations_sentence(table: pd.DataFrame) -> str:
@@ -73,86 +78,28 @@ def correlations_sentence(table: pd.DataFrame) -> str:
     )
 
 
-def _front(placed: Sequence[Placed]) -> str:
-    n_faded = sum(p.dominated for p in placed)
-    if not n_faded:
-        return ""
-    front = f"{len(placed) - n_faded} of {counted(len(placed), 'point')}"
-    return f" {front} are dominated by no other; the rest is faded."
+def _is(rows: pd.DataFrame, verdict: str) -> str:
+    if verdict == "cannot be told":
+        return verdict
+    return f"{'is' if len(rows) == 1 else 'are'} {verdict}"
 
 
-def _at(placed: Sequence[Placed], sparsity: float) -> list[Placed]:
-    """Return the points at one sparsity; of equally near ones where most are."""
-    there = [p.entry.experiment.pruning.sparsity for p in placed]
-    nearest = min(there, key=lambda s: (abs(s - sparsity), -there.count(s)))
-    return [p for p, s in zip(placed, there, strict=True) if s == nearest]
-
-
-def _against(others: Sequence[Placed], tied: Sequence[Placed]) -> str:
-    n_behind = len(others) - len(tied)
-    said = ""
-    if tied:
-        said = f"; its interval does not part {_listed(tied)} from it"
-    if n_behind and tied:
-        return f"{said}, and {n_behind} more {'is' if n_behind == 1 else 'are'} behind"
-    if n_behind == 1:
-        return f"; {_named(others[0])} is behind by more than chance explains"
-    if n_behind:
-        every = "both" if n_behind == 2 else f"all {n_behind}"
-        return f"; {every} others are behind by more than chance explains"
-    return said
-
-
-def _ours(best: Placed, others: Sequence[Placed], tied: Sequence[Placed]) -> str:
+def _ours(here: pd.DataFrame) -> str:
     """Say plainly where LLM-Rank stands, above all when it loses."""
-    if _is_ours(best):
-        return "LLM-Rank leads." if not tied else "LLM-Rank is among the best."
-    mine = [p for p in others if _is_ours(p)]
-    if not mine:
-        return "LLM-Rank is not measured there."
-    if mine[0] in tied:
-        return "LLM-Rank cannot be told from it."
-    return (
-        f"LLM-Rank loses: its best there, {_named(mine[0])}, has {_spread(mine[0].y)}."
-    )
+    ours = here[here["criterion"] == LLMRank.name]
+    if ours.empty:
+        return " LLM-Rank is not measured there."
+    best = ours.iloc[[0]]
+    return f" LLM-Rank's best, {_listed(best)}, {_is(best, best['verdict'].iloc[0])}."
 
 
-def _is_ours(point: Placed) -> bool:
-    return isinstance(point.entry.method.criterion, LLMRank)
-
-
-def _text(point: Placed) -> TextEvaluation | None:
-    comparison = point.entry.comparison
-    return None if comparison is None else comparison.pruned.text
-
-
-def _worse_text(point: TextEvaluation, best: TextEvaluation, y: str) -> bool:
-    if len(point.nll) != len(best.nll):
-        return False
-    if y == "top1":
-        return t_interval(best.correct - point.correct).low > 0
-    return t_interval(point.nll - best.nll).low > 0
-
-
-def _sign(axis: Axis) -> int:
-    return 1 if axis.lower_is_better else -1
-
-
-def _listed(points: Sequence[Placed]) -> str:
-    names = [f"{_named(p)} ({number(p.y.value)})" for p in points[:NAMED]]
-    more = len(points) - NAMED
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
-
-
-def _named(point: Placed) -> str:
-    return f"**{_clean(point.entry.method.name)}**"
+def _listed(rows: pd.DataFrame) -> str:
+    pairs = zip(rows["method"], rows["said"], strict=True)
+    names = [f"**{_clean(name)}** ({said})" for name, said in pairs]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _clean(name: str) -> str:
     """Names may hold a path from outside, and stand in markdown."""
     return re.sub(r"[^\w .+=,-]", "", name)[:120]
-
-
-def _spread(estimate: Estimate) -> str:
-    is_exact = estimate.low == estimate.high
-    return number(estimate.value) if is_exact else spread(estimate)

@@ -8,7 +8,7 @@ from llmrank.evaluation.comparison import Comparison
 from llmrank.evaluation.latency import Latency
 from llmrank.evaluation.peak_memory import MemoryPeak
 from llmrank.evaluation.shape_timing import SpeedPoint
-from llmrank.evaluation.speedup import as_fast
+from llmrank.evaluation.speedup import as_fast, disturbance_sentence
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
 from llmrank.report.sentences.summary import PAIRED, left_out, windows
@@ -147,8 +147,7 @@ def clock_sentence(timed: Latency) -> str:
         f"{timed.dtype}, torch {timed.torch_version}); batch {timed.batch:,}, "
         f"{counted(timed.prompt_tokens, 'token')} read, {timed.new_tokens:,} written; "
         f"median (p90) of {counted(timed.prefill.n_rounds, 'round')}, dense and pruned "
-        "in turns; "
-        f"{timed.measured_at}."
+        f"in turns; {timed.measured_at}. {disturbance_sentence(timed)}"
     )
 
 

@@ -77,18 +77,18 @@ def distribution_sentence(layer: pd.Series) -> str:
     if not dropped:
         times = number(layer["median"] * layer["n_neurons"])
         return (
-            f"{name}: nothing is dropped; half of its {n} neurons score at most "
+            f"{name}: nothing is removed; half of its {n} neurons score at most "
             f"{times} times the mean."
         )
     takes = f"and {share(layer['dropped_score'])} of the layer's score with them"
     if layer["n_tied"]:
         return (
-            f"{name}: {dropped:,.0f} of {n} neurons are dropped, {takes}; "
+            f"{name}: {dropped:,.0f} of {n} neurons are removed, {takes}; "
             f"{layer['n_tied']:,.0f} of these score exactly the threshold, where the "
             "lower index is kept."
         )
     return (
-        f"{name}: the {dropped:,.0f} of {n} neurons left of the line are dropped, "
+        f"{name}: the {dropped:,.0f} of {n} neurons left of the line are removed, "
         f"{takes}; scores within {share(CLOSE)} of the threshold, where the choice is "
         f"close: {layer['n_close']:,.0f}."
     )
@@ -98,7 +98,7 @@ def distributions_sentence(layers: pd.DataFrame) -> str:
     """Say which layer loses the least of its score and which the most."""
     if not layers["n_dropped"].any():
         return (
-            f"Nothing is dropped, so there is no threshold. {heatmap_sentence(layers)}"
+            f"Nothing is removed, so there is no threshold. {heatmap_sentence(layers)}"
         )
     least = _lowest(layers, "dropped_score")
     most = _highest(layers, "dropped_score")
@@ -118,9 +118,9 @@ def overlap_sentence(
     first, second = names
     total = agreement.total
     if total.share is None:
-        return f"{first} drops nothing here, so there is no overlap to compare."
+        return f"{first} removes nothing here, so there is no overlap to compare."
     said = (
-        f"Of the {total.n_a:,} neurons that {first} drops, {second} drops "
+        f"Of the {total.n_a:,} neurons that {first} removes, {second} removes "
         f"{share(total.share)} too ({share(by_chance)} by chance)"
     )
     shares = {
@@ -147,7 +147,7 @@ def ranks_sentence(
         if rho is None
         else f"The rank correlation {where} is {rho:.3f}"
     )
-    only = f"{names[0]} alone drops {o.n_a - o.n_both:,} neurons"
+    only = f"{names[0]} alone removes {o.n_a - o.n_both:,} neurons"
     return f"{said}; {only}, {names[1]} alone {o.n_b - o.n_both:,}."
 
 

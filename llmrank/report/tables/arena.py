@@ -6,9 +6,9 @@ from math import nan
 import pandas as pd
 
 from llmrank.core.formatting import interval, number, share
-from llmrank.core.statistics import Estimate
-from llmrank.experiments.arena.axes import AXES
-from llmrank.experiments.arena.pareto import Placed
+from llmrank.core.statistics import Estimate, spread
+from llmrank.experiments.arena.axes import AXES, Axis
+from llmrank.experiments.arena.pareto import verdicts
 from llmrank.experiments.arena.runner import Entry
 from llmrank.methods.method import PARTS
 
@@ -94,22 +94,41 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def chart_table(placed: Sequence[Placed]) -> pd.DataFrame:
-    """Return what a chart of two axes needs, one row per cell."""
+def standings(entries: Sequence[Entry], x: str, y: str) -> pd.DataFrame:
+    """Return where the cells that have both figures stand, the best in `y` first.
+
+    Returns:
+        Columns method, criterion, sparsity, seed, x and y with `_low` and `_high`,
+        said (y with its interval, as it is written), verdict (see `arena.judged`), run.
+
+    Raises:
+        OptionError: there is no such axis.
+    """
+    axis, _ = AXES[y], AXES[x]
+    both = [e for e in entries if x in e.figures and y in e.figures]
     rows = [
         {
-            "model": p.entry.experiment.model.name,
-            "method": p.entry.method.name,
-            "sparsity": p.entry.experiment.pruning.sparsity,
-            "seed": p.entry.run.spec.seed,
-            **_estimated("x", p.x),
-            **_estimated("y", p.y),
-            "dominated": p.dominated,
-            "run": p.entry.run.id,
+            "method": entry.method.name,
+            "criterion": entry.method.criterion.name,
+            "sparsity": entry.experiment.pruning.sparsity,
+            "seed": entry.run.spec.seed,
+            **_estimated("x", entry.figures[x]),
+            **_estimated("y", entry.figures[y]),
+            "said": _said(entry.figures[y], axis),
+            "verdict": verdict,
+            "run": entry.run.id,
         }
-        for p in placed
+        for entry, verdict in zip(both, verdicts(both, x, y), strict=True)
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    return table.sort_values("y", ascending=axis.lower_is_better, ignore_index=True)
+
+
+def _said(figure: Estimate, axis: Axis) -> str:
+    said = spread(figure) if figure.low < figure.high else number(figure.value)
+    return f"×{said}" if "×" in axis.title else said
 
 
 def _estimated(name: str, figure: Estimate | None) -> dict[str, float]:

@@ -176,6 +176,7 @@ def _time(comparison: Comparison, phase: Phase) -> Line:
         return line
     ratio: Ratio = getattr(comparison.speedup, phase)
     spread = f"{interval(ratio.low, ratio.high)}; ideal {times(ratio.ideal)}"
+    spread += "; disturbed" if ratio.disturbed else ""
     return replace(line, change=Cell(f"{times(ratio.measured)} as fast", spread))
 
 

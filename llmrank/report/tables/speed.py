@@ -41,6 +41,7 @@ def speed_table(points: Sequence[SpeedPoint]) -> pd.DataFrame:
             "high": phase(point, name).high,
             "ideal": phase(point, name).ideal,
             "rounds": phase(point, name).n_rounds,
+            "disturbed": phase(point, name).disturbed,
         }
         for point in sorted(points, key=lambda p: p.removed)
         for name in PHASES

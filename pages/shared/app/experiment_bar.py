@@ -146,15 +146,18 @@ def _figures(experiment: Experiment, report: object) -> None:
         comparison = report.comparison
         n_params = comparison.pruned.footprint.n_params
         if comparison.speedup is not None:
-            speed = f"**{times(comparison.speedup.decode.measured)}**"
+            decode = comparison.speedup.decode
+            speed = f"**{times(decode.measured)}**"
+            speed += " (disturbed)" if decode.disturbed else ""
         if ratio is None:
             ratio = comparison.perplexity_ratio
             so_far = "" if ratio is None else f" :small[{ratio.n_windows} windows]"
     if n_params is not None:
         size = f"{frontier.megabytes(experiment, n_params):,.0f}"
     quality = "–" if ratio is None or ratio.n_windows < 2 else _ratio(ratio)
-    for figure in (f"ppl {quality}{so_far}", f"**{size}** MB", f"decode {speed}"):
-        st.markdown(figure, width="content")
+    with st.container(horizontal=True, vertical_alignment="center", width="content"):
+        for figure in (f"ppl {quality}{so_far}", f"**{size}** MB", f"decode {speed}"):
+            st.markdown(figure, width="content")
 
 
 def _ratio(ratio: Estimate) -> str:

@@ -1,7 +1,6 @@
 """Every page's first call: configuration, links, settings, the experiment in hand."""
 
 from collections.abc import Collection
-from typing import Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -11,8 +10,6 @@ from pages.shared.app.assets import ASSETS
 from pages.shared.app.visitors import mark_browser, visitor_id
 
 LOGO = str(ASSETS / "logo.svg")
-
-Sidebar = Literal["expanded", "collapsed"]
 
 
 def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa: ANN201
@@ -54,18 +51,14 @@ def frame(title: str, question: str, *, without: Collection[str] = ()):  # noqa:
     return st.stop()
 
 
-def classroom(title: str, question: str, *, sidebar: str = "") -> None:
+def classroom(title: str, question: str) -> None:
     """Draw the frame of a page of Learn, which has a subject of its own.
 
-    `sidebar` is the first heading of the page's own one, which starts open.
     The experiment stays in the session and in the link; its controls are elsewhere.
     While a lesson is presented, the links and the question stay away too.
     """
-    shown: Sidebar = "expanded" if sidebar else "collapsed"
     bare = _presents(title)
-    jobs_place, _ = _head(title, question, sidebar=shown, bar=False, bare=bare)
-    if sidebar:
-        st.sidebar.subheader(sidebar)
+    jobs_place, _ = _head(title, question, bar=False, bare=bare)
     with st.spinner("Starting: loading PyTorch (a few seconds, once)"):
         from pages.shared.app import jobs, panels, session
 
@@ -89,12 +82,11 @@ def _head(
     title: str,
     question: str,
     *,
-    sidebar: Sidebar = "collapsed",
     bar: bool = True,
     bare: bool = False,
 ) -> tuple[DeltaGenerator, DeltaGenerator]:
     """Draw what stands before torch; return the places of the jobs and of the bar."""
-    st.set_page_config(f"{title} · LLM-Rank Explorer", LOGO, "wide", sidebar)
+    st.set_page_config(f"{title} · LLM-Rank Explorer", LOGO, "wide")
     header.style()
     visitor_id()
     if bare:

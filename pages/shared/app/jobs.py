@@ -9,6 +9,7 @@ import streamlit as st
 from llmrank.core import permissions, uploads
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import counted, duration
+from llmrank.core.job_lanes import Lane
 from llmrank.core.jobs import Job, JobView, Worker
 from llmrank.experiments.experiment import Experiment
 from pages.shared.app import access, resources, visitors
@@ -38,6 +39,7 @@ def start(
     experiment: Experiment | None = None,
     *,
     key: Hashable = None,
+    lane: Lane = "heavy",
 ) -> None:
     """Queue work of a kind (one per kind and visitor is watched) and show it.
 
@@ -49,6 +51,7 @@ def start(
         work: done in the worker's thread.
         experiment: that it is done on; checked before any work.
         key: what it follows from, where that is not the experiment.
+        lane: light work, of seconds, never waits for heavy work.
 
     Raises:
         LLMRankError: the experiment is not open to who asks.
@@ -60,7 +63,7 @@ def start(
     work = permissions.carried(work)  # the worker's thread is nobody's
     try:
         job = resources.worker().submit(
-            visitors.owner(), title, work, key=(kind, key), hold=hold
+            visitors.owner(), title, work, key=(kind, key), hold=hold, lane=lane
         )
     except LLMRankError as error:
         st.error(plain(str(error)))
@@ -166,9 +169,12 @@ def _far(seen: JobView) -> str:
         return "waiting"
     if seen.stopping:
         return "stopping"
-    done = f"{100 * seen.done / seen.total:.0f} %" if seen.total else "starting"
-    left = "" if seen.remaining_s is None else f", {duration(seen.remaining_s)} left"
-    return f"{done}{left}"
+    if seen.share is None or seen.remaining_s is None:
+        said = f"{seen.elapsed_s:.0f} s so far"
+        if seen.step_s is None:
+            return said
+        return f"{said}, {duration(seen.step_s)} left at least"
+    return f"{100 * seen.share:.0f} %, {duration(seen.remaining_s)} left"
 
 
 def here(kind: str) -> None:
@@ -201,8 +207,11 @@ def _running(kind: str) -> None:
 def _one(seen: JobView, place: str) -> None:
     name = f"{place}_{seen.id}"
     with st.container(horizontal=True, vertical_alignment="center", key=name):
-        share = seen.done / seen.total if seen.total else 0.0
-        st.progress(min(share, 1.0), text=f"**{plain(seen.title)}** · {_said(seen)}")
+        said = f"**{plain(seen.title)}** · {_said(seen)}"
+        if seen.share is None:  # a bar without an end would be no bar
+            st.markdown(said)
+        else:
+            st.progress(seen.share, text=said)
         if st.button("Stop", key=f"stop_{name}", disabled=seen.stopping):
             _stop(seen)
 
@@ -217,11 +226,7 @@ def _said(seen: JobView) -> str:
         return _waiting(seen)
     if seen.stopping:
         return "stopping"
-    left = ""
-    if seen.remaining_s is not None:
-        left = f", {duration(seen.remaining_s)} left in this step"
-    steps = f" {seen.done}/{seen.total}" if seen.total > 1 else ""
-    return f"{plain(seen.what or 'starting')}{steps} · {seen.elapsed_s:.0f} s{left}"
+    return f"{plain(seen.what or 'starting')} · {_far(seen)}"
 
 
 def _waiting(seen: JobView) -> str:
@@ -229,9 +234,11 @@ def _waiting(seen: JobView) -> str:
     before = seen.position or 1
     jobs = "another job" if before == 1 else f"{before} other jobs"
     said = f"waits for {jobs} to end, its own or others'"
-    if seen.remaining_s is None:
-        return said
-    return f"{said}; the one running needs {duration(seen.remaining_s)} more at least"
+    if seen.remaining_s is not None:
+        return f"{said}; the one running needs {duration(seen.remaining_s)} more"
+    if seen.step_s is not None:
+        return f"{said}; the one running needs {duration(seen.step_s)} more at least"
+    return said
 
 
 def _ended(kind: str, seen: JobView) -> None:

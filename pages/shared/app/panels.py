@@ -14,6 +14,7 @@ from llmrank.core.statistics import times_spread
 from llmrank.evaluation import shape_timing
 from llmrank.evaluation.comparison import Comparison
 from llmrank.evaluation.speedup import as_fast
+from llmrank.experiments.expected_steps import measuring_steps
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report, run
 from llmrank.experiments.settings import command_line
@@ -54,6 +55,7 @@ def start_measuring(experiment: Experiment) -> None:
     pipeline = resources.pipeline()
 
     def work(job: Job) -> Report:
+        job.expect(measuring_steps(experiment, pipeline))
         measured = run(
             experiment, pipeline=pipeline, progress=job.progress, publish=job.publish
         )

@@ -188,7 +188,8 @@ def _start(experiment: Experiment, compared: bool) -> None:
 
     criterion = experiment.method.criterion
     key = (resources.reading(experiment), criterion, compared)
-    jobs.start(KIND, f"Reading {experiment.model.name}", work, experiment, key=key)
+    title, lane = f"Reading {experiment.model.name}", resources.lane(experiment)
+    jobs.start(KIND, title, work, experiment, key=key, lane=lane)
 
 
 def _offer_widths(experiment: Experiment) -> None:

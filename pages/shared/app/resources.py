@@ -8,6 +8,7 @@ import streamlit as st
 from llmrank.analysis.stability import Parts
 from llmrank.core.cache import Cache
 from llmrank.core.errors import LLMRankError
+from llmrank.core.job_lanes import Lane
 from llmrank.core.jobs import Worker
 from llmrank.core.paths import results_file
 from llmrank.core.whereabouts import is_file, is_here
@@ -33,7 +34,7 @@ def pipeline() -> Pipeline:
 
 @lasting
 def worker() -> Worker:
-    """The one thread that does long work."""
+    """The two threads that do long work: light and heavy."""
     return Worker()
 
 
@@ -64,6 +65,13 @@ def reading(experiment: Experiment) -> tuple[Hashable, ...]:
     criterion = experiment.method.criterion
     known = experiment.only("model", "calibration")
     return known, criterion.needs, criterion.second_text
+
+
+def lane(experiment: Experiment) -> Lane:
+    """Return whose turns a cut takes: light work, once the calibration text is read."""
+    evidence = pipeline().evidence
+    is_read = evidence.is_known(experiment) or evidence.is_kept(experiment)
+    return "light" if is_read else "heavy"
 
 
 @lasting
@@ -112,6 +120,13 @@ def store() -> Store:
 def shipped() -> Store | None:
     """What we measured on the demo model, which comes along; it is only read."""
     return frontier.shipped()
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def shipped_entries(model: ModelSpec) -> tuple[arena.Entry, ...]:
+    """What we measured of a model, which comes along; nothing of most."""
+    ours = shipped()
+    return () if ours is None else arena.measured(model, ours)
 
 
 def shape_of(model: ModelSpec) -> ModelShape | None:

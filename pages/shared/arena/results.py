@@ -1,14 +1,14 @@
-"""How an arena stands: the chart, the table, and the cell that is chosen."""
+"""How an arena stands: the chart, who is ahead beside it, the cell that is held."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
-from llmrank.core.formatting import counted, share
+from llmrank.core.formatting import counted
 from llmrank.core.specs import Option
 from llmrank.experiments import arena
-from llmrank.experiments.arena import AXES, ArenaSpec, Entry
+from llmrank.experiments.arena import AXES, Entry
 from llmrank.experiments.experiment import Experiment
 from llmrank.report import charts
 from llmrank.report.sentences import arena as readings
@@ -22,96 +22,52 @@ NAMES = tuple(AXES)
 ACROSS = Option("x", str, "parameters", "What its width shows", choices=NAMES)
 UP = Option("y", str, "perplexity_ratio", "What its height shows", choices=NAMES)
 ICONS = {"done": "✓", "failed": "✗", "running": "…", "queued": "·", "cancelled": "–"}
+MARKS = {"on the frontier": "●", "cannot be told": "○", "beaten": "·"}
+LISTED = 318
+"""Pixels of the list beside the chart: eight methods and its heading."""
 
 
-def show(spec: ArenaSpec, entries: Sequence[Entry], experiment: Experiment) -> None:
-    """Draw all of an arena as far as it is known."""
-    if not entries:
-        st.markdown(
-            "Nothing of this choice is measured yet. **Run the arena**: every cell "
-            "appears here the moment it is done, is kept, and is never measured twice; "
-            "the arena can be stopped and goes on where it was."
-        )
-        return
-    table = _filtered(tables.arena_table(entries))
-    wanted = [entries[place] for place in table.index]
-    if not wanted:
-        st.caption("No cell is of these methods and sparsities.")
-        return
-    _show_chart(spec, wanted, experiment)
-    _show_table(table)
-    _show_chosen(wanted)
-
-
-def _filtered(table: pd.DataFrame) -> pd.DataFrame:
-    """Draw what is left out, of the chart and of the table."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        for column, label in (("method", "Only methods"), ("sparsity", "Only at")):
-            values = list(dict.fromkeys(table[column]))
-            wanted = st.multiselect(
-                label, values, format_func=_told, placeholder="all",
-                key=f"arena_only_{column}",
-            )  # fmt: skip
-            if wanted:
-                table = table[table[column].isin(wanted)]
-    return table
-
-
-def _show_chart(
-    spec: ArenaSpec, entries: Sequence[Entry], experiment: Experiment
-) -> None:
-    """Draw two axes of one model: the other models compete among themselves."""
-    with st.container(horizontal=True):
-        model = _choose_model(spec)
+def choose_axes() -> tuple[str, str]:
+    """Draw the choice of what the chart's width and height show."""
+    with st.popover("Axes"):
         across = view_options.choose("arena", ACROSS, "Across", titles=TITLES)
-        up = view_options.choose("arena", UP, "Up", titles=TITLES)
+        return across, view_options.choose("arena", UP, "Up", titles=TITLES)
+
+
+def show(entries: Sequence[Entry], axes: tuple[str, str], in_hand: Experiment) -> None:
+    """Draw the chart of the cells known, who is ahead at the sparsity in hand, all."""
+    models = list(dict.fromkeys(entry.experiment.model.name for entry in entries))
+    model = models[0]
+    if len(models) > 1:  # the others compete among themselves
+        model = st.segmented_control(
+            "Model", models, default=model, required=True, key="arena_model"
+        )
     mine = [entry for entry in entries if entry.experiment.model.name == model]
-    placed = arena.pareto(mine, across, up)
-    if not placed:
+    standings = tables.standings(mine, *axes)
+    if standings.empty:
         st.info(
-            f"No cell has both {AXES[across].title} and {AXES[up].title} yet. Cells "
+            f"No cell has both {TITLES[axes[0]]} and {TITLES[axes[1]]} yet. Cells "
             "appear the moment they are measured; other axes may be known already."
         )
+        _show_held(mine)
         return
-    points = tables.chart_table(placed)
-    panels.chart(
-        charts.pareto_chart(
-            points,
-            titles=(AXES[across].title, AXES[up].title),
-            methods=[m.name for m in spec.methods],
-            dense=arena.dense(placed, across, up),
-            dark=panels.is_dark(),
-        ),
-        readings.pareto_sentence(placed, up, experiment.pruning.sparsity),
-        lambda: points,
-        key=CHART,
-        on_select=_take_point,
-    )
+    picture, beside = st.columns([0.62, 0.38], gap="medium")
+    with picture:
+        _show_chart(standings, mine, axes, in_hand.pruning.sparsity)
+    with beside:
+        here = readings.nearest(standings, in_hand.pruning.sparsity)
+        _show_standings(here, axes[1])
+        _show_held(mine)
 
 
-def _choose_model(spec: ArenaSpec) -> str:
-    names = [m.name for m in spec.models]
-    if len(names) == 1:
-        return names[0]
-    return st.selectbox("Model", names, key="arena_model")
-
-
-def _take_point() -> None:
-    points = st.session_state[CHART]["selection"]["points"]
-    named = points[0].get("customdata") if points else None
-    if named:
-        session.view(CELL, str(named[0]))
-
-
-def _show_table(table: pd.DataFrame) -> None:
+def show_table(entries: Sequence[Entry]) -> None:
     """List the cells: sorted by a click, taken along."""
-    brief = st.toggle("Only columns that differ", value=True, key="arena_brief")
-    shown = tables.brief(table) if brief else table
-    _show_cells(tables.shown(shown), list(table["run"]))
-    states = table["state"].value_counts()
-    said = [f"{ICONS[name]} {n:,} {name}" for name, n in states.items()]
+    table = tables.arena_table(entries)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"{counted(len(table), 'cell')}: {', '.join(said)}. Choose a row.")
+        brief = st.toggle("Only columns that differ", value=True, key="arena_brief")
+        states = table["state"].value_counts()
+        said = ", ".join(f"{ICONS[name]} {n:,} {name}" for name, n in states.items())
+        st.caption(f"{counted(len(table), 'cell')}: {said}.")
         panels.csv(lambda: table, key="arena")
         st.download_button(
             "LaTeX",
@@ -122,35 +78,80 @@ def _show_table(table: pd.DataFrame) -> None:
             on_click="ignore",
             icon=":material/download:",
         )
-
-
-def _told(value: object) -> str:
-    return share(value) if isinstance(value, float) else str(value)
-
-
-def _show_cells(shown: pd.DataFrame, runs: list[str]) -> None:
-    """Show the table; the cell that is chosen, here or in the chart, is its row."""
+    shown = tables.shown(tables.brief(table) if brief else table)
     numbers = {
         name: st.column_config.NumberColumn(format="%.4g")
         for name in shown.select_dtypes("float")
     }
-    fixed = {"method": st.column_config.TextColumn(width="medium")}
-    percent = {"sparsity": st.column_config.NumberColumn(format="percent")}
-    row_selection.choose(
+    numbers |= {
+        "sparsity": st.column_config.NumberColumn(format="percent"),
+        "parameters": st.column_config.NumberColumn(format="%,d"),
+    }
+    _choose(shown, list(table["run"]), TABLE, column_config=numbers)
+
+
+def _show_chart(
+    standings: pd.DataFrame,
+    entries: Sequence[Entry],
+    axes: tuple[str, str],
+    sparsity: float,
+) -> None:
+    better = {True: "less is better", False: "more is better"}
+    across, up = (
+        f"{TITLES[name]} ({better[AXES[name].lower_is_better]})" for name in axes
+    )
+    panels.chart(
+        charts.pareto_chart(
+            standings,
+            titles=(across, up),
+            here=sparsity,
+            dense=arena.dense(entries, *axes),
+            dark=panels.is_dark(),
+        ),
+        readings.standings_sentence(standings, axes[1], sparsity),
+        lambda: standings,
+        key=CHART,
+        on_select=_take_point,
+    )
+    st.caption(readings.told_by(entries, *axes))
+
+
+def _take_point() -> None:
+    points = st.session_state[CHART]["selection"]["points"]
+    named = points[0].get("customdata") if points else None
+    if named:
+        session.view(CELL, str(named[0]))
+
+
+def _show_standings(here: pd.DataFrame, y: str) -> None:
+    """List who competes at one sparsity, the best first."""
+    said = here["verdict"].map(MARKS) + " " + here["said"]
+    shown = pd.DataFrame({TITLES[y]: said, "method": here["method"]})
+    shown["verdict"] = here["verdict"]
+    widths = {TITLES[y]: 130, "method": 230, "verdict": 105}
+    _choose(
         shown,
-        runs,
-        session.views().get(CELL),
-        lambda run: session.view(CELL, run),
-        key=TABLE,
-        column_config=numbers | percent | fixed,
+        list(here["run"]),
+        "arena_standings",
+        height=min(LISTED, 38 + 35 * len(shown)),
+        column_config={n: st.column_config.Column(width=w) for n, w in widths.items()},
     )
 
 
-def _show_chosen(entries: Sequence[Entry]) -> None:
+def _choose(shown: pd.DataFrame, runs: list[str], key: str, **look: object) -> None:
+    """Show cells as rows; the one that is held, here or in the chart, is chosen."""
+    held = session.views().get(CELL)
+    row_selection.choose(
+        shown, runs, held, lambda run: session.view(CELL, run), key=key, **look
+    )
+
+
+def _show_held(entries: Sequence[Entry]) -> None:
     """Show what the chosen cell is, why it failed, and how to take it along."""
     at = session.views().get(CELL)
     chosen = next((entry for entry in entries if entry.run.id == at), None)
     if chosen is None:
+        st.caption("Click a point or a row: its method opens here.")
         return
     with st.container(border=True):
         st.markdown(f"**{plain(arena.title(chosen.experiment))}**")
@@ -159,4 +160,5 @@ def _show_chosen(entries: Sequence[Entry]) -> None:
         elif chosen.run.state != "done":
             st.caption(f"It is {chosen.run.state}.")
         open_run.show_ways(chosen.run, chosen.comparison, key="arena_open")
-        open_run.show_recipe(chosen.experiment)
+        with st.popover("Recipe", type="tertiary"):
+            open_run.show_recipe(chosen.experiment)

@@ -56,8 +56,8 @@ def asked(experiment: Experiment, store: Store) -> ArenaSpec:
     named = session.views().get(SHOWN)
     if named is not None:
         return _described(named, store)
-    methods = _choose_methods(experiment)
-    with st.container(horizontal=True):
+    with st.popover("Methods and measures"):
+        methods = _choose_methods(experiment)
         sparsities, seeds, measures = (
             choose_several("arena", o) for o in (AT, SEEDS, MEASURED)
         )
@@ -71,14 +71,18 @@ def asked(experiment: Experiment, store: Store) -> ArenaSpec:
 
 
 def forecast(spec: ArenaSpec, store: Store, runs: Mapping[int, Run]) -> None:
-    """Say what it takes, and offer to run it."""
+    """Say what it takes and offer to run it, or how far it is."""
     said = arena.forecast(spec, resources.pipeline(), store, runs)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        busy = jobs.active(KIND) or not said.n_missing
-        if st.button(_label(said), type="primary", disabled=busy, key="run_arena"):
-            start(spec, store)
-        if not jobs.active(KIND):
-            st.caption(plain(said.sentence) + _taken(said))
+    busy = jobs.active(KIND)
+    if st.button(
+        _label(said), type="primary", disabled=busy or not said.n_missing,
+        key="run_arena",
+    ):  # fmt: skip
+        start(spec, store)
+    if busy:
+        jobs.here(KIND)
+    else:
+        st.caption(plain(said.sentence) + _taken(said))
 
 
 def _label(said: Forecast) -> str:
@@ -107,6 +111,7 @@ def start(spec: ArenaSpec, store: Store) -> None:
         def publish(entries: tuple[Entry, ...]) -> None:
             job.publish((spec, entries))
 
+        job.expect(arena.expected_steps(spec, pipeline, store))
         arena.run(
             spec, store, pipeline=pipeline, progress=job.progress, publish=publish
         )

@@ -241,12 +241,15 @@ def start(experiment: Experiment, place: Neuron, *, worth: bool = True) -> None:
     pipeline, before = resources.pipeline(), jobs.view(KIND)
     if before is not None and not before.finished:
         resources.worker().cancel(before.id, visitors.owner())
-    known = _found(experiment, place)
+    found = _found(experiment, place)
+    is_whole = found is not None and before is not None and before.result is found
+    if not is_whole or found.experiment.calibration != experiment.calibration:
+        found = None
 
     def work(job: Job) -> Found:
         model = pipeline.model(experiment, progress=job.progress)
-        found = known
-        for part in (reading.first_look(experiment), experiment) if not known else ():
+        known = found
+        for part in () if known else (reading.first_look(experiment), experiment):
             (fires,) = neuron.firing(
                 model,
                 part.calibration,
@@ -254,14 +257,14 @@ def start(experiment: Experiment, place: Neuron, *, worth: bool = True) -> None:
                 n_contexts=N_CONTEXTS,
                 progress=job.progress,
             )
-            found = Found(experiment, fires)
-            job.publish(found)
-        assert found is not None
-        return measured(found, job) if worth else found
+            known = Found(experiment, fires)
+            job.publish(known)
+        assert known is not None
+        return measured(known, job) if worth else known
 
-    def measured(found: Found, job: Job) -> Found:
+    def measured(known: Found, job: Job) -> Found:
         model = pipeline.model(experiment)
-        job.publish(found)
+        job.publish(known)
         evaluation = replace(experiment.evaluation, eval_tokens=SMALL.eval_tokens)
         few = replace(experiment, evaluation=evaluation)
         texts = (
@@ -272,10 +275,11 @@ def start(experiment: Experiment, place: Neuron, *, worth: bool = True) -> None:
         effect = neuron.effect(
             model, plan, place, evaluation, known=texts, progress=job.progress
         )
-        return replace(found, experiment=experiment, effect=effect)
+        return replace(known, experiment=experiment, effect=effect)
 
     title = f"Inspecting layer {place.layer}, neuron {place.index:,}"
-    jobs.start(KIND, title, work, experiment, key=(experiment, place, worth))
+    key = (experiment, place, worth)
+    jobs.start(KIND, title, work, experiment, key=key, lane="light")
 
 
 def _show_found(experiment: Experiment, place: Neuron) -> None:
@@ -293,7 +297,6 @@ def _show_found(experiment: Experiment, place: Neuron) -> None:
         st.caption(f"{plain(_how_often(found.firing))} {colours}")
     with right:
         if found.effect is None:
-            st.caption("What it is worth is measured next.")
             return
         panels.other_settings(found.experiment, experiment)
         st.markdown("**What it is worth**")

@@ -11,7 +11,7 @@ from pages.shared.app import assets, payloads, session
 from pages.shared.app.escape import plain
 from pages.shared.app.lasting import lasting
 from pages.shared.lab import trained
-from pages.shared.lab.sidebar import PAGE, Lab
+from pages.shared.lab.settings import PAGE, Lab
 
 KEY = "lab_canvas"
 

@@ -13,7 +13,7 @@ from llmrank.report import charts
 from llmrank.report.sentences import mlp as reading
 from pages.shared.app import jobs, panels, view_options
 from pages.shared.lab import trained
-from pages.shared.lab.sidebar import PAGE, SPARSITY, Lab
+from pages.shared.lab.settings import PAGE, SPARSITY, Lab
 
 AFTER, SHAKEN = "after", "shaken"
 EPOCHS = Option(

@@ -10,10 +10,11 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.jobs import Job
 from llmrank.core.progress import Progress, silent
 from llmrank.methods.criteria import Criterion, Scores
+from llmrank.mlp.preferred_inputs import PreferredInput, preferred_inputs
 from llmrank.report import mlp_payload
 from pages.shared.app import jobs, resources
 from pages.shared.lab import files
-from pages.shared.lab.sidebar import Lab
+from pages.shared.lab.settings import Lab
 
 
 def has_data(lab: Lab) -> bool:
@@ -38,7 +39,8 @@ def trained(lab: Lab) -> mlp.Trained | None:
         LLMRankError: a loaded network is not one for these data.
     """
     if lab.loaded is None:
-        return resources.lab("network").peek(lab.network_key)
+        known = resources.lab("network").peek(lab.network_key)
+        return known or mlp.shipped(lab.data, lab.training)
     if not has_data(lab):
         return None
     network, examples = files.network(lab.loaded), data(lab)
@@ -49,6 +51,11 @@ def trained(lab: Lab) -> mlp.Trained | None:
             f"{examples.n_classes}: take other data or another file"
         )
     return mlp.Trained(network, network, ())
+
+
+def comes_along(lab: Lab) -> bool:
+    """Whether the network is the one that was trained beforehand."""
+    return resources.lab("network").peek(lab.network_key) is None
 
 
 def scores(lab: Lab, criterion: Criterion) -> Scores:
@@ -72,15 +79,13 @@ def sweep(lab: Lab, criterion: Criterion) -> mlp.Sweep:
     )
 
 
-def likes(lab: Lab) -> tuple[mlp.PreferredInput, ...]:
+def likes(lab: Lab) -> tuple[PreferredInput, ...]:
     """Find what every neuron likes among the examples that are shown."""
     known = resources.lab("likes")
     network = _network(lab)
     return known.get(
         lab.network_key,
-        lambda: mlp.preferred_inputs(
-            network, data(lab).test_x[: mlp_payload.MAX_IMAGES]
-        ),
+        lambda: preferred_inputs(network, data(lab).test_x[: mlp_payload.MAX_IMAGES]),
     )
 
 
@@ -93,7 +98,11 @@ def offer(
     with st.container(horizontal=True, vertical_alignment="center"):
         busy = jobs.active(kind) or known is not None
         if st.button(label, type="primary", disabled=busy, key=kind):
-            jobs.start(kind, title, lambda job: results.put(key, make(job)), key=key)
+
+            def work(job: Job) -> None:
+                results.put(key, make(job))
+
+            jobs.start(kind, title, work, key=key, lane="light")
         st.caption(said)
     return known
 

@@ -4,15 +4,16 @@ import pandas as pd
 import streamlit as st
 
 from llmrank import mlp
-from llmrank.core.formatting import number, share
+from llmrank.core.formatting import counted, number, share
 from llmrank.core.jobs import Job, JobView
+from llmrank.core.statistics import proportion, share_spread
 from llmrank.report import charts
 from llmrank.report.mlp_payload import MAX_IMAGES
 from pages.shared.app import jobs, panels, resources
 from pages.shared.app.escape import plain
 from pages.shared.app.uploads import named
 from pages.shared.lab import trained
-from pages.shared.lab.sidebar import Lab
+from pages.shared.lab.settings import Lab
 
 KIND = "mlp"
 COLUMNS = {
@@ -23,19 +24,16 @@ COLUMNS = {
 
 
 def show(lab: Lab) -> mlp.Trained | None:
-    """Show what there is of the network; offer to train it."""
+    """Return the network; where there is none yet, offer to train it."""
     ready = trained.trained(lab)
-    running = is_running()
-    with st.container(border=True):
-        st.markdown(_about(lab, ready))
-        if trained.has_data(lab) and trained.data(lab).about:
-            st.caption(plain(trained.data(lab).about))
-        if ready is None and not running:
+    running = jobs.active(KIND)
+    if ready is None and not running:
+        with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Train it", type="primary", key="lab_train"):
                 start(lab)
             st.caption(
-                "Seconds for the embedded sets on one core; it shows loss and accuracy "
-                "after every epoch, and can be stopped."
+                "No such network yet: seconds for the embedded sets on one core; loss "
+                "and accuracy are shown after every epoch, and it can be stopped."
             )
     jobs.here(KIND)
     jobs.endings()
@@ -44,9 +42,21 @@ def show(lab: Lab) -> mlp.Trained | None:
     return ready
 
 
-def is_running() -> bool:
-    """Whether a network is being trained for this visitor."""
-    return jobs.active(KIND)
+def show_recipe(lab: Lab, model: mlp.Trained | None) -> None:
+    """Say what was learnt from what, and how well; offer how it went, and the file."""
+    st.caption(_about(lab, model))
+    if trained.has_data(lab) and trained.data(lab).about:
+        st.caption(plain(trained.data(lab).about))
+    if model is None:
+        return
+    if model.epochs:
+        with st.expander("How the training went"):
+            _show_curves(model.epochs)
+    st.download_button(
+        "The dense network (safetensors)", lambda: mlp.as_bytes(model.network),
+        "mlp.safetensors", on_click="ignore", icon=":material/download:",
+        help="Loads here again, and anywhere safetensors are read",
+    )  # fmt: skip
 
 
 def start(lab: Lab) -> None:
@@ -61,59 +71,41 @@ def start(lab: Lab) -> None:
         )
         known.put(lab.network_key, made)
 
-    jobs.start(KIND, "Training the network", work, key=lab.network_key)
-
-
-def show_history(trained: mlp.Trained) -> None:
-    """Draw loss and accuracy of every epoch."""
-    last = trained.epochs[-1]
-    left, right = st.columns(2)
-    table = _table(trained.epochs)
-    with left:
-        panels.chart(
-            charts.learning_curve(table, ("loss",), "mean loss", dark=panels.is_dark()),
-            f"The loss ends at {number(last.loss)} (cross-entropy, training set).",
-            lambda: table,
-            key="lab-loss",
-        )
-    with right:
-        panels.chart(
-            charts.learning_curve(
-                table, ("training set", "test set"), "accuracy", dark=panels.is_dark()
-            ),
-            f"Of the test set {share(last.test_accuracy)} are right at the end, of the "
-            f"training set {share(last.train_accuracy)}.",
-            lambda: table,
-            key="lab-accuracy",
-        )
-
-
-def show_files(network: mlp.Network) -> None:
-    """Offer the network as a file."""
-    st.download_button(
-        "The dense network (safetensors)", lambda: mlp.as_bytes(network),
-        "mlp.safetensors", on_click="ignore", icon=":material/download:",
-        help="Loads here again, and anywhere safetensors are read",
-    )  # fmt: skip
+    title, key = "Training the network", lab.network_key
+    jobs.start(KIND, title, work, key=key, lane="light")
 
 
 def _live(seen: JobView) -> None:
-    if not isinstance(seen.partial, tuple) or not seen.partial:
+    if isinstance(seen.partial, tuple) and seen.partial:
+        _show_curves(seen.partial, live=True)
+    else:
         st.caption("The first epoch appears here when it is over.")
-        return
-    table = _table(seen.partial)
-    last = seen.partial[-1]
-    st.markdown(
-        f"Epoch {len(table)}: loss {number(last.loss)}, "
-        f"test set {share(last.test_accuracy)} right."
-    )
-    left, right = st.columns(2)
-    for column, names, title in (
-        (left, ("loss",), "mean loss"),
-        (right, ("training set", "test set"), "accuracy"),
+
+
+def _show_curves(epochs: tuple[mlp.Epoch, ...], *, live: bool = False) -> None:
+    """Draw loss and accuracy of every epoch."""
+    table, last = _table(epochs), epochs[-1]
+    after = f"after {counted(len(epochs), 'epoch')}"
+    for place, title, columns, said in zip(
+        st.columns(2),
+        ("mean loss", "accuracy"),
+        (("loss",), ("training set", "test set")),
+        (
+            f"Loss {number(last.loss)} {after} (cross-entropy, training set).",
+            f"Of the test set {share(last.test_accuracy)} are right {after}, of the "
+            f"training set {share(last.train_accuracy)}.",
+        ),
+        strict=True,
     ):
-        fig = charts.learning_curve(table, names, title, dark=panels.is_dark())
-        column.plotly_chart(fig, theme=None, config=charts.CONFIG, key=f"live_{title}")
+        fig = charts.learning_curve(table, columns, title, dark=panels.is_dark())
+        with place:
+            if live:
+                st.plotly_chart(
+                    fig, theme=None, config=charts.CONFIG, key=f"live_{title}"
+                )
+                st.caption(said)
+            else:
+                panels.chart(fig, said, lambda: table, key=f"lab-{title}")
 
 
 def _table(epochs: tuple[mlp.Epoch, ...]) -> pd.DataFrame:
@@ -131,20 +123,25 @@ def _about(lab: Lab, model: mlp.Trained | None) -> str:
     if lab.data.data not in mlp.TITLES:
         title = plain(named(lab.data.data), limit=40)
     said = [
-        f"**{title}** · {len(data.train_y):,} to train, {len(data.test_y):,} to test, "
-        f"{data.n_classes} classes"
+        f"**{title}**: {len(data.train_y):,} examples to train, {len(data.test_y):,} "
+        f"to test, {data.n_classes} classes"
     ]
     if model is None:
         sizes = (data.d_in, *lab.training.hidden, data.n_classes)
-        return " &emsp; ".join([*said, f"**{_sizes(sizes)}** · not trained yet"])
-    right = mlp.accuracy(model.network, data.test_x, data.test_y)
-    tested = f"{share(right)} of the test set right"
-    more = f"; {MAX_IMAGES:,} of it are shown" if len(data.test_y) > MAX_IMAGES else ""
-    network = (
-        f"**{_sizes(model.network.sizes)}**, {model.network.activation}, "
-        f"{model.network.n_params:,} parameters · {tested}{more}"
+        return " · ".join([*said, f"**{_sizes(sizes)}**, not trained yet"])
+    of, dense = lab.training, model.network
+    said.append(f"**{_sizes(dense.sizes)}**, {dense.activation}")
+    said.append(counted(dense.n_params, "parameter"))
+    if model.epochs:
+        how = "comes along" if trained.comes_along(lab) else "trained here"
+        said.append(f"{how}: {counted(of.epochs, 'epoch')}, seed {of.seed}")
+    right = (mlp.predictions(dense, data.test_x) == data.test_y).tolist()
+    said.append(
+        f"{share_spread(proportion(sum(right), len(right)))} of the test set right"
     )
-    return " &emsp; ".join([*said, network])
+    if len(right) > MAX_IMAGES:
+        said.append(f"{MAX_IMAGES:,} of it are shown")
+    return " · ".join(said)
 
 
 def _sizes(sizes: tuple[int, ...]) -> str:

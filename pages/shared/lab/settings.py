@@ -1,4 +1,4 @@
-"""What the lab works on: data, network and method, from the sidebar and the link."""
+"""What the lab works on: data, network and method, from its controls and the link."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,7 +7,7 @@ import streamlit as st
 
 from llmrank import mlp
 from llmrank.core import uploads
-from llmrank.core.specs import Option
+from llmrank.core.specs import Option, options
 from llmrank.methods.criteria import Criterion
 from llmrank.mlp import tables
 from llmrank.mlp.criteria import SHARED
@@ -84,17 +84,31 @@ class Lab:
 
 
 def asked() -> Lab:
-    """Draw the sidebar and return what it asks for."""
-    with st.sidebar:
+    """Draw the controls, a popover for each part, and return what they ask for."""
+    _check_link()
+    with st.popover("Data", icon=":material/database:"):
         data = _data()
-        st.subheader("Network")
+    with st.popover("Network", icon=":material/hub:"):
         training, loaded = _network()
-        st.subheader("MLP-Rank")
+    with st.popover("Method", icon=":material/tune:"):
         ranked = _ranked()
         rivals = tuple(view_options.choose_several(PAGE, RIVALS))
     chosen = session.views().get(f"{PAGE}.criterion", "mlp-rank")
     percent = view_options.value(PAGE, SPARSITY)
     return Lab(data, training, ranked, rivals, chosen, percent, loaded)
+
+
+def _check_link() -> None:
+    """Say what a link asks for in vain here: inside a popover nobody would see it."""
+    declared = (_training(o.name) for o in options(mlp.MLPSpec) if o.name != "widths")
+    ranked, data_seed = (
+        options(mlp.MLPRank),
+        view_options.option_of(DataSpec, "data_seed"),
+    )
+    widths = map(_width, range(int(DEPTH.high)))
+    for o in (DATA, data_seed, DEPTH, *widths, *declared, *ranked):
+        nearest = view_options.value(PAGE, o)
+        session.view(f"{PAGE}.{o.name}", None if nearest == o.default else str(nearest))
 
 
 def _data() -> DataSpec:
@@ -130,8 +144,9 @@ def _network() -> tuple[mlp.MLPSpec, str | None]:
     fields: dict[str, Any] = {"widths": widths}
     for name in ("activation", "dropout", "epochs"):
         fields[name] = _choose(_training(name))
-    with st.expander("More about the training"):
-        for name in ("learning_rate", "batch", "seed"):
+    columns = st.columns(3)
+    for column, name in zip(columns, ("learning_rate", "batch", "seed"), strict=True):
+        with column:
             fields[name] = _choose(_training(name), form="field")
     return mlp.MLPSpec(**fields), None
 
@@ -142,13 +157,16 @@ def _widths(depth: int) -> str:
     for layer in range(depth):
         if layer % 3 == 0:
             columns = st.columns(min(3, depth))
-        o = Option(f"width{layer}", int, max(16, 128 >> layer),
-                   "Neurons of this hidden layer", 1, 2048)  # fmt: skip
         with columns[layer % 3]:
             # a slider of two thousand steps does not fit a column
             words = f"Layer {layer + 1}"
-            widths.append(view_options.choose(PAGE, o, words, form="field"))
+            widths.append(view_options.choose(PAGE, _width(layer), words, form="field"))
     return ",".join(map(str, widths))
+
+
+def _width(layer: int) -> Option:
+    return Option(f"width{layer}", int, max(16, 128 >> layer),
+                  "Neurons of this hidden layer", 1, 2048)  # fmt: skip
 
 
 def _choose(o: Option, **look: Any) -> Any:
