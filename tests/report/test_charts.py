@@ -545,10 +545,6 @@ def methods_drawn(fig):
     return {t.name: t for t in fig.data if t.customdata}
 
 
-def notes(fig):
-    return [note.text for note in fig.layout.annotations]
-
-
 def test_a_verdict_is_a_size_a_filling_and_a_colour_and_every_interval_stays():
     fig = drawn_pareto(a_standing(), dense=(120.0, 1.0))
     looks = {
