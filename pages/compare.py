@@ -5,7 +5,7 @@ from pages.shared.app.frame import frame
 e = frame("Compare", "What did it cost, what did it gain?")
 
 import json
-from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -21,16 +21,17 @@ from llmrank.report import charts
 from llmrank.report.sentences import measurements as readings
 from llmrank.report.sentences.summary import verdict
 from llmrank.report.tables import comparison as tables
-from pages.shared.app import escape, jobs, panels, resources
+from pages.shared.app import escape, jobs, known, panels, resources
 from pages.shared.compare import curve
 
+MEASURE = "Measure dense and pruned"
 PROMPT = "The Great Wall of China was built to"
 
 
 def show_measured() -> None:
-    """Show dense beside pruned: live, finished, as far as it got, or not at all."""
-    report = resources.reports().peek(e)
-    if jobs.live("measure", show_running):
+    """Show dense beside pruned: live, finished, as far as it got, or the nearest."""
+    report = known.in_hand(e)
+    if jobs.live("measure", partial(show_running, report)):
         return
     if report is not None:
         show_report(report)
@@ -45,90 +46,113 @@ def show_measured() -> None:
                 icon=":material/download:",
                 key="download_report",
             )
-    else:
-        show_unfinished()
-        panels.measure(e, "Measure dense and pruned")
+        show_details(report)
+        return
+    stopped = jobs.view("measure")
+    partly = None if stopped is None else stopped.partial
+    if isinstance(partly, Report) and partly.experiment == e:
+        st.info("Stopped before its end; this is what had been measured.")
+        show_report(partly)
+        panels.measure(e, MEASURE)
+        return
+    near = draw_nearest()
+    panels.measure(e, MEASURE)
+    if near is not None:
+        show_lines(near.comparison)
+        show_details(near)
 
 
-def show_running(seen: JobView) -> None:
-    """Fill the table while it is measured."""
-    report, before = seen.partial, resources.reports().peek(e)
+def show_running(before: Report | None, seen: JobView) -> None:
+    """Fill the picture while it is measured; what was known before stays till then."""
+    report = seen.partial
     if isinstance(report, Report) and report.experiment == e:
-        show_report(report)
+        show_report(report, "…")
         return
     if isinstance(report, Report):
         st.info("Other settings are being measured; these can be when they are done.")
-    elif before is None:
-        st.caption("Loading the model and measuring its activations first.")
-        show_lines(tables.BLANK)
     if before is not None:
         show_report(before)
+    else:
+        draw_nearest("…")
 
 
-def show_unfinished() -> None:
-    """Show what a stopped measurement had found, or say what there will be."""
-    seen = jobs.view("measure")
-    report = None if seen is None else seen.partial
-    if isinstance(report, Report) and report.experiment == e:
-        st.info("Stopped before its end; this is what had been measured.")
-        show_report(report)
-        return
-    st.markdown(
-        "Nothing is measured with these settings yet. Measuring reads held-out text "
-        "with both models, asks the tasks chosen, and times both in turns; the numbers "
-        "appear here as they come in."
+def draw_nearest(mark: str = "–") -> Report | None:
+    """Draw what is known of the method until the settings in hand are measured."""
+    near = known.nearest(e)
+    if near is None:
+        draw(
+            None,
+            "**Not measured here yet.** What it costs and gains stands here.",
+            mark,
+        )
+        return None
+    report, is_ours = near
+    draw(report, readings.elsewhere_sentence(report, e, ours=is_ours))
+    return report
+
+
+def show_report(report: Report, missing: str = "–") -> None:
+    """Show the picture, what it says, and every number dense beside pruned."""
+    found = verdict(report.comparison).items()
+    draw(report, " &emsp; ".join(f"**{h}** &ensp; {s}" for h, s in found), missing)
+    show_lines(report.comparison, missing)
+
+
+def draw(report: Report | None, sentence: str, missing: str = "–") -> None:
+    """Draw quality, size and speed, dense left and pruned right; old ones greyed."""
+    pairs = tables.BLANK if report is None else tables.pairs(report.comparison)
+    is_old, dark = report is not None and report.experiment != e, panels.is_dark()
+    panels.chart(
+        charts.paired_chart(pairs, missing=missing, is_old=is_old, dark=dark),
+        sentence,
+        lambda: tables.pairs_table(pairs),
+        key="pairs",
     )
 
 
-def show_report(report: Report) -> None:
-    """Show the verdict, every number dense beside pruned, and where it comes from."""
-    comparison = report.comparison
-    for heading, said in verdict(comparison).items():
-        st.markdown(f"**{heading}** &ensp; {said}")
-    show_lines(tables.lines(comparison))
-    if comparison.dense.tasks:
-        show_lines(tables.task_lines(comparison))
-    origins = "  \n".join(escape.plain(o) for o in readings.origins(report))
-    st.caption(origins, help=readings.GLOSSARY)
-    if comparison.speedup is not None and comparison.speedup.reasons:
-        disturbed = comparison.speedup.decode.disturbed
-        why = "The times" if disturbed else "Why it is not as fast as arithmetic allows"
-        st.markdown(f"**{why}**")
-        st.markdown("\n".join(f"- {reason}" for reason in comparison.speedup.reasons))
+def show_details(report: Report) -> None:
+    """Say where the numbers come from, and draw every timing and task."""
+    with st.expander("How it was measured"):
+        origins = "  \n".join(escape.plain(o) for o in readings.origins(report))
+        st.caption(origins, help=readings.GLOSSARY)
+        show_charts(report.comparison)
 
 
-def show_lines(lines: Sequence[tables.Line]) -> None:
+def show_lines(comparison: Comparison, missing: str = "–") -> None:
     """Draw the table: dense left and neutral, pruned right and accented."""
     rows = [
         {
             "": line.name,
-            "Dense": cell(line.dense),
-            "Pruned": cell(line.pruned, ":primary[**{}**]"),
-            "Pruned against dense": cell(line.change),
+            "Dense": cell(line.dense, missing),
+            "Pruned": cell(line.pruned, missing, ":primary[**{}**]"),
+            "Pruned against dense": cell(line.change, missing),
         }
-        for line in lines
+        for line in tables.lines(comparison)
     ]
     st.table(pd.DataFrame(rows).set_index(""), border="horizontal")
 
 
-def cell(shown: tables.Cell, value: str = "{}") -> str:
+def cell(shown: tables.Cell, missing: str, value: str = "{}") -> str:
     """Write a value, and its uncertainty in lighter type."""
+    if shown == tables.Cell():
+        return missing
     spread = shown.spread.replace("[", "\\[").replace("]", "\\]")
     return value.format(shown.value) + (f" :gray[{spread}]" if spread else "")
 
 
-def show_charts() -> None:
+def show_charts(comparison: Comparison) -> None:
     """Draw every timing, and the tasks where some were asked."""
-    report = resources.reports().peek(e)
-    if report is None or report.comparison.speedup is None:
-        return
-    comparison = report.comparison
-    st.subheader("Every timing", anchor=False)
-    for column, phase in zip(st.columns(2), ("prefill", "decode"), strict=True):
-        with column:
-            show_timings(comparison, phase)
+    if comparison.speedup is not None:
+        reasons = comparison.speedup.reasons
+        if reasons:
+            disturbed = comparison.speedup.decode.disturbed
+            usual = "Why it is not as fast as arithmetic allows"
+            st.markdown(f"**{'The times' if disturbed else usual}**")
+            st.markdown("\n".join(f"- {reason}" for reason in reasons))
+        for column, phase in zip(st.columns(2), ("prefill", "decode"), strict=True):
+            with column:
+                show_timings(comparison, phase)
     if comparison.pruned.tasks:
-        st.subheader("Tasks", anchor=False)
         table = readings.tasks_table(comparison)
         panels.chart(
             charts.task_chart(table, dark=panels.is_dark()),
@@ -159,7 +183,7 @@ def show_timings(comparison: Comparison, phase: tables.Phase) -> None:
 
 def show_prompt() -> None:
     """Let both models continue one prompt, side by side."""
-    st.subheader("One prompt, continued by both", anchor=False)
+    st.markdown("##### One prompt, continued by both")
     prompt = st.text_area(
         "Prompt",
         PROMPT,
@@ -238,5 +262,3 @@ with panels.panel():
     show_prompt()
 with panels.panel():
     curve.show(e)
-with panels.panel():
-    show_charts()

@@ -1,8 +1,8 @@
-"""Prune: what is left, and how do I take it with me?"""
+"""Prune: what fits, and how do I take it with me?"""
 
 from pages.shared.app.frame import frame
 
-e = frame("Prune", "What is left, and how do I take it with me?")
+e = frame("Prune", "What fits, and how do I take it with me?")
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from llmrank.core import permissions
+from llmrank.core.formatting import share
 from llmrank.core.jobs import Job
 from llmrank.core.paths import check_export_target, named_path
 from llmrank.core.uploads import masked
@@ -25,36 +26,67 @@ from llmrank.models.export import Saved
 from llmrank.models.precision import OWN, PRECISIONS, written_in
 from llmrank.report import charts
 from llmrank.report.sentences import sizes as readings
-from pages.shared.app import access, jobs, panels, resources
-from pages.shared.prune import target, widths
+from pages.shared.app import (
+    access,
+    experiment_bar,
+    frontier,
+    jobs,
+    known,
+    panels,
+    resources,
+)
+from pages.shared.app.escape import plain
+from pages.shared.prune import options, target, widths
 
 ORIGIN = "Counted from the shapes of the weights; nothing is timed for this."
 AS_IS, PADDED = "As it is", "Padded to one width"
 
 
-def show_sizes(dense: Footprint, pruned: Footprint) -> None:
-    """Show what is left, in four numbers."""
-    sizes = readings.sizes(dense, pruned)
-    with st.container(horizontal=True, gap="medium"):
-        for name, (before, after, less) in sizes.items():
-            st.metric(
-                name,
-                after,
-                less if before == after else f"{less} of {before}",
-                delta_color="off",
-                delta_arrow="off",
-                help=ORIGIN,
-                width="content",
-            )
+def counted() -> tuple[Footprint, Footprint] | None:
+    """Count both models, where the model is loaded and its widths are known."""
+    lm = resources.pipeline().model.peek(e)
+    if lm is None:
+        return None
+    dense = footprint(lm)
+    kept = experiment_bar.kept_widths(e, dense.widths)
+    return None if kept is None else (dense, planned(lm, kept))
+
+
+def show_sizes(found: tuple[Footprint, Footprint] | None) -> None:
+    """Show what is left of the settings in hand, in four numbers, where it is known."""
+    method = plain(e.method.name)
+    if e.method.allocation.sets_sparsity:
+        st.markdown(f"**In hand: {method}**")
+    else:
+        st.markdown(f"**In hand: {share(e.pruning.sparsity)} removed by {method}**")
+    near = None if found else known.nearest(e)
+    if near is not None and near[0].experiment.pruning == e.pruning:
+        comparison = near[0].comparison
+        found = comparison.dense.footprint, comparison.pruned.footprint
+    columns, sizes = st.columns(2), readings.sizes(*found) if found else {}
+    for place, (name, (before, after, less)) in enumerate(sizes.items()):
+        columns[place % 2].metric(
+            name,
+            after,
+            less if before == after else f"{less} of {before}",
+            delta_color="off",
+            delta_arrow="off",
+            help=ORIGIN,
+        )
 
 
 def show_widths(plan: PruningPlan) -> None:
-    """Show the widths of the layers before and after."""
-    st.subheader("Widths", anchor=False)
-    dark = panels.is_dark()
+    """Say what every layer keeps; draw it where the layers differ."""
+    rounding = readings.rounding_sentence(plan, e.pruning)
+    if rounding is not None:
+        st.info(rounding)
+    said = readings.widths_sentence(plan)
+    if plan.uniform:
+        st.markdown(said)
+        return
     panels.chart(
-        charts.widths_chart(plan.dense_widths, plan.widths, dark=dark),
-        readings.widths_sentence(plan),
+        charts.widths_chart(plan.dense_widths, plan.widths, dark=panels.is_dark()),
+        said,
         lambda: readings.widths_table(plan),
         key="widths",
     )
@@ -64,13 +96,13 @@ def ask_folder() -> str:
     """Ask where to write; the name proposed is free."""
     proposed = str(export.free_folder(Path("exports", export_name(e))))
     asked = st.text_input(
-        "Export to a folder on the machine that runs the app",
+        "Export to a folder here",
         proposed,
         max_chars=1000,
         key=f"export_{proposed}",
         persist_state="session",
-        help="A new or an empty folder; nothing is ever overwritten. It appears only "
-        "when everything in it is written and verified.",
+        help="A new or an empty folder on the machine that runs the app; nothing is "
+        "overwritten. It appears when everything in it is written and verified.",
     )
     return asked.strip() or proposed
 
@@ -195,16 +227,17 @@ def show_saved(experiment: Experiment, saved: Saved) -> None:
 
 def show_recipe() -> None:
     """Show the experiment as Python, as a command line and as JSON."""
-    st.subheader("Recipe", anchor=False)
     folder = f"exports/{export_name(e)}"
     dtype = st.session_state.get("export_precision", OWN)
-    python, shell, plain = st.tabs(["Python", "Command line", "JSON"])
-    python.code(snippet(e, export=folder, export_dtype=dtype), language="python")
+    python, shell, as_json = st.tabs(["Python", "Command line", "JSON"])
+    python.code(
+        snippet(e, export=folder, export_dtype=dtype), language="python", height=260
+    )
     line = command_line(e, export=folder, export_dtype=dtype)
     shell.code(line, language="bash", wrap_lines=True)
-    with plain:
+    with as_json:
         recipe = json.dumps(masked(e.to_json()), indent=1, ensure_ascii=False)
-        st.code(recipe, language="json", height=300)
+        st.code(recipe, language="json", height=260)
         st.download_button(
             "Download",
             recipe,
@@ -216,27 +249,32 @@ def show_recipe() -> None:
         )
 
 
-plan: PruningPlan | None = None
-pruned: Footprint | None = None
-with panels.panel():
-    if panels.has_scores(e):
-        plan = resources.pipeline().plan(e)
-        lm = resources.pipeline().model(e)
-        pruned = planned(lm, plan.widths)
-        show_sizes(footprint(lm), pruned)
-        rounding = readings.rounding_sentence(plan, e.pruning)
-        if rounding is not None:
-            st.info(rounding)
+measured, found = frontier.of(e), None
+picture, taken = st.columns([0.64, 0.36], gap="large")
+with picture, panels.panel():
+    if measured.choices:
+        options.show(e, measured)
+    else:
+        experiment_bar.strips(e)
+        st.page_link(
+            "pages/arena.py",
+            label="No method is measured on this model yet: rank them in Arena",
+            icon=":material/arrow_forward:",
+        )
+with taken, panels.panel():
+    found = counted()
+    show_sizes(found)
+with taken, panels.panel():
+    show_export(found and found[1])
+    show_recipe()
 widths.live()
 with panels.panel():
-    show_export(pruned)
-with panels.panel():
-    if plan is not None:
+    st.markdown("##### What each layer keeps")
+    if panels.has_scores(e):
+        plan = resources.pipeline().plan(e)
         show_widths(plan)
         widths.by_hand(e, plan.dense_widths)
         widths.show_costs(e, plan.widths, plan.dense_widths)
 with panels.panel():
-    if plan is not None and not e.method.allocation.sets_sparsity:
+    if not e.method.allocation.sets_sparsity:
         target.show(e)
-with panels.panel():
-    show_recipe()

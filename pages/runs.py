@@ -5,127 +5,215 @@ from pages.shared.app.frame import frame
 e = frame("Runs", "What did I measure before?")
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import streamlit as st
 
-from llmrank.core.formatting import counted
+from llmrank.core.formatting import counted, number, share, times
 from llmrank.experiments.arena import Entry
 from llmrank.experiments.store import Run, Store
+from llmrank.report import charts
+from llmrank.report.sentences import measurements as sentences
+from llmrank.report.sentences.sizes import amount
 from llmrank.report.tables import runs as readings
 from pages.shared.app import access, open_run, panels, resources, row_selection, session
 from pages.shared.app.escape import plain
 from pages.shared.arena import spec_controls
 
-TABLE, ARENAS, DOOMED = "runs_table", "runs_arenas", "runs_doomed"
+TABLE, ARENAS, DOOMED, CHART = "runs_table", "runs_arenas", "runs_doomed", "runs_chart"
 FILTERS = {"model": "Models", "criterion": "Criteria", "state": "States"}
+HERE, SHIPPED = "Measured here", "Shipped"
 MOST = 6
 """How many runs fit side by side."""
+FORMATS = {
+    "sparsity": share, "ratio": times, "perplexity": number, "parameters": amount,
+}  # fmt: skip
+LEAST = ("ratio", "perplexity", "parameters")
+"""Columns of which the least is the best."""
 
 
-def show_runs(store: Store) -> None:
-    """List the runs, and what can be done with those that are chosen."""
-    runs = store.runs()
-    if not runs:
-        st.markdown(
-            "Nothing is kept yet. Whatever is measured, here or in a terminal, is kept "
-            "with its recipe, seed, texts, versions and every timing. **Next:** "
-            "measure the setting in hand, or let methods compete."
-        )
-        panels.measure(e, "Measure the setting in hand")
-        st.page_link(
-            "pages/arena.py", label="Arena: which method is best?",
-            icon=":material/arrow_forward:",
+def choose_store(own: Store) -> Store:
+    """Ask whose runs are shown; where there are no own ones, ours are."""
+    ours = resources.shipped()
+    if ours is None:
+        return own
+    if own.runs(limit=1):
+        shown = st.segmented_control(
+            "Whose runs", [HERE, SHIPPED], default=HERE, required=True,
+            key="runs_whose", label_visibility="collapsed",
         )  # fmt: skip
-        return
-    table = filters(readings.runs_table(runs))
-    if table.empty:
-        st.caption(f"None of {counted(len(runs), 'run')} is like that.")
-        return
-    chosen = choose(table, {run.id: run for run in runs})
-    st.caption(
-        f"{len(table):,} of {counted(len(runs), 'run')}, the newest first; choose one "
-        "to open it, two or more to compare them."
+        return own if shown == HERE else ours
+    panels.measure(e, "Measure the setting in hand")
+    st.markdown(
+        "**Nothing of yours is kept yet**; these are shipped. What you measure is kept "
+        "here with its recipe, texts, versions and every timing.",
+        width="stretch",
     )
-    with panels.panel():
-        show_chosen(chosen, table, store)
+    return ours
+
+
+def show_runs(own: Store) -> None:
+    """Draw the runs, list them, and show what can be done with those that are chosen.
+
+    The choice is made in the chart or in the table, which stands below it.
+    """
+    with st.container(horizontal=True, vertical_alignment="center"):
+        store = choose_store(own)
+        groups = {g[0].id: g for g in readings.merged(store.runs())}
+        if not groups:
+            panels.measure(e, "Measure the setting in hand")
+            st.markdown("**Nothing is kept yet**: whatever is measured is kept here.")
+            return
+        firsts = [group[0] for group in groups.values()]
+        with st.popover("Filter", icon=":material/filter_list:", width="content"):
+            table = filters(readings.runs_table(firsts))
+    if table.empty:
+        st.caption(f"None of {counted(len(groups), 'run')} is like that.")
+        return
+    picture, held = st.columns([0.66, 0.34], gap="medium")
+    chosen = [groups[i] for i in choose(table)]
+    shown = [group[0] for group in chosen] or [groups[like_in_hand(table)][0]]
+    with picture:
+        show_chart([groups[i][0] for i in table["run"]], [run.id for run in shown])
+    with held, panels.panel():
+        show_held(shown, store)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        wanted = chosen or [groups[i] for i in table["run"]]
+        show_exports([run.id for group in wanted for run in group], table, store)
+        if store is own:
+            show_delete([run for group in chosen for run in group], store)
+    if 1 < len(chosen) <= MOST:
+        show_side_by_side([group[0] for group in chosen], store)
+
+
+def like_in_hand(table: pd.DataFrame) -> str:
+    """Return the run that is shown until one is chosen: of the method in hand, or any.
+
+    The newest of those that removed most nearly as much.
+    """
+    read = table[table["ratio"].notna()]
+    same = read[read["method"] == e.method.name]
+    rows = next(some for some in (same, read, table) if len(some))
+    return str(rows.loc[(rows["sparsity"] - e.pruning.sparsity).abs().idxmin(), "run"])
 
 
 def filters(table: pd.DataFrame) -> pd.DataFrame:
     """Draw the filters and return the rows that pass them."""
-    chosen = {}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        for column, label in FILTERS.items():
-            values = sorted(table[column].unique())
-            chosen[column] = st.multiselect(
-                label, values, placeholder="all", key=f"runs_{column}"
-            )
-        text = st.text_input("Containing", key="runs_text", placeholder="any words")
+    chosen = {
+        column: st.multiselect(
+            label, sorted(table[column].unique()), placeholder="all",
+            key=f"runs_{column}",
+        )
+        for column, label in FILTERS.items()
+    }  # fmt: skip
+    text = st.text_input("Containing", key="runs_text", placeholder="any words")
     return readings.filtered(table, chosen, text)
 
 
-def choose(table: pd.DataFrame, runs: dict[str, Run]) -> list[Run]:
-    """Show the table and return the runs whose rows are chosen."""
+def choose(table: pd.DataFrame) -> list[str]:
+    """Show the table, ★ the best of a column, and return the ids that are chosen."""
+    shown, shared = readings.differing(table.drop(columns="criterion"))
+    best = {c: table[c].min() for c in LEAST if table[c].nunique() > 1}
+
+    def written(column: str) -> Callable[[float], str]:
+        write = FORMATS[column]
+        return lambda v: f"★ {write(v)}" if v == best.get(column) else write(v)
+
     ids = row_selection.chosen(
-        table.drop(columns=["criterion", "run"]),
+        shown.drop(columns="run").style.format(
+            {c: written(c) for c in FORMATS if c in shown}, na_rep="–"
+        ),
         table["run"].tolist(),
         key=TABLE,
         selection_mode="multi-row",
         height=min(420, 38 + 35 * len(table)),
+        placeholder="–",
         column_config={
-            "finished": st.column_config.TextColumn("finished, UTC"),
-            "sparsity": st.column_config.NumberColumn(format="percent"),
-            "perplexity": st.column_config.NumberColumn(format="%.4g"),
-            "ratio": st.column_config.NumberColumn("× dense", format="%.3f"),
-            "parameters": st.column_config.NumberColumn(format="localized"),
+            "method": st.column_config.TextColumn(width="large"),
+            "sparsity": "removed",
+            "ratio": "perplexity, × dense",
+            "ratio 95 %": "95 %",
+            "finished": "finished, UTC",
         },
     )
-    return [runs[i] for i in ids]
+    alike = " · ".join(f"{name} {plain(value)}" for name, value in shared.items())
+    said = f"{counted(len(table), 'row')}, the newest first; ★ the best."
+    st.caption(f"{said} All alike: {alike}." if alike else said)
+    return ids
 
 
-def show_chosen(chosen: Sequence[Run], table: pd.DataFrame, store: Store) -> None:
-    """Offer what can be done with the runs that are chosen, or with all that are shown.
+def show_chart(runs: Sequence[Run], shown: Sequence[str]) -> None:
+    """Draw what is listed; a point that is clicked is chosen in the table."""
+    table = readings.chart_table(runs)
+    if table.empty:
+        st.info("None of these runs has read a text yet.")
+        return
+    held = table.loc[table["run"].isin(shown), "method"]
+    best = table.loc[table["ratio"].idxmin(), "method"]
+    named = list(dict.fromkeys([best, *held]))
 
-    Exports are made of all rows shown where none is chosen.
-    """
-    ids = [run.id for run in chosen]
-    comparisons = store.comparisons(ids)
-    entries = [Entry(run, comparisons.get(run.id)) for run in chosen]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        show_exports(ids, table, store)
-        show_delete(chosen, store)
-    if len(chosen) == 1:
-        show_one(entries[0])
-    elif len(chosen) > MOST:
+    def take() -> None:
+        points = st.session_state[CHART]["selection"]["points"]
+        row_selection.take([str(p["customdata"][0]) for p in points[:1]], key=TABLE)
+
+    panels.chart(
+        charts.runs_chart(table, named=named, chosen=shown, dark=panels.is_dark()),
+        sentences.runs_sentence(table),
+        lambda: table,
+        key=CHART,
+        on_select=take,
+    )
+
+
+def show_held(shown: Sequence[Run], store: Store) -> None:
+    """Show the run that is held, or say where several are."""
+    if len(shown) == 1:
+        show_one(Entry(shown[0], store.comparison(shown[0].id)), store)
+    elif len(shown) > MOST:
         st.info(f"At most {MOST} runs are shown side by side; choose fewer.")
-    elif chosen:
-        st.markdown("**Side by side**: the settings that differ, and every figure.")
-        st.dataframe(readings.side_by_side(entries), key="runs_beside")
+    else:
+        st.markdown(f"**{len(shown)} runs** stand side by side below the table.")
 
 
-def show_one(entry: Entry) -> None:
+def show_side_by_side(chosen: Sequence[Run], store: Store) -> None:
+    """Show what differs, the best marked; texts, versions and machines folded."""
+    comparisons = store.comparisons([run.id for run in chosen])
+    entries = [Entry(run, comparisons.get(run.id)) for run in chosen]
+    st.markdown("**Side by side**: the settings that differ, and every figure; ★ best.")
+    st.dataframe(readings.side_by_side(entries), key="runs_beside")
+    origins = readings.origins_beside(entries)
+    with st.expander("Texts, versions and machines that differ"):
+        st.dataframe(origins, key="runs_origins")
+
+
+def show_one(entry: Entry, store: Store) -> None:
     """Show one run: what it measured, and the ways to go on with it."""
     run = entry.run
-    with st.container(border=True):
-        st.markdown(f"**{plain(readings.name(run))}** · {run.state}")
-        if run.reason:
-            st.error(plain(run.reason))
-        if entry.comparison is not None and run.origin is not None:
-            panels.numbers(entry.comparison, run.origin.environment)
-        open_run.show_ways(run, entry.comparison, key="runs_open")
-        if st.button(
-            "Measure it again", key="runs_again",
-            help="All of it, with today's texts and versions; this run stays",
-        ):  # fmt: skip
-            session.adopt(run.experiment)
-            panels.start_measuring(session.current())
+    st.markdown(
+        f"**{plain(readings.name(run))}**, "
+        f"{share(run.spec.recipe['pruning']['sparsity'])} removed · {run.state} "
+        f"{readings.time(run.finished)}"
+    )
+    if run.reason:
+        st.error(plain(run.reason))
+    if entry.comparison is not None and run.origin is not None:
+        panels.numbers(entry.comparison, run.origin.environment, "–")
+    is_ours = store is resources.shipped()
+    open_run.show_ways(run, None if is_ours else entry.comparison, key="runs_open")
+    if st.button(
+        "Measure it again", key="runs_again",
+        help="All of it, with today's texts and versions; this run stays",
+    ):  # fmt: skip
+        session.adopt(run.experiment)
+        panels.start_measuring(session.current())
+    with st.expander("Recipe"):
         open_run.show_recipe(run.experiment)
+    st.caption("Click a point or tick a row to hold another; tick two to compare them.")
 
 
-def show_exports(ids: Sequence[str], table: pd.DataFrame, store: Store) -> None:
+def show_exports(wanted: Sequence[str], table: pd.DataFrame, store: Store) -> None:
     """Offer the chosen runs, or else all shown, as files."""
-    wanted = list(ids) or table["run"].tolist()
 
     def as_json() -> str:
         comparisons = store.comparisons(wanted)
@@ -173,7 +261,7 @@ def show_arenas(store: Store) -> None:
     arenas = store.arenas()
     if not arenas:
         return
-    st.subheader("Arenas", anchor=False)
+    st.markdown("##### Arenas")
     table = readings.arenas_table(arenas)
     chosen = row_selection.chosen(
         table.drop(columns="id"),

@@ -60,6 +60,18 @@ class Frontier:
                 return exp((1 - share) * log(before) + share * log(after))
         return None
 
+    def within(self, n_params: int) -> tuple[Choice, ...]:
+        """Return each method's choice of at most that many parameters that costs least.
+
+        By what they cost, the least first; a method that has none is left out.
+        """
+        fit = [
+            [choice for choice in choices if choice.n_params <= n_params]
+            for choices in self.curves.values()
+        ]
+        least = [min(some, key=lambda c: c.ratio.value) for some in fit if some]
+        return tuple(sorted(least, key=lambda choice: choice.ratio.value))
+
     def best(self, sparsity: float) -> Choice | None:
         """Return who costs least at the measured sparsity that is nearest."""
         if not self.choices:

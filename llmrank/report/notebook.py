@@ -11,7 +11,7 @@ from llmrank.evaluation.comparison import Comparison
 from llmrank.methods.criteria import Scores
 from llmrank.methods.pruning import PruningPlan
 from llmrank.report.sentences.summary import verdict
-from llmrank.report.tables.comparison import Cell, lines, task_lines
+from llmrank.report.tables.comparison import Cell, lines
 from llmrank.report.tables.scores import layer_table
 
 QUANTILES = ("p05", "median", "p95")
@@ -28,7 +28,7 @@ def _(result: Comparison) -> str:
     """Show each measure dense, pruned and changed, as the Compare page does."""
     rows = [
         (line.name, *map(_written, (line.dense, line.pruned, line.change)))
-        for line in (*lines(result), *task_lines(result))
+        for line in lines(result)
     ]
     said = (f"<b>{escape(k)}.</b> {escape(v)}" for k, v in verdict(result).items())
     return _table(("", "dense", "pruned", "change"), rows) + "<br>".join(said)

@@ -57,6 +57,21 @@ def known(store):
     return frontier(BASE, [store])
 
 
+def test_within_a_budget_each_method_has_its_cheapest_choice(store):
+    sizes = {Wanda(): ((0.2, 1.1, 90), (0.4, 1.4, 70)), LLMRank(): ((0.4, 1.3, 70),)}
+    for method, cells in sizes.items():
+        for sparsity, nll, n_params in cells:
+            keep(store, BASE.using(criterion=method).at(sparsity), nll, n_params)
+    known = frontier(BASE, [store])
+
+    def fit(budget):
+        return [(c.method.criterion, c.sparsity) for c in known.within(budget)]
+
+    assert fit(90) == [(Wanda(), 0.2), (LLMRank(), 0.4)]
+    assert fit(89) == [(LLMRank(), 0.4), (Wanda(), 0.4)]
+    assert fit(69) == []
+
+
 def test_each_method_has_its_points_by_sparsity(known):
     curves = {m.name: [c.sparsity for c in own] for m, own in known.curves.items()}
     assert curves == {"llm-rank": [0.2, 0.4], "wanda": [0.2, 0.4]}

@@ -20,7 +20,9 @@ from llmrank.experiments import settings
 from llmrank.experiments.curve import PAPER, curve, ranking
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.run import Report
+from llmrank.experiments.store import Store
 from llmrank.methods.criteria import LLMRank, Wanda
+from llmrank.report.charts.theme import LIGHT
 from llmrank.report.sentences.summary import number, windows
 from pages.shared.app import resources
 
@@ -123,6 +125,25 @@ def table(at: AppTest):
     return at.table[0].value
 
 
+def picture(at: AppTest):
+    (spec,) = [c.proto.spec for c in at.get("plotly_chart") if c.key == "pairs"]
+    return json.loads(spec)
+
+
+def notes(at: AppTest) -> list[str]:
+    """What the picture says beside its dots: first where a figure is missing."""
+    said = [a["text"] for a in picture(at)["layout"]["annotations"]]
+    return sorted(said, key=lambda text: len(text) > 1)
+
+
+def dots(at: AppTest) -> list[tuple[str, float]]:
+    return [
+        (t["name"], t["y"][0])
+        for t in picture(at)["data"]
+        if t["mode"] == "markers+text"
+    ]
+
+
 def texts(elements) -> str:
     return "\n".join(element.value for element in elements)
 
@@ -140,14 +161,15 @@ def test_the_first_page_of_all_says_what_to_do_and_starts_nothing(opened):
     at = opened()
     assert not at.exception
     assert at.header[0].value == "What did it cost, what did it gain?"
-    assert "Nothing is measured with these settings yet" in texts(at.markdown)
+    assert "Not measured here yet" in texts(at.markdown)
     assert buttons(at) == [
         "Measure dense and pruned",
         "Continue it",
         "Measure the curve",
     ]
     assert not at.table
-    assert not at.get("plotly_chart")
+    assert notes(at)[:6] == ["–"] * 6  # the picture's skeleton
+    assert not dots(at)
     assert not at.session_state["jobs"]
 
 
@@ -167,8 +189,40 @@ def test_what_was_measured_stands_dense_beside_pruned(opened, measured):
     assert "1,024 tokens of" in origin
     assert "An *Abacus* (cpu, 2 threads" in origin
     assert "\\*Abacus\\*" in texts(at.caption)  # a name from outside is no markdown
-    assert len(at.get("plotly_chart")) == 2
+    assert [c.key for c in at.get("plotly_chart")] == ["pairs", "prefill", "decode"]
+    sizes = [side.footprint.weight_bytes / 1e6 for side in (found.dense, found.pruned)]
+    assert dots(at) == [
+        ("dense", dense.value), ("pruned", pruned.value),
+        ("dense", sizes[0]), ("pruned", sizes[1]), ("dense", 18.0), ("pruned", 15.0),
+    ]  # fmt: skip
     assert "Measure again" in buttons(at)
+
+
+@pytest.mark.usefixtures("database")
+def test_what_was_kept_is_shown_after_a_restart_and_stands_in_for_its_neighbours(
+    opened, report
+):
+    Store().add_report(report)
+    at = opened()
+    pruned = report.comparison.pruned.text.perplexity.value
+    assert ("pruned", pruned) in dots(at)
+    assert "Measure again" in buttons(at)
+    assert LIGHT.accent in json.dumps(picture(at)["data"])
+    other = opened(sparsity="0.25")
+    assert ("pruned", pruned) in dots(other)
+    said = texts(other.markdown)
+    assert "This is an earlier run, 50 % removed instead of 25 %." in said
+    assert LIGHT.accent not in json.dumps(picture(other)["data"])  # it is greyed
+    assert "Measure dense and pruned" in buttons(other)
+
+
+def test_what_is_shipped_of_the_demo_is_shown_at_once_and_labelled():
+    at = open_page("pages/compare.py", sparsity="0.3")
+    assert not at.exception
+    assert "our measurement, shipped with the app" in texts(at.markdown)
+    sides = [name for name, _ in dots(at)]
+    assert sides == ["dense", "pruned"] * 2  # quality and size: no speed is shipped
+    assert "Measure dense and pruned" in buttons(at)
 
 
 def test_every_speed_up_of_a_measurement_is_one_figure(opened, measured):
@@ -177,10 +231,10 @@ def test_every_speed_up_of_a_measurement_is_one_figure(opened, measured):
     at = opened()
     assert table(at).loc["Reading the prompt (prefill)"].iloc[-1].startswith("×1.16")
     titles = [
-        json.loads(c.proto.spec)["layout"]["title"]["text"]
+        json.loads(c.proto.spec)["layout"].get("title", {}).get("text")
         for c in at.get("plotly_chart")
     ]
-    assert titles[0] == f"{faster} as fast as dense, paired by round"
+    assert titles[1] == f"{faster} as fast as dense, paired by round"
     assert f"Prefill {faster} as fast as dense" in texts(at.markdown)
     assert "differ from the ratio of the two medians" in texts(at.caption)
     overview = opened("app.py")
@@ -251,7 +305,9 @@ def test_the_table_fills_while_it_is_measured(opened, report, job):
     assert not at.exception
     row = table(at).loc["Perplexity"]
     assert row["Dense"].startswith(number(found.dense.text.perplexity.value))
-    assert row["Pruned"] == ":primary[**…**]"
+    assert row["Pruned"] == "…"
+    assert "…" in notes(at)
+    assert ("dense", found.dense.text.perplexity.value) in dots(at)
     assert "Measure again" not in buttons(at)
     assert "Stop" in buttons(at)
 
@@ -287,8 +343,7 @@ def test_a_link_keeps_a_sparsity_between_or_beyond_the_sliders_steps(opened, spa
 
 def test_the_skeleton_stands_while_the_model_loads(opened, job):
     at = opened(jobs=f"measure.{job('loading')}")
-    assert set(table(at)["Dense"]) == {"…"}
-    assert "Perplexity" in table(at).index
+    assert notes(at)[:6] == ["…"] * 6
 
 
 def test_other_settings_being_measured_are_not_taken_for_these(opened, report, job):
@@ -331,11 +386,11 @@ def test_one_click_measures_everything(opened):
         number(found.pruned.text.perplexity.value)
         in table(at).loc["Perplexity"].iloc[1]
     )
-    piqa = at.table[1].value.loc["piqa (guessing 50 %)"]
+    piqa = table(at).loc["piqa (guessing 50 %)"]
     assert piqa["Dense"].startswith(f"{100 * found.dense.tasks[0].acc:.3g} %")
     assert "…" not in "".join(table(at).to_numpy().ravel())
     charts = {chart.key for chart in at.get("plotly_chart")}
-    assert charts == {"prefill", "decode", "tasks", "curve_chart"}  # a first point
+    assert charts == {"pairs", "prefill", "decode", "tasks", "curve_chart"}
 
 
 def test_both_models_continue_one_prompt(opened, asked):
@@ -384,7 +439,7 @@ def test_the_curve_is_measured_and_found_again_by_its_link(opened, asked):
     best = ranking(points, 0.5).best
     said = next(m.value for m in at.markdown if m.value.startswith("At 50 % removed"))
     assert number(best.pruned.perplexity.value) in said
-    assert len(at.get("plotly_chart")) == 1
+    assert [c.key for c in at.get("plotly_chart")] == ["pairs", "curve_chart"]
 
     again = opened(**{k: at.query_params[k] for k in ("jobs", "view")})
     assert chosen(again)[0].value == ["wanda", "llm-rank site=up"]
@@ -392,7 +447,7 @@ def test_the_curve_is_measured_and_found_again_by_its_link(opened, asked):
     metric = next(s for s in again.main.segmented_control if s.label == "Measure")
     metric.set_value("top1").run()
     assert not again.exception
-    assert any("first guesses, " in m.value for m in again.markdown)
+    assert any("top-1 accuracy, " in m.value for m in again.markdown)
 
 
 @pytest.mark.usefixtures("measured")

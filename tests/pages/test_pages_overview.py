@@ -65,7 +65,7 @@ def test_one_click_leads_to_the_verdict(overview):
     dense, pruned = view.result.comparison.dense, view.result.comparison.pruned
     assert sum(pruned.footprint.widths) == 24
     text = said(at)
-    assert "**Smaller** &ensp; 50 % of the FFN neurons are gone" in text
+    assert "**Smaller** &ensp; 50 % of the FFN neurons removed" in text
     ratios = view.result.comparison.speedup
     for ratio in (ratios.prefill, ratios.decode):
         claimed = "**Faster**" if ratio.low > 1 else "**Not measurably faster**"

@@ -70,15 +70,16 @@ def texts(elements) -> str:
 def test_the_first_page_of_all_offers_one_step_and_starts_nothing(opened):
     at = opened(seq_len="66")
     assert not at.exception
-    assert at.header[0].value == "What is left, and how do I take it with me?"
+    assert at.header[0].value == "What fits, and how do I take it with me?"
     assert "has not been read with these settings" in at.info[0].value
-    assert buttons(at) == ["Read the model", "Export"]
+    assert buttons(at) == ["Export", "Read the model", "Find the sparsity"]
+    assert "rank them in Arena" in at.get("page_link")[-1].proto.label
     assert not at.metric
     assert not at.session_state["jobs"]
 
 
 def test_what_is_left_is_what_a_real_cut_has(opened):
-    at = read(opened(sparsity="0.4"))
+    at = read(opened(sparsity="0.4", allocation="uniform"))
     assert not at.exception
     left = footprint(pruned_as_shown(at))
     shown = {m.label: (m.value, m.delta) for m in at.metric}
@@ -86,7 +87,40 @@ def test_what_is_left_is_what_a_real_cut_has(opened):
     assert shown["MACs per token"][0] == f"{left.macs_per_token:,}"
     assert shown["FFN neurons"] == ("28", "−41.7 % of 48")
     assert "Every layer keeps 14 of 24 neurons" in texts(at.markdown)
-    assert len(at.get("plotly_chart")) == 1
+    assert not at.get("plotly_chart")  # equal bars say no more than the sentence
+
+
+def test_widths_are_drawn_where_they_differ(opened):
+    at = read(opened(sparsity="0.4", allocation="global"))
+    assert not at.exception
+    widths = ffn.widths(pruned_as_shown(at).model)
+    assert [c.key for c in at.get("plotly_chart")] == ["widths"]
+    spec = json.loads(at.get("plotly_chart")[0].proto.spec)
+    assert tuple(spec["data"][1]["y"]) == widths
+
+
+def options(at: AppTest) -> tuple[list[str], list[str]]:
+    """Return the methods that the picture ranks, and what is beside them."""
+    (spec,) = [c.proto.spec for c in at.get("plotly_chart") if c.key == "options"]
+    layout = json.loads(spec)["layout"]
+    return layout["yaxis"]["ticktext"], [a["text"] for a in layout["annotations"]]
+
+
+def test_what_fits_a_budget_is_ranked_before_anything_is_read():
+    plain = {"criterion": "wanda", "allocation": "uniform", "repair": "none"}
+    at = open_page("pages/prune.py", sparsity="0.3", **plain)
+    assert not at.exception
+    names, beside = options(at)
+    assert names[0] == "wanda + additive + least-squares-sequential"
+    assert "<b>wanda</b>" in names  # what is in hand
+    assert all("30 %" in text for text in beside)
+    ratios = [float(text.partition("×")[2].partition("<")[0]) for text in beside]
+    assert ratios == sorted(ratios)
+    assert f"**{names[0]}** costs least" in texts(at.markdown)
+    assert {m.label for m in at.metric} >= {"Weights", "Parameters"}
+    at.slider(key="look_prune.budget_0").set_value(390).run()
+    assert all("50 %" in text for text in options(at)[1])
+    assert at.query_params["view"] == "prune.budget.390"
 
 
 def test_rounding_that_changes_the_sparsity_is_explained(opened):

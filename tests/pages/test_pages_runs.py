@@ -49,6 +49,15 @@ def runs_shown(at: AppTest):
     return at.dataframe[0].value
 
 
+def chart(at: AppTest):
+    (spec,) = [c.proto.spec for c in at.get("plotly_chart") if c.key == "runs_chart"]
+    return json.loads(spec)
+
+
+def session_experiment(at: AppTest):
+    return settings.experiment(settings.applicable(at.session_state["settings"]))
+
+
 def choose(at: AppTest, *rows: int) -> AppTest:
     """Choose rows as a click does, which AppTest's tables cannot."""
     at.session_state["runs_table"] = {"selection": {"rows": list(rows), "columns": []}}
@@ -58,8 +67,12 @@ def choose(at: AppTest, *rows: int) -> AppTest:
 def test_an_empty_database_says_what_to_do_next(asked):
     at = opened(asked)
     assert not at.exception
-    assert "Nothing is kept yet" in said(at)
+    assert "Nothing of yours is kept yet" in said(at)
     assert at.button(key="measure_Measure the setting in hand")
+    shown = runs_shown(at)  # what is shipped, so that nothing is empty
+    assert len(shown) == len(resources.shipped().runs())
+    assert "runs_delete" not in {b.key for b in at.main.button}
+    assert "runs_delete_ask" not in {p.key for p in at.get("popover")}
 
 
 def test_what_a_page_measures_is_found_here(asked):
@@ -118,6 +131,48 @@ def test_every_run_is_listed_the_newest_first(asked, entries):
     assert set(by_id) == {e.run.id for e in entries}
 
 
+def test_the_chart_has_every_run_and_rings_the_one_that_is_held(asked, entries):
+    at = opened(asked)
+    points = {
+        customdata[0]: (x, y)
+        for trace in chart(at)["data"]
+        for x, y, customdata in zip(
+            trace["x"], trace["y"], trace.get("customdata", ()), strict=False
+        )
+    }
+    assert points == {
+        e.run.id: (e.run.n_params, e.run.ratio.value)
+        for e in entries
+    }  # fmt: skip
+    wanted = entries[2].run
+    row = [r.id for r in Store().runs()].index(wanted.id)
+    at = choose(at, row)
+    assert settings.command_line(wanted.experiment) in [c.value for c in at.main.code]
+    ring = chart(at)["data"][-1]
+    assert (ring["x"], ring["y"]) == ([wanted.n_params], [wanted.ratio.value])
+
+
+def test_the_best_of_a_column_is_marked(asked, entries):
+    at = opened(asked)
+    best = min(e.run.ratio.value for e in entries)
+    shown = at.dataframe[0].proto.arrow_data.styler.display_values
+    assert f"★ {times(best)}".encode() in shown
+    assert shown.count("★ ×".encode()) == 1
+
+
+def test_what_is_shipped_can_be_looked_at_and_not_deleted(asked, entries):
+    at = opened(asked)
+    assert len(runs_shown(at)) == len(entries)
+    at.segmented_control(key="runs_whose").set_value("Shipped").run()
+    assert not at.exception
+    assert len(runs_shown(at)) == len(resources.shipped().runs())
+    at = choose(at, 0)
+    assert "runs_delete" not in {b.key for b in at.main.button}
+    at.button(key="runs_open_Compare").click().run()
+    assert resources.reports().peek(session_experiment(at)) is None
+    assert "shipped with the app" in said(at)
+
+
 def test_filters_narrow_the_table(asked, entries):
     assert entries
     at = opened(asked)
@@ -137,8 +192,7 @@ def test_one_run_opens_and_the_settings_become_its_own(asked, entries):
     assert settings.command_line(run.experiment) in [c.value for c in at.main.code]
     at.button(key="runs_open_Compare").click().run()
     assert not at.exception
-    in_hand = settings.experiment(settings.applicable(at.session_state["settings"]))
-    assert in_hand == run.experiment
+    assert session_experiment(at) == run.experiment
     assert (
         at.selectbox(key="control_criterion_1").value
         == run.spec.recipe["criterion"]["name"]

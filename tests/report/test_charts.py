@@ -1,5 +1,6 @@
 """Charts: the numbers in the traces, and that nothing is drawn which was not given."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -10,10 +11,12 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
+from llmrank.core.statistics import Estimate
 from llmrank.evaluation.speedup import Ratio
 from llmrank.methods.allocation import Sensitivity
 from llmrank.report import charts
 from llmrank.report.charts.theme import DARK, LIGHT, plain
+from llmrank.report.tables.comparison import Cell, Pair
 
 NASTY = "<script>alert(1)</script> & שלום"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt; &amp; שלום"
@@ -269,6 +272,89 @@ def test_widths_before_are_a_hatched_outline_and_after_is_filled():
     assert fig.layout.barmode == "overlay"
 
 
+PAIR = Pair(
+    "Quality · <b>", Estimate(20.0, 18.0, 22.0, 4), Estimate(30.0, 27.0, 34.0, 4),
+    Cell("×1.50", "[1.40, 1.60]"),
+)  # fmt: skip
+
+
+def dots(fig):
+    return {t.name: t for t in fig.data if t.mode == "markers+text"}
+
+
+def notes(fig):
+    return [a.text for a in fig.layout.annotations]
+
+
+def test_dense_is_left_and_neutral_pruned_right_and_accented_from_zero():
+    fig = charts.paired_chart([PAIR], dark=False)
+    dense, pruned = dots(fig)["dense"], dots(fig)["pruned"]
+    assert (dense.x, dense.y, pruned.x, pruned.y) == ((0,), (20,), (1,), (30,))
+    assert dense.marker.color == LIGHT.neutral
+    assert pruned.marker.color == LIGHT.accent
+    assert (pruned.error_y.array, pruned.error_y.arrayminus) == ((4,), (3,))
+    assert fig.layout.yaxis.range[0] == 0
+    assert fig.layout.yaxis.range[1] > 34
+    assert notes(fig)[0] == "Quality · &lt;b&gt;"
+    assert "<b>×1.50</b>" in notes(fig)[1]
+    assert "[1.40, 1.60]" in notes(fig)[1]
+
+
+def test_what_is_not_measured_is_marked_and_draws_nothing():
+    for mark in ("–", "…"):
+        fig = charts.paired_chart([Pair("Speed")], missing=mark, dark=False)
+        assert not fig.data
+        assert notes(fig)[:2] == [mark, mark]
+        assert f"<b>{mark}</b>" in notes(fig)[-1]
+    half = dataclasses.replace(PAIR, pruned=None)
+    assert set(dots(charts.paired_chart([half], dark=False))) == {"dense"}
+
+
+def test_old_figures_are_grey_and_one_window_has_no_interval():
+    alone = dataclasses.replace(PAIR, pruned=Estimate(30.0, -np.inf, np.inf, 1))
+    pruned = dots(charts.paired_chart([alone], is_old=True, dark=False))["pruned"]
+    assert pruned.marker.color == LIGHT.neutral
+    assert pruned.error_y.array == (0,)
+
+
+def runs_table():
+    rows = [
+        ("good", 0.5, 95e6, 2.0, 1.8, 2.2, "a"),
+        ("good", 0.1, 126e6, 1.1, 1.0, 1.2, "b"),
+        ("grey", 0.1, 126e6, 1.5, 1.4, np.inf, "c"),
+        ("lost", 0.5, 95e6, 900.0, 800.0, 999.0, "d"),
+    ]
+    names = ["method", "sparsity", "parameters", "ratio", "low", "high", "run"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def test_runs_are_lines_of_their_methods_and_know_their_ids():
+    fig = charts.runs_chart(runs_table(), named=["good"], chosen=["b"], dark=False)
+    (good,), (grey,) = traces(fig, "good"), traces(fig, "grey")
+    assert (good.x, good.y) == ((95e6, 126e6), (2.0, 1.1))
+    assert [data[0] for data in good.customdata] == ["a", "b"]
+    assert good.customdata[0][2] == "×2.00 [1.80, 2.20]"
+    assert good.error_y.array == pytest.approx((0.2, 0.1))
+    assert grey.error_y.array is None
+    assert not grey.showlegend
+    ring = fig.data[-1]
+    assert (ring.x, ring.y) == ((126e6,), (1.1,))
+    assert "1 run above ×12.0, outside" in notes(fig)
+
+
+def test_options_that_fit_have_the_best_on_top_and_the_one_in_hand_accented():
+    table = runs_table().assign(size="50 % · 9 MB").head(3)
+    fig = charts.options_chart(table, in_hand="b", dark=False)
+    (dots,) = fig.data
+    assert dots.y == (0, 1, 2)
+    assert fig.layout.yaxis.range[0] > fig.layout.yaxis.range[1]
+    assert dots.marker.color == (LIGHT.neutral, LIGHT.accent, LIGHT.neutral)
+    assert fig.layout.yaxis.ticktext == ("good", "<b>good</b>", "grey")
+    assert notes(fig)[0] == "<b>×2.00</b>  50 % · 9 MB"
+    assert [data[0] for data in dots.customdata] == ["a", "b", "c"]
+    assert dots.error_x.array == pytest.approx((0.2, 0.1, 0))  # one has no end
+
+
 def points(values, criterion="llm-rank"):
     rows = [
         (criterion, s, v, v * 0.9, v * 1.2)
@@ -371,6 +457,13 @@ def every_chart(dark, name="llm-rank"):
         charts.tradeoff(points((3.0, 2.0, 2.5), name), metric=name, dark=dark),
         charts.latency_chart([1.0], [1.0], name, dark=dark),
         charts.task_chart(task, dark=dark),
+        charts.paired_chart([dataclasses.replace(PAIR, title=name)], dark=dark),
+        charts.runs_chart(
+            runs_table().assign(method=name), named=[name], chosen=["a"], dark=dark
+        ),
+        charts.options_chart(
+            runs_table().assign(method=name, size="9 MB"), in_hand="a", dark=dark
+        ),
     ]
 
 
@@ -389,7 +482,7 @@ def test_no_name_reaches_a_chart_as_markup():
     assert plain(NASTY) == ESCAPED
     for fig in every_chart(False, NASTY):
         assert "<script" not in shown(fig)
-    assert sum(ESCAPED in shown(fig) for fig in every_chart(False, NASTY)) == 5
+    assert sum(ESCAPED in shown(fig) for fig in every_chart(False, NASTY)) == 8
 
 
 def test_a_name_is_no_template_either():
@@ -450,10 +543,6 @@ def drawn_pareto(standings, **more):
 
 def methods_drawn(fig):
     return {t.name: t for t in fig.data if t.customdata}
-
-
-def notes(fig):
-    return [note.text for note in fig.layout.annotations]
 
 
 def test_a_verdict_is_a_size_a_filling_and_a_colour_and_every_interval_stays():

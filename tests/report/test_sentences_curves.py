@@ -59,9 +59,9 @@ def test_the_other_metric_has_its_own_sentence():
     low = point(LLMRank(), [2.0, 3.0, 4.0], [0.1, 0.2, 0.3])
     high = point(L2(), [2.1, 3.1, 4.1], [0.2, 0.3, 0.4])
     said = curve_sentence([low, high], 0.3, "top1", LLMRank())
-    assert "l2 has the most right first guesses, 30 %" in said
+    assert "l2 has the highest top-1 accuracy, 30 %" in said
     assert "llm-rank, the method in hand, loses with 66.7 % [" in said
-    assert said.endswith("of its right guesses.")
+    assert said.endswith("of its top-1 accuracy.")
 
 
 def test_the_nearest_sparsity_stands_in():

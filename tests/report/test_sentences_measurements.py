@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pandas as pd
 import pytest
 import torch
 
@@ -91,16 +92,53 @@ def found(sizes):
 
 
 def by_name(found):
-    return {
-        x.name: x for x in (*comparison.lines(found), *comparison.task_lines(found))
-    }
+    return {x.name: x for x in comparison.lines(found)}
 
 
-def test_the_blank_table_is_the_one_that_fills(nothing):
-    assert [b.name for b in comparison.BLANK] == [
-        x.name for x in comparison.lines(nothing)
-    ]
-    assert all(line.dense == Cell("…") for line in comparison.BLANK)
+def test_the_blank_picture_is_the_one_that_fills(nothing):
+    pairs = comparison.pairs(nothing)
+    assert [b.title for b in comparison.BLANK] == [p.title for p in pairs]
+    assert all((b.dense, b.pruned) == (None, None) for b in comparison.BLANK)
+    assert [p.dense is None for p in pairs] == [True, False, True]
+
+
+def test_quality_size_and_speed_are_paired_with_what_changed(found, sizes):
+    quality, size, speed = comparison.pairs(found)
+    assert (quality.dense, quality.pruned) == (
+        found.dense.text.perplexity,
+        found.pruned.text.perplexity,
+    )
+    assert quality.change == Cell("×1.11", "[1.11, 1.11]")
+    assert size.pruned.value == sizes[1].weight_bytes / 1e6
+    assert size.change.value.startswith("−")
+    assert speed.dense.value == found.dense.latency.decode.median == 11.5
+    assert speed.dense.low < 10.5 < 12.5 < speed.dense.high  # both rounds' medians
+    assert speed.change == Cell("×1.25 as fast", "[1.12, 1.38]")
+    table = comparison.pairs_table((quality, comparison.Pair("nothing")))
+    assert table["value"].tolist() == [quality.dense.value, quality.pruned.value]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_stands_in_until_it_is_measured_is_named(found, ours):
+    hand = Experiment().at(0.4)
+    shown = Report(hand.at(0.3), {}, "x", dataclasses.replace(found, speedup=None))
+    said = readings.elsewhere_sentence(shown, hand, ours=ours)
+    assert said.startswith("**Not measured here yet.**")
+    assert ("shipped" in said) == ours
+    assert "30 % removed instead of 40 %" in said
+    assert "calibrated" not in said
+    assert "Times do not travel" in said
+
+
+def test_who_has_the_lowest_perplexity_is_said_where_most_is_removed():
+    columns = ["method", "sparsity", "ratio"]
+    rows = [("a", 0.1, 1.1), ("b", 0.1, 1.2), ("a", 0.5, 3.0), ("b", 0.5, 2.0)]
+    said = readings.runs_sentence(pd.DataFrame(rows, columns=columns))
+    assert said == "**b** has the lowest perplexity over dense: ×2.00 at 50 % removed."
+    said = readings.runs_sentence(pd.DataFrame(rows[:3], columns=columns))
+    assert said.endswith("dense: ×1.10 at 10 % removed and ×3.00 at 50 % removed.")
+    said = readings.runs_sentence(pd.DataFrame(rows[:1], columns=columns))
+    assert said.endswith("dense: ×1.10 at 10 % removed.")
 
 
 def test_sizes_are_there_before_anything_is_measured(nothing, sizes):
@@ -120,8 +158,8 @@ def test_perplexity_stands_beside_its_paired_ratio(found):
     assert line.dense.spread == "[2.34, 3.85]"  # 1.1 ± 4.303 · 0.1/√3
 
 
-def test_first_guesses_are_kept_in_part(found):
-    line = by_name(found)["Right first guesses"]
+def test_top1_accuracy_is_kept_in_part(found):
+    line = by_name(found)["Top-1 accuracy"]
     assert (line.dense.value, line.pruned.value) == ("50 %", "40 %")
     assert line.change.value == "80 % kept"
 
@@ -131,8 +169,8 @@ def test_one_window_has_no_interval(nothing):
     dense = dataclasses.replace(nothing.dense, text=text([1.0], [0.5]))
     shown = by_name(dataclasses.replace(nothing, dense=dense))
     assert shown["Perplexity"].dense == Cell("2.72")
-    assert shown["Right first guesses"].dense == Cell("50 %")
-    assert shown["Perplexity"].change == Cell("…")
+    assert shown["Top-1 accuracy"].dense == Cell("50 %")
+    assert shown["Perplexity"].change == Cell("–")
 
 
 def test_tasks_are_kept_plain_and_above_chance(found):
@@ -181,7 +219,7 @@ def test_origins_name_data_seed_machine_and_time(found, nothing):
     said = "\n".join(readings.origins(Report(e, {}, "x", found)))
     for part in (
         "1,536 tokens of a mill", "windows of 512",
-        "16 × 256 calibration tokens, seed 0", "up to 4 items", "seed 3", "float32",
+        "64 × 256 calibration tokens, seed 0", "up to 4 items", "seed 3", "float32",
         "An Abacus (cpu, 2 threads",
         "batch 1, 64 tokens read, 2 written", "2 rounds", "2026-01-02T03:04:05",
         "child process", "which may differ from the ratio of the two medians",

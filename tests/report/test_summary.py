@@ -78,12 +78,12 @@ def test_worse_is_claimed_where_the_interval_leaves_out_one(found, nll, heading)
 def test_nothing_removed_is_not_called_smaller(found):
     same = dataclasses.replace(found, pruned=found.dense)
     said = verdict(same)["Not smaller"]
-    assert said.startswith("0 % of the FFN neurons are gone")
+    assert said.startswith("0 % of the FFN neurons removed")
 
 
 def test_sentences_have_the_measured_ratio_and_intervals(found):
     said = verdict(found)
-    assert said["Smaller"].startswith("50 % of the FFN neurons are gone")
+    assert said["Smaller"].startswith("50 % of the FFN neurons removed")
     assert said["Faster"] == (
         "Prefill ×1.18 [1.10, 1.26] as fast as dense, ×1.50 by arithmetic."
     )

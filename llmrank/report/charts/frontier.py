@@ -25,6 +25,9 @@ HIGHEST = 12.0
 LINE, PER_DECADE = 15, 270
 """Pixels: of a line of a label, and of a factor of ten on the vertical axis."""
 
+STEPS = (1, 1.2, 1.5, 2, 3, 5, 8, 12)
+"""Ticks of a ratio's axis."""
+
 Curve = Sequence[tuple[float, Estimate, str]]
 """Points of one method: sparsity, perplexity ratio, the run's id; by sparsity."""
 
@@ -58,9 +61,8 @@ def frontier_chart(
     _labels(fig, [(name, curves[name]) for name in drawn], colours)
     if here is not None:
         _here(fig, here, colours)
-    steps = [1, 1.2, 1.5, 2, 3, 5, 8, 12]
-    fig.update_yaxes(type="log", range=[-0.02, log10(HIGHEST)], tickvals=steps,
-                     ticktext=[f"×{s:g}" for s in steps])  # fmt: skip
+    fig.update_yaxes(type="log", range=[-0.02, log10(HIGHEST)], tickvals=STEPS,
+                     ticktext=[f"×{s:g}" for s in STEPS])  # fmt: skip
     ticks = sorted(megabytes or {s for c in curves.values() for s, *_ in c})
     fig.update_xaxes(
         range=[-0.01, max([*ticks, here[0] if here else 0.0, 0.5]) + 0.13],

@@ -89,7 +89,11 @@ def template(dark: bool) -> go.layout.Template:
         layout={
             "paper_bgcolor": colours.background,
             "plot_bgcolor": colours.background,
-            "font": {"color": colours.text, "size": 13},
+            "font": {
+                "color": colours.text,
+                "family": '"Source Sans", sans-serif',
+                "size": 13,
+            },
             "title": {
                 "font": {"size": 13},
                 "x": 0,

@@ -9,7 +9,7 @@ from llmrank.experiments.curve import Metric, Point, Ranking, ranking
 from llmrank.methods.criteria import Criterion
 from llmrank.methods.method import label
 
-BETTER = {"perplexity": "the lowest perplexity", "top1": "the most right first guesses"}
+BETTER = {"perplexity": "the lowest perplexity", "top1": "the highest top-1 accuracy"}
 
 
 def curve_sentence(
@@ -87,7 +87,7 @@ def _own(ranking: Ranking, metric: Metric, in_hand: Criterion) -> str:
     for point in ranking.behind:
         if point.criterion == in_hand:
             ratio = _against(point, ranking.best, metric)
-            what = "its perplexity" if metric == "perplexity" else "its right guesses"
+            what = "its perplexity" if metric == "perplexity" else "its top-1 accuracy"
             return f"; {label(in_hand)}, the method in hand, loses with {ratio} {what}"
     return ""
 

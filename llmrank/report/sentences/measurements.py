@@ -17,8 +17,7 @@ from llmrank.report.tables.comparison import Phase, timing_of
 GLOSSARY = """\
 - **Perplexity**: among how many equally likely tokens the model hesitates at each \
 step; lower is better.
-- **Right first guesses**: the share of tokens that the model held to be the likeliest \
-(top-1 accuracy).
+- **Top-1 accuracy**: the share of tokens that the model held to be the likeliest.
 - **Kept**: pruned / dense. **Above chance**: the same after taking off what guessing \
 gives.
 - **By length**: choices compared by log-likelihood per character (acc_norm).
@@ -26,6 +25,51 @@ gives.
 - **MACs**: multiplications with a weight, each with its addition.
 """
 """The words of the measurements, for those who meet them for the first time."""
+
+
+def elsewhere_sentence(shown: Report, in_hand: Experiment, *, ours: bool) -> str:
+    """Say whose figures stand in until the settings in hand are measured, and how far.
+
+    Args:
+        shown: what stands in: the same method, measured before.
+        in_hand: what is not measured yet.
+        ours: it is shipped with the app.
+    """
+    theirs, read = shown.experiment, shown.experiment.calibration
+    other = (
+        []
+        if theirs.pruning == in_hand.pruning
+        else [
+            f"{share(theirs.pruning.sparsity)} removed instead of "
+            f"{share(in_hand.pruning.sparsity)}"
+        ]
+    )
+    if read != in_hand.calibration:
+        own = in_hand.calibration
+        other.append(
+            f"calibrated on {read.samples:,} × {read.seq_len:,} tokens instead of "
+            f"{own.samples:,} × {own.seq_len:,}"
+        )
+    source = "our measurement, shipped with the app" if ours else "an earlier run"
+    said = f"**Not measured here yet.** This is {source}"
+    untimed = "" if shown.comparison.speedup else " Times do not travel: measure them."
+    return f"{', '.join([said, *other])}.{untimed}"
+
+
+def runs_sentence(runs: pd.DataFrame) -> str:
+    """Say whose perplexity is the lowest where most is removed, or everywhere.
+
+    Args:
+        runs: as `tables.runs.chart_table` returns them, at least one.
+    """
+    best = runs.sort_values("ratio").drop_duplicates("sparsity").sort_values("sparsity")
+    *_, last = rows = best.to_dict("records")
+    shown = rows if best["method"].nunique() == 1 else [last]
+    places = " and ".join(
+        f"{times(row['ratio'])} at {share(row['sparsity'])} removed"
+        for row in (shown[0], shown[-1])[: len(shown)]
+    )
+    return f"**{last['method']}** has the lowest perplexity over dense: {places}."
 
 
 def origins(report: Report) -> list[str]:

@@ -51,8 +51,8 @@ def widths_sentence(plan: PruningPlan) -> str:
     if plan.uniform:
         width = plan.widths[0]
         return (
-            f"Every layer keeps {width:,} of {d_ff:,} neurons; the outline is what "
-            f"was there ({share(1 - width / d_ff)} removed)."
+            f"Every layer keeps {width:,} of {d_ff:,} neurons "
+            f"({share(1 - width / d_ff)} removed)."
         )
     kept = [w / d for w, d in zip(plan.widths, plan.dense_widths, strict=True)]
     most, least = kept.index(min(kept)), kept.index(max(kept))

@@ -66,7 +66,7 @@ def _smaller(comparison: Comparison) -> dict[str, str]:
     dense, pruned = comparison.dense.footprint, comparison.pruned.footprint
     dropped = 1 - pruned.n_ffn_neurons / dense.n_ffn_neurons
     said = (
-        f"{share(dropped)} of the FFN neurons are gone: {pruned.n_params / 1e6:,.1f} M "
+        f"{share(dropped)} of the FFN neurons removed: {pruned.n_params / 1e6:,.1f} M "
         f"parameters instead of {dense.n_params / 1e6:,.1f} M "
         f"({share(1 - pruned.n_params / dense.n_params)} fewer)."
     )
@@ -82,7 +82,7 @@ def _worse(comparison: Comparison) -> dict[str, str]:
         heading = "Worse" if ratio.low > 1 else "Better"
     said = (
         f"Perplexity {times_spread(ratio)} of dense; it keeps {share_spread(kept)} of "
-        "the dense model's right first guesses."
+        "the dense model's top-1 accuracy."
     )
     return {heading: said}
 

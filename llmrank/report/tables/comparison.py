@@ -1,9 +1,11 @@
 """Dense beside pruned, line by line: each value with its uncertainty, as text."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
+
+import pandas as pd
 
 from llmrank.core.formatting import interval, number, share, times
 from llmrank.core.statistics import Estimate
@@ -11,6 +13,7 @@ from llmrank.evaluation.accuracy import Retained, TaskResult, retention
 from llmrank.evaluation.comparison import Comparison, Side
 from llmrank.evaluation.latency import Timing
 from llmrank.evaluation.speedup import Ratio
+from llmrank.experiments.arena import AXES
 from llmrank.report.sentences.sizes import change, size, sizes
 
 Phase = Literal["prefill", "decode"]
@@ -18,9 +21,9 @@ Phase = Literal["prefill", "decode"]
 
 @dataclass(frozen=True)
 class Cell:
-    """A value and its uncertainty, as text; the dots stand for not measured yet."""
+    """A value and its uncertainty, as text; a dash stands for not measured."""
 
-    value: str = "…"
+    value: str = "–"
     spread: str = ""
 
 
@@ -34,25 +37,58 @@ class Line:
     change: Cell = Cell()
 
 
-BLANK = tuple(
-    Line(name)
-    for name in (
-        "Perplexity",
-        "Right first guesses",
-        "FFN neurons",
-        "Parameters",
-        "Weights",
-        "MACs per token",
-        "Reading the prompt (prefill)",
-        "Writing a token (decode)",
-        "Peak memory",
+@dataclass(frozen=True)
+class Pair:
+    """One measure as a picture shows it: both models' figures, and the change."""
+
+    title: str
+    dense: Estimate | None = None
+    pruned: Estimate | None = None
+    change: Cell = Cell()
+
+
+_TITLES = {
+    "perplexity": "Quality · perplexity",
+    "weights_mb": "Size · MB of weights",
+    "decode_ms": "Speed · ms to write a token",
+}
+BLANK = tuple(map(Pair, _TITLES.values()))
+"""Quality, size and speed before anything is measured; less is better in all."""
+
+
+def pairs(comparison: Comparison) -> tuple[Pair, ...]:
+    """Return quality, size and speed of both models, as far as they are measured."""
+    sides = (comparison.dense, comparison.pruned)
+    speed = _time(comparison, "decode").change
+    changes = (
+        _perplexity(comparison).change,
+        Cell(change(*(side.footprint.weight_bytes for side in sides))),
+        replace(speed, spread=speed.spread.partition(";")[0]),
     )
-)
-"""What will be there, before anything is."""
+    figures = {
+        n: (AXES[n].dense(comparison), AXES[n].pruned(comparison)) for n in _TITLES
+    }
+    dense, pruned = map(_median, figures["decode_ms"], sides)
+    figures["decode_ms"] = dense, pruned
+    return tuple(
+        Pair(_TITLES[n], *figures[n], changed)
+        for n, changed in zip(_TITLES, changes, strict=True)
+    )
+
+
+def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:
+    """Return one row per measure and model, with the interval."""
+    rows = [
+        (pair.title, side, e.value, e.low, e.high)
+        for pair in pairs
+        for side, e in (("dense", pair.dense), ("pruned", pair.pruned))
+        if e is not None
+    ]
+    return pd.DataFrame(rows, columns=["measure", "side", "value", "low", "high"])
 
 
 def lines(comparison: Comparison) -> tuple[Line, ...]:
-    """List what pruning costs and gains, as far as it is measured; tasks apart."""
+    """List what pruning costs and gains, as far as it is measured; tasks last."""
     counted = sizes(comparison.dense.footprint, comparison.pruned.footprint)
     return (
         _perplexity(comparison),
@@ -61,12 +97,8 @@ def lines(comparison: Comparison) -> tuple[Line, ...]:
         _time(comparison, "prefill"),
         _time(comparison, "decode"),
         _memory(comparison),
+        *_tasks(comparison),
     )
-
-
-def task_lines(comparison: Comparison) -> tuple[Line, ...]:
-    """List both accuracies of every task asked so far."""
-    return tuple(_tasks(comparison))
 
 
 def timing_of(side: Side, phase: Phase) -> Timing | None:
@@ -74,6 +106,15 @@ def timing_of(side: Side, phase: Phase) -> Timing | None:
     if side.latency is None:
         return None
     return side.latency.prefill if phase == "prefill" else side.latency.decode
+
+
+def _median(decode: Estimate | None, side: Side) -> Estimate | None:
+    """Let a time be the median that stands in the table; the rounds' interval holds."""
+    if decode is None or side.latency is None:
+        return None
+    median = side.latency.decode.median
+    low, high = min(decode.low, median), max(decode.high, median)
+    return replace(decode, value=median, low=low, high=high)
 
 
 def _perplexity(comparison: Comparison) -> Line:
@@ -88,7 +129,7 @@ def _top1(comparison: Comparison) -> Line:
     dense, pruned = (_share_cell(t.top1) if t else Cell() for t in texts)
     kept = comparison.top1_retention
     changed = _share_cell(kept, " kept") if kept else Cell()
-    return Line("Right first guesses", dense, pruned, changed)
+    return Line("Top-1 accuracy", dense, pruned, changed)
 
 
 def _tasks(comparison: Comparison) -> Iterator[Line]:

@@ -1,20 +1,69 @@
 """The runs that are kept as tables: one row each, or a few side by side."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import interval, number
-from llmrank.core.statistics import Estimate
+from llmrank.core.statistics import Estimate, spread
 from llmrank.experiments.arena import AXES, Entry
 from llmrank.experiments.store import Arena, Run
 
+Group = tuple[Run, ...]
+
+
+def merged(runs: Sequence[Run]) -> tuple[Group, ...]:
+    """Group the runs that measured the same, on a page or in an arena.
+
+    A run joins one that measured all that it did, from the same recipe, texts and
+    machine. Of each group the fullest is first, and of equals the newest.
+    """
+    groups: dict[str, list[list[Run]]] = {}
+    for run in sorted(runs, key=lambda r: -len(r.spec.measures)):
+        alike = groups.setdefault(_cut(run), [])
+        group = next((g for g in alike if _covers(g[0], run)), None)
+        if group is None:
+            alike.append([run])
+        else:
+            group.append(run)
+    place = {run.id: i for i, run in enumerate(runs)}
+    every = [tuple(group) for alike in groups.values() for group in alike]
+    return tuple(sorted(every, key=lambda group: min(place[r.id] for r in group)))
+
 
 def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return one row per run: what it is, how it stands, its main figures, its id."""
-    return pd.DataFrame([_row(run) for run in runs], columns=_COLUMNS)
+    """Return one row per run: its figures, its id, and the settings that differ."""
+    rows = pd.DataFrame([_row(run) for run in runs], columns=_COLUMNS)
+    settings = pd.DataFrame([_settings(run) for run in runs], index=rows.index)
+    differ = [c for c in settings if settings[c].nunique() > 1]
+    return pd.concat([rows, settings[differ]], axis="columns")
+
+
+def chart_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return what a chart of runs needs, of those that read a text; by size."""
+    several = len({run.spec.recipe["model"]["name"] for run in runs}) > 1
+    rows = [
+        (name(run) + (f", {run.spec.recipe['model']['name']}" if several else ""),
+         run.spec.recipe["pruning"]["sparsity"], run.n_params, run.ratio.value,
+         run.ratio.low, run.ratio.high, run.id)
+        for run in runs
+        if run.ratio is not None and run.n_params is not None
+    ]  # fmt: skip
+    columns = ["method", "sparsity", "parameters", "ratio", "low", "high", "run"]
+    return pd.DataFrame(rows, columns=columns).sort_values("parameters")
+
+
+def differing(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Part a table into the columns that differ, and what several rows share."""
+    if len(table) < 2:
+        return table, {}
+    few = table.nunique(dropna=False) < 2
+    shared = [c for c in map(str, table) if few[c] and c not in _ALWAYS]
+    values = {c: _searched(table[c].iloc[0]) for c in shared}
+    return table.drop(columns=shared), {c: v for c, v in values.items() if v}
 
 
 def filtered(
@@ -32,19 +81,27 @@ def filtered(
 
 
 def side_by_side(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return what differs between runs: settings, origin, and every figure measured.
+    """Return the settings that differ between runs, and every figure; ★ the best.
 
     One row per field, one column per run, all as text.
     """
-    columns = {_heading(entry.run): _fields(entry) for entry in entries}
-    names = list(dict.fromkeys(name for fields in columns.values() for name in fields))
-    kept = [
-        name
-        for name in names
-        if name in _TITLES or len({f.get(name, "") for f in columns.values()}) > 1
-    ]
-    cells = {head: [f.get(n, "") for n in kept] for head, f in columns.items()}
-    return pd.DataFrame(cells, index=pd.Index(kept, name=""))
+    best = _best(entries)
+
+    def fields(entry: Entry) -> dict[str, str]:
+        run = entry.run
+        plain = {"state": run.state, "reason": run.reason, "seed": str(run.spec.seed)}
+        figures = {
+            AXES[n].title: ("★ " if run.id in best[n] else "") + _written(value)
+            for n, value in entry.figures.items()
+        }
+        return plain | _recipe(run) | figures
+
+    return _beside(entries, fields)
+
+
+def origins_beside(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Return the texts, versions and machines that differ between runs."""
+    return _beside(entries, lambda entry: _origin(entry.run))
 
 
 def arenas_table(arenas: Sequence[Arena]) -> pd.DataFrame:
@@ -111,10 +168,22 @@ def time(stored: str | None) -> str:
 
 
 _COLUMNS = [
-    "finished", "model", "criterion", "method", "sparsity", "seed", "state",
-    "perplexity", "ratio", "ratio 95 %", "parameters", "measures", "arenas", "reason",
-    "run",
+    "method", "sparsity", "ratio", "ratio 95 %", "perplexity", "parameters", "model",
+    "seed", "state", "measures", "arenas", "finished", "reason", "criterion", "run",
 ]  # fmt: skip
+_ALWAYS = (
+    "method",
+    "sparsity",
+    "ratio",
+    "ratio 95 %",
+    "perplexity",
+    "parameters",
+    "run",
+)
+_SETTINGS = ("model", "calibration", "pruning", "evaluation")
+"""Sections of a recipe beside the method, for whatever is measured."""
+_OWN = {"tasks": {"tasks"}, "benchmark": {"latency", "memory"}}
+"""Sections that count for some measures alone."""
 _TITLES = {AXES[n].title for n in AXES}
 """Figures are shown beside one another even where they are equal."""
 
@@ -152,24 +221,72 @@ def _heading(run: Run) -> str:
     return f"{name(run)} at {removed} · {when} · {run.id[:6]}"
 
 
-def _fields(entry: Entry) -> dict[str, str]:
-    """Return everything about a run as text by its name; figures last."""
-    run = entry.run
-    plain = {"state": run.state, "reason": run.reason, "seed": str(run.spec.seed)}
-    for section, values in run.spec.recipe.items():
-        plain |= {f"{section}.{field}": str(value) for field, value in values.items()}
-    plain |= {k: str(v) for k, v in _origin(run).items() if k != "measured_at"}
-    return plain | _figures(entry)
+def _beside(
+    entries: Sequence[Entry], fields: Callable[[Entry], dict[str, str]]
+) -> pd.DataFrame:
+    """Keep what differs; figures are shown even where they are equal."""
+    columns = {_heading(entry.run): fields(entry) for entry in entries}
+    table = pd.DataFrame(columns, dtype=object).fillna("")
+    kept = [n in _TITLES or table.loc[n].nunique() > 1 for n in table.index]
+    return table[kept].rename_axis("")
 
 
-def _figures(entry: Entry) -> dict[str, str]:
-    return {AXES[n].title: _written(value) for n, value in entry.figures.items()}
+def _best(entries: Sequence[Entry]) -> dict[str, set[str]]:
+    """Return by axis the runs that are ahead of any other."""
+    best: dict[str, set[str]] = {}
+    for name in AXES:
+        found = {e.run.id: e.figures[name].value for e in entries if name in e.figures}
+        pick = min if AXES[name].lower_is_better else max
+        ends = {pick(found.values())} if len(set(found.values())) > 1 else set()
+        best[name] = {run for run, value in found.items() if value in ends}
+    return best
 
 
-def _written(estimate: Estimate) -> str:
-    if estimate.low == estimate.high:
-        return number(estimate.value)
-    return f"{number(estimate.value)} {interval(estimate.low, estimate.high)}"
+def _cut(run: Run) -> str:
+    """Return what is equal where two runs read the same texts with the same cut."""
+    if run.state != "done" or run.origin is None:
+        return run.id
+    where, recipe = run.origin.environment, dict(run.spec.recipe)
+    for section in _OWN:
+        recipe.pop(section, None)
+    machine = [where.get(n) for n in ("device", "n_threads", "torch", "transformers")]
+    texts = (run.origin.calibration_sha256, run.origin.evaluation_sha256)
+    return json.dumps([recipe, texts, machine], sort_keys=True)
+
+
+def _covers(full: Run, run: Run) -> bool:
+    """Whether a run measured all that another did, asked in the same way."""
+    return set(run.spec.measures) <= set(full.spec.measures) and all(
+        full.spec.recipe.get(s) == run.spec.recipe.get(s) for s in _asked(run)
+    )
+
+
+def _asked(run: Run) -> list[str]:
+    """Return the sections that only some measures ask, of those that the run made."""
+    measures = set(run.spec.measures)
+    return [section for section, needed in _OWN.items() if needed & measures]
+
+
+def _recipe(run: Run) -> dict[str, str]:
+    return {
+        f"{section}.{field}": str(value)
+        for section, values in run.spec.recipe.items()
+        for field, value in values.items()
+    }
+
+
+def _settings(run: Run) -> dict[str, str]:
+    """Return the settings that no other column tells."""
+    told = ("model.name", "pruning.sparsity")
+    return {
+        name: value
+        for name, value in _recipe(run).items()
+        if name.partition(".")[0] in (*_SETTINGS, *_asked(run)) and name not in told
+    }
+
+
+def _written(value: Estimate) -> str:
+    return number(value.value) if value.low == value.high else spread(value)
 
 
 def _origin(run: Run) -> dict[str, str]:

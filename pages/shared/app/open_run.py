@@ -1,13 +1,14 @@
 """An experiment from elsewhere: its recipe, and how it becomes the one in hand."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from llmrank.evaluation.comparison import Comparison
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.run import Report
 from llmrank.experiments.settings import command_line, snippet
 from llmrank.experiments.store import Run
-from pages.shared.app import resources, session
+from pages.shared.app import known, resources, session
 
 PLACES = {
     "Explore": "pages/explore.py",
@@ -30,7 +31,7 @@ def show_ways(run: Run, comparison: Comparison | None, *, key: str) -> None:
                 f"Open in {name}",
                 key=f"{key}_{name}",
                 icon=":material/arrow_forward:",
-                help="The sidebar's settings become those of this run",
+                help="The settings in hand become those of this run",
             ):
                 take(run, comparison)
                 st.switch_page(path)
@@ -40,7 +41,5 @@ def take(run: Run, comparison: Comparison | None) -> None:
     """Take a run's experiment in hand, with what it measured where nothing newer is."""
     session.adopt(run.experiment)
     of, reports = session.current(), resources.reports()
-    if comparison is None or run.origin is None or reports.peek(of) is not None:
-        return
-    where, text = run.origin.environment, run.origin.calibration_sha256
-    reports.put(of, Report(of, where, text, comparison))
+    if comparison is not None and reports.peek(of) is None:
+        reports.put(of, replace(known.report_of(run, comparison), experiment=of))

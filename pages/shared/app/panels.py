@@ -87,7 +87,7 @@ def other_settings(experiment: Experiment, in_hand: Experiment) -> None:
         st.code(command_line(experiment), language="bash", wrap_lines=True)
 
 
-def numbers(comparison: Comparison, origin: dict[str, str]) -> None:
+def numbers(comparison: Comparison, origin: dict[str, str], missing: str = "…") -> None:
     """Show the four numbers of a comparison, dense → pruned, with their intervals."""
     dense, pruned = comparison.dense, comparison.pruned
     with st.container(horizontal=True, gap="large"):
@@ -101,15 +101,16 @@ def numbers(comparison: Comparison, origin: dict[str, str]) -> None:
             help="Really cut: fewer rows and columns, not zeros.",
             width="content",
         )
-        _perplexity(comparison)
+        _perplexity(comparison, missing)
         for phase in ("prefill", "decode"):
-            _speed(comparison, phase, origin)
+            _speed(comparison, phase, origin, missing)
 
 
-def _perplexity(comparison: Comparison) -> None:
+def _perplexity(comparison: Comparison, missing: str) -> None:
     text, ratio = comparison.pruned.text, comparison.perplexity_ratio
     if text is None or comparison.dense.text is None:
-        st.metric("Perplexity", "…", help="Measured on held-out text.", width="content")
+        about = "Measured on held-out text."
+        st.metric("Perplexity", missing, help=about, width="content")
         return
     dense = comparison.dense.text
     st.metric(
@@ -125,10 +126,13 @@ def _perplexity(comparison: Comparison) -> None:
     )
 
 
-def _speed(comparison: Comparison, phase: str, origin: dict[str, str]) -> None:
+def _speed(
+    comparison: Comparison, phase: str, origin: dict[str, str], missing: str
+) -> None:
     label = "Prefill" if phase == "prefill" else "Decode, per token"
     if comparison.dense.latency is None or comparison.pruned.latency is None:
-        st.metric(label, "…", help="Timed after the text is read.", width="content")
+        about = "Timed after the text is read."
+        st.metric(label, missing, help=about, width="content")
         return
     dense = getattr(comparison.dense.latency, phase).median
     pruned = getattr(comparison.pruned.latency, phase).median

@@ -5,12 +5,13 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
+from pandas.io.formats.style import Styler
 
 T = TypeVar("T")
 
 
 def chosen(
-    table: pd.DataFrame, ids: Sequence[str], *, key: str, **looks: Any
+    table: pd.DataFrame | Styler, ids: Sequence[str], *, key: str, **looks: Any
 ) -> list[str]:
     """Show a table whose rows have ids, and return the ids of those that are chosen.
 
@@ -47,6 +48,13 @@ def choose(
     _show(table, rows, key, on_select=told, selection_mode="single-row", **looks)
 
 
+def take(picked: Sequence[str], *, key: str) -> None:
+    """Choose rows by their ids from elsewhere than the table; a callback."""
+    shown = st.session_state.get(f"{key}_ids", [])
+    rows = [shown.index(one) for one in picked if one in shown]
+    st.session_state[key] = {"selection": {"rows": rows, "columns": []}}
+
+
 def forget(key: str) -> None:
     """Choose nothing; before the table is shown."""
     st.session_state.pop(key, None)
@@ -57,7 +65,9 @@ def _rows(key: str) -> list[int]:
     return [] if told is None else list(told["selection"]["rows"])
 
 
-def _show(table: pd.DataFrame, rows: list[int], key: str, **looks: Any) -> None:
+def _show(
+    table: pd.DataFrame | Styler, rows: list[int], key: str, **looks: Any
+) -> None:
     selection = {"selection": {"rows": rows}}
     if key in st.session_state and _rows(key) != rows:
         st.session_state[key] = selection

@@ -1,4 +1,4 @@
-"""Accuracy over sparsity, by criterion: chosen, measured point by point, drawn."""
+"""Perplexity over sparsity, by criterion: chosen, measured point by point, drawn."""
 
 from collections.abc import Iterable, Sequence
 
@@ -29,16 +29,22 @@ METRIC = Option(
     "metric",
     str,
     "perplexity",
-    "perplexity (lower is better), or top1: the share of tokens guessed first",
+    "Of perplexity less is better, of top-1 accuracy more",
     choices=("perplexity", "top1"),
 )
+TITLES = {"perplexity": "perplexity", "top1": "top-1 accuracy"}
 
 
 def show(experiment: Experiment) -> None:
-    """Measure and draw accuracy over sparsity for several criteria."""
-    st.subheader("Accuracy over sparsity, by criterion", anchor=False)
-    criteria, sparsities = _choose_criteria(experiment), _choose_sparsities(experiment)
-    metric = view_options.choose("compare", METRIC, "Measure")
+    """Measure and draw perplexity over sparsity for several criteria."""
+    st.markdown("##### Perplexity over sparsity, by criterion")
+    left, middle, right = st.columns([0.45, 0.3, 0.25])
+    with left:
+        criteria = _choose_criteria(experiment)
+    with middle:
+        sparsities = _choose_sparsities(experiment)
+    with right:
+        metric = view_options.choose("compare", METRIC, "Measure", titles=TITLES)
     known = curve.known_points(experiment, criteria, sparsities, resources.pipeline())
     missing = len(criteria) * len(sparsities) - len(known)
     seconds = curve.estimated_s(experiment, missing, resources.pipeline())
@@ -121,10 +127,11 @@ def _show_points(
             "No point of this choice is measured yet; each appears here when it is."
         )
         return
-    unit = "perplexity" if metric == "perplexity" else "share guessed first"
     panels.chart(
         charts.tradeoff(
-            curve_tables.chart_table(points, metric), metric=unit, dark=panels.is_dark()
+            curve_tables.chart_table(points, metric),
+            metric=TITLES[metric],
+            dark=panels.is_dark(),
         ),
         curves.curve_sentence(
             points, experiment.pruning.sparsity, metric, experiment.method.criterion

@@ -22,7 +22,7 @@ KEPT = "goal_value"
 
 def show(experiment: Experiment) -> None:
     """Ask for a goal; find the sparsity that meets it; offer to take it."""
-    st.subheader("A goal instead of a sparsity", anchor=False)
+    st.markdown("##### A goal instead of a sparsity")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         asked = st.segmented_control(
             "The pruned model", list(ASKED), default=next(iter(ASKED)), required=True,

@@ -20,7 +20,7 @@ def show_costs(
     experiment: Experiment, kept: Sequence[int], dense: Sequence[int]
 ) -> None:
     """Show what each layer costs, or offer to measure it."""
-    st.subheader("What each layer costs", anchor=False)
+    st.markdown("##### What each layer costs")
     costs = resources.pipeline().sensitivity.peek(experiment)
     if costs is None:
         st.caption(
@@ -62,7 +62,7 @@ def by_hand(experiment: Experiment, dense: tuple[int, ...]) -> None:
     """Draw a slider per layer, with what its width costs where that is measured."""
     if not isinstance(experiment.method.allocation, ByHand):
         return
-    st.subheader("Your own widths", anchor=False)
+    st.markdown("##### Your own widths")
     kept = experiment.method.allocation.checked(dense)
     costs = resources.pipeline().sensitivity.peek(experiment)
     columns = st.columns(COLUMNS)

@@ -1,0 +1,43 @@
+"""What is known of the settings in hand before these pages have measured them."""
+
+from llmrank.evaluation.comparison import Comparison
+from llmrank.experiments import frontier as frontiers
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.run import Report
+from llmrank.experiments.store import Run, Store
+from pages.shared.app import frontier, resources
+
+
+def in_hand(experiment: Experiment) -> Report | None:
+    """Return what was measured of just these settings: last here, or kept in Runs."""
+    report, own = resources.reports().peek(experiment), resources.glance()
+    if report is not None or own is None:
+        return report
+    run = frontiers.kept(experiment, own, None)
+    return None if run is None else _kept(run, own)
+
+
+def nearest(experiment: Experiment) -> tuple[Report, bool] | None:
+    """Return the nearest sparsity of the method that was measured, and if by us."""
+    known = frontier.of(experiment).curves.get(experiment.method.unseeded, ())
+    sparsity, ours = experiment.pruning.sparsity, resources.shipped()
+    for choice in sorted(known, key=lambda c: abs(c.sparsity - sparsity)):
+        for store in (resources.glance(), ours):
+            report = None if store is None else _kept(choice.run, store)
+            if report is not None:
+                return report, store is ours
+    return None
+
+
+def report_of(run: Run, comparison: Comparison) -> Report:
+    """Return what a run measured as a page's own measurement is kept."""
+    origin = run.origin
+    assert origin is not None  # it is known from a run's start
+    return Report(
+        run.experiment, origin.environment, origin.calibration_sha256, comparison
+    )
+
+
+def _kept(run: Run, store: Store) -> Report | None:
+    comparison = store.comparison(run.id)
+    return None if comparison is None else report_of(run, comparison)
