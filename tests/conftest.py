@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from llmrank.evaluation import latency, peak_memory
+from llmrank.evaluation import latency, other_load, peak_memory
 from llmrank.evaluation.decoding import inference_bytes
 from llmrank.models.language_model import LanguageModel, ModelSpec
 
@@ -178,7 +178,10 @@ def asked(tiny_folder, tiny_text):
     }
 
 
-@pytest.fixture(autouse=True)
-def as_many_rounds_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time no longer than asked: how many rounds follow depends on the machine."""
-    monkeypatch.setattr(latency, "ROUNDS_S", 0.0)
+@pytest.fixture(autouse=True, scope="session")
+def timed_as_asked() -> Iterator[None]:
+    """Time no longer than asked, beside nobody: both depend on the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency, "ROUNDS_S", 0.0)
+        patch.setattr(other_load, "now", other_load.Load)
+        yield

@@ -144,6 +144,9 @@ class _Lines:
         from llmrank.report.tables.arena import arena_table, printed
 
         row = printed(arena_table([entry])).iloc[0]
+        found = None if entry.comparison is None else entry.comparison.speedup
+        if found is not None and found.decode.disturbed:
+            row["decode_speedup"] = "disturbed"
         cells = [str(row[column]) for column in self._columns]
         if entry.run.state == "failed":
             n_names = self._columns.index("sparsity") + 1
@@ -182,7 +185,8 @@ def _ahead(entries: Sequence[Any], spec: Any) -> str:
 
     quality = (FIGURES[m][0] for m in ("text", "tasks") if m in spec.measures)
     y = next(quality, "weights_mb")
-    x = "decode_speedup" if "latency" in spec.measures else "parameters"
+    timed = any("decode_speedup" in e.figures for e in entries)  # undisturbed
+    x = "decode_speedup" if timed else "parameters"
     told = [f"\n{AXES[y].title} and {AXES[x].title}:"]
     for verdict, rows in standings(entries, x, y).groupby("verdict", sort=False):
         names = (

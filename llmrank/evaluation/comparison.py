@@ -213,6 +213,8 @@ class _Board:
             if text is not None:
                 self._show(side, text=text)
         models = [self._models[side] for side in unknown]
+        if not models:
+            return
         for windows in in_turn(models, spec, progress=self._progress):
             for side, text in zip(unknown, windows, strict=True):
                 self._show(side, text=text)

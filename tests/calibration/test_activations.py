@@ -211,7 +211,7 @@ def test_the_seed_decides_what_is_measured(tiny, tiny_text):
 def test_a_short_text_is_refused_with_its_tokens(tiny, tmp_path):
     path = tmp_path / "short.txt"
     path.write_text("Too short.")
-    with pytest.raises(LLMRankError, match="has 10 tokens, but 16 windows of 256 need"):
+    with pytest.raises(LLMRankError, match="has 10 tokens, but 64 windows of 256 need"):
         calibrate(tiny, CalibrationSpec(calibration_text=str(path)))
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from test_main import command
 
 from llmrank.core.formatting import number
 from llmrank.core.paths import child_environment
+from llmrank.evaluation import other_load
 from llmrank.experiments.arena import ArenaSpec, entries, find
 from llmrank.experiments.store import Store
 from llmrank.methods.method import method
@@ -229,3 +231,22 @@ def test_an_interrupted_arena_goes_on(small, tmp_path):
     spec = ArenaSpec.from_json(store.arenas()[0].description)
     assert spec.methods == tuple(method(name) for name in names)
     assert {r.state for r in store.runs(arena=find(spec, store))} == {"done"}
+
+
+def test_where_every_timing_is_disturbed_sizes_are_compared(
+    small, tmp_path, monkeypatch
+):
+    clock = itertools.count()
+
+    def crowded():
+        at_s = float(next(clock))
+        return other_load.Load(at_s, busy_s=100 * at_s, own_s=at_s, thread_s=at_s)
+
+    monkeypatch.setattr(other_load, "now", crowded)
+    found = command(
+        *(*small, "--methods", "wanda", "--sparsities", "0.5"),
+        *("--db", tmp_path / "results.sqlite3"),
+    )
+    assert found.status == 0, found.err
+    assert "perplexity and parameters:" in found.out
+    assert "disturbed" in found.out

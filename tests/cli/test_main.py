@@ -88,6 +88,7 @@ def ran(small, export):
     """The whole job once; it measures peak memory in two processes of their own."""
     return command(
         *("run", *small, "--sparsity", 0.5, "--theta", 0.25, "--seed", 3),
+        *("--allocation", "uniform", "--repair", "none"),
         *("--prompt-tokens", 8, "--new-tokens", 2, "--repeats", 2),
         *("--tasks", "piqa", "--items", 4, "--export", export, "--json", "-"),
     )

@@ -148,7 +148,8 @@ def endings() -> None:
 def stop_button(kind: str, key: Hashable, label: str) -> None:
     """Draw a button that stops a running job and says how far it is.
 
-    Where the job's key is another one it is named, for it is of other settings.
+    Where the job's key is another one it is named, for it is of other settings. It
+    stands where the job was started: a double click does not stop it at once.
     """
 
     def draw() -> None:
@@ -158,7 +159,8 @@ def stop_button(kind: str, key: Hashable, label: str) -> None:
         is_other = seen.key != (kind, key)
         said = f"{plain(seen.title)}: " if is_other else ""
         words = f"Stop · {said}{_far(seen)}"
-        if st.button(words, key=label, disabled=seen.stopping):
+        new = seen.state == "running" and seen.elapsed_s < TICK_S
+        if st.button(words, key=label, disabled=seen.stopping or new):
             _stop(seen)
 
     st.fragment(draw, run_every=TICK_S)()
