@@ -1,10 +1,11 @@
 """What comes along: every method of the table measured on the demo model, anew.
 
-    python -m benchmarks.shipped [--db FILE]
+    python -m benchmarks.shipped [--db FILE] [--table]
 
 Reads 16,384 held-out tokens for each of the methods at 10 to 50 %, calibrated on
 64 × 256; an hour or two on two cores. Stopped, it goes on where it was when it is
-given the same file. Only what does not depend on a clock is kept.
+given the same file. Only what does not depend on a clock is kept. `--table` measures
+nothing and prints what has come along, as in the README.
 """
 
 import argparse
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.cli.terminal import ProgressBar
+from llmrank.core.formatting import share
+from llmrank.core.statistics import times_spread
 from llmrank.evaluation.perplexity import EvaluationSpec
 from llmrank.experiments import arena
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.frontier import SHIPPED
+from llmrank.experiments.frontier import SHIPPED, frontier, shipped
 from llmrank.experiments.store import Store
 from llmrank.methods.method import method
 
@@ -52,7 +55,11 @@ def main() -> None:
     """Measure what is missing, then write the file that comes along."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--db", type=Path, default=Path("shipped.sqlite3"))
+    parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
+    if options.table:
+        print(table())
+        return
     spec = arena.ArenaSpec(
         methods=tuple(map(method, METHODS)),
         sparsities=SPARSITIES,
@@ -62,6 +69,22 @@ def main() -> None:
     store = Store(options.db)
     entries = arena.run(spec, store, progress=ProgressBar())
     write(store.path, [e.run.id for e in entries if e.run.state == "done"])
+
+
+def table() -> str:
+    """Return the methods' perplexity ratios as Markdown, the best at 30 % first."""
+    store = shipped()
+    assert store is not None
+    curves = frontier(BASE, [store]).curves
+    told = {m: {c.sparsity: times_spread(c.ratio) for c in curves[m]} for m in curves}
+    at_30 = {m: c.ratio.value for m in curves for c in curves[m] if c.sparsity == 0.3}
+    heads = (f"{share(s)} removed" for s in SPARSITIES)
+    lines = ["| method | " + " | ".join(heads) + " |"]
+    lines.append("|---" * (1 + len(SPARSITIES)) + "|")
+    for m in sorted(at_30, key=lambda m: at_30[m]):
+        cells = (told[m].get(s, "–") for s in SPARSITIES)
+        lines.append(f"| {m.name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def write(source: Path, run_ids: list[str]) -> None:
