@@ -1,12 +1,15 @@
 """The frontier: what was measured of a model, by method and sparsity, on one text."""
 
 import os
+import re
 import stat
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks import shipped as benchmark
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.core.errors import LLMRankError
 from llmrank.evaluation.comparison import Comparison, Side
@@ -198,3 +201,9 @@ def test_two_shipped_cells_measure_the_same_here():
         here = perplexity_ratio(dense, text)
         assert here.value == pytest.approx(choice.ratio.value, rel=1e-3)
         assert here.low == pytest.approx(choice.ratio.low, rel=1e-3)
+
+
+def test_the_readme_shows_what_came_along():
+    readme = Path(__file__).parents[2] / "README.md"
+    _, between, _ = re.split(r"<!-- /?shipped -->\n", readme.read_text("utf-8"))
+    assert between.strip() == benchmark.table()
