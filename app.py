@@ -2,7 +2,7 @@
 
 from pages.shared.app.frame import frame
 
-e = frame("Overview", "What happens if I prune this?")
+in_hand = frame("Overview", "What happens if I prune this?")
 
 import streamlit as st
 
@@ -55,15 +55,15 @@ def in_words(experiment: Experiment) -> str:
 
 
 with panels.panel():
-    known = frontier.of(e)
+    known = frontier.of(in_hand)
     picture, choices = st.columns([0.7, 0.3], gap="medium")
     with picture:
-        frontier.show(e, known)
-        experiment_bar.strips(e)
+        frontier.show(in_hand, known)
+        experiment_bar.strips(in_hand)
     with choices:
-        frontier.cards(e, known)
+        frontier.cards(in_hand, known)
 with panels.panel():
-    report = resources.reports().peek(e)
+    report = resources.reports().peek(in_hand)
     if jobs.active("measure"):
         jobs.live("measure", show_running)
     elif report is not None:
@@ -79,5 +79,5 @@ with st.expander("What this app does"):
         "accuracy and speed. Every page answers one question about the same experiment."
     )
 with panels.panel():
-    if not reading.is_ready(e):
-        reading.begin(e)  # what the layers keep follows from it
+    if not reading.is_ready(in_hand):
+        reading.begin(in_hand)  # what the layers keep follows from it

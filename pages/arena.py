@@ -2,7 +2,7 @@
 
 from pages.shared.app.frame import frame
 
-e = frame("Arena", "Which method is best?")
+in_hand = frame("Arena", "Which method is best?")
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ def show(
     told = published(spec, jobs.view(spec_controls.KIND))
     entries = told or arena.known(spec, store, runs, resources.entries())
     is_over = any(entry.run.state in ("done", "failed") for entry in entries)
-    ours = () if is_over else resources.shipped_entries(e.model)
+    ours = () if is_over else resources.shipped_entries(in_hand.model)
     if ours:
         n_tokens = ours[0].experiment.evaluation.eval_tokens
         st.caption(
@@ -38,7 +38,7 @@ def show(
             "held-out tokens. **Run the arena** to measure your choice here."
         )
     if ours or entries:
-        results.show(ours or entries, axes, e)
+        results.show(ours or entries, axes, in_hand)
     else:
         st.markdown(
             "Nothing of this choice is measured yet. **Run the arena**: every cell "
@@ -60,7 +60,7 @@ with panels.panel():
     if store.notice:
         st.warning(plain(store.notice))
     with st.container(horizontal=True, vertical_alignment="center"):
-        spec = spec_controls.asked(e, store)
+        spec = spec_controls.asked(in_hand, store)
         axes = results.choose_axes()
         runs = arena.known_runs(spec, store)
         with panels.panel():
@@ -68,4 +68,4 @@ with panels.panel():
     with panels.panel():
         show(spec, store, runs, axes)
     with panels.panel():
-        criteria_agreement.show(e, spec)
+        criteria_agreement.show(in_hand, spec)

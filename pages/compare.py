@@ -2,7 +2,7 @@
 
 from pages.shared.app.frame import frame
 
-e = frame("Compare", "What did it cost, what did it gain?")
+in_hand = frame("Compare", "What did it cost, what did it gain?")
 
 import json
 from functools import partial
@@ -30,17 +30,17 @@ PROMPT = "The Great Wall of China was built to"
 
 def show_measured() -> None:
     """Show dense beside pruned: live, finished, as far as it got, or the nearest."""
-    report = known.in_hand(e)
+    report = known.in_hand(in_hand)
     if jobs.live("measure", partial(show_running, report)):
         return
     if report is not None:
         show_report(report)
         with st.container(horizontal=True):
-            panels.measure(e, "Measure again", primary=False)
+            panels.measure(in_hand, "Measure again", primary=False)
             st.download_button(
                 "JSON",
                 lambda: json.dumps(report.to_json(), indent=1),
-                f"{export_name(e)}-measured.json",
+                f"{export_name(in_hand)}-measured.json",
                 "application/json",
                 on_click="ignore",
                 icon=":material/download:",
@@ -50,13 +50,13 @@ def show_measured() -> None:
         return
     stopped = jobs.view("measure")
     partly = None if stopped is None else stopped.partial
-    if isinstance(partly, Report) and partly.experiment == e:
+    if isinstance(partly, Report) and partly.experiment == in_hand:
         st.info("Stopped before its end; this is what had been measured.")
         show_report(partly)
-        panels.measure(e, MEASURE)
+        panels.measure(in_hand, MEASURE)
         return
     near = draw_nearest()
-    panels.measure(e, MEASURE)
+    panels.measure(in_hand, MEASURE)
     if near is not None:
         show_lines(near.comparison)
         show_details(near)
@@ -65,7 +65,7 @@ def show_measured() -> None:
 def show_running(before: Report | None, seen: JobView) -> None:
     """Fill the picture while it is measured; what was known before stays till then."""
     report = seen.partial
-    if isinstance(report, Report) and report.experiment == e:
+    if isinstance(report, Report) and report.experiment == in_hand:
         show_report(report, "…")
         return
     if isinstance(report, Report):
@@ -78,7 +78,7 @@ def show_running(before: Report | None, seen: JobView) -> None:
 
 def draw_nearest(mark: str = "–") -> Report | None:
     """Draw what is known of the method until the settings in hand are measured."""
-    near = known.nearest(e)
+    near = known.nearest(in_hand)
     if near is None:
         draw(
             None,
@@ -87,21 +87,21 @@ def draw_nearest(mark: str = "–") -> Report | None:
         )
         return None
     report, is_ours = near
-    draw(report, readings.elsewhere_sentence(report, e, ours=is_ours))
+    draw(report, readings.elsewhere_sentence(report, in_hand, ours=is_ours))
     return report
 
 
 def show_report(report: Report, missing: str = "–") -> None:
     """Show the picture, what it says, and every number dense beside pruned."""
-    found = verdict(report.comparison).items()
-    draw(report, " &emsp; ".join(f"**{h}** &ensp; {s}" for h, s in found), missing)
+    verdicts = verdict(report.comparison).items()
+    draw(report, " &emsp; ".join(f"**{h}** &ensp; {s}" for h, s in verdicts), missing)
     show_lines(report.comparison, missing)
 
 
 def draw(report: Report | None, sentence: str, missing: str = "–") -> None:
     """Draw quality, size and speed, dense left and pruned right; old ones greyed."""
     pairs = tables.BLANK if report is None else tables.pairs(report.comparison)
-    is_old, dark = report is not None and report.experiment != e, panels.is_dark()
+    is_old, dark = report is not None and report.experiment != in_hand, panels.is_dark()
     panels.chart(
         charts.paired_chart(pairs, missing=missing, is_old=is_old, dark=dark),
         sentence,
@@ -215,23 +215,23 @@ def show_prompt() -> None:
 
 def start_prompt(prompt: str, new_tokens: int) -> None:
     """Continue the prompt in the worker; what is written streams in."""
-    pipeline, of = resources.pipeline(), e
+    pipeline, asked = resources.pipeline(), in_hand
 
     def work(job: Job) -> tuple[Experiment, Continuations]:
-        check_room(of, pipeline)
+        check_room(asked, pipeline)
         written = continuations(
-            pipeline.model(of, progress=job.progress),
-            pipeline.pruned(of, progress=job.progress),
+            pipeline.model(asked, progress=job.progress),
+            pipeline.pruned(asked, progress=job.progress),
             prompt,
             new_tokens=new_tokens,
             progress=job.progress,
-            publish=lambda so_far: job.publish((of, so_far)),
+            publish=lambda so_far: job.publish((asked, so_far)),
         )
-        return of, written
+        return asked, written
 
-    title = f"Continuing a prompt, {share(of.pruning.sparsity)} removed"
-    key = (of, prompt, new_tokens)
-    jobs.start("prompt", title, work, of, key=key, lane=resources.lane(of))
+    title = f"Continuing a prompt, {share(asked.pruning.sparsity)} removed"
+    key = (asked, prompt, new_tokens)
+    jobs.start("prompt", title, work, asked, key=key, lane=resources.lane(asked))
 
 
 def show_continuations(seen: JobView) -> None:
@@ -239,8 +239,8 @@ def show_continuations(seen: JobView) -> None:
     shown = seen.result or seen.partial
     if shown is None:
         return
-    of, written = shown
-    panels.other_settings(of, e)
+    asked, written = shown
+    panels.other_settings(asked, in_hand)
     st.text(f"“{written.prompt}”")
     dense, pruned = st.columns(2)
     with dense:
@@ -261,4 +261,4 @@ with panels.panel():
 with panels.panel():
     show_prompt()
 with panels.panel():
-    curve.show(e)
+    curve.show(in_hand)

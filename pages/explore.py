@@ -3,7 +3,7 @@
 from pages.shared.app.frame import frame
 
 CANVAS = ("theta", "gamma", "graph", "sparsity", "allocation", "multiple_of")
-e = frame(
+in_hand = frame(
     "Explore",
     "Which neurons, and how do θ, γ and sparsity decide?",
     without=CANVAS,
@@ -31,11 +31,12 @@ from pages.shared.explore import (
 
 def named(experiment: Experiment, *more: str) -> str:
     """Name a payload by all that decides it."""
-    by = experiment.method.criterion
-    if reading.has_planes(by):
-        by = replace(by, theta=0.5, gamma=0.5)  # planes are the same for all
+    criterion = experiment.method.criterion
+    if reading.has_planes(criterion):
+        # all have the same planes
+        criterion = replace(criterion, theta=0.5, gamma=0.5)
     text = texts.state_of(experiment.calibration.calibration_text)
-    about = repr((experiment.model, experiment.calibration, text, by, more))
+    about = repr((experiment.model, experiment.calibration, text, criterion, more))
     return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
@@ -107,7 +108,7 @@ def mount(drawn: Experiment, wanted: Experiment, widths: object) -> None:
 def show_held() -> None:
     """Show all that is known of the held neuron; let another be typed."""
     held = canvas.held()
-    widths = resources.pipeline().plan(e).dense_widths
+    widths = resources.pipeline().plan(in_hand).dense_widths
     wanted = neuron.choose(held, widths)
     if wanted != held and wanted is not None:
         canvas.hold(wanted.layer, wanted.index)
@@ -115,13 +116,13 @@ def show_held() -> None:
     if held is None:
         st.caption("Click a neuron in the canvas, or go there by keys and press Enter.")
     else:
-        neuron.show(e, held)
+        neuron.show(in_hand, held)
 
 
 def show_beside(*, committed: bool) -> None:
     """Show what belongs to the setting, and to the neuron that is held."""
-    stability = calibration_check.known(e)
-    calibration_check.warn(e, stability)
+    stability = calibration_check.known(in_hand)
+    calibration_check.warn(in_hand, stability)
     inspect, measure, stable = st.tabs(
         ["The neuron held", "Measured here", "Does the calibration suffice?"],
         key="beside",
@@ -129,24 +130,24 @@ def show_beside(*, committed: bool) -> None:
     with inspect, panels.panel():
         show_held()
     with measure, panels.panel():
-        measure_here.show(e, committed=committed)
+        measure_here.show(in_hand, committed=committed)
     with stable, panels.panel():
-        calibration_check.show(e, stability)
+        calibration_check.show(in_hand, stability)
 
 
 with panels.panel():
-    access.check(e)
-    drawn = reading.shown(e, compared=compares(e))
-    if drawn != e:
-        reading.offer(e, compared=compares(e))
+    access.check(in_hand)
+    drawn = reading.shown(in_hand, compared=compares(in_hand))
+    if drawn != in_hand:
+        reading.offer(in_hand, compared=compares(in_hand))
     show_canvas()
     held = canvas.held()
     if drawn is not None and held is not None:
         with suppress(LLMRankError):  # said where all of it is shown
             neuron.send(drawn, held)
-    reading.wait(e, drawn)
+    reading.wait(in_hand, drawn)
     if drawn is not None:
         selection.show_range(drawn)
 with panels.panel():
-    if drawn == e:
+    if drawn == in_hand:
         show_beside(committed=canvas.just_moved())

@@ -2,7 +2,7 @@
 
 from pages.shared.app.frame import frame
 
-e = frame("Graph", "What does the network of one layer look like?")
+in_hand = frame("Graph", "What does the network of one layer look like?")
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -127,10 +127,10 @@ def hold(graph: nx.DiGraph) -> None:
 
 def title_of(spec: NetworkSpec) -> str:
     """Name what is drawn, for the page that leaves this one."""
-    model = DEMO_NAME if e.model.name == "demo" else Path(e.model.name).name
+    model = DEMO_NAME if in_hand.model.name == "demo" else Path(in_hand.model.name).name
     last = spec.layer + spec.n_layers - 1
     layers = f"layer {last}" if spec.n_layers == 1 else f"layers {spec.layer} to {last}"
-    return f"{model}, {layers}, {e.method.criterion.name}"
+    return f"{model}, {layers}, {in_hand.method.criterion.name}"
 
 
 def show_edges(graph: nx.DiGraph, page: str) -> None:
@@ -164,12 +164,12 @@ def show_edges(graph: nx.DiGraph, page: str) -> None:
 
 
 with panels.panel():
-    access.check(e)
-    drawn = reading.shown(e)
-    if drawn != e:
-        reading.offer(e)
+    access.check(in_hand)
+    drawn = reading.shown(in_hand)
+    if drawn != in_hand:
+        reading.offer(in_hand)
     if drawn is not None:
         pipeline = resources.pipeline()
         views = ffns(pipeline.model(drawn).model)
         show(views, pipeline.scores(drawn).normalised, pipeline.plan(drawn))
-    reading.wait(e, drawn)
+    reading.wait(in_hand, drawn)

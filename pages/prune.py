@@ -2,7 +2,7 @@
 
 from pages.shared.app.frame import frame
 
-e = frame("Prune", "What fits, and how do I take it with me?")
+in_hand = frame("Prune", "What fits, and how do I take it with me?")
 
 import json
 from pathlib import Path
@@ -44,26 +44,27 @@ AS_IS, PADDED = "As it is", "Padded to one width"
 
 def counted() -> tuple[Footprint, Footprint] | None:
     """Count both models, where the model is loaded and its widths are known."""
-    lm = resources.pipeline().model.peek(e)
+    lm = resources.pipeline().model.peek(in_hand)
     if lm is None:
         return None
     dense = footprint(lm)
-    kept = experiment_bar.kept_widths(e, dense.widths)
+    kept = experiment_bar.kept_widths(in_hand, dense.widths)
     return None if kept is None else (dense, planned(lm, kept))
 
 
-def show_sizes(found: tuple[Footprint, Footprint] | None) -> None:
+def show_sizes(pair: tuple[Footprint, Footprint] | None) -> None:
     """Show what is left of the settings in hand, in four numbers, where it is known."""
-    method = plain(e.method.name)
-    if e.method.allocation.sets_sparsity:
+    method = plain(in_hand.method.name)
+    if in_hand.method.allocation.sets_sparsity:
         st.markdown(f"**In hand: {method}**")
     else:
-        st.markdown(f"**In hand: {share(e.pruning.sparsity)} removed by {method}**")
-    near = None if found else known.nearest(e)
-    if near is not None and near[0].experiment.pruning == e.pruning:
+        removed = share(in_hand.pruning.sparsity)
+        st.markdown(f"**In hand: {removed} removed by {method}**")
+    near = None if pair else known.nearest(in_hand)
+    if near is not None and near[0].experiment.pruning == in_hand.pruning:
         comparison = near[0].comparison
-        found = comparison.dense.footprint, comparison.pruned.footprint
-    columns, sizes = st.columns(2), readings.sizes(*found) if found else {}
+        pair = comparison.dense.footprint, comparison.pruned.footprint
+    columns, sizes = st.columns(2), readings.sizes(*pair) if pair else {}
     for place, (name, (before, after, less)) in enumerate(sizes.items()):
         columns[place % 2].metric(
             name,
@@ -77,7 +78,7 @@ def show_sizes(found: tuple[Footprint, Footprint] | None) -> None:
 
 def show_widths(plan: PruningPlan) -> None:
     """Say what every layer keeps; draw it where the layers differ."""
-    rounding = readings.rounding_sentence(plan, e.pruning)
+    rounding = readings.rounding_sentence(plan, in_hand.pruning)
     if rounding is not None:
         st.info(rounding)
     said = readings.widths_sentence(plan)
@@ -94,7 +95,7 @@ def show_widths(plan: PruningPlan) -> None:
 
 def ask_folder() -> str:
     """Ask where to write; the name proposed is free."""
-    proposed = str(export.free_folder(Path("exports", export_name(e))))
+    proposed = str(export.free_folder(Path("exports", export_name(in_hand))))
     asked = st.text_input(
         "Export to a folder here",
         proposed,
@@ -139,38 +140,38 @@ def ask_form(pruned: Footprint | None) -> tuple[bool, str]:
                 key="export_form",
             )
         )
-    lm = resources.pipeline().model(e)
+    lm = resources.pipeline().model(in_hand)
     padded = planned(lm, (max(pruned.widths),) * len(pruned.widths))
-    kept = written_in(lm.stored, e.model.dtype, asked)
+    kept = written_in(lm.stored, in_hand.model.dtype, asked)
     written = pruned if form == AS_IS else padded
     opened = opened_by(lm.config.to_dict())
     st.caption(
         f"{readings.checkpoint_sentence(pruned, padded, kept, opened)} "
-        f"{readings.precision_sentence(written, e.model.dtype, kept)}"
+        f"{readings.precision_sentence(written, in_hand.model.dtype, kept)}"
     )
     return form == PADDED, asked
 
 
 def start_export(name: str, *, padded: bool, precision: str) -> None:
     """Write the pruned model in the worker, once the folder is known to be good."""
-    access.check(e)
+    access.check(in_hand)
     folder = named_path(name)
     check_export_target(Path(name))
-    pipeline, of = resources.pipeline(), e
+    pipeline, asked = resources.pipeline(), in_hand
     with permissions.asking(permissions.Asker("nobody", stranger=True)):
-        recipe = masked(of.to_json())  # whoever opens the folder reads it
+        recipe = masked(asked.to_json())  # whoever opens the folder reads it
 
     def work(job: Job) -> tuple[Experiment, Saved]:
-        check_room(of, pipeline)
-        lm = pipeline.pruned(of, progress=job.progress)
+        check_room(asked, pipeline)
+        lm = pipeline.pruned(asked, progress=job.progress)
         lm = export.padded(lm) if padded else lm
-        return of, export.save(
+        return asked, export.save(
             lm, folder, dtype=precision, recipe=recipe, progress=job.progress
         )
 
-    title = f"Exporting {export_name(of)}"
-    key = (of, folder, padded, precision)
-    jobs.start("export", title, work, key=key, lane=resources.lane(of))
+    title = f"Exporting {export_name(asked)}"
+    key = (asked, folder, padded, precision)
+    jobs.start("export", title, work, key=key, lane=resources.lane(asked))
 
 
 def show_export(pruned: Footprint | None) -> None:
@@ -192,7 +193,7 @@ def show_saved(experiment: Experiment, saved: Saved) -> None:
     """Show what was written, how to open it, and a zip of it."""
     like = "what its rounded weights do" if saved.rounding else "the same"
     st.success(f"Written, reloaded from the disk and compared: it computes {like}.")
-    panels.other_settings(experiment, e)
+    panels.other_settings(experiment, in_hand)
     st.text(without_folders(saved.summary))
     st.code(without_folders(saved.snippet), language="python", wrap_lines=True)
     archive = saved.folder.with_name(f"{saved.folder.name}.zip")
@@ -227,21 +228,23 @@ def show_saved(experiment: Experiment, saved: Saved) -> None:
 
 def show_recipe() -> None:
     """Show the experiment as Python, as a command line and as JSON."""
-    folder = f"exports/{export_name(e)}"
+    folder = f"exports/{export_name(in_hand)}"
     dtype = st.session_state.get("export_precision", OWN)
     python, shell, as_json = st.tabs(["Python", "Command line", "JSON"])
     python.code(
-        snippet(e, export=folder, export_dtype=dtype), language="python", height=260
+        snippet(in_hand, export=folder, export_dtype=dtype),
+        language="python",
+        height=260,
     )
-    line = command_line(e, export=folder, export_dtype=dtype)
+    line = command_line(in_hand, export=folder, export_dtype=dtype)
     shell.code(line, language="bash", wrap_lines=True)
     with as_json:
-        recipe = json.dumps(masked(e.to_json()), indent=1, ensure_ascii=False)
+        recipe = json.dumps(masked(in_hand.to_json()), indent=1, ensure_ascii=False)
         st.code(recipe, language="json", height=260)
         st.download_button(
             "Download",
             recipe,
-            f"{export_name(e)}.json",
+            f"{export_name(in_hand)}.json",
             "application/json",
             on_click="ignore",
             icon=":material/download:",
@@ -249,32 +252,32 @@ def show_recipe() -> None:
         )
 
 
-measured, found = frontier.of(e), None
+measured, pair = frontier.of(in_hand), None
 picture, taken = st.columns([0.64, 0.36], gap="large")
 with picture, panels.panel():
     if measured.choices:
-        options.show(e, measured)
+        options.show(in_hand, measured)
     else:
-        experiment_bar.strips(e)
+        experiment_bar.strips(in_hand)
         st.page_link(
             "pages/arena.py",
             label="No method is measured on this model yet: rank them in Arena",
             icon=":material/arrow_forward:",
         )
 with taken, panels.panel():
-    found = counted()
-    show_sizes(found)
+    pair = counted()
+    show_sizes(pair)
 with taken, panels.panel():
-    show_export(found and found[1])
+    show_export(pair and pair[1])
     show_recipe()
 widths.live()
 with panels.panel():
     st.markdown("##### What each layer keeps")
-    if panels.has_scores(e):
-        plan = resources.pipeline().plan(e)
+    if panels.has_scores(in_hand):
+        plan = resources.pipeline().plan(in_hand)
         show_widths(plan)
-        widths.by_hand(e, plan.dense_widths)
-        widths.show_costs(e, plan.widths, plan.dense_widths)
+        widths.by_hand(in_hand, plan.dense_widths)
+        widths.show_costs(in_hand, plan.widths, plan.dense_widths)
 with panels.panel():
-    if not e.method.allocation.sets_sparsity:
-        target.show(e)
+    if not in_hand.method.allocation.sets_sparsity:
+        target.show(in_hand)

@@ -2,7 +2,7 @@
 
 from pages.shared.app.frame import frame
 
-e = frame("Runs", "What did I measure before?")
+in_hand = frame("Runs", "What did I measure before?")
 
 import json
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ def choose_store(own: Store) -> Store:
             key="runs_whose", label_visibility="collapsed",
         )  # fmt: skip
         return own if shown == HERE else ours
-    panels.measure(e, "Measure the setting in hand")
+    panels.measure(in_hand, "Measure the setting in hand")
     st.markdown(
         "**Nothing of yours is kept yet**; these are shipped. What you measure is kept "
         "here with its recipe, texts, versions and every timing.",
@@ -62,7 +62,7 @@ def show_runs(own: Store) -> None:
         store = choose_store(own)
         groups = {g[0].id: g for g in readings.merged(store.runs())}
         if not groups:
-            panels.measure(e, "Measure the setting in hand")
+            panels.measure(in_hand, "Measure the setting in hand")
             st.markdown("**Nothing is kept yet**: whatever is measured is kept here.")
             return
         firsts = [group[0] for group in groups.values()]
@@ -93,9 +93,10 @@ def like_in_hand(table: pd.DataFrame) -> str:
     The newest of those that removed most nearly as much.
     """
     read = table[table["ratio"].notna()]
-    same = read[read["method"] == e.method.name]
+    same = read[read["method"] == in_hand.method.name]
     rows = next(some for some in (same, read, table) if len(some))
-    return str(rows.loc[(rows["sparsity"] - e.pruning.sparsity).abs().idxmin(), "run"])
+    apart = (rows["sparsity"] - in_hand.pruning.sparsity).abs()
+    return str(rows.loc[apart.idxmin(), "run"])
 
 
 def filters(table: pd.DataFrame) -> pd.DataFrame:

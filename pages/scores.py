@@ -2,7 +2,7 @@
 
 from pages.shared.app.frame import frame
 
-e = frame("Scores", "How are the scores distributed?")
+in_hand = frame("Scores", "How are the scores distributed?")
 
 import inspect
 from collections.abc import Sequence
@@ -100,8 +100,8 @@ def show_distributions(
 ) -> None:
     """Draw one layer's scores with the threshold in them, beside those of all."""
     with controls:
-        of = view_options.limited(LAYER, len(scores) - 1)
-        layer = view_options.choose("scores", of, "Layer of the histogram")
+        option = view_options.limited(LAYER, len(scores) - 1)
+        layer = view_options.choose("scores", option, "Layer of the histogram")
     row, dark = layers.iloc[layer], panels.is_dark()
     threshold = float(row["threshold"]) if row["n_dropped"] else None
     left, right = st.columns(2, gap="medium")
@@ -179,9 +179,12 @@ def choose_other(own: Criterion, n_layers: int) -> tuple[Criterion, int | None]:
     """Draw the controls; return the second criterion and whose ranks are drawn."""
     rival = "activation" if own.name != "activation" else "llm-rank"
     every = tuple(str(layer) for layer in range(n_layers))
-    of = Option("ranks", str, "all", "Whose ranks are drawn", choices=("all", *every))
+    choices = ("all", *every)
+    ranks = Option("ranks", str, "all", "Whose ranks are drawn", choices=choices)
+        "ranks", str, "all", "Whose ranks are drawn", choices=("all", *every)
+    )
     name = view_options.choose("scores", replace(OTHER, default=rival), "Compare with")
-    shown = view_options.choose("scores", of, "Ranks in layer")
+    shown = view_options.choose("scores", ranks, "Ranks in layer")
     with st.popover(f"Settings of {name}"):
         declared = options(CRITERIA[name])
         closed = [o for o in declared if o.kind is not str or o.choices]
@@ -269,22 +272,22 @@ def hold_point() -> None:
 
 def show_formula(drawn: Experiment) -> None:
     """Show the criterion in words and as its formula with the values at hand."""
-    by = drawn.method.criterion
-    st.markdown(inspect.getdoc(type(by)))
-    st.latex(by.formula)
-    if isinstance(by, LLMRank):
+    criterion = drawn.method.criterion
+    st.markdown(inspect.getdoc(type(criterion)))
+    st.latex(criterion.formula)
+    if isinstance(criterion, LLMRank):
         zeros = resources.zero_share(drawn.model)
-        st.markdown(sentences.rho_sentence(by, zeros))
+        st.markdown(sentences.rho_sentence(criterion, zeros))
 
 
 with panels.panel():
-    access.check(e)
-    drawn = reading.shown(e)
-    if drawn != e:
-        reading.offer(e)
+    access.check(in_hand)
+    drawn = reading.shown(in_hand)
+    if drawn != in_hand:
+        reading.offer(in_hand)
     if drawn is not None:
-        with st.spinner(f"Scoring by {e.method.criterion.name}"):
+        with st.spinner(f"Scoring by {in_hand.method.criterion.name}"):
             scores = resources.pipeline().scores(drawn).normalised
             plan = resources.pipeline().plan(drawn)
         show(drawn, scores, plan)
-    reading.wait(e, drawn)
+    reading.wait(in_hand, drawn)

@@ -144,8 +144,8 @@ class _Lines:
         from llmrank.report.tables.arena import arena_table, printed
 
         row = printed(arena_table([entry])).iloc[0]
-        found = None if entry.comparison is None else entry.comparison.speedup
-        if found is not None and found.decode.disturbed:
+        faster = None if entry.comparison is None else entry.comparison.speedup
+        if faster is not None and faster.decode.disturbed:
             row["decode_speedup"] = "disturbed"
         cells = [str(row[column]) for column in self._columns]
         if entry.run.state == "failed":

@@ -40,13 +40,13 @@ def wheel_folder(package: str, carried: str) -> Path:
     Raises:
         LLMRankError: it is not installed, and what it carries is not there.
     """
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
         raise LLMRankError(
             f"{carried} not installed; run `make setup`, or "
             "`pip install --no-deps -r requirements-demo.txt`"
         )
-    return Path(found.origin).parent
+    return Path(spec.origin).parent
 
 
 def child_environment(**more: str) -> dict[str, str]:

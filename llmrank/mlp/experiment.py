@@ -126,7 +126,7 @@ def retention(
     Raises:
         LLMRankError: unknown data or criteria, or training that diverges.
     """
-    by = contestants(spec, ranked)
+    rivals = contestants(spec, ranked)
     trainings = [replace(training, widths=kind) for kind in spec.kinds]
     sets = _words(spec.sets)
     if not (sets and trainings and all(t.hidden for t in trainings)):
@@ -139,7 +139,7 @@ def retention(
         progress(f"{name}, network {own.widths}, seed {own.seed}", done, len(cells))
         if name not in known:
             known[name] = examples(DataSpec(name, data_seed), progress=progress)
-        points += _network(name, known[name], own, by)
+        points += _network(name, known[name], own, rivals)
         publish(points)
     progress("Trained, pruned and tested", len(cells), len(cells))
     return points
@@ -192,8 +192,8 @@ def summary(points: Sequence[Point]) -> pd.DataFrame:
     `spread` is the standard deviation over trained networks of all kinds and seeds.
     """
     table = retention_table(points)
-    by = table.groupby(["data", "criterion", "sparsity"], sort=False)["retention"]
-    figures = by.agg(["mean", "std", "count"]).reset_index()
+    groups = table.groupby(["data", "criterion", "sparsity"], sort=False)["retention"]
+    figures = groups.agg(["mean", "std", "count"]).reset_index()
     return figures.rename(columns={"std": "spread", "count": "networks"}).fillna(
         {"spread": 0.0}
     )

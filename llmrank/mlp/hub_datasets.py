@@ -55,12 +55,13 @@ def read_hub(name: str, *, progress: Progress = silent) -> Examples:
         LLMRankError: no connection, or not the files that are expected.
         CancelledError: from `progress`.
     """
-    of = HUB_SETS[name]
-    folder = hub.fetch_data(of.repository, progress=progress)
-    train = _read(folder, "train", of, progress)
-    test = _read(folder, "test", of, progress)
-    classes = _names(folder, of)
-    return Examples(*train, *test, classes, of.shape, f"{of.repository} of the hub")
+    source = HUB_SETS[name]
+    folder = hub.fetch_data(source.repository, progress=progress)
+    train = _read(folder, "train", source, progress)
+    test = _read(folder, "test", source, progress)
+    classes = _names(folder, source)
+    said = f"{source.repository} of the hub"
+    return Examples(*train, *test, classes, source.shape, said)
 
 
 def _read(

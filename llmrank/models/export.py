@@ -66,8 +66,9 @@ class Saved:
         )
         rounding = ""
         if self.rounding is not None:
-            by = f"moves logits by up to {self.rounding:.1e}"
-            rounding = f"; rounding them {by if self.rounding else 'changed no logit'}"
+            rounding = "; rounding them changed no logit"
+        if self.rounding:
+            rounding = f"; rounding them moves logits by up to {self.rounding:.1e}"
         agree = "bit-identical logits"
         if self.max_difference:
             agree = f"logits equal up to {self.max_difference:.1e}"

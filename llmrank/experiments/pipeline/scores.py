@@ -19,28 +19,29 @@ class Scorer:
         self.scores = Stage(self._score, scores_key, limit=64, read=read)
 
     def _solve(self, experiment: Experiment, progress: Progress) -> Planes:
-        by = experiment.method.criterion
-        assert isinstance(by, LLMRank)
+        criterion = experiment.method.criterion
+        assert isinstance(criterion, LLMRank)
         stats = self._evidence.stats(experiment, progress=progress)
         dense = self._evidence.model(experiment, progress=progress)
         drawn = graphs(ffn.ffns(dense.model), stats)
-        tracked = track(drawn, f"Building the {by.graph} planes", progress)
-        return planes(tracked, graph=by.graph, site=by.site)
+        tracked = track(drawn, f"Building the {criterion.graph} planes", progress)
+        return planes(tracked, graph=criterion.graph, site=criterion.site)
 
     def _score(self, experiment: Experiment, progress: Progress) -> Scores:
-        by = experiment.method.criterion
-        if isinstance(by, LLMRank) and by.from_planes:
+        criterion = experiment.method.criterion
+        if isinstance(criterion, LLMRank) and criterion.from_planes:
             made = self.planes(experiment, progress=progress)
-            return Scores(made.scores(by.theta, by.gamma))
+            return Scores(made.scores(criterion.theta, criterion.gamma))
         read = self._evidence.collect(experiment, progress=progress)
         stats, gradients, second = read
         dense = self._evidence.model(experiment, progress=progress)
         more = {"gradients": gradients, "second": second}
-        return score(dense, stats, by, **more, progress=progress)
+        return score(dense, stats, criterion, **more, progress=progress)
 
 
 def planes_key(experiment: Experiment) -> Experiment:
     """Leave what decides the planes of LLM-Rank: neither θ nor γ."""
-    by = experiment.method.criterion
-    assert isinstance(by, LLMRank)
-    return scores_key(experiment.using(criterion=LLMRank(graph=by.graph, site=by.site)))
+    criterion = experiment.method.criterion
+    assert isinstance(criterion, LLMRank)
+    drawn = LLMRank(graph=criterion.graph, site=criterion.site)
+    return scores_key(experiment.using(criterion=drawn))

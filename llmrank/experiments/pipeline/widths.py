@@ -61,8 +61,8 @@ class Planner:
     ) -> Callable[[Scores], PruningPlan]:
         """Return what plans any scores as the method says, with what that needs."""
         known = self._beside(experiment, progress)
-        by = experiment.method.allocation
-        return partial(plan, spec=experiment.pruning, allocation=by, **known)
+        allocation = experiment.method.allocation
+        return partial(plan, spec=experiment.pruning, allocation=allocation, **known)
 
     def has_widths(self, experiment: Experiment) -> bool:
         """Whether the allocation can answer at once."""
@@ -107,8 +107,8 @@ class Planner:
         It begins with the additive widths or those by block influence, whichever come
         closer, and is kept on the disk after each generation.
         """
-        by = experiment.method.allocation
-        assert isinstance(by, Search)
+        allocation = experiment.method.allocation
+        assert isinstance(allocation, Search)
         trial = self._trial(experiment, progress)
         stats, dense = (
             self._evidence.stats(experiment),
@@ -126,7 +126,7 @@ class Planner:
         return search(
             trial,
             start,
-            by.evaluations,
+            allocation.evaluations,
             seed=experiment.calibration.seed,
             progress=progress,
             publish=show,

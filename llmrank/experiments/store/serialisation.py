@@ -58,10 +58,10 @@ def _rebuilt(kind: Any, values: Any) -> Any:
     if isinstance(kind, types.UnionType):
         kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
     if typing.get_origin(kind) is tuple:
-        of = typing.get_args(kind)[0]
-        if of in (int, float, str):  # samples, of which there are many
+        element = typing.get_args(kind)[0]
+        if element in (int, float, str):  # samples, of which there are many
             return tuple(values)
-        return tuple(_rebuilt(of, v) for v in values)
+        return tuple(_rebuilt(element, v) for v in values)
     if dataclasses.is_dataclass(kind):
         hints = _hints(kind)
         names = [f.name for f in dataclasses.fields(kind) if f.name in values]

@@ -84,8 +84,8 @@ class Cfsp(Criterion):
 
     @property
     def formula(self) -> str:
-        of = (r"\sum_k \lvert {w}_{{ki}} \rvert", r"\sum_k \lvert {w}_{{jk}} \rvert")
-        total = of[self.relative_to == "neuron"]
+        sums = (r"\sum_k \lvert {w}_{{ki}} \rvert", r"\sum_k \lvert {w}_{{jk}} \rvert")
+        total = sums[self.relative_to == "neuron"]
         shares = [
             rf"\frac{{\lvert {w}_{{ji}} \rvert}}{{{total.format(w=w)}}}"
             for w in (r"\text{gate}", r"\text{up}", "D")

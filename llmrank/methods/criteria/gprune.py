@@ -58,14 +58,14 @@ class GPrune(Criterion):
     @property
     def formula(self) -> str:
         x, y = r"\lVert x_j \rVert_2", r"\lVert y_j \rVert_2"
-        by = [
+        cases = [
             rf"\sqrt{{{x}^2 + {y}^2}} & j \text{{ robust, or sensitive and strong}}",
             r"\lVert w_j \rVert_2 & j \text{ sensitive and weak}",
         ]
         split = rf"{100 * self.sensitive_share:.3g}\,\%"
         return (
             r"s_j = \text{place in its part by } \begin{cases} "
-            + r" \\ ".join(by)
+            + r" \\ ".join(cases)
             + rf" \end{{cases}}, \quad \text{{sensitive: the }} {split} "
             r"\text{ with the largest } \lvert r_x(j) - r_y(j) \rvert"
         )

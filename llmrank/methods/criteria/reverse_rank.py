@@ -43,11 +43,11 @@ class ReverseRank(Criterion):
     def layers(self, graphs: Iterable[FFNGraph]) -> tuple[Float[Tensor, " _"], ...]:
         """Score the turned graphs, the last layer first, and put them in order."""
         drawn = tuple(graphs)
-        by = LLMRank(self.theta, self.gamma, self.graph, self.site)
-        back = by.layers([mirrored(g) for g in reversed(drawn)])[::-1]
+        forward = LLMRank(self.theta, self.gamma, self.graph, self.site)
+        back = forward.layers([mirrored(g) for g in reversed(drawn)])[::-1]
         if self.direction == "reverse":
             return back
-        pairs = zip(by.layers(drawn), back, strict=True)
+        pairs = zip(forward.layers(drawn), back, strict=True)
         return tuple((f.cpu().double() * b.cpu().double()).sqrt() for f, b in pairs)
 
     @property

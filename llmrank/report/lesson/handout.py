@@ -39,9 +39,9 @@ def handout(net: Network, spec: LessonSpec, timed: Race | None = None) -> str:
         spec: θ, γ and the sparsity.
         timed: zeros against cuts, where they were timed.
     """
-    by = cut_plan(net, spec)
+    cut_down = cut_plan(net, spec)
     every = scores(net, theta=spec.theta, gamma=spec.gamma)
-    compared = answers(net, by)
+    compared = answers(net, cut_down)
     return (
         _environment()
         .get_template("handout.html")
@@ -51,13 +51,13 @@ def handout(net: Network, spec: LessonSpec, timed: Race | None = None) -> str:
             layers=LAYERS,
             examples=EXAMPLES,
             whole=drawing(net),
-            scored=drawing(net, every, keep=by.keep),
+            scored=drawing(net, every, keep=cut_down.keep),
             sums=[_column_sums(w) for w in net.weights],
             flows=_flows(net, spec.theta),
-            neurons=_neurons(net, spec, by),
-            gone=_gone(by),
+            neurons=_neurons(net, spec, cut_down),
+            gone=_gone(cut_down),
             n_before=net.n_weights,
-            n_after=cut(net, by).n_weights,
+            n_after=cut(net, cut_down).n_weights,
             before=compared.before.tolist(),
             after=compared.after.tolist(),
             kept=compared.kept,

@@ -200,7 +200,7 @@ def _calibrated(report: Report) -> str:
 def samples_table(comparison: Comparison, phase: Phase) -> pd.DataFrame:
     """List every timing of a phase: side, round, ms."""
     sides = {"dense": comparison.dense, "pruned": comparison.pruned}
-    timings = {side: timing_of(of, phase) for side, of in sides.items()}
+    timings = {name: timing_of(side, phase) for name, side in sides.items()}
     rows = [
         (side, place * timing.n_rounds // len(timing.samples_ms), ms)
         for side, timing in timings.items()

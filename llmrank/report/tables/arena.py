@@ -137,12 +137,12 @@ def _estimated(name: str, figure: Estimate | None) -> dict[str, float]:
 
 
 def _row(entry: Entry) -> dict[str, object]:
-    of, run = entry.experiment, entry.run
+    experiment, run = entry.experiment, entry.run
     row: dict[str, object] = {
-        "model": of.model.name,
+        "model": experiment.model.name,
         "method": entry.method.name,
         **{part: getattr(entry.method, part).name for part in PARTS},
-        "sparsity": of.pruning.sparsity,
+        "sparsity": experiment.pruning.sparsity,
         "seed": run.spec.seed,
         "state": run.state,
         "reason": run.reason or None,

@@ -235,10 +235,10 @@ def _best(entries: Sequence[Entry]) -> dict[str, set[str]]:
     """Return by axis the runs that are ahead of any other."""
     best: dict[str, set[str]] = {}
     for name in AXES:
-        found = {e.run.id: e.figures[name].value for e in entries if name in e.figures}
+        values = {e.run.id: e.figures[name].value for e in entries if name in e.figures}
         pick = min if AXES[name].lower_is_better else max
-        ends = {pick(found.values())} if len(set(found.values())) > 1 else set()
-        best[name] = {run for run, value in found.items() if value in ends}
+        ends = {pick(values.values())} if len(set(values.values())) > 1 else set()
+        best[name] = {run for run, value in values.items() if value in ends}
     return best
 
 

@@ -40,6 +40,7 @@ def show_ways(run: Run, comparison: Comparison | None, *, key: str) -> None:
 def take(run: Run, comparison: Comparison | None) -> None:
     """Take a run's experiment in hand, with what it measured where nothing newer is."""
     session.adopt(run.experiment)
-    of, reports = session.current(), resources.reports()
-    if comparison is not None and reports.peek(of) is None:
-        reports.put(of, replace(known.report_of(run, comparison), experiment=of))
+    in_hand, reports = session.current(), resources.reports()
+    if comparison is not None and reports.peek(in_hand) is None:
+        report = known.report_of(run, comparison)
+        reports.put(in_hand, replace(report, experiment=in_hand))

@@ -141,10 +141,10 @@ def measure_widths(experiment: Experiment) -> None:
 
 
 def _is_scored(experiment: Experiment) -> bool:
-    pipeline, by = resources.pipeline(), experiment.method.criterion
-    if has_planes(by) and pipeline.planes.peek(experiment) is None:
+    pipeline, criterion = resources.pipeline(), experiment.method.criterion
+    if has_planes(criterion) and pipeline.planes.peek(experiment) is None:
         return False
-    from_planes = isinstance(by, LLMRank) and by.from_planes
+    from_planes = isinstance(criterion, LLMRank) and criterion.from_planes
     return from_planes or pipeline.scores.peek(experiment) is not None
 
 

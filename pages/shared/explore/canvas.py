@@ -104,10 +104,10 @@ def table_of(experiment: Experiment) -> dict[str, Any] | None:
 @st.cache_data(show_spinner=False, max_entries=8)
 def planes_payload(name: str, _experiment: Experiment) -> bytes:
     """Pack what the canvas needs of the experiment's criterion; the name is the key."""
-    pipeline, by = resources.pipeline(), _experiment.method.criterion
-    if reading.has_planes(by):
+    pipeline, criterion = resources.pipeline(), _experiment.method.criterion
+    if reading.has_planes(criterion):
         return of_response_planes(name, pipeline.planes(_experiment))
-    return of_planes(name, {by.name: pipeline.scores(_experiment).layers})
+    return of_planes(name, {criterion.name: pipeline.scores(_experiment).layers})
 
 
 def just_committed() -> bool:

@@ -123,7 +123,7 @@ def show_ranks(experiment: Experiment, place: Neuron) -> None:
     """List its rank under every criterion."""
     pipeline, own = resources.pipeline(), experiment.method.criterion.name
     others = reading.comparable(experiment)
-    unread = sorted(set(CRITERIA) - {own, *(by.name for by in others)})
+    unread = sorted(set(CRITERIA) - {own, *(other.name for other in others)})
     if reading.is_large(experiment):  # the canvas compares with the rest when asked to
         peek = pipeline.scores.peek
         others = [by for by in others if peek(experiment.using(criterion=by))]

@@ -129,12 +129,12 @@ def _about(lab: Lab, model: mlp.Trained | None) -> str:
     if model is None:
         sizes = (data.d_in, *lab.training.hidden, data.n_classes)
         return " · ".join([*said, f"**{_sizes(sizes)}**, not trained yet"])
-    of, dense = lab.training, model.network
+    training, dense = lab.training, model.network
     said.append(f"**{_sizes(dense.sizes)}**, {dense.activation}")
     said.append(counted(dense.n_params, "parameter"))
     if model.epochs:
         how = "comes along" if trained.comes_along(lab) else "trained here"
-        said.append(f"{how}: {counted(of.epochs, 'epoch')}, seed {of.seed}")
+        said.append(f"{how}: {counted(training.epochs, 'epoch')}, seed {training.seed}")
     right = (mlp.predictions(dense, data.test_x) == data.test_y).tolist()
     said.append(
         f"{share_spread(proportion(sum(right), len(right)))} of the test set right"
