@@ -181,8 +181,6 @@ def choose_other(own: Criterion, n_layers: int) -> tuple[Criterion, int | None]:
     every = tuple(str(layer) for layer in range(n_layers))
     choices = ("all", *every)
     ranks = Option("ranks", str, "all", "Whose ranks are drawn", choices=choices)
-        "ranks", str, "all", "Whose ranks are drawn", choices=("all", *every)
-    )
     name = view_options.choose("scores", replace(OTHER, default=rival), "Compare with")
     shown = view_options.choose("scores", ranks, "Ranks in layer")
     with st.popover(f"Settings of {name}"):
