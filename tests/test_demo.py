@@ -14,6 +14,9 @@ from llmrank.calibration.activations import CalibrationSpec
 from llmrank.core.statistics import t_interval
 from llmrank.evaluation.footprint import footprint
 from llmrank.evaluation.perplexity import EvaluationSpec, evaluate, perplexity_ratio
+from llmrank.experiments.pipeline.kept import found
+from llmrank.experiments.pipeline.stage import reading_key
+from llmrank.experiments.settings import experiment
 from llmrank.methods.allocation import Global
 from llmrank.methods.criteria import LLMRank, Random
 from llmrank.methods.pruning import PruningSpec
@@ -121,7 +124,12 @@ def test_half_precision_runs(demo):
 def test_the_embedded_model_is_prepared_from_its_gguf_once(demo, tmp_path):
     """The conversion itself, in an empty cache and a process of its own."""
     ran = subprocess.run(
-        [sys.executable, "-m", "llmrank", "prepare"],
+        [
+            sys.executable,
+            "-c",
+            "from llmrank.models import checkpoints; "
+            "print(checkpoints.demo_folder(), end='')",
+        ],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -129,7 +137,14 @@ def test_the_embedded_model_is_prepared_from_its_gguf_once(demo, tmp_path):
     )
     assert ran.returncode == 0, ran.stderr
     (folder,) = tmp_path.iterdir()
-    assert ran.stdout == f"the embedded model is ready in {folder}\n"
+    assert ran.stdout == str(folder)
     model = AutoModelForCausalLM.from_pretrained(folder)
     with torch.inference_mode():
         assert torch.equal(model(PROMPT).logits, demo.model(PROMPT).logits)
+
+
+def test_what_the_default_method_reads_was_kept_at_set_up(demo):
+    """`make setup` has run before any test: nothing is calibrated once more."""
+    kept = found(reading_key(experiment({})), demo, "statistics")
+    assert kept.n_tokens == 64 * 256
+    assert len(kept.layers) == 30
