@@ -135,6 +135,7 @@ def show_beside(*, committed: bool) -> None:
         calibration_check.show(in_hand, stability)
 
 
+drawn = None
 with panels.panel():
     access.check(in_hand)
     drawn = reading.shown(in_hand, compared=compares(in_hand))

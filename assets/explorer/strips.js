@@ -81,9 +81,11 @@ export class Strips {
     }
   }
 
-  // Copy the columns into every line of a row; the stripes run diagonally.
-  fill({ top, height }) {
+  // Copy the columns into every line of a row; the stripes run diagonally. On its way to a
+  // place in a window that became smaller a row may still be below the canvas.
+  fill({ top, height: wanted }) {
     const width = this.canvas.width;
+    const height = Math.min(wanted, this.canvas.height - top);
     const { line, solid, striped } = this;
     const half = HATCH / 2;
     for (let phase = 0; phase < Math.min(HATCH, height); phase++) {

@@ -71,8 +71,14 @@ def n_cores() -> int:
 
 
 def now() -> Load:
-    """Read the clocks; only the difference of two readings means anything."""
-    import psutil
+    """Read the clocks; only the difference of two readings means anything.
+
+    Nothing is known where psutil is missing, as it may be beside a bare library.
+    """
+    try:
+        import psutil
+    except ImportError:
+        return Load()
 
     used = psutil.cpu_times()._asdict()
     busy_s = sum(s for name, s in used.items() if name not in IDLE)

@@ -16,7 +16,7 @@ from browser.shots import settle, sideways
 QUESTIONS = {
     "": "What happens if I prune this?",
     "explore": "Which neurons, and how do θ, γ and sparsity decide?",
-    "prune": "What is left, and how do I take it with me?",
+    "prune": "What fits, and how do I take it with me?",
     "compare": "What did it cost, what did it gain?",
     "scores": "How are the scores distributed?",
     "graph": "What does the network of one layer look like?",
@@ -243,8 +243,8 @@ def scored(page: Page, shown: Locator) -> None:
 
 def test_an_exported_model_opens_with_plain_transformers(page, tmp_path):
     folder = tmp_path / "smaller"
-    page.goto(f"/prune?{SMALL}&sparsity=0.5")
-    name = "Export to a folder on the machine that runs the app"
+    page.goto(f"/prune?{SMALL}&sparsity=0.5&allocation=uniform&repair=none")
+    name = "Export to a folder here"
     target = page.get_by_role("textbox", name=name)
     scored(page, target)
     target.fill(str(folder))

@@ -183,7 +183,7 @@ def test_run_prints_a_table_beside_a_json_file(small, tmp_path):
     target = tmp_path / "report.json"
     ran = command(
         *("run", *small, "--prompt-tokens", 4, "--new-tokens", 1, "--repeats", 2),
-        *("--json", target),
+        *("--allocation", "uniform", "--json", target),
     )
     assert ran.status == 0, ran.err
     assert json.loads(target.read_text("utf-8"))["pruned"]["widths"] == [17, 17]

@@ -33,7 +33,7 @@ def graph_page(tiny_folder, tiny_text):
 def ready(tiny_folder, tiny_text):
     """The page with its defaults, once read: not to be changed."""
     texts = {"model": tiny_folder, "calibration_text": tiny_text}
-    return read(open_page(PAGE, **texts, **SMALL))
+    return read(open_page(PAGE, **texts, **SMALL, allocation="uniform"))
 
 
 def page_of(at: AppTest) -> str:

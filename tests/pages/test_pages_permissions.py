@@ -194,7 +194,8 @@ def test_an_export_asks_the_door_with_what_was_typed(visit, name):
 
 
 def test_an_uploaded_second_text_competes_in_an_arena(visit):
-    mine = give(visit("pages/arena.py", criterion="gprune"))
+    plain = {"allocation": "uniform", "repair": "none"}
+    mine = give(visit("pages/arena.py", criterion="gprune", **plain))
     mine.session_state["settings"]["second_text"] = SOURCE
     mine.run()
     view = f"arena.methods.gprune:second_text={SOURCE},arena.sparsities.50 %25"

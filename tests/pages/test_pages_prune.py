@@ -124,10 +124,11 @@ def test_what_fits_a_budget_is_ranked_before_anything_is_read():
 
 
 def test_rounding_that_changes_the_sparsity_is_explained(opened):
-    at = read(opened(sparsity="0.4", multiple_of="8"))
+    even = {"sparsity": "0.4", "allocation": "uniform"}
+    at = read(opened(**even, multiple_of="8"))
     assert "multiples of 8" in at.info[0].value
     assert "33.3 % of the neurons go instead of 40 %" in at.info[0].value
-    assert not read(opened(sparsity="0.4")).info
+    assert not read(opened(**even)).info
 
 
 def test_choices_made_on_another_page_are_kept(opened):
@@ -158,7 +159,8 @@ def test_the_recipe_repeats_the_experiment(opened):
 
 def test_an_export_is_written_verified_and_opens_in_transformers(opened, tmp_path):
     target = tmp_path / "smaller"
-    at = finish(export_to(opened(sparsity="0.5"), target), "export")
+    even = {"sparsity": "0.5", "allocation": "uniform", "repair": "none"}
+    at = finish(export_to(opened(**even), target), "export")
     assert not at.exception
     assert "it computes the same" in at.success[0].value
     size = sum(f.stat().st_size for f in target.iterdir())
