@@ -129,6 +129,8 @@ export class Pointer {
   wheel(event) {
     const { view, engine } = this.explorer;
     if (!engine) return;
+    const isWhole = view.from <= 0 && view.to >= engine.widest;
+    if (isWhole && event.deltaY > 0 && !event.deltaX) return; // the page scrolls on
     event.preventDefault();
     const at = view.from + (this.at(event).x / this.width) * (view.to - view.from);
     const factor = Math.exp(Math.max(-60, Math.min(60, event.deltaY)) / 200);

@@ -21,7 +21,10 @@ CURVES = {
 SIZES = {0.0: 500.0, 0.1: 480.0, 0.3: 440.0}
 
 
-def drawn(here=(0.3, 2.0, True), **more):
+HERE = (0.3, 2.0, Estimate(2.0, 1.8, 2.2, 4))
+
+
+def drawn(here=HERE, **more):
     return frontier_chart(CURVES, named=["good", "lost"], here=here, **more)
 
 
@@ -46,15 +49,17 @@ def test_only_lines_within_the_picture_are_named():
 @pytest.mark.parametrize(
     ("here", "symbol", "said"),
     [
-        ((0.3, 2.0, True), "diamond", "you are here: ×2.00"),
-        ((0.2, 1.5, False), "diamond-open", "you are here: about ×1.50"),
-        ((0.2, None, False), "diamond-open", "you are here: not measured"),
+        (HERE, "diamond", "you are here: ×2.00"),
+        ((0.2, 1.5, None), "diamond-open", "you are here: about ×1.50"),
+        ((0.2, None, None), "diamond-open", "you are here: not measured"),
     ],
 )
 def test_the_marker_is_filled_only_where_the_settings_were_measured(here, symbol, said):
     fig = drawn(here)
     assert fig.data[-1].marker.symbol == symbol
     assert notes(fig)[-1] == f"<b>{said}</b>"
+    bars = fig.data[-1].error_y.array
+    assert bars == (None if here[2] is None else (pytest.approx(0.2),))
     assert fig.data[-1].y[0] <= 12
     assert fig.layout.annotations[-1].y == log10(fig.data[-1].y[0])
 

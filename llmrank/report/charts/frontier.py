@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import log10
 from textwrap import wrap
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -31,12 +32,14 @@ STEPS = (1, 1.2, 1.5, 2, 3, 5, 8, 12)
 Curve = Sequence[tuple[float, Estimate, str]]
 """Points of one method: sparsity, perplexity ratio, the run's id; by sparsity."""
 
+Here = tuple[float, float | None, Estimate | None]
+
 
 def frontier_chart(
     curves: Mapping[str, Curve],
     *,
     named: Sequence[str],
-    here: tuple[float, float | None, bool] | None,
+    here: Here | None,
     megabytes: Mapping[float, float] | None = None,
     dark: bool = False,
 ) -> go.Figure:
@@ -45,8 +48,8 @@ def frontier_chart(
     Args:
         curves: each method's points by its name.
         named: the methods that have a colour, intervals and a label; others are grey.
-        here: sparsity, ratio (None: unknown) and whether that ratio was measured;
-            None where the settings in hand stand at no sparsity.
+        here: sparsity, ratio (None: unknown) and the ratio with its interval where it
+            was measured; None where the settings in hand stand at no sparsity.
         megabytes: weights at some sparsities, shown beside them.
         dark: draw for the dark theme.
     """
@@ -141,25 +144,33 @@ def _labels(
         )  # fmt: skip
 
 
-def _here(
-    fig: go.Figure, here: tuple[float, float | None, bool], colours: Palette
-) -> None:
+def _ends(ratio: Estimate | None, colour: str) -> dict[str, Any]:
+    """Return the interval that a marker has, if its ratio was measured."""
+    if ratio is None:
+        return {}
+    above, below = ratio.high - ratio.value, ratio.value - ratio.low
+    ends = {"array": [above], "arrayminus": [below]}
+    return ends | {"thickness": 2, "width": 6, "color": colour}
+
+
+def _here(fig: go.Figure, here: Here, colours: Palette) -> None:
     """Mark where the settings in hand are: filled where measured, else hollow."""
-    sparsity, ratio, is_measured = here
+    sparsity, ratio, measured = here
     fig.add_vline(x=sparsity, line={"color": faded(colours.text, 0.4), "dash": "dot"})
     y = HIGHEST if ratio is None else min(ratio, HIGHEST)
     said = "you are here"
     if ratio is None:
         said += ": not measured"
-    elif not is_measured:
+    elif measured is None:
         said += f": about {times(ratio)}"
     else:
         said += f": {times(ratio)}"
-    symbol = "diamond" if is_measured else "diamond-open"
+    symbol = "diamond-open" if measured is None else "diamond"
     fig.add_trace(
         go.Scatter(
             x=[sparsity],
             y=[y],
+            error_y=_ends(measured, colours.text),
             mode="markers",
             marker={"symbol": symbol, "size": 15, "color": colours.text,
                     "line": {"width": 2, "color": colours.text}},

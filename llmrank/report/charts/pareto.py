@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from llmrank.core.formatting import counted, share
+from llmrank.core.formatting import counted, number, share
 from llmrank.report.charts.theme import (
     SYMBOLS,
     WIDE_RANGE,
@@ -204,7 +204,7 @@ def _curve(
     symbol = SYMBOLS[place % len(SYMBOLS)]
     line = faded(colour, 0.6) if is_loud else faded(colours.neutral, 0.25)
     texts = [
-        f"{share(row['sparsity'])} removed, seed {row['seed']}<br>{row['x']:,.4g}, "
+        f"{share(row['sparsity'])} removed, seed {row['seed']}<br>{number(row['x'])}, "
         f"{row['said']}<br>{row['verdict']}"
         for row in rows.to_dict("records")
     ]

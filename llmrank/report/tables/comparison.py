@@ -63,7 +63,7 @@ def pairs(comparison: Comparison) -> tuple[Pair, ...]:
     changes = (
         _perplexity(comparison).change,
         Cell(change(*(side.footprint.weight_bytes for side in sides))),
-        replace(speed, spread=speed.spread.partition(";")[0]),
+        replace(speed, spread=_short(speed.spread)),
     )
     figures = {
         n: (AXES[n].dense(comparison), AXES[n].pruned(comparison)) for n in _TITLES
@@ -74,6 +74,12 @@ def pairs(comparison: Comparison) -> tuple[Pair, ...]:
         Pair(_TITLES[n], *figures[n], changed)
         for n, changed in zip(_TITLES, changes, strict=True)
     )
+
+
+def _short(spread: str) -> str:
+    """Leave the interval, and whether it is one to believe."""
+    interval, _, more = spread.partition(";")
+    return f"{interval}, disturbed" if "disturbed" in more else interval
 
 
 def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import number, share, times
 from llmrank.core.specs import Option, options
 from llmrank.core.statistics import Estimate
+from llmrank.evaluation.footprint import planned
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
 from llmrank.methods.allocation import Allocation, Uniform
@@ -141,6 +142,7 @@ def _figures(experiment: Experiment, report: object) -> None:
     While they are measured they are shown as far as they are; never other settings'.
     """
     ratio, n_params = frontier.measured(experiment)
+    n_params = n_params or _n_params(experiment)
     so_far, speed, size = "", "–", "–"
     if isinstance(report, Report) and report.experiment == experiment:
         comparison = report.comparison
@@ -158,6 +160,15 @@ def _figures(experiment: Experiment, report: object) -> None:
     with st.container(horizontal=True, vertical_alignment="center", width="content"):
         for figure in (f"ppl {quality}{so_far}", f"**{size}** MB", f"decode {speed}"):
             st.markdown(figure, width="content")
+
+
+def _n_params(experiment: Experiment) -> int | None:
+    """Count the parameters that stay, where the model is read; nothing is measured."""
+    lm = resources.pipeline().model.peek(experiment)
+    if lm is None:
+        return None
+    kept = kept_widths(experiment, ffn.widths(lm.model))
+    return None if kept is None else planned(lm, kept).n_params
 
 
 def _ratio(ratio: Estimate) -> str:

@@ -7,7 +7,7 @@ import streamlit as st
 import torch
 
 from llmrank.core.errors import LLMRankError
-from llmrank.core.formatting import counted, number, share, times
+from llmrank.core.formatting import counted, interval, share, times
 from llmrank.core.statistics import Estimate, times_spread
 from llmrank.core.whereabouts import is_here
 from llmrank.experiments import frontier as frontiers
@@ -18,6 +18,7 @@ from llmrank.experiments.settings import experiment as built
 from llmrank.experiments.store import Store
 from llmrank.methods.method import Method
 from llmrank.report import charts
+from llmrank.report.charts.frontier import Here
 from pages.shared.app import panels, resources, session
 
 KEY = "frontier"
@@ -123,6 +124,10 @@ def origin(experiment: Experiment, known: Frontier) -> str:
             f" Your settings calibrate on {own.samples} × {own.seq_len}: measure them "
             "to know their own."
         )
+    report = resources.reports().peek(experiment)
+    mine = None if report is None else report.comparison.pruned.text
+    if mine is not None and mine.n_tokens != text.eval_tokens:
+        said += f" Yours was read on {mine.n_tokens:,} tokens."
     return said
 
 
@@ -144,10 +149,13 @@ def cards(experiment: Experiment, known: Frontier) -> None:
 
 def _figures(experiment: Experiment, known: Frontier, method: Method) -> str:
     sparsity = experiment.pruning.sparsity
-    own = known.at(method, sparsity)
-    if own is not None:
-        return f"perplexity **{times(own.ratio.value)}** " + (
-            f"[{number(own.ratio.low)}, {number(own.ratio.high)}] at {share(sparsity)}"
+    own, ratio = known.at(method, sparsity), None
+    if method == experiment.method.unseeded:
+        ratio, _ = measured(experiment)
+    ratio = own.ratio if ratio is None and own is not None else ratio
+    if ratio is not None:
+        return f"perplexity **{times(ratio.value)}** " + (
+            f"{interval(ratio.low, ratio.high)} at {share(sparsity)}"
         )
     about = known.between(method, sparsity)
     if about is not None:
@@ -159,16 +167,14 @@ def _preset(name: str) -> Method:
     return built(PRESETS[name][0]).method
 
 
-def _here(
-    experiment: Experiment, known: Frontier
-) -> tuple[float, float | None, bool] | None:
+def _here(experiment: Experiment, known: Frontier) -> Here | None:
     """Return where the settings in hand are; widths of their own are nowhere here."""
     if experiment.method.allocation.sets_sparsity:
         return None
     sparsity, (ratio, _) = experiment.pruning.sparsity, measured(experiment)
     if ratio is not None:
-        return sparsity, ratio.value, True
-    return sparsity, known.between(experiment.method, sparsity), False
+        return sparsity, ratio.value, ratio
+    return sparsity, known.between(experiment.method, sparsity), None
 
 
 def measured(experiment: Experiment) -> tuple[Estimate | None, int | None]:

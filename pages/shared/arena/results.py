@@ -113,7 +113,8 @@ def _show_chart(
         key=CHART,
         on_select=_take_point,
     )
-    st.caption(readings.told_by(entries, *axes))
+    beside = "Points that coincide stand side by side; hover tells their size."
+    st.caption(f"{readings.told_by(entries, *axes)} {beside}")
 
 
 def _take_point() -> None:

@@ -13,6 +13,7 @@ from llmrank.lesson import network as lesson
 from llmrank.lesson import race as timing
 from llmrank.lesson.race import Race, RaceSpec
 from llmrank.lesson.random_walk import referee
+from llmrank.methods.allocation import Uniform
 from llmrank.methods.criteria import LLMRank
 from llmrank.report.lesson import handout as printable
 from llmrank.report.lesson import race
@@ -84,6 +85,7 @@ def leave(place: Place) -> None:
     if not st.session_state.pop(f"{KEY}_leaves", False):
         return
     session.take("criterion", LLMRank.name)
+    session.take("allocation", Uniform.name)  # the lesson's: each layer loses its share
     for name in ("theta", "gamma", *(["sparsity"] if place.step >= CUT else [])):
         session.take(name, getattr(place, name))
     session.view("explore.zoom", f"{min(max(place.node[0] - 1, 0), 1)}-0-0")

@@ -36,7 +36,7 @@ def show(experiment: Experiment, known: Frontier) -> None:
         charts.options_chart(
             table, in_hand=mine and mine.run.id, dark=panels.is_dark()
         ),
-        sentence(megabytes, shown, mine, len(fit) - len(shown)),
+        sentence(megabytes, shown, mine, len(fit) - len(shown), mine in fit),
         lambda: table,
         key=KEY,
         on_select=lambda: _take(shown),
@@ -45,7 +45,11 @@ def show(experiment: Experiment, known: Frontier) -> None:
 
 
 def sentence(
-    megabytes: int, shown: Sequence[Choice], mine: Choice | None, n_more: int
+    megabytes: int,
+    shown: Sequence[Choice],
+    mine: Choice | None,
+    n_more: int,
+    mine_fits: bool,
 ) -> str:
     """Say what costs least within a budget, what is in hand, and what is left out."""
     best = shown[0]
@@ -55,6 +59,7 @@ def sentence(
     )
     if mine is not None and mine.run.id != best.run.id:
         said += f"; what is in hand costs {times_spread(mine.ratio)}"
+        said += "" if mine_fits else " and does not fit"
     if n_more:
         said += f". {counted(n_more, 'method')} that cost more are left out"
     return f"{said}."
