@@ -18,9 +18,9 @@ from tests.browser import shots
 OUT = Path(__file__).parents[1] / "assets" / "screenshots"
 PAGES = ("", "explore", "prune", "compare", "scores", "graph", "arena", "lesson")
 WINDOW = {"width": 1440, "height": 900}
-SMALL = (960, 600)
+SMALL = (720, 450)
 
-STEPS, PAUSE_MS, HOLD_MS = 14, 110, 900
+STEPS, PAUSE_MS, HOLD_MS = 9, 150, 900
 """Of one drag there and back, milliseconds a picture, and at its ends."""
 
 DRAWN = "canvas, .js-plotly-plot, iframe"
@@ -57,7 +57,7 @@ def moving(page: Page, file: Path) -> None:
         page.mouse.move(x, y)
         page.wait_for_timeout(60)
         taken = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-        pictures.append(taken.resize(SMALL, Image.Resampling.LANCZOS).quantize(96))
+        pictures.append(taken.resize(SMALL, Image.Resampling.LANCZOS).quantize(128))
     page.mouse.up()
     times = [PAUSE_MS] * len(pictures)
     times[0] = times[2 * STEPS] = HOLD_MS
