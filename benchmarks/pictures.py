@@ -57,7 +57,8 @@ def moving(page: Page, file: Path) -> None:
         page.mouse.move(x, y)
         page.wait_for_timeout(60)
         taken = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-        pictures.append(taken.resize(SMALL, Image.Resampling.LANCZOS).quantize(128))
+        small = taken.resize(SMALL, Image.Resampling.LANCZOS)
+        pictures.append(small.quantize(128, Image.Quantize.MAXCOVERAGE))
     page.mouse.up()
     times = [PAUSE_MS] * len(pictures)
     times[0] = times[2 * STEPS] = HOLD_MS
