@@ -254,8 +254,15 @@ def test_a_node_of_the_network_is_held_and_opens_in_explore(page):
     assert ask(page, "x.chosen") == {"layer": int(layer), "neuron": int(index)}
     page.get_by_role("link", name="Graph", exact=True).click()  # it is held there too
     expect(page.get_by_text(f"{node['label']}, kept")).to_be_visible(timeout=60_000)
-    page.wait_for_function("() => document.querySelector('iframe')?.contentDocument")
-    page.frames[-1].wait_for_function("() => network.getSelectedNodes().length === 1")
+    again = page.frame_locator("iframe").first.locator("#graph")
+    expect(again.locator("canvas")).to_be_visible(timeout=60_000)
+    is_held = "typeof network === 'object' && network.getSelectedNodes().length === 1"
+    for _ in range(100):
+        if again.evaluate(f"() => {is_held}"):
+            break
+        page.wait_for_timeout(200)
+    else:
+        pytest.fail("the node is not held on coming back")
 
 
 # The drawing by itself

@@ -235,12 +235,10 @@ def _best(entries: Sequence[Entry]) -> dict[str, set[str]]:
     """Return by axis the runs that are ahead of any other; sizes have no best."""
     best: dict[str, set[str]] = {}
     for name in AXES:
-        if AXES[name].is_exact:
-            best[name] = set()
-            continue
         values = {e.run.id: e.figures[name].value for e in entries if name in e.figures}
         pick = min if AXES[name].lower_is_better else max
-        ends = {pick(values.values())} if len(set(values.values())) > 1 else set()
+        is_told = len(set(values.values())) > 1 and not AXES[name].is_exact
+        ends = {pick(values.values())} if is_told else set()
         best[name] = {run for run, value in values.items() if value in ends}
     return best
 
