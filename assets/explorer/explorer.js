@@ -49,7 +49,7 @@ class Explorer {
   // New data from the server. What it says of settings older than ours is ignored.
   receive({ data, setStateValue }) {
     const first = this.data === undefined;
-    const told = JSON.stringify(data);
+    const told = JSON.stringify([data, lookOf(this.find(".explorer"))]); // the theme too
     const same = told === this.told;
     this.told = told;
     this.data = data;
