@@ -29,8 +29,8 @@ MOST = 6
 FORMATS = {
     "sparsity": share, "ratio": times, "perplexity": number, "parameters": amount,
 }  # fmt: skip
-LEAST = ("ratio", "perplexity", "parameters")
-"""Columns of which the least is the best."""
+LEAST = ("ratio", "perplexity")
+"""Columns of which the least is the best; the smallest model is not."""
 
 
 def choose_store(own: Store) -> Store:

@@ -7,7 +7,7 @@ from llmrank.calibration.activations import ActivationStats, calibrate
 from llmrank.calibration.gradients import Gradients, differentiate
 from llmrank.core.progress import Progress, silent
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.pipeline.kept import found, kept
+from llmrank.experiments.pipeline.kept import is_kept, kept
 from llmrank.experiments.pipeline.stage import ReadTexts, Stage, model_key, reading_key
 from llmrank.models.language_model import LanguageModel, ModelSpec, load
 
@@ -48,7 +48,7 @@ class Evidence:
         """Whether the model's statistics were read before, in another process."""
         dense = self.model.peek(experiment)
         key = reading_key(experiment)
-        return dense is not None and found(key, dense, "statistics") is not None
+        return dense is not None and is_kept(key, dense, "statistics")
 
     def collect(
         self, experiment: Experiment, *, progress: Progress = silent

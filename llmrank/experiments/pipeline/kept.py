@@ -66,10 +66,11 @@ def kept(
         LLMRankError: whatever `read` refuses. A file that cannot be read or written is
             no error.
     """
-    known: T | None = found(experiment, dense, name)
+    path = _path(name, experiment, dense)
+    known: T | None = _opened(path)
     if known is not None:
         return known
-    start, path = time.perf_counter(), _path(name, experiment, dense)
+    start = time.perf_counter()
     result = read()
     if path is not None and time.perf_counter() - start >= WORTH_S:
         with suppress(LLMRankError):
@@ -79,10 +80,13 @@ def kept(
 
 def found(experiment: Experiment, dense: LanguageModel, name: str) -> Any:
     """Return what was read before, or None; see `kept`."""
+    return _opened(_path(name, experiment, dense))
+
+
+def is_kept(experiment: Experiment, dense: LanguageModel, name: str) -> bool:
+    """Whether it was read before, without opening it; see `kept`."""
     path = _path(name, experiment, dense)
-    with suppress(OSError, SafetensorError, LookupError, TypeError, ValueError):
-        return None if path is None else _opened(path)
-    return None
+    return path is not None and path.is_file()
 
 
 def readings_folder() -> Path:
@@ -108,12 +112,18 @@ def _path(name: str, experiment: Experiment, dense: LanguageModel) -> Path | Non
     return readings_folder() / f"{name}-{digest[:32]}.safetensors"
 
 
-def _opened(path: Path) -> Any:
-    with safe_open(path, "pt") as file:
-        plain = json.loads(file.metadata()["plain"])
-        result = _built(plain, file.get_tensor)
-    os.utime(path)
-    return result
+def _opened(path: Path | None) -> Any:
+    """Return what lies there; None for nothing, and for what is damaged."""
+    if path is None:
+        return None
+    with suppress(OSError, SafetensorError, LookupError, TypeError, ValueError):
+        with safe_open(path, "pt") as file:
+            plain = json.loads(file.metadata()["plain"])
+            result = _built(plain, file.get_tensor)
+        with suppress(OSError):  # somebody else's file
+            os.utime(path)
+        return result
+    return None
 
 
 def _keep(path: Path, result: object) -> None:

@@ -3,46 +3,29 @@
 import html
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 
 import pandas as pd
 import streamlit as st
 
 from llmrank.analysis import neuron
 from llmrank.analysis.neuron import (
-    SMALL,
-    Effect,
-    Firing,
-    LossChange,
     Neuron,
 )
 from llmrank.core.errors import LLMRankError
-from llmrank.core.formatting import number, share
-from llmrank.core.jobs import Job
 from llmrank.experiments.experiment import Experiment
 from llmrank.methods.criteria import CRITERIA
 from llmrank.report.payload import pack
-from pages.shared.app import jobs, panels, payloads, reading, resources, visitors
+from pages.shared.app import jobs, panels, payloads, reading, resources
 from pages.shared.app.escape import plain
-from pages.shared.explore import canvas, selection
+from pages.shared.explore import canvas, inspection, selection
 
-KIND = "inspect"
 N_SHOWN = 8
 N_BESIDE, N_TOKENS = 3, 6
 """Edges, neighbours, contexts and tokens beside the canvas; more stands below."""
 
-N_CONTEXTS = 5
 POSITIVE, NEGATIVE = "0, 114, 178", "213, 94, 0"
 """Blue and vermilion, told apart by colour-blind people."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a job has measured of one neuron so far."""
-
-    experiment: Experiment
-    firing: Firing
-    effect: Effect | None = None
 
 
 def choose(held: Neuron | None, widths: Sequence[int]) -> Neuron | None:
@@ -72,17 +55,22 @@ def send(experiment: Experiment, place: Neuron) -> None:
         known = facts(experiment, place)
         payloads.send(pack("held", {}, **known), key="held")
 
-    if not jobs.live(KIND, again):
+    if not jobs.live(inspection.KIND, again):
         again()
-    asked, found = st.session_state.pop(canvas.ASKED, None), _found(experiment, place)
+    asked = st.session_state.pop(canvas.ASKED, None)
+    found = inspection.found_of(experiment, place)
     if asked == "worth" or (asked and found is None):
-        start(experiment, place, worth=asked == "worth")
+        inspection.start(experiment, place, worth=asked == "worth")
 
 
 def facts(experiment: Experiment, place: Neuron) -> dict[str, object]:
     """Return a neuron's tokens, edges and neighbours, and what was read of it."""
-    model, found = resources.pipeline().model(experiment), _found(experiment, place)
-    said: dict[str, object] = {**canvas.named(place), "reading": jobs.active(KIND)}
+    model = resources.pipeline().model(experiment)
+    found = inspection.found_of(experiment, place)
+    said: dict[str, object] = {
+        **canvas.named(place),
+        "reading": jobs.active(inspection.KIND),
+    }
     wiring = neuron.edges(model, place, N_BESIDE)
     for way in ("incoming", "outgoing"):
         said[way] = [asdict(edge) for edge in getattr(wiring, way)]
@@ -97,12 +85,12 @@ def facts(experiment: Experiment, place: Neuron) -> dict[str, object]:
         said["suppresses"] = [t.token for t in tokens.suppressed]
     if found is not None:
         said["contexts"] = [
-            _scaled(c)[max(0, c.peak - 8) : c.peak + 4]
+            inspection.scaled(c)[max(0, c.peak - 8) : c.peak + 4]
             for c in found.firing.contexts[:N_BESIDE]
         ]
-        said["fires"] = _how_often(found.firing)
+        said["fires"] = inspection.how_often(found.firing)
         if found.effect is not None:
-            said["worth"] = _worths(found.effect)
+            said["worth"] = inspection.worths(found.effect)
     return said
 
 
@@ -211,136 +199,45 @@ def show_edges(wiring: neuron.Edges) -> None:
 
 def show_measured(experiment: Experiment, place: Neuron) -> None:
     """Show where it fires and what it is worth; measure it when asked."""
-    if jobs.live(KIND, lambda _: _show_found(experiment, place)):
+    if jobs.live(inspection.KIND, lambda _: _show_found(experiment, place)):
         return
     _show_found(experiment, place)
-    found = _found(experiment, place)
+    found = inspection.found_of(experiment, place)
     if found is None or found.effect is None or found.experiment != experiment:
         st.button(
             "Read where it fires and measure what it is worth",
             type="primary",
-            on_click=start,
+            on_click=inspection.start,
             args=(experiment, place),
-            key=KIND,
+            key=inspection.KIND,
             help="One pass over the calibration text, then the held-out text with the "
             "neuron and without it.",
         )
 
 
-def _found(experiment: Experiment, place: Neuron) -> Found | None:
-    """Return what the last job has measured, if it is of this neuron and model."""
-    seen = jobs.view(KIND)
-    found = None if seen is None else seen.result or seen.partial
-    if not isinstance(found, Found) or found.firing.neuron != place:
-        return None
-    return found if found.experiment.model == experiment.model else None
-
-
-def start(experiment: Experiment, place: Neuron, *, worth: bool = True) -> None:
-    """Read where a neuron fires and measure what it is worth, instead of another's."""
-    pipeline, before = resources.pipeline(), jobs.view(KIND)
-    if before is not None and not before.finished:
-        resources.worker().cancel(before.id, visitors.owner())
-    found = _found(experiment, place)
-    is_whole = found is not None and before is not None and before.result is found
-    if not is_whole or found.experiment.calibration != experiment.calibration:
-        found = None
-
-    def work(job: Job) -> Found:
-        model = pipeline.model(experiment, progress=job.progress)
-        known = found
-        for part in () if known else (reading.first_look(experiment), experiment):
-            (fires,) = neuron.firing(
-                model,
-                part.calibration,
-                (place,),
-                n_contexts=N_CONTEXTS,
-                progress=job.progress,
-            )
-            known = Found(experiment, fires)
-            job.publish(known)
-        assert known is not None
-        return measured(known, job) if worth else known
-
-    def measured(known: Found, job: Job) -> Found:
-        model = pipeline.model(experiment)
-        job.publish(known)
-        evaluation = replace(experiment.evaluation, eval_tokens=SMALL.eval_tokens)
-        few = replace(experiment, evaluation=evaluation)
-        texts = (
-            pipeline.dense_text(few, progress=job.progress),
-            pipeline.pruned_text(few, progress=job.progress)[1],
-        )
-        plan = pipeline.plan(experiment)
-        effect = neuron.effect(
-            model, plan, place, evaluation, known=texts, progress=job.progress
-        )
-        return replace(known, experiment=experiment, effect=effect)
-
-    title = f"Inspecting layer {place.layer}, neuron {place.index:,}"
-    key = (experiment, place, worth)
-    jobs.start(KIND, title, work, experiment, key=key, lane="light")
-
-
 def _show_found(experiment: Experiment, place: Neuron) -> None:
-    found = _found(experiment, place)
+    found = inspection.found_of(experiment, place)
     if found is None:
         return
     left, right = st.columns([2, 1])
     with left:
         st.markdown("**Where it fires most**")
         for context in found.firing.contexts:
-            st.html(f"<p>{''.join(_token(*pair) for pair in _scaled(context))}</p>")
+            tokens = (_token(*pair) for pair in inspection.scaled(context))
+            st.html(f"<p>{''.join(tokens)}</p>")
         colours = (
             "Blue: positive, orange: negative, as deep as the activation is large."
         )
-        st.caption(f"{plain(_how_often(found.firing))} {colours}")
+        st.caption(f"{plain(inspection.how_often(found.firing))} {colours}")
     with right:
         if found.effect is None:
             return
         panels.other_settings(found.experiment, experiment)
         st.markdown("**What it is worth**")
-        for said in _worths(found.effect):
+        for said in inspection.worths(found.effect):
             st.markdown(plain(said))
         inputs = plain(found.effect.inputs)
         st.caption(f"It is {inputs}; 95 % intervals, paired by window.")
-
-
-def _how_often(firing: Firing) -> str:
-    if not firing.contexts:
-        return f"It never fires on {firing.n_tokens:,} tokens."
-    return (
-        f"Strongest {number(firing.contexts[0].activation)}; mean "
-        f"{number(firing.mean)}; at least a tenth of the strongest on "
-        f"{share(firing.active_share)} of {firing.n_tokens:,} tokens of "
-        f"{firing.text_source}."
-    )
-
-
-def _worths(effect: Effect) -> list[str]:
-    """Say how the loss changes without it, in the dense and in the pruned model."""
-    verb = "also removed from" if effect.kept_by_plan else "kept in"
-    return [
-        _worth("removed from the dense model", effect.removed),
-        _worth(f"{verb} the pruned model", effect.switched),
-    ]
-
-
-def _worth(said: str, change: LossChange | None) -> str:
-    if change is None:
-        return f"Alone {said}: its layer would be empty."
-    d = change.difference
-    certain = "" if d.low > 0 or d.high < 0 else ", not told from zero"
-    return (
-        f"Alone {said}: {d.value:+.2g} [{d.low:+.2g}, {d.high:+.2g}] nats per token"
-        f"{certain}."
-    )
-
-
-def _scaled(context: neuron.Context) -> list[tuple[str, float]]:
-    most = float(context.activations.abs().max()) or 1.0
-    shares = (float(a) / most for a in context.activations)
-    return list(zip(context.tokens, shares, strict=True))
 
 
 def _token(text: str, share: float) -> str:
