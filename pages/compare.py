@@ -5,6 +5,7 @@ from pages.shared.app.frame import frame
 in_hand = frame("Compare", "What did it cost, what did it gain?")
 
 import json
+from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -19,12 +20,15 @@ from llmrank.experiments.run import Report, check_room
 from llmrank.experiments.settings import export_name
 from llmrank.report import charts
 from llmrank.report.sentences import measurements as readings
-from llmrank.report.sentences.summary import verdict
+from llmrank.report.sentences.summary import PAIRED, verdict
 from llmrank.report.tables import comparison as tables
 from pages.shared.app import escape, jobs, known, panels, resources
 from pages.shared.compare import curve
 
 MEASURE = "Measure dense and pruned"
+HEIGHT = 350
+"""Pixels of the place where a button stands instead of the times."""
+
 PROMPT = "The Great Wall of China was built to"
 
 
@@ -33,33 +37,16 @@ def show_measured() -> None:
     report = known.in_hand(in_hand)
     if jobs.live("measure", partial(show_running, report)):
         return
-    if report is not None:
-        show_report(report)
-        with st.container(horizontal=True):
-            panels.measure(in_hand, "Measure again", primary=False)
-            st.download_button(
-                "JSON",
-                lambda: json.dumps(report.to_json(), indent=1),
-                f"{export_name(in_hand)}-measured.json",
-                "application/json",
-                on_click="ignore",
-                icon=":material/download:",
-                key="download_report",
-            )
-        show_details(report)
-        return
     stopped = jobs.view("measure")
     partly = None if stopped is None else stopped.partial
-    if isinstance(partly, Report) and partly.experiment == in_hand:
+    if report is None and isinstance(partly, Report) and partly.experiment == in_hand:
         st.info("Stopped before its end; this is what had been measured.")
-        show_report(partly)
-        panels.measure(in_hand, MEASURE)
-        return
-    near = draw_nearest()
-    panels.measure(in_hand, MEASURE)
-    if near is not None:
-        show_lines(near.comparison)
-        show_details(near)
+        show_report(partly, button=MEASURE)
+    elif report is None:
+        show_nearest(button=MEASURE)
+    else:
+        show_report(report, button="Measure again")
+        show_details(report)
 
 
 def show_running(before: Report | None, seen: JobView) -> None:
@@ -73,37 +60,69 @@ def show_running(before: Report | None, seen: JobView) -> None:
     if before is not None:
         show_report(before)
     else:
-        draw_nearest("…")
+        show_nearest("…")
 
 
-def draw_nearest(mark: str = "–") -> Report | None:
+def show_nearest(missing: str = "–", *, button: str | None = None) -> None:
     """Draw what is known of the method until the settings in hand are measured."""
     near = known.nearest(in_hand)
     if near is None:
-        draw(
-            None,
-            "**Not measured here yet.** What it costs and gains stands here.",
-            mark,
-        )
-        return None
+        said = "**Not measured here yet.** What it costs and gains stands here."
+        draw(None, said, missing, button=button)
+        return
     report, is_ours = near
-    draw(report, readings.elsewhere_sentence(report, in_hand, ours=is_ours))
-    return report
+    said = readings.elsewhere_sentence(report, in_hand, ours=is_ours)
+    draw(report, said, missing, button=button)
+    show_lines(report.comparison, missing)
+    show_details(report)
 
 
-def show_report(report: Report, missing: str = "–") -> None:
+def show_report(
+    report: Report, missing: str = "–", *, button: str | None = None
+) -> None:
     """Show the picture, what it says, and every number dense beside pruned."""
     verdicts = verdict(report.comparison).items()
-    draw(report, " &emsp; ".join(f"**{h}** &ensp; {s}" for h, s in verdicts), missing)
+    said = " &emsp; ".join(f"**{h}** &ensp; {s}" for h, s in verdicts)
+    draw(report, said, missing, button=button)
     show_lines(report.comparison, missing)
 
 
-def draw(report: Report | None, sentence: str, missing: str = "–") -> None:
-    """Draw quality, size and speed, dense left and pruned right; old ones greyed."""
+def draw(
+    report: Report | None, sentence: str, missing: str, *, button: str | None
+) -> None:
+    """Draw dense beside pruned; the button stands where nothing is timed yet."""
     pairs = tables.BLANK if report is None else tables.pairs(report.comparison)
-    is_old, dark = report is not None and report.experiment != in_hand, panels.is_dark()
+    if button is None or pairs[-1].pruned is not None:
+        picture(report, pairs, sentence, missing)
+        if button is not None:
+            panels.measure(in_hand, button, primary=False)
+        return
+    n = tables.N_UNTIMED
+    left, right = st.columns([n, len(pairs) - n], gap=None)
+    with left:
+        picture(report, pairs[:n], sentence, missing)
+    with right.container(
+        border=True, height=HEIGHT, horizontal_alignment="center",
+        vertical_alignment="center",
+    ):  # fmt: skip
+        st.markdown(
+            "**Writing a token, reading the prompt:** times do not travel.",
+            width="content",
+        )
+        panels.measure(in_hand, button)
+
+
+def picture(
+    report: Report | None, pairs: Sequence[tables.Pair], sentence: str, missing: str
+) -> None:
+    """Draw some measures; hollow where they are not of the settings in hand, here."""
     panels.chart(
-        charts.paired_chart(pairs, missing=missing, is_old=is_old, dark=dark),
+        charts.paired_chart(
+            pairs,
+            missing=missing,
+            is_hollow=report is not None and report.experiment != in_hand,
+            dark=panels.is_dark(),
+        ),
         sentence,
         lambda: tables.pairs_table(pairs),
         key="pairs",
@@ -130,6 +149,8 @@ def show_lines(comparison: Comparison, missing: str = "–") -> None:
         for line in tables.lines(comparison)
     ]
     st.table(pd.DataFrame(rows).set_index(""), border="horizontal")
+    if comparison.speedup is not None:
+        st.caption(PAIRED)
 
 
 def cell(shown: tables.Cell, missing: str, value: str = "{}") -> str:

@@ -51,9 +51,8 @@ def elsewhere_sentence(shown: Report, in_hand: Experiment, *, ours: bool) -> str
             f"{own.samples:,} × {own.seq_len:,}"
         )
     source = "our measurement, shipped with the app" if ours else "an earlier run"
-    said = f"**Not measured here yet.** This is {source}"
-    untimed = "" if shown.comparison.speedup else " Times do not travel: measure them."
-    return f"{', '.join([said, *other])}.{untimed}"
+    said = f"**Not measured here yet**, so the dots are hollow: this is {source}"
+    return f"{', '.join([said, *other])}."
 
 
 def runs_sentence(runs: pd.DataFrame) -> str:
