@@ -45,8 +45,8 @@ def show(
             "appears here the moment it is done, is kept, and is never measured "
             "twice; the arena can be stopped and goes on where it was."
         )
-    if entries:
-        results.show_table(entries)
+    if ours or entries:
+        results.show_table(ours or entries)
 
     def look(seen: JobView) -> None:
         if published(spec, seen) is not told:

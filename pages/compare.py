@@ -106,7 +106,7 @@ def draw(
         vertical_alignment="center",
     ):  # fmt: skip
         st.markdown(
-            "**Writing a token, reading the prompt:** times do not travel.",
+            "**Speed** &ensp; Times do not travel: measure them here.",
             width="content",
         )
         panels.measure(in_hand, button)
@@ -135,6 +135,15 @@ def show_details(report: Report) -> None:
         origins = "  \n".join(escape.plain(o) for o in readings.origins(report))
         st.caption(origins, help=readings.GLOSSARY)
         show_charts(report.comparison)
+        st.download_button(
+            "JSON",
+            lambda: json.dumps(report.to_json(), indent=1),
+            f"{export_name(report.experiment)}-measured.json",
+            "application/json",
+            on_click="ignore",
+            icon=":material/download:",
+            key="download_report",
+        )
 
 
 def show_lines(comparison: Comparison, missing: str = "–") -> None:

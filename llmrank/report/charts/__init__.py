@@ -12,7 +12,7 @@ __getattr__, __all__ = handed_on(
         "measurements": "latency_chart paired_chart task_chart tradeoff widths_chart",
         "miniature": "layer_strips",
         "mlps": "learning_curve recovery_chart retention_chart shaken_chart",
-        "pareto": "pareto_chart",
+        "pareto": "pareto_chart standings_chart",
         "runs": "options_chart runs_chart",
         "scores": "distributions score_distribution",
         "theme": "CONFIG SVG_CONFIG",

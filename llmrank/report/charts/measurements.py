@@ -117,7 +117,7 @@ def _no_change(
     )  # fmt: skip
     rises = pruned is not None and pruned.value > dense
     fig.add_annotation(
-        x=0.5, y=dense, xref=axes["xaxis"], yref=axes["yaxis"], showarrow=False,
+        x=0.58, y=dense, xref=axes["xaxis"], yref=axes["yaxis"], showarrow=False,
         yanchor="top" if rises else "bottom", text="no change",
         font={"size": 12, "color": colours.neutral},
     )  # fmt: skip

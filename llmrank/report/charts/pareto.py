@@ -1,9 +1,9 @@
 """Many methods on two axes at once: on the frontier, beaten, or not to be told."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from llmrank.report.charts.theme import (
     SYMBOLS,
     WIDE_RANGE,
     Palette,
+    caption,
     faded,
     figure,
     is_wide,
@@ -21,25 +22,28 @@ from llmrank.report.charts.theme import (
     plain,
 )
 
-HEIGHT = 430
-SCREEN = (760, 320)
+HEIGHT = 460
+SCREEN = (480, 320)
 """About what the axes span, in pixels: what coincides there is spread."""
 
-SIZES = {"on the frontier": 12, "cannot be told": 10, "beaten": 6}
-APART = 12
-"""Pixels between two points side by side."""
+SIZES = {"on the frontier": 13, "cannot be told": 10, "beaten": 8}
+APART = 7
+"""Pixels between two points side by side, at most two to either side."""
 
-LABELS = 6
-"""How many methods are named in the picture."""
-
-LINE = 16
+LINE = 15
 """Pixels that a line of a label takes."""
+
+ROW = 22
+"""Pixels of a method in the list."""
 
 TICKS = {
     "tickvals": [m * 10**d for d in range(-3, 9) for m in (1, 1.2, 1.5, 2, 3, 5, 8)],
     "tickformat": ",~g",
 }
 """Of a logarithmic axis; those close to one another are left out where it is long."""
+
+FAR = 2
+"""Times the best: what is farther than that and the half stands at the list's edge."""
 
 COLUMN = 0.02
 """Of the width: points at one sparsity that lie within it are one column."""
@@ -72,32 +76,29 @@ class Axis:
 def pareto_chart(
     standings: pd.DataFrame,
     *,
+    named: Mapping[str, str],
     titles: tuple[str, str],
-    here: float | None = None,
+    marked: tuple[float | None, str | None] = (None, None),
     dense: tuple[float, float] | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """Draw methods on two axes with their intervals and verdicts.
 
-    What is beaten is small and grey, what cannot be told is hollow. Points that would
-    lie on one another stand side by side; the hover says where they are.
+    What is beaten is small, what cannot be told is hollow. Points that would lie on one
+    another stand side by side; the hover says where they are.
 
     Args:
-        standings: from `report.tables.arena`; a line joins the points of a method. Who
-            is on the frontier most often has the first colour.
+        standings: from `report.tables.arena`; a line joins the points of a method.
+        named: the methods that have a colour and a label, in the colours' order, and
+            what each is called beside its name; the others are grey.
         titles: of the axes, with their units.
-        here: the sparsity in hand, or None.
+        marked: the sparsity in hand, and the run that is ringed.
         dense: where the dense model is, or None.
         dark: draw for the dark theme.
     """
     colours = palette(dark)
     fig = figure(dark=dark, height=HEIGHT, x=plain(titles[0]), y=plain(titles[1]))
-    legend = {
-        "itemclick": False,
-        "itemdoubleclick": False,
-        "y": 1.05,
-        "itemsizing": "constant",
-    }
+    legend = {"itemclick": False, "itemdoubleclick": False, "y": 1.06}
     fig.update_layout(margin={"t": 56}, clickmode="event+select", legend=legend)
     fig.add_traces(list(_key(standings, colours)))
     if dense is not None:
@@ -111,26 +112,106 @@ def pareto_chart(
         return fig
     ends = pd.DataFrame([] if dense is None else [dense], columns=["x", "y"])
     known = pd.concat([standings[["x", "y"]], ends]).astype(float)
-    axes = _axes(fig, known, colours)
-    points = _spread(standings, *axes)
-    methods = _ordered(standings)
-    loud = set(standings.loc[standings["verdict"] != "beaten", "method"])
-    for place, method in reversed(list(enumerate(methods))):
+    axes = _axes(fig, known)
+    is_named = standings["method"].isin(list(named))
+    points = _spread(pd.concat([standings[is_named], standings[~is_named]]), *axes)
+    quiet = [m for m in points["method"].unique() if m not in named]
+    for method in (*quiet, *reversed(list(named))):
         rows = points[points["method"] == method].sort_values(["sparsity", "seed"])
-        fig.add_trace(_curve(rows, place, method in loud, colours))
-    named = set(methods) if len(methods) <= LABELS else loud
-    _name(fig, points[points["method"].isin(named)], methods, axes, colours)
-    _columns(fig, points, here, axes[0], colours)
+        if len(rows):
+            fig.add_trace(_curve(rows, *_look(method, named, colours), colours))
+    fig.add_trace(_ring(points[points["run"] == marked[1]], colours))
+    _name(fig, points[points["method"].isin(list(named))], named, axes, colours)
+    _columns(fig, points, marked[0], axes[0], colours)
     return fig
 
 
-def _ordered(standings: pd.DataFrame) -> list[str]:
-    """List the methods: who is on the frontier, then who may be, the best first."""
-    verdicts = pd.get_dummies(standings["verdict"]).groupby(standings["method"]).sum()
-    verdicts = verdicts.reindex(columns=list(SIZES), fill_value=0)
-    verdicts = verdicts.reindex(standings["method"].unique())
-    first = verdicts.sort_values(list(SIZES)[:2], ascending=False, kind="stable")
-    return [str(name) for name in first.index]
+def standings_chart(
+    here: pd.DataFrame,
+    *,
+    named: Mapping[str, str],
+    title: str,
+    held: str | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """Draw who competes at one sparsity, the best on top, with intervals and verdicts.
+
+    Args:
+        here: the rows of one sparsity, as `pareto_chart` takes them, at least one.
+        named: as it takes them; the first is set in bold.
+        title: of the figure that decides, with its unit.
+        held: the run that is ringed.
+        dark: draw for the dark theme.
+    """
+    colours, rows = palette(dark), here.assign(place=range(len(here)))
+    height = max(HEIGHT, 90 + ROW * len(rows))
+    fig = figure(dark=dark, height=height, x=plain(title), y="")
+    edge = rows["y"].max()
+    if is_wide(rows["y"]):
+        edge = max(FAR * rows["y"].min(), rows["y"].median())
+    is_near = rows["y"] <= edge
+    near = rows["y"][is_near]
+    shown = rows.assign(at=rows["y"].clip(upper=near.max()))
+    looks = [_look(method, named, colours) for method in rows["method"]]
+    symbols = zip(looks, rows["verdict"], is_near, strict=True)
+    fig.add_scatter(
+        x=shown["at"].tolist(), y=rows["place"].tolist(), mode="markers",
+        error_x=_bars(rows.where(is_near), "y") | {"color": colours.neutral},
+        marker={"size": rows["verdict"].map(SIZES).tolist(), "line": {"width": 2},
+                "color": [colour for colour, _ in looks],
+                "symbol": [_symbol(symbol, verdict) if near else "triangle-right"
+                           for (_, symbol), verdict, near in symbols]},
+        unselected={"marker": {"opacity": 1}},
+        customdata=rows[["run"]].to_numpy().tolist(),
+        text=[_said(row) for row in rows.to_dict("records")],
+        hovertemplate="%{text}<extra></extra>",
+    )  # fmt: skip
+    fig.add_trace(_ring(shown.assign(y=rows["place"])[rows["run"] == held], colours))
+    names = []
+    for row, (colour, _) in zip(rows.to_dict("records"), looks, strict=True):
+        method = row["method"]
+        colour = colour if method in named else colours.text
+        is_beaten = row["verdict"] == "beaten"
+        said = named.get(method, "") if is_beaten else row["verdict"]
+        fig.add_annotation(
+            x=1, xref="paper", y=row["place"], xanchor="left", xshift=10,
+            text=f"<b>{row['said'].partition(' ')[0]}</b> {said}", showarrow=False,
+            font={"size": 12, "color": colour},
+        )  # fmt: skip
+        name = f"<b>{plain(method)}</b>" if method in [*named][:1] else plain(method)
+        names.append(f'<span style="color:{colour}">{name}</span>')
+    fig.update_yaxes(
+        tickvals=rows["place"].tolist(), ticktext=names, tickfont={"size": 12},
+        range=[len(rows) - 0.5, -0.5], showgrid=False, zeroline=False,
+    )  # fmt: skip
+    axis = _axis(near, is_wide(near))
+    fig.update_xaxes(range=[axis.low, axis.high], nticks=5, tickangle=0, **_ticks(axis))
+    fig.update_layout(
+        title=f"<b>At {share(rows['sparsity'].iloc[0])} removed</b>", showlegend=False,
+        margin={"t": 36, "r": 132}, clickmode="event+select", hovermode="y",
+    )  # fmt: skip
+    return fig
+
+
+def _look(method: str, named: Mapping[str, str], colours: Palette) -> tuple[str, str]:
+    """Return a method's colour and symbol: colour is never alone."""
+    if method not in named:
+        return colours.neutral, "circle"
+    place = list(named).index(method)
+    return (
+        colours.series[place % len(colours.series)],
+        SYMBOLS[place % len(SYMBOLS)],
+    )
+
+
+def _ring(rows: pd.DataFrame, colours: Palette) -> go.Scatter:
+    """Draw a ring around what is held."""
+    return go.Scatter(
+        x=rows["at"].tolist(), y=rows["y"].tolist(), mode="markers",
+        hoverinfo="skip", showlegend=False,
+        marker={"symbol": "circle-open", "size": 22, "color": colours.text,
+                "line": {"width": 2}},
+    )  # fmt: skip
 
 
 def _key(standings: pd.DataFrame, colours: Palette) -> Iterator[go.Scatter]:
@@ -150,23 +231,22 @@ def _symbol(symbol: str, verdict: str) -> str:
     return f"{symbol}-open" if verdict == "cannot be told" else symbol
 
 
-def _axes(fig: go.Figure, known: pd.DataFrame, colours: Palette) -> tuple[Axis, Axis]:
+def _axes(fig: go.Figure, known: pd.DataFrame) -> tuple[Axis, Axis]:
     """Make room for the points; most of a wide range is shown, the rest on demand."""
     near = known["y"][known["y"] <= WIDE_RANGE * known["y"].min()]
     is_cut = is_wide(known["y"]) and len(known) > len(near) >= len(known) / 2
     if is_cut:
         outside = counted(len(known) - len(near), "point")
-        fig.add_annotation(
-            text=f"a double-click shows or hides {outside} far above",
-            xref="paper", yref="paper", x=1, y=1, xanchor="right", yanchor="top",
-            showarrow=False, font={"color": colours.neutral},
-        )  # fmt: skip
+        caption(fig, f"a double-click shows or hides {outside} far above")
     across = _axis(known["x"], is_wide(known["x"]))
     up = _axis(near if is_cut else known["y"], is_wide(known["y"]))
     for update, axis in ((fig.update_xaxes, across), (fig.update_yaxes, up)):
-        kind = {"type": "log", **TICKS} if axis.is_log else {"type": "linear"}
-        update(range=[axis.low, axis.high], **kind)
+        update(range=[axis.low, axis.high], **_ticks(axis))
     return across, up
+
+
+def _ticks(axis: Axis) -> dict[str, object]:
+    return {"type": "log", **TICKS} if axis.is_log else {"type": "linear"}
 
 
 def _axis(values: pd.Series, is_log: bool) -> Axis:
@@ -185,7 +265,7 @@ def _spread(standings: pd.DataFrame, across: Axis, up: Axis) -> pd.DataFrame:
     )
     taken = np.empty((0, 2))
     for own in np.stack([x, y], 1):
-        sides = own + np.outer([0, 1, -1, 2, -2, 3, -3, 4, -4], [APART, 0])
+        sides = own + np.outer([0, 1, -1, 2, -2], [APART, 0])
         room = (np.hypot(*(taken - side).T).min(initial=np.inf) for side in sides)
         place = next((s for s, r in zip(sides, room, strict=True) if r >= APART), own)
         taken = np.vstack([taken, place])
@@ -195,33 +275,34 @@ def _spread(standings: pd.DataFrame, across: Axis, up: Axis) -> pd.DataFrame:
 
 
 def _curve(
-    rows: pd.DataFrame, place: int, is_loud: bool, colours: Palette
+    rows: pd.DataFrame, colour: str, symbol: str, colours: Palette
 ) -> go.Scatter:
-    """Draw one method's way over sparsities; colour is never alone."""
-    colour = colours.series[place % len(colours.series)]
-    quiet = faded(colours.neutral, 0.5)
+    """Draw one method's way over sparsities."""
+    is_quiet = colour == colours.neutral
+    line = faded(colour, 0.25 if is_quiet else 0.7)
     verdicts = rows["verdict"].tolist()
-    symbol = SYMBOLS[place % len(SYMBOLS)]
-    line = faded(colour, 0.6) if is_loud else faded(colours.neutral, 0.25)
-    texts = [
-        f"{share(row['sparsity'])} removed, seed {row['seed']}<br>{number(row['x'])}, "
-        f"{row['said']}<br>{row['verdict']}"
-        for row in rows.to_dict("records")
-    ]
     bars = {a: _bars(rows, a) | {"color": line} for a in ("x", "y")}
     return go.Scatter(
         x=rows["at"].tolist(), y=rows["y"].tolist(),
         error_x=bars["x"], error_y=bars["y"],
-        mode="lines+markers", line={"color": line, "width": 1},
+        mode="lines+markers", line={"color": line, "width": 1 if is_quiet else 2},
         marker={"symbol": [_symbol(symbol, v) for v in verdicts],
-                "size": [SIZES[v] for v in verdicts], "opacity": 1,
-                "color": [quiet if v == "beaten" else colour for v in verdicts],
+                "size": [SIZES[v] for v in verdicts],
+                "opacity": 0.5 if is_quiet else 1, "color": colour,
                 "line": {"width": 2}},
-        unselected={"marker": {"opacity": 1}}, selected={"marker": {"size": 18}},
+        unselected={"marker": {"opacity": 0.5 if is_quiet else 1}},
         name=plain(str(rows["method"].iloc[0])), showlegend=False,
         customdata=rows[["run"]].to_numpy().tolist(),
-        text=texts, hovertemplate="%{text}",
+        text=[_said(row) for row in rows.to_dict("records")], hovertemplate="%{text}",
     )  # fmt: skip
+
+
+def _said(row: Mapping[Hashable, Any]) -> str:
+    """Say in the hover what a point is and where it is."""
+    return (
+        f"{share(row['sparsity'])} removed, seed {row['seed']}<br>{number(row['x'])}, "
+        f"{row['said']}<br>{row['verdict']}"
+    )
 
 
 def _bars(rows: pd.DataFrame, axis: str) -> dict[str, object]:
@@ -236,7 +317,7 @@ def _bars(rows: pd.DataFrame, axis: str) -> dict[str, object]:
 def _name(
     fig: go.Figure,
     points: pd.DataFrame,
-    methods: Sequence[str],
+    named: Mapping[str, str],
     axes: tuple[Axis, Axis],
     colours: Palette,
 ) -> None:
@@ -247,7 +328,7 @@ def _name(
     ends = seen.groupby("method").tail(1).sort_values("up", ascending=False)
     is_left = seen["x"].corr(seen["sparsity"]) <= 0
     side, anchor = (-1, "right") if is_left else (1, "left")
-    told = [(row, wrap(row["method"], 20)) for row in ends.to_dict("records")[:LABELS]]
+    told = [(row, wrap(row["method"], 18)) for row in ends.to_dict("records")]
     middles: list[float] = []
     below = float("inf")
     for row, lines in told:
@@ -255,15 +336,15 @@ def _name(
         below = middles[-1] - LINE * len(lines) / 2
     lift = sum(row["up"] for row, _ in told) - sum(middles)  # as far up as down
     for (row, lines), middle in zip(told, middles, strict=True):
-        colour = colours.series[methods.index(row["method"]) % len(colours.series)]
+        colour, _ = _look(row["method"], named, colours)
         fig.add_annotation(
             x=across.units(row["at"]), y=up.units(row["y"]),
-            ax=32 * side, ay=row["up"] - middle - lift / len(told),
+            ax=20 * side, ay=row["up"] - middle - lift / len(told),
             text="<br>".join(map(plain, lines)), xanchor=anchor, align=anchor,
             arrowhead=0, arrowwidth=1, arrowcolor=faded(colour, 0.6), standoff=6,
             font={"color": colour, "size": 12},
         )  # fmt: skip
-    room = 0.38 * (across.high - across.low) * bool(told)
+    room = 0.42 * (across.high - across.low) * bool(told)
     low, high = across.low - room * is_left, across.high + room * (not is_left)
     fig.update_xaxes(range=[low, high])
 

@@ -55,7 +55,9 @@ _TITLES = {
     "decode_ms": "Writing a token, ms",
     "prefill_ms": "Reading the prompt, ms",
 }
-BLANK = tuple(Pair(title, AXES[name].lower_is_better) for name, title in _TITLES.items())
+BLANK = tuple(
+    Pair(title, AXES[name].lower_is_better) for name, title in _TITLES.items()
+)
 """Quality, size and speed before anything is measured."""
 
 N_UNTIMED = 3

@@ -10,21 +10,23 @@ from llmrank.core.specs import Option
 from llmrank.experiments import arena
 from llmrank.experiments.arena import AXES, Entry
 from llmrank.experiments.experiment import Experiment
+from llmrank.methods.method import method
 from llmrank.report import charts
 from llmrank.report.sentences import arena as readings
 from llmrank.report.tables import arena as tables
 from pages.shared.app import open_run, panels, row_selection, session, view_options
 from pages.shared.app.escape import plain
 
-CHART, TABLE, CELL = "arena_chart", "arena_table", "arena.cell"
+CHART, LIST = "arena_chart", "arena_list"
+TABLE, CELL = "arena_table", "arena.cell"
 TITLES = {name: AXES[name].title for name in AXES}
 NAMES = tuple(AXES)
 ACROSS = Option("x", str, "parameters", "What its width shows", choices=NAMES)
 UP = Option("y", str, "perplexity_ratio", "What its height shows", choices=NAMES)
 ICONS = {"done": "✓", "failed": "✗", "running": "…", "queued": "·", "cancelled": "–"}
-MARKS = {"on the frontier": "●", "cannot be told": "○", "beaten": "·"}
-LISTED = 318
-"""Pixels of the list beside the chart: eight methods and its heading."""
+
+NAMED = 3
+"""So many who are ahead have a colour and a label."""
 
 
 def choose_axes() -> tuple[str, str]:
@@ -51,13 +53,23 @@ def show(entries: Sequence[Entry], axes: tuple[str, str], in_hand: Experiment) -
         )
         _show_held(mine)
         return
-    picture, beside = st.columns([0.62, 0.38], gap="medium")
+    named = _named(standings, in_hand)
+    picture, beside = st.columns(2, gap="medium")
     with picture:
-        _show_chart(standings, mine, axes, in_hand.pruning.sparsity)
+        _show_chart(standings, mine, axes, in_hand.pruning.sparsity, named)
     with beside:
         here = readings.nearest(standings, in_hand.pruning.sparsity)
-        _show_standings(here, axes[1])
+        _show_list(here, mine, axes, named)
         _show_held(mine)
+
+
+def _named(standings: pd.DataFrame, in_hand: Experiment) -> dict[str, str]:
+    """Name who has a colour, as on Overview: in hand, who is ahead, the paper's."""
+    by_verdict = standings.groupby("verdict")["method"].unique().to_dict()
+    ahead = by_verdict.get("on the frontier", by_verdict.get("cannot be told", ()))
+    ours, paper = in_hand.method.unseeded.name, method(arena.PAPER).name
+    roles = {ours: "in hand", **dict.fromkeys(ahead[:NAMED], ""), paper: "the paper's"}
+    return roles | {ours: "in hand"}
 
 
 def show_table(entries: Sequence[Entry]) -> None:
@@ -87,7 +99,19 @@ def show_table(entries: Sequence[Entry]) -> None:
         "sparsity": st.column_config.NumberColumn(format="percent"),
         "parameters": st.column_config.NumberColumn(format="%,d"),
     }
-    _choose(shown, list(table["run"]), TABLE, column_config=numbers)
+    row_selection.choose(
+        shown,
+        list(table["run"]),
+        session.views().get(CELL),
+        lambda run: session.view(CELL, run),
+        key=TABLE,
+        column_config=numbers,
+    )
+
+
+def _better(name: str) -> str:
+    way = "less" if AXES[name].lower_is_better else "more"
+    return f"{TITLES[name]} ({way} is better)"
 
 
 def _show_chart(
@@ -95,56 +119,51 @@ def _show_chart(
     entries: Sequence[Entry],
     axes: tuple[str, str],
     sparsity: float,
+    named: dict[str, str],
 ) -> None:
-    better = {True: "less is better", False: "more is better"}
-    across, up = (
-        f"{TITLES[name]} ({better[AXES[name].lower_is_better]})" for name in axes
-    )
     panels.chart(
         charts.pareto_chart(
             standings,
-            titles=(across, up),
-            here=sparsity,
+            named=named,
+            titles=(_better(axes[0]), _better(axes[1])),
+            marked=(sparsity, session.views().get(CELL)),
             dense=arena.dense(entries, *axes),
             dark=panels.is_dark(),
         ),
         readings.standings_sentence(standings, axes[1], sparsity),
         lambda: standings,
         key=CHART,
-        on_select=_take_point,
-    )
-    beside = "Points that coincide stand side by side; hover tells their size."
-    st.caption(f"{readings.told_by(entries, *axes)} {beside}")
-
-
-def _take_point() -> None:
-    points = st.session_state[CHART]["selection"]["points"]
-    named = points[0].get("customdata") if points else None
-    if named:
-        session.view(CELL, str(named[0]))
-
-
-def _show_standings(here: pd.DataFrame, y: str) -> None:
-    """List who competes at one sparsity, the best first."""
-    said = here["verdict"].map(MARKS) + " " + here["said"]
-    shown = pd.DataFrame({TITLES[y]: said, "method": here["method"]})
-    shown["verdict"] = here["verdict"]
-    widths = {TITLES[y]: 130, "method": 230, "verdict": 105}
-    _choose(
-        shown,
-        list(here["run"]),
-        "arena_standings",
-        height=min(LISTED, 38 + 35 * len(shown)),
-        column_config={n: st.column_config.Column(width=w) for n, w in widths.items()},
+        on_select=lambda: _take_point(CHART),
     )
 
 
-def _choose(shown: pd.DataFrame, runs: list[str], key: str, **look: object) -> None:
-    """Show cells as rows; the one that is held, here or in the chart, is chosen."""
-    held = session.views().get(CELL)
-    row_selection.choose(
-        shown, runs, held, lambda run: session.view(CELL, run), key=key, **look
+def _show_list(
+    here: pd.DataFrame,
+    entries: Sequence[Entry],
+    axes: tuple[str, str],
+    named: dict[str, str],
+) -> None:
+    """Draw who competes at one sparsity, the best first, and say how it is judged."""
+    panels.chart(
+        charts.standings_chart(
+            here,
+            named=named,
+            title=_better(axes[1]),
+            held=session.views().get(CELL),
+            dark=panels.is_dark(),
+        ),
+        readings.told_by(entries, *axes),
+        lambda: here,
+        key=LIST,
+        on_select=lambda: _take_point(LIST),
     )
+
+
+def _take_point(key: str) -> None:
+    points = st.session_state[key]["selection"]["points"]
+    run = points[0].get("customdata") if points else None
+    if run:
+        session.view(CELL, str(run[0]))
 
 
 def _show_held(entries: Sequence[Entry]) -> None:
