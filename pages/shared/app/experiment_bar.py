@@ -61,6 +61,7 @@ def draw(experiment: Experiment, without: Collection[str]) -> None:
             experiment_settings.sparsity()
     if not jobs.live("measure", lambda seen: _figures(experiment, seen.partial)):
         _figures(experiment, resources.reports().peek(experiment))
+    st.space("stretch")  # the button stands at the same end, whatever it says
     with st.popover(
         "Texts", help="Texts, tasks and timing", type="tertiary", width="content"
     ):
