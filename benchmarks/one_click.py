@@ -1,8 +1,10 @@
 """How long does a first visitor wait, from the one click to the measured result?"""
 
 import argparse
+import os
 import re
 import statistics
+import tempfile
 import time
 
 from playwright.sync_api import Browser, sync_playwright
@@ -14,6 +16,7 @@ ASKED = "sparsity=0.31"
 """Nothing of it came along, so that the first number is one measured here."""
 
 FIRST = re.compile(r"^ppl ×\d")
+SPEED = re.compile(r"^decode ×\d")
 BUTTON, DONE = "Measure", re.compile(r"^Measured \d\d:\d\d$")
 
 
@@ -31,8 +34,10 @@ def stages(browser: Browser, url: str) -> dict[str, float]:
     button.click()
     page.get_by_text(FIRST).first.wait_for(timeout=300_000)
     ends["the first perplexity with its interval"] = time.perf_counter() - start
+    page.get_by_text(SPEED).first.wait_for(timeout=300_000)
+    ends["the verdict: quality, size and speed"] = time.perf_counter() - start
     page.get_by_role("button", name=DONE).wait_for(timeout=300_000)
-    ends["the verdict"] = time.perf_counter() - start
+    ends["all of it, the peak memory too"] = time.perf_counter() - start
     page.close()
     return ends
 
@@ -46,8 +51,10 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = shots.launch(playwright.chromium)
         for _ in range(options.rounds):
-            with served("app.py") as url:
-                rounds.append(stages(browser, url))
+            with tempfile.TemporaryDirectory() as folder:
+                os.environ["LLMRANK_DB"] = f"{folder}/results.sqlite3"
+                with served("app.py") as url:
+                    rounds.append(stages(browser, url))
     print("until the end of                           seconds   (each round)")
     for name in rounds[-1]:
         times = [of[name] for of in rounds if name in of]

@@ -4,6 +4,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llmrank.core.job_lanes import Lane
+
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -25,6 +27,7 @@ class JobView:
     owner: str = field(repr=False)
     title: str
     key: Hashable = field(default=None, repr=False)
+    lane: Lane = "heavy"
     state: JobState = "queued"
     what: str = ""
     done: int = 0

@@ -26,7 +26,6 @@ class Job:
     _view: JobView
     _work: "Callable[[Job], object]"
     _worker: "Worker"
-    _lane: Lane
     _courtesy: Courtesy
     _pace: Pace = field(default_factory=Pace)
     _started_s: float = 0.0
@@ -51,7 +50,7 @@ class Job:
             now = self._worker._clock() - self._aside_s
             self._pace.report(what, done, total, now)
             self._change(what=what, done=done, total=total)
-            if self._lane == "heavy":
+            if self._view.lane == "heavy":
                 changed = self._worker._changed
                 self._aside_s += self._courtesy.wait(changed, self._stands_aside)
             if self._view.stopping:
@@ -138,9 +137,9 @@ class Worker:
                     return job
             every = [job for turns in self._turns.values() for job in turns]
             check_room(_n_queued(mine), _n_queued(every))
-            view = JobView(secrets.token_urlsafe(16), owner, title, key)
+            view = JobView(secrets.token_urlsafe(16), owner, title, key, lane)
             courtesy = Courtesy(self._threads["light"], self._clock)
-            job = Job(view, work, self, lane, courtesy, _let_go=hold())
+            job = Job(view, work, self, courtesy, _let_go=hold())
             self._turns[lane].add(owner, job)
             self._jobs[job.id] = job
             self._changed.notify_all()
@@ -155,7 +154,7 @@ class Worker:
             view = job._view_at(self._clock())
             if view.state != "queued":
                 return view
-            running, *others = self._turns[job._lane]
+            running, *others = self._turns[job._view.lane]
             queued = [j for j in (running, *others) if j._view.state == "queued"]
             ahead = running._view_at(self._clock())
             return replace(
@@ -235,7 +234,7 @@ class Worker:
 
     def _finish(self, job: Job, **outcome: object) -> None:
         had_turn = job._view.state == "running"
-        self._turns[job._lane].remove(job._view.owner, job, had_turn=had_turn)
+        self._turns[job._view.lane].remove(job._view.owner, job, had_turn=had_turn)
         job._view = job._view_at(self._clock())
         job._change(**outcome, remaining_s=None, step_s=None, stopping=False)
         if job._view.state == "done":

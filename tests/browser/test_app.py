@@ -93,6 +93,18 @@ def test_the_frame_never_moves_and_a_point_that_is_clicked_is_taken(page):
     assert lesson.bounding_box() == at
 
 
+def test_the_theme_is_switched_in_the_header_and_every_picture_follows(page):
+    page.goto("/")
+    settle(page)
+    page.get_by_test_id("stMainMenuButton").click()
+    page.get_by_role("menuitemradio", name="Dark").click()
+    dark = "rgb(13, 16, 21)"
+    for name in (".st-key-bar", "[data-testid=stHeader]"):
+        expect(page.locator(name)).to_have_css("background-color", dark)
+    paper = page.locator(".js-plotly-plot .main-svg").first
+    expect(paper).to_have_css("background-color", dark)
+
+
 def test_a_second_tab_shows_the_browsers_jobs(new_page):
     page = new_page()
     page.goto(f"/?{LONG}&seed=11")

@@ -17,7 +17,13 @@ from pages.shared.app.escape import plain
 from pages.shared.app.visitors import on_end, visitor_id
 
 _ENTRY = "jobs"
-TICK_S = 0.5
+LOOK_S: dict[Lane, float] = {"light": 0.5, "heavy": 1.0}
+"""How often a job is looked at: to draw that costs a browser a twentieth of a second,
+which would disturb the timings of a machine with few cores.
+"""
+
+MENU_S = 2.0
+"""How often the header's is, which says the same once more."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,11 @@ def active(kind: str) -> bool:
     return seen is not None and not seen.finished
 
 
+def _look_s(kind: str) -> float:
+    seen = view(kind)
+    return LOOK_S["light" if seen is None else seen.lane]
+
+
 def link() -> dict[str, str]:
     """Return the watched jobs as a parameter of the address."""
     named = [f"{kind}.{job_id}" for kind, job_id in _watched().items()]
@@ -107,7 +118,7 @@ def menu() -> None:
     They are those of the browser, so a second tab shows them too.
     """
     if _running_jobs():
-        st.fragment(_menu, run_every=TICK_S)()
+        st.fragment(_menu, run_every=MENU_S)()
 
 
 def _menu() -> None:
@@ -159,11 +170,11 @@ def stop_button(kind: str, key: Hashable, label: str) -> None:
         is_other = seen.key != (kind, key)
         said = f"{plain(seen.title)}: " if is_other else ""
         words = f"Stop · {said}{_far(seen)}"
-        new = seen.state == "running" and seen.elapsed_s < TICK_S
+        new = seen.state == "running" and seen.elapsed_s < 0.5
         if st.button(words, key=label, disabled=seen.stopping or new):
             _stop(seen)
 
-    st.fragment(draw, run_every=TICK_S)()
+    st.fragment(draw, run_every=_look_s(kind))()
 
 
 def _far(seen: JobView) -> str:
@@ -182,7 +193,7 @@ def _far(seen: JobView) -> str:
 def here(kind: str) -> None:
     """Show a running job beside what started it, as well as in the header."""
     if active(kind):
-        st.fragment(_running, run_every=TICK_S)(kind)
+        st.fragment(_running, run_every=_look_s(kind))(kind)
 
 
 def live(kind: str, draw: Callable[[JobView], None]) -> bool:
@@ -195,7 +206,7 @@ def live(kind: str, draw: Callable[[JobView], None]) -> bool:
         if seen is not None:
             draw(seen)
 
-    st.fragment(again, run_every=TICK_S)()
+    st.fragment(again, run_every=_look_s(kind))()
     return True
 
 

@@ -115,15 +115,14 @@ def owner() -> str:
 
 
 def mark_browser() -> None:
-    """Leave the cookie where there was none when the session began; draws nothing."""
-    if _cookie() is None:
-        data = {"cookie": COOKIE, "token": _token()}
-        marker()(key="browser_mark", data=data)
+    """Leave the cookie where there is none, and follow the theme; draws nothing."""
+    data = {"cookie": COOKIE, "token": _token()}
+    marker()(key="browser_mark", data=data, on_theme_change=lambda: None)
 
 
 @lasting
 def marker() -> Callable[..., Any]:
-    """Register the component that sets the cookie, once."""
+    """Register the component that sets the cookie and hears of the theme, once."""
     new = st.components.v2.component
     return new("llmrank_browser", js=assets.module("common/browser.js"))
 
