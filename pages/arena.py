@@ -31,14 +31,8 @@ def show(
     entries = told or arena.known(spec, store, runs, resources.entries())
     is_over = any(entry.run.state in ("done", "failed") for entry in entries)
     ours = () if is_over else resources.shipped_entries(in_hand.model)
-    if ours:
-        n_tokens = ours[0].experiment.evaluation.eval_tokens
-        st.caption(
-            f"Shipped with the app: measured on our two cores, on {n_tokens:,} "
-            "held-out tokens. **Run the arena** to measure your choice here."
-        )
     if ours or entries:
-        results.show(ours or entries, axes, in_hand)
+        results.show(ours or entries, axes, in_hand, is_ours=bool(ours))
     else:
         st.markdown(
             "Nothing of this choice is measured yet. **Run the arena**: every cell "

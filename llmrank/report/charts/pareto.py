@@ -33,8 +33,8 @@ APART = 7
 LINE = 15
 """Pixels that a line of a label takes."""
 
-ROW = 22
-"""Pixels of a method in the list."""
+ROW, FEW = 22, 8
+"""Of the list: pixels of a method, and the methods that there is room for at least."""
 
 TICKS = {
     "tickvals": [m * 10**d for d in range(-3, 9) for m in (1, 1.2, 1.5, 2, 3, 5, 8)],
@@ -90,7 +90,7 @@ def pareto_chart(
     Args:
         standings: from `report.tables.arena`; a line joins the points of a method.
         named: the methods that have a colour and a label, in the colours' order, and
-            what each is called beside its name; the others are grey.
+            what each is to the reader (or ""); the others are grey.
         titles: of the axes, with their units.
         marked: the sparsity in hand, and the run that is ringed.
         dense: where the dense model is, or None.
@@ -182,7 +182,7 @@ def standings_chart(
         names.append(f'<span style="color:{colour}">{name}</span>')
     fig.update_yaxes(
         tickvals=rows["place"].tolist(), ticktext=names, tickfont={"size": 12},
-        range=[len(rows) - 0.5, -0.5], showgrid=False, zeroline=False,
+        range=[max(len(rows), FEW) - 0.5, -0.5], showgrid=False, zeroline=False,
     )  # fmt: skip
     axis = _axis(near, is_wide(near))
     fig.update_xaxes(range=[axis.low, axis.high], nticks=5, tickangle=0, **_ticks(axis))
@@ -328,7 +328,10 @@ def _name(
     ends = seen.groupby("method").tail(1).sort_values("up", ascending=False)
     is_left = seen["x"].corr(seen["sparsity"]) <= 0
     side, anchor = (-1, "right") if is_left else (1, "left")
-    told = [(row, wrap(row["method"], 18)) for row in ends.to_dict("records")]
+    told = [
+        (row, wrap(named[row["method"]] or row["method"], 18))
+        for row in ends.to_dict("records")
+    ]
     middles: list[float] = []
     below = float("inf")
     for row, lines in told:

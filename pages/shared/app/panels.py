@@ -197,7 +197,7 @@ def chart(
         on_select=on_select or "ignore",
         selection_mode="points",
     )
-    said, save = st.columns([0.9, 0.1], vertical_alignment="top")
+    said, save = st.columns([0.86, 0.14], vertical_alignment="top")
     said.markdown(reading)
     with (
         save.container(horizontal=True, horizontal_alignment="right"),

@@ -36,7 +36,13 @@ def choose_axes() -> tuple[str, str]:
         return across, view_options.choose("arena", UP, "Up", titles=TITLES)
 
 
-def show(entries: Sequence[Entry], axes: tuple[str, str], in_hand: Experiment) -> None:
+def show(
+    entries: Sequence[Entry],
+    axes: tuple[str, str],
+    in_hand: Experiment,
+    *,
+    is_ours: bool,
+) -> None:
     """Draw the chart of the cells known, who is ahead at the sparsity in hand, all."""
     models = list(dict.fromkeys(entry.experiment.model.name for entry in entries))
     model = models[0]
@@ -57,6 +63,12 @@ def show(entries: Sequence[Entry], axes: tuple[str, str], in_hand: Experiment) -
     picture, beside = st.columns(2, gap="medium")
     with picture:
         _show_chart(standings, mine, axes, in_hand.pruning.sparsity, named)
+        if is_ours:
+            n_tokens = mine[0].experiment.evaluation.eval_tokens
+            st.caption(
+                "Shipped with the app: measured on our two cores, on "
+                f"{n_tokens:,} held-out tokens."
+            )
     with beside:
         here = readings.nearest(standings, in_hand.pruning.sparsity)
         _show_list(here, mine, axes, named)
