@@ -273,13 +273,14 @@ def test_widths_before_are_a_hatched_outline_and_after_is_filled():
 
 
 PAIR = Pair(
-    "Quality · <b>", Estimate(20.0, 18.0, 22.0, 4), Estimate(30.0, 27.0, 34.0, 4),
+    "Perplexity <b>", True,
+    Estimate(20.0, 18.0, 22.0, 4), Estimate(30.0, 27.0, 34.0, 4),
     Cell("×1.50", "[1.40, 1.60]"),
 )  # fmt: skip
 
 
 def dots(fig):
-    return {t.name: t for t in fig.data if t.mode == "markers+text"}
+    return {t.name: t for t in fig.select_traces({"mode": "markers+text"})}
 
 
 def notes(fig):
@@ -295,9 +296,11 @@ def test_dense_is_left_and_neutral_pruned_right_and_accented_from_zero():
     assert (pruned.error_y.array, pruned.error_y.arrayminus) == ((4,), (3,))
     assert fig.layout.yaxis.range[0] == 0
     assert fig.layout.yaxis.range[1] > 34
-    assert notes(fig)[0] == "Quality · &lt;b&gt;"
-    assert "<b>×1.50</b>" in notes(fig)[1]
-    assert "[1.40, 1.60]" in notes(fig)[1]
+    said = ["no change", "Perplexity &lt;b&gt;", "<b>×1.50</b>", "[1.40, 1.60]"]
+    assert notes(fig) == said
+    [level, _] = fig.select_traces({"mode": "lines"})
+    assert level.y == (20, 20)  # as if nothing had changed
+    assert fig.layout.xaxis.title.text == "lower is better"
 
 
 def test_what_is_not_measured_is_marked_and_draws_nothing():
@@ -305,15 +308,16 @@ def test_what_is_not_measured_is_marked_and_draws_nothing():
         fig = charts.paired_chart([Pair("Speed")], missing=mark, dark=False)
         assert not fig.data
         assert notes(fig)[:2] == [mark, mark]
-        assert f"<b>{mark}</b>" in notes(fig)[-1]
+        assert f"<b>{mark}</b>" in notes(fig)
     half = dataclasses.replace(PAIR, pruned=None)
     assert set(dots(charts.paired_chart([half], dark=False))) == {"dense"}
 
 
-def test_old_figures_are_grey_and_one_window_has_no_interval():
+def test_what_was_not_measured_here_is_hollow_and_one_window_has_no_interval():
     alone = dataclasses.replace(PAIR, pruned=Estimate(30.0, -np.inf, np.inf, 1))
-    pruned = dots(charts.paired_chart([alone], is_old=True, dark=False))["pruned"]
-    assert pruned.marker.color == LIGHT.neutral
+    pruned = dots(charts.paired_chart([alone], is_hollow=True, dark=False))["pruned"]
+    assert pruned.marker.color == LIGHT.background
+    assert pruned.marker.line.color == LIGHT.accent
     assert pruned.error_y.array == (0,)
 
 
@@ -538,7 +542,8 @@ def a_standing(**changes) -> pd.DataFrame:
 
 def drawn_pareto(standings, **more):
     titles = ("parameters", "perplexity, × dense")
-    return charts.pareto_chart(standings, titles=titles, **more)
+    named = more.pop("named", {"llm-rank": "in hand", "wanda": ""})
+    return charts.pareto_chart(standings, named=named, titles=titles, **more)
 
 
 def methods_drawn(fig):
@@ -548,15 +553,16 @@ def methods_drawn(fig):
 def test_a_verdict_is_a_size_a_filling_and_a_colour_and_every_interval_stays():
     fig = drawn_pareto(a_standing(), dense=(120.0, 1.0))
     looks = {
-        run: (symbol.endswith("open"), size, colour.startswith("rgba"))
+        run: (symbol.endswith("open"), size, t.marker.color)
         for t in methods_drawn(fig).values()
-        for [run], symbol, size, colour in zip(
-            t.customdata, t.marker.symbol, t.marker.size, t.marker.color, strict=True
+        for [run], symbol, size in zip(
+            t.customdata, t.marker.symbol, t.marker.size, strict=True
         )
     }
     assert looks == {
-        "r1": (False, 12, False), "r2": (False, 6, True), "r3": (False, 6, True),
-        "r4": (True, 10, False), "r5": (False, 6, True),
+        "r1": (False, 13, LIGHT.series[1]), "r2": (False, 8, LIGHT.series[1]),
+        "r3": (False, 8, LIGHT.accent), "r4": (True, 10, LIGHT.accent),
+        "r5": (False, 8, LIGHT.neutral),
     }  # fmt: skip
     for t in methods_drawn(fig).values():
         assert list(t.error_y.array) == pytest.approx([0.1] * len(t.x))
@@ -568,45 +574,76 @@ def test_a_verdict_is_a_size_a_filling_and_a_colour_and_every_interval_stays():
     assert key == ["on the frontier", "cannot be told", "beaten", "dense"]
 
 
-def test_who_is_on_the_frontier_has_the_accent_and_few_methods_are_all_named():
-    fig = drawn_pareto(a_standing())
-    assert methods_drawn(fig)["wanda"].marker.color[0] == LIGHT.accent
-    symbols = {t.marker.symbol[0] for t in methods_drawn(fig).values()}
-    assert len(symbols) == 3
-    assert {"wanda", "random", "llm-rank"} <= set(notes(fig))
-    many = pd.concat([
-        a_standing(),
-        *(a_standing(method=f"m{i}", verdict="beaten") for i in range(9)),
-    ])  # fmt: skip
-    named = set(notes(drawn_pareto(many))) - {"20 %", "50 %"}
-    assert named == {"wanda", "llm-rank"}
+def test_who_is_named_has_a_colour_a_symbol_and_a_label_by_what_it_is():
+    fig = drawn_pareto(a_standing(), marked=(0.2, "r3"))
+    drawn = methods_drawn(fig)
+    assert [drawn[m].marker.symbol[0] for m in ("llm-rank", "wanda")] == [
+        "circle", "square",
+    ]  # fmt: skip
+    said = set(notes(fig))
+    assert {"in hand", "wanda"} <= said
+    assert not {"random", "llm-rank"} & said
+    [ring] = [t for t in fig.data if t.marker.size == 22]
+    assert (ring.x, ring.y) == ((100.0,), (1.9,))
 
 
-def test_points_that_coincide_stand_side_by_side_and_others_where_they_are():
+def test_points_that_coincide_stand_side_by_side_and_who_is_named_where_it_is():
     pile = a_standing(method=list("abcde"), y=[2.0, 2.0, 2.0, 2.0, 4.0])
-    fig = drawn_pareto(pile.assign(x=100.0), dense=(120.0, 1.0))
+    named = {"d": ""}
+    fig = drawn_pareto(pile.assign(x=100.0), named=named, dense=(120.0, 1.0))
     drawn = {name: t.x[0] for name, t in methods_drawn(fig).items()}
-    assert drawn["a"] == drawn["e"] == pytest.approx(100.0)
+    assert drawn["d"] == drawn["e"] == pytest.approx(100.0)
     beside = [drawn[name] for name in "abcd"]
     assert len({round(x, 6) for x in beside}) == 4
-    assert max(abs(x - 100) for x in beside) < 2
+    assert max(abs(x - 100) for x in beside) < 1
     assert "<br>100, ×1" in methods_drawn(fig)["b"].text[0]
 
 
 def test_labels_leave_each_other_room():
     pile = a_standing(method=list("abcde"), y=[2.0, 2.01, 2.02, 2.03, 4.0])
-    fig = drawn_pareto(pile)
+    fig = drawn_pareto(pile, named=dict.fromkeys("abcde", ""))
     low, high = fig.layout.yaxis.range
     places = sorted(
         (n.y - low) / (high - low) * 320 - n.ay
         for n in fig.layout.annotations if n.showarrow is not False
     )  # fmt: skip
     assert len(places) == 5
-    assert min(b - a for a, b in itertools.pairwise(places)) >= 15.9
+    assert min(b - a for a, b in itertools.pairwise(places)) >= 14.9
+
+
+def listed(**changes):
+    here = a_standing(**changes).query("sparsity == 0.2").sort_values("y")
+    return charts.standings_chart(
+        here, named={"llm-rank": "in hand", "random": "the paper's"},
+        title="perplexity", held="r1",
+    )  # fmt: skip
+
+
+def test_the_list_has_every_method_of_a_sparsity_whole_and_the_best_on_top():
+    fig = listed()
+    points, ring = fig.data
+    assert [run for [run] in points.customdata] == ["r1", "r3", "r5"]
+    names = fig.layout.yaxis.ticktext
+    assert [name in shown for name, shown in zip(
+        ("wanda", "<b>llm-rank</b>", "random"), names, strict=True
+    )] == [True] * 3  # fmt: skip
+    assert fig.layout.yaxis.range[0] > fig.layout.yaxis.range[1]  # downwards
+    assert (ring.x, ring.y) == ((1.4,), (0,))
+    assert notes(fig) == [
+        "<b>×1</b> on the frontier", "<b>×1</b> in hand", "<b>×1</b> the paper's",
+    ]  # fmt: skip
+    assert list(points.error_x.array) == pytest.approx([0.1] * 3)
+
+
+def test_who_is_far_behind_stands_at_the_lists_edge_without_an_interval():
+    points, _ = listed(y=[1.4, 4.0, 90.0, 1.9, 3.0]).data
+    assert points.x == (1.4, 1.9, 1.9)
+    assert points.marker.symbol[2] == "triangle-right"
+    assert points.error_x.array[2] == 0
 
 
 def test_a_column_says_its_sparsity_and_the_one_in_hand_is_marked():
-    fig = drawn_pareto(a_standing(), here=0.5)
+    fig = drawn_pareto(a_standing(), marked=(0.5, None))
     assert {"50 % removed", "20 %"} <= set(notes(fig))
     [line] = fig.layout.shapes
     assert line.x0 == 80.0
@@ -620,10 +657,11 @@ def test_pareto_of_a_wide_range_is_logarithmic_and_of_shares_is_not():
     low, high = wide.layout.yaxis.range
     assert low < math.log10(1.4)
     assert math.log10(3) < high < 1
-    assert "a double-click shows or hides 1 point far above" in notes(wide)
+    said = "a double-click shows or hides 1 point far above"
+    assert said in wide.layout.xaxis.title.text
     far = drawn_pareto(a_standing(y=[1.4, 400.0, 500.0, 600.0, 600.0]))
     assert far.layout.yaxis.range[1] > math.log10(600)
-    assert not [note for note in notes(far) if "double-click" in note]
+    assert "double-click" not in far.layout.xaxis.title.text
     shares = drawn_pareto(a_standing(y=[0.01, 0.4, 0.5, 0.6, 0.6]))
     assert shares.layout.yaxis.type == "linear"
 

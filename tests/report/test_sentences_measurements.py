@@ -99,23 +99,32 @@ def test_the_blank_picture_is_the_one_that_fills(nothing):
     pairs = comparison.pairs(nothing)
     assert [b.title for b in comparison.BLANK] == [p.title for p in pairs]
     assert all((b.dense, b.pruned) == (None, None) for b in comparison.BLANK)
-    assert [p.dense is None for p in pairs] == [True, False, True]
+    assert [p.dense is None for p in pairs] == [True, True, False, True, True]
+    untimed = pairs[: comparison.N_UNTIMED]
+    assert [p.title for p in untimed if "ms" in p.title] == []
 
 
 def test_quality_size_and_speed_are_paired_with_what_changed(found, sizes):
-    quality, size, speed = comparison.pairs(found)
-    assert (quality.dense, quality.pruned) == (
+    perplexity, top1, size, writing, reading = comparison.pairs(found)
+    assert (perplexity.dense, perplexity.pruned) == (
         found.dense.text.perplexity,
         found.pruned.text.perplexity,
     )
-    assert quality.change == Cell("×1.11", "[1.11, 1.11]")
+    assert perplexity.change == Cell("×1.11", "of dense [1.11, 1.11]")
+    assert top1.dense.value == 50  # per cent, as the title says
+    assert top1.pruned.high == 100 * found.pruned.text.top1.high
+    assert top1.change.value == "80 %"
+    assert top1.change.spread.startswith("kept [")
+    assert (perplexity.lower_is_better, top1.lower_is_better) == (True, False)
     assert size.pruned.value == sizes[1].weight_bytes / 1e6
     assert size.change.value.startswith("−")
-    assert speed.dense.value == found.dense.latency.decode.median == 11.5
-    assert speed.dense.low < 10.5 < 12.5 < speed.dense.high  # both rounds' medians
-    assert speed.change == Cell("×1.25 as fast", "[1.12, 1.38]")
-    table = comparison.pairs_table((quality, comparison.Pair("nothing")))
-    assert table["value"].tolist() == [quality.dense.value, quality.pruned.value]
+    assert writing.dense.value == found.dense.latency.decode.median == 11.5
+    assert writing.dense.low < 10.5 < 12.5 < writing.dense.high  # both rounds' medians
+    assert reading.pruned.value == found.pruned.latency.prefill.median == 85
+    assert writing.change == Cell("×1.25", "as fast [1.12, 1.38]")
+    table = comparison.pairs_table((perplexity, comparison.Pair("nothing")))
+    values = [perplexity.dense.value, perplexity.pruned.value]
+    assert table["value"].tolist() == values
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -123,11 +132,10 @@ def test_what_stands_in_until_it_is_measured_is_named(found, ours):
     hand = Experiment().at(0.4)
     shown = Report(hand.at(0.3), {}, "x", dataclasses.replace(found, speedup=None))
     said = readings.elsewhere_sentence(shown, hand, ours=ours)
-    assert said.startswith("**Not measured here yet.**")
+    assert said.startswith("**Not measured here yet**, so the dots are hollow")
     assert ("shipped" in said) == ours
     assert "30 % removed instead of 40 %" in said
     assert "calibrated" not in said
-    assert "Times do not travel" in said
 
 
 def test_who_has_the_lowest_perplexity_is_said_where_most_is_removed():

@@ -33,17 +33,11 @@ APART = 7
 LINE = 15
 """Pixels that a line of a label takes."""
 
-ROW, FEW = 22, 8
-"""Of the list: pixels of a method, and the methods that there is room for at least."""
-
 TICKS = {
     "tickvals": [m * 10**d for d in range(-3, 9) for m in (1, 1.2, 1.5, 2, 3, 5, 8)],
     "tickformat": ",~g",
 }
 """Of a logarithmic axis; those close to one another are left out where it is long."""
-
-FAR = 2
-"""Times the best: what is farther than that and the half stands at the list's edge."""
 
 COLUMN = 0.02
 """Of the width: points at one sparsity that lie within it are one column."""
@@ -59,6 +53,12 @@ class Axis:
     high: float
     is_log: bool
 
+    @property
+    def layout(self) -> dict[str, object]:
+        """The settings of Plotly's axis."""
+        kind = {"type": "log", **TICKS} if self.is_log else {"type": "linear"}
+        return {"range": [self.low, self.high], **kind}
+
     def units(self, values: V) -> V:
         """Return where values are, as the layout counts."""
         return np.log10(values) if self.is_log else values
@@ -67,7 +67,7 @@ class Axis:
         """Return where values are from the low end on."""
         return (self.units(values) - self.low) / (self.high - self.low) * length
 
-    def values(self, pixels: pd.Series, length: int) -> pd.Series:
+    def values(self, pixels: np.ndarray, length: int) -> np.ndarray:
         """Return what is so many pixels from the low end."""
         units = self.low + pixels / length * (self.high - self.low)
         return 10**units if self.is_log else units
@@ -113,98 +113,40 @@ def pareto_chart(
     ends = pd.DataFrame([] if dense is None else [dense], columns=["x", "y"])
     known = pd.concat([standings[["x", "y"]], ends]).astype(float)
     axes = _axes(fig, known)
-    is_named = standings["method"].isin(list(named))
-    points = _spread(pd.concat([standings[is_named], standings[~is_named]]), *axes)
+    points = _spread(standings, [*named], *axes)
     quiet = [m for m in points["method"].unique() if m not in named]
-    for method in (*quiet, *reversed(list(named))):
+    for method in (*quiet, *reversed([*named])):
         rows = points[points["method"] == method].sort_values(["sparsity", "seed"])
         if len(rows):
-            fig.add_trace(_curve(rows, *_look(method, named, colours), colours))
-    fig.add_trace(_ring(points[points["run"] == marked[1]], colours))
-    _name(fig, points[points["method"].isin(list(named))], named, axes, colours)
+            fig.add_trace(_curve(rows, *look(method, named, colours), colours))
+    fig.add_trace(ring(points[points["run"] == marked[1]], colours))
+    _name(fig, points[points["method"].isin([*named])], named, axes, colours)
     _columns(fig, points, marked[0], axes[0], colours)
     return fig
 
 
-def standings_chart(
-    here: pd.DataFrame,
-    *,
-    named: Mapping[str, str],
-    title: str,
-    held: str | None = None,
-    dark: bool = False,
-) -> go.Figure:
-    """Draw who competes at one sparsity, the best on top, with intervals and verdicts.
-
-    Args:
-        here: the rows of one sparsity, as `pareto_chart` takes them, at least one.
-        named: as it takes them; the first is set in bold.
-        title: of the figure that decides, with its unit.
-        held: the run that is ringed.
-        dark: draw for the dark theme.
-    """
-    colours, rows = palette(dark), here.assign(place=range(len(here)))
-    height = max(HEIGHT, 90 + ROW * len(rows))
-    fig = figure(dark=dark, height=height, x=plain(title), y="")
-    edge = rows["y"].max()
-    if is_wide(rows["y"]):
-        edge = max(FAR * rows["y"].min(), rows["y"].median())
-    is_near = rows["y"] <= edge
-    near = rows["y"][is_near]
-    shown = rows.assign(at=rows["y"].clip(upper=near.max()))
-    looks = [_look(method, named, colours) for method in rows["method"]]
-    symbols = zip(looks, rows["verdict"], is_near, strict=True)
-    fig.add_scatter(
-        x=shown["at"].tolist(), y=rows["place"].tolist(), mode="markers",
-        error_x=_bars(rows.where(is_near), "y") | {"color": colours.neutral},
-        marker={"size": rows["verdict"].map(SIZES).tolist(), "line": {"width": 2},
-                "color": [colour for colour, _ in looks],
-                "symbol": [_symbol(symbol, verdict) if near else "triangle-right"
-                           for (_, symbol), verdict, near in symbols]},
-        unselected={"marker": {"opacity": 1}},
-        customdata=rows[["run"]].to_numpy().tolist(),
-        text=[_said(row) for row in rows.to_dict("records")],
-        hovertemplate="%{text}<extra></extra>",
-    )  # fmt: skip
-    fig.add_trace(_ring(shown.assign(y=rows["place"])[rows["run"] == held], colours))
-    names = []
-    for row, (colour, _) in zip(rows.to_dict("records"), looks, strict=True):
-        method = row["method"]
-        colour = colour if method in named else colours.text
-        is_beaten = row["verdict"] == "beaten"
-        said = named.get(method, "") if is_beaten else row["verdict"]
-        fig.add_annotation(
-            x=1, xref="paper", y=row["place"], xanchor="left", xshift=10,
-            text=f"<b>{row['said'].partition(' ')[0]}</b> {said}", showarrow=False,
-            font={"size": 12, "color": colour},
-        )  # fmt: skip
-        name = f"<b>{plain(method)}</b>" if method in [*named][:1] else plain(method)
-        names.append(f'<span style="color:{colour}">{name}</span>')
-    fig.update_yaxes(
-        tickvals=rows["place"].tolist(), ticktext=names, tickfont={"size": 12},
-        range=[max(len(rows), FEW) - 0.5, -0.5], showgrid=False, zeroline=False,
-    )  # fmt: skip
-    axis = _axis(near, is_wide(near))
-    fig.update_xaxes(range=[axis.low, axis.high], nticks=5, tickangle=0, **_ticks(axis))
-    fig.update_layout(
-        title=f"<b>At {share(rows['sparsity'].iloc[0])} removed</b>", showlegend=False,
-        margin={"t": 36, "r": 132}, clickmode="event+select", hovermode="y",
-    )  # fmt: skip
-    return fig
-
-
-def _look(method: str, named: Mapping[str, str], colours: Palette) -> tuple[str, str]:
+def look(method: str, named: Mapping[str, str], colours: Palette) -> tuple[str, str]:
     """Return a method's colour and symbol: colour is never alone."""
     if method not in named:
         return colours.neutral, "circle"
-    place = list(named).index(method)
-    return (
-        colours.series[place % len(colours.series)],
-        SYMBOLS[place % len(SYMBOLS)],
-    )
+    n = [*named].index(method)
+    return colours.series[n % len(colours.series)], SYMBOLS[n % len(SYMBOLS)]
 
 
-def _ring(rows: pd.DataFrame, colours: Palette) -> go.Scatter:
+def symbol_of(symbol: str, verdict: str) -> str:
+    """Return a symbol as a verdict shows it."""
+    return f"{symbol}-open" if verdict == "cannot be told" else symbol
+
+
+def axis_of(values: pd.Series, is_log: bool) -> Axis:
+    """Make room for some values; an endless interval may leave the picture."""
+    units = np.log10(values) if is_log else values
+    low, high = float(units.min()), float(units.max())
+    room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
+    return Axis(low - room, high + room, is_log)
+
+
+def ring(rows: pd.DataFrame, colours: Palette) -> go.Scatter:
     """Draw a ring around what is held."""
     return go.Scatter(
         x=rows["at"].tolist(), y=rows["y"].tolist(), mode="markers",
@@ -214,21 +156,34 @@ def _ring(rows: pd.DataFrame, colours: Palette) -> go.Scatter:
     )  # fmt: skip
 
 
+def bars(rows: pd.DataFrame, axis: str, colour: str) -> dict[str, object]:
+    """Leave out the ends that are not finite: one window alone has no interval."""
+    above = rows[f"{axis}_high"] - rows[axis]
+    below = rows[axis] - rows[f"{axis}_low"]
+    finite = [side.where(side < float("inf"), 0).fillna(0) for side in (above, below)]
+    up, down = (side.tolist() for side in finite)
+    return {"array": up, "arrayminus": down, "thickness": 1.2, "width": 3,
+            "color": colour}  # fmt: skip
+
+
+def said_of(row: Mapping[Hashable, Any]) -> str:
+    """Say in the hover what a point is and where it is."""
+    return (
+        f"{share(row['sparsity'])} removed, seed {row['seed']}<br>{number(row['x'])}, "
+        f"{row['said']}<br>{row['verdict']}"
+    )
+
+
 def _key(standings: pd.DataFrame, colours: Palette) -> Iterator[go.Scatter]:
     """Say in the legend how the verdicts look."""
-    there = set(standings["verdict"]) if len(standings) else set()
     for verdict, size in SIZES.items():
-        if verdict in there:
+        if verdict in set(standings.get("verdict", ())):
             colour = colours.neutral if verdict == "beaten" else colours.text
             yield go.Scatter(
                 x=[None], y=[None], mode="markers", name=verdict,
-                marker={"symbol": _symbol("circle", verdict), "size": size,
+                marker={"symbol": symbol_of("circle", verdict), "size": size,
                         "color": colour, "line": {"width": 2}},
             )  # fmt: skip
-
-
-def _symbol(symbol: str, verdict: str) -> str:
-    return f"{symbol}-open" if verdict == "cannot be told" else symbol
 
 
 def _axes(fig: go.Figure, known: pd.DataFrame) -> tuple[Axis, Axis]:
@@ -238,40 +193,27 @@ def _axes(fig: go.Figure, known: pd.DataFrame) -> tuple[Axis, Axis]:
     if is_cut:
         outside = counted(len(known) - len(near), "point")
         caption(fig, f"a double-click shows or hides {outside} far above")
-    across = _axis(known["x"], is_wide(known["x"]))
-    up = _axis(near if is_cut else known["y"], is_wide(known["y"]))
-    for update, axis in ((fig.update_xaxes, across), (fig.update_yaxes, up)):
-        update(range=[axis.low, axis.high], **_ticks(axis))
+    across = axis_of(known["x"], is_wide(known["x"]))
+    up = axis_of(near if is_cut else known["y"], is_wide(known["y"]))
+    fig.update_layout(xaxis=across.layout, yaxis=up.layout)
     return across, up
 
 
-def _ticks(axis: Axis) -> dict[str, object]:
-    return {"type": "log", **TICKS} if axis.is_log else {"type": "linear"}
-
-
-def _axis(values: pd.Series, is_log: bool) -> Axis:
-    """An endless interval may leave the picture."""
-    units = np.log10(values) if is_log else values
-    low, high = float(units.min()), float(units.max())
-    room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
-    return Axis(low - room, high + room, is_log)
-
-
-def _spread(standings: pd.DataFrame, across: Axis, up: Axis) -> pd.DataFrame:
+def _spread(
+    standings: pd.DataFrame, first: list[str], across: Axis, up: Axis
+) -> pd.DataFrame:
     """Add `at`, where each is drawn: beside those that are drawn there already."""
-    x, y = (
-        across.pixels(standings["x"], SCREEN[0]),
-        up.pixels(standings["y"], SCREEN[1]),
-    )
+    is_first = standings["method"].isin(first)
+    standings = pd.concat([standings[is_first], standings[~is_first]])
+    x = across.pixels(standings["x"], SCREEN[0])
+    y = up.pixels(standings["y"], SCREEN[1])
     taken = np.empty((0, 2))
     for own in np.stack([x, y], 1):
         sides = own + np.outer([0, 1, -1, 2, -2], [APART, 0])
         room = (np.hypot(*(taken - side).T).min(initial=np.inf) for side in sides)
         place = next((s for s, r in zip(sides, room, strict=True) if r >= APART), own)
         taken = np.vstack([taken, place])
-    return standings.assign(
-        at=across.values(pd.Series(taken[:, 0]), SCREEN[0]).to_numpy()
-    )
+    return standings.assign(at=across.values(taken[:, 0], SCREEN[0]))
 
 
 def _curve(
@@ -280,38 +222,19 @@ def _curve(
     """Draw one method's way over sparsities."""
     is_quiet = colour == colours.neutral
     line = faded(colour, 0.25 if is_quiet else 0.7)
-    verdicts = rows["verdict"].tolist()
-    bars = {a: _bars(rows, a) | {"color": line} for a in ("x", "y")}
     return go.Scatter(
         x=rows["at"].tolist(), y=rows["y"].tolist(),
-        error_x=bars["x"], error_y=bars["y"],
+        error_x=bars(rows, "x", line), error_y=bars(rows, "y", line),
         mode="lines+markers", line={"color": line, "width": 1 if is_quiet else 2},
-        marker={"symbol": [_symbol(symbol, v) for v in verdicts],
-                "size": [SIZES[v] for v in verdicts],
+        marker={"symbol": [symbol_of(symbol, v) for v in rows["verdict"]],
+                "size": rows["verdict"].map(SIZES).tolist(),
                 "opacity": 0.5 if is_quiet else 1, "color": colour,
-                "line": {"width": 2}},
+                "line": {"width": 2, "color": colour}},
         unselected={"marker": {"opacity": 0.5 if is_quiet else 1}},
         name=plain(str(rows["method"].iloc[0])), showlegend=False,
         customdata=rows[["run"]].to_numpy().tolist(),
-        text=[_said(row) for row in rows.to_dict("records")], hovertemplate="%{text}",
+        text=[said_of(row) for row in rows.to_dict("records")], hovertemplate="%{text}",
     )  # fmt: skip
-
-
-def _said(row: Mapping[Hashable, Any]) -> str:
-    """Say in the hover what a point is and where it is."""
-    return (
-        f"{share(row['sparsity'])} removed, seed {row['seed']}<br>{number(row['x'])}, "
-        f"{row['said']}<br>{row['verdict']}"
-    )
-
-
-def _bars(rows: pd.DataFrame, axis: str) -> dict[str, object]:
-    """Leave out the ends that are not finite: one window alone has no interval."""
-    above = rows[f"{axis}_high"] - rows[axis]
-    below = rows[axis] - rows[f"{axis}_low"]
-    finite = [side.where(side < float("inf"), 0).fillna(0) for side in (above, below)]
-    up, down = (side.tolist() for side in finite)
-    return {"array": up, "arrayminus": down, "thickness": 1.2, "width": 3}
 
 
 def _name(
@@ -339,7 +262,7 @@ def _name(
         below = middles[-1] - LINE * len(lines) / 2
     lift = sum(row["up"] for row, _ in told) - sum(middles)  # as far up as down
     for (row, lines), middle in zip(told, middles, strict=True):
-        colour, _ = _look(row["method"], named, colours)
+        colour, _ = look(row["method"], named, colours)
         fig.add_annotation(
             x=across.units(row["at"]), y=up.units(row["y"]),
             ax=20 * side, ay=row["up"] - middle - lift / len(told),
@@ -348,8 +271,8 @@ def _name(
             font={"color": colour, "size": 12},
         )  # fmt: skip
     room = 0.42 * (across.high - across.low) * bool(told)
-    low, high = across.low - room * is_left, across.high + room * (not is_left)
-    fig.update_xaxes(range=[low, high])
+    span = [across.low - room * is_left, across.high + room * (not is_left)]
+    fig.update_xaxes(range=span)
 
 
 def _columns(
@@ -366,10 +289,10 @@ def _columns(
         if units.max() - units.min() > COLUMN * (across.high - across.low):
             continue
         is_here = sparsity == here
-        said = f"{share(sparsity)} removed" if is_here else share(sparsity)
         fig.add_annotation(
-            x=units.mean(), y=1, yref="paper", yanchor="bottom", showarrow=False,
-            text=said,
+            x=units.mean(), y=1, yref="paper", yanchor="bottom",
+            text=share(sparsity) + " removed" * is_here,
+            showarrow=False,
             font={"color": colours.text if is_here else colours.neutral, "size": 12},
         )  # fmt: skip
         if is_here:
