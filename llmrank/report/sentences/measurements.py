@@ -11,7 +11,7 @@ from llmrank.evaluation.shape_timing import SpeedPoint
 from llmrank.evaluation.speedup import as_fast, disturbance_sentence
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
-from llmrank.report.sentences.summary import PAIRED, left_out, windows
+from llmrank.report.sentences.summary import left_out, windows
 from llmrank.report.tables.comparison import Phase, timing_of
 
 GLOSSARY = """\
@@ -80,8 +80,6 @@ def origins(report: Report) -> list[str]:
     said.append(sizes_sentence(experiment))
     if comparison.dense.latency is not None:
         said.append(clock_sentence(comparison.dense.latency))
-    if comparison.speedup is not None:
-        said.append(PAIRED)
     if comparison.dense.memory is not None:
         said.append(memory_sentence(comparison.dense.memory))
     return said
