@@ -64,52 +64,52 @@ def show_running(before: Report | None, seen: JobView) -> None:
 
 
 def show_nearest(missing: str = "–", *, button: str | None = None) -> None:
-    """Draw what is known of the method until the settings in hand are measured."""
+    """Show what is known of the method until the settings in hand are measured."""
     near = known.nearest(in_hand)
     if near is None:
         said = "**Not measured here yet.** What it costs and gains stands here."
-        draw(None, said, missing, button=button)
+        show(None, said, missing, button=button)
         return
     report, is_ours = near
     said = readings.elsewhere_sentence(report, in_hand, ours=is_ours)
-    draw(report, said, missing, button=button)
-    show_lines(report.comparison, missing)
+    show(report, said, missing, button=button)
     show_details(report)
 
 
 def show_report(
     report: Report, missing: str = "–", *, button: str | None = None
 ) -> None:
-    """Show the picture, what it says, and every number dense beside pruned."""
+    """Show what was measured of the settings in hand, and its verdict."""
     verdicts = verdict(report.comparison).items()
     said = " &emsp; ".join(f"**{h}** &ensp; {s}" for h, s in verdicts)
-    draw(report, said, missing, button=button)
-    show_lines(report.comparison, missing)
+    show(report, said, missing, button=button)
 
 
-def draw(
+def show(
     report: Report | None, sentence: str, missing: str, *, button: str | None
 ) -> None:
-    """Draw dense beside pruned; the button stands where nothing is timed yet."""
+    """Show dense beside pruned; the button stands where the times would be."""
     pairs = tables.BLANK if report is None else tables.pairs(report.comparison)
-    if button is None or pairs[-1].pruned is not None:
+    n, is_timed = tables.N_UNTIMED, pairs[-1].pruned is not None
+    if button is None or is_timed:
         picture(report, pairs, sentence, missing)
-        if button is not None:
-            panels.measure(in_hand, button, primary=False)
-        return
-    n = tables.N_UNTIMED
-    left, right = st.columns([n, len(pairs) - n], gap=None)
-    with left:
-        picture(report, pairs[:n], sentence, missing)
-    with right.container(
-        border=True, height=HEIGHT, horizontal_alignment="center",
-        vertical_alignment="center",
-    ):  # fmt: skip
-        st.markdown(
-            "**Speed** &ensp; Times do not travel: measure them here.",
-            width="content",
-        )
-        panels.measure(in_hand, button)
+    else:
+        left, right = st.columns([n, len(pairs) - n], gap=None)
+        with left:
+            picture(report, pairs[:n], sentence, missing)
+        with right.container(
+            border=True, height=HEIGHT, horizontal_alignment="center",
+            vertical_alignment="center",
+        ):  # fmt: skip
+            st.markdown(
+                "**Speed** &ensp; Times do not travel: measure them here.",
+                width="content",
+            )
+            panels.measure(in_hand, button)
+    if report is not None:
+        show_lines(report.comparison, missing)
+    if button is not None and is_timed:
+        panels.measure(in_hand, button, primary=False)
 
 
 def picture(

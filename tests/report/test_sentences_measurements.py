@@ -121,7 +121,9 @@ def test_quality_size_and_speed_are_paired_with_what_changed(found, sizes):
     assert writing.dense.value == found.dense.latency.decode.median == 11.5
     assert writing.dense.low < 10.5 < 12.5 < writing.dense.high  # both rounds' medians
     assert reading.pruned.value == found.pruned.latency.prefill.median == 85
-    assert writing.change == Cell("×1.25", "as fast [1.12, 1.38]")
+    assert writing.change == Cell(
+        "×1.25", "as fast [1.12, 1.38]\nmedian of paired rounds"
+    )
     table = comparison.pairs_table((perplexity, comparison.Pair("nothing")))
     values = [perplexity.dense.value, perplexity.pruned.value]
     assert table["value"].tolist() == values

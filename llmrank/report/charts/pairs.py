@@ -24,32 +24,14 @@ def paired_chart(
     """
     colours = palette(dark)
     fig = figure(dark=dark, height=360, x="", y="")
+    inside = {"color": colours.background} if is_hollow else {}
     for place, pair in enumerate(pairs):
-        left = place / len(pairs)
         name = "" if place == 0 else str(place + 1)
         axes = {"xaxis": f"x{name}", "yaxis": f"y{name}"}
-        known = [e for e in (pair.dense, pair.pruned) if e is not None]
-        highest = max((_ends(e)[1] for e in known), default=1.0)
-        better = "lower" if pair.lower_is_better else "higher"
-        fig.update_layout({
-            f"xaxis{name}": {
-                "domain": [left, left + 1 / len(pairs) - 0.02], "range": [-0.8, 1.8],
-                "tickvals": [0, 1], "ticktext": ["dense", "pruned"], "showgrid": False,
-                "zeroline": False, "anchor": f"y{name}",
-                "title": {"text": f"{better} is better", "font": {"size": 12}},
-            },
-            f"yaxis{name}": {
-                "range": [0, 1.12 * highest], "anchor": f"x{name}", "showgrid": False,
-                "showticklabels": False, "automargin": False,
-            },
-        })  # fmt: skip
-        if pair.dense is not None:
-            _no_change(fig, pair.dense.value, pair.pruned, axes, colours)
-        if len(known) == 2:
-            fig.add_scatter(
-                x=[0, 1], y=[e.value for e in known], mode="lines", hoverinfo="skip",
-                line={"color": faded(colours.accent, 0.5), "width": 3}, **axes,
-            )  # fmt: skip
+        left = place / len(pairs)
+        fig.update_layout(_frame(pair, name, [left, left + 1 / len(pairs) - 0.02]))
+        _heading(fig, left, pair, missing, colours)
+        _slope(fig, pair, axes, colours)
         sides = (("dense", colours.neutral), ("pruned", colours.accent))
         for at, (side, colour) in enumerate(sides):
             estimate: Estimate | None = getattr(pair, side)
@@ -63,12 +45,28 @@ def paired_chart(
                 x=[at], y=[estimate.value], width=0.36, hoverinfo="skip",
                 marker={"color": faded(colour, 0.15), "line": {"width": 0}}, **axes,
             )  # fmt: skip
-            inside = colours.background if is_hollow else colour
-            fig.add_trace(_dot(at, side, estimate, colour, inside).update(axes))
-        _heading(fig, left, pair, missing, colours)
+            dot = _dot(at, side, estimate, colour)
+            fig.add_trace(dot.update(marker=inside, **axes))
     fig.update_layout(showlegend=False, margin={"t": 104, "l": 0, "r": 0},
                       modebar={"orientation": "v"})  # fmt: skip
     return fig
+
+
+def _frame(pair: Pair, name: str, domain: list[float]) -> dict[str, object]:
+    """Return the axes of a measure, named as Plotly counts them."""
+    better = "lower" if pair.lower_is_better else "higher"
+    return {
+        f"xaxis{name}": {
+            "domain": domain, "range": [-0.8, 1.8], "anchor": f"y{name}",
+            "tickvals": [0, 1], "ticktext": ["dense", "pruned"],
+            "showgrid": False, "zeroline": False,
+            "title": {"text": f"{better} is better", "font": {"size": 12}},
+        },
+        f"yaxis{name}": {
+            "range": [0, 1.12 * _highest(pair)], "anchor": f"x{name}",
+            "showgrid": False, "showticklabels": False, "automargin": False,
+        },
+    }  # fmt: skip
 
 
 def _heading(
@@ -79,39 +77,40 @@ def _heading(
     for above, size, text, colour in (
         (98, 14, plain(pair.title), colours.text),
         (76, 32, f"<b>{changed}</b>", colours.text),
-        (32, 12, plain(pair.change.spread), colours.neutral),
+        (32, 12, plain(pair.change.spread).replace("\n", "<br>"), colours.neutral),
     ):
         fig.add_annotation(
             x=left, y=1, xref="paper", yref="paper", text=text, showarrow=False,
-            xanchor="left", yanchor="top", yshift=above,
+            xanchor="left", align="left", yanchor="top", yshift=above,
             font={"size": size, "color": colour},
         )  # fmt: skip
 
 
-def _no_change(
-    fig: go.Figure,
-    dense: float,
-    pruned: Estimate | None,
-    axes: dict[str, str],
-    colours: Palette,
-) -> None:
-    """Draw where the pruned model would be if nothing had changed."""
+def _slope(fig: go.Figure, pair: Pair, axes: dict[str, str], colours: Palette) -> None:
+    """Draw the way from dense to pruned, and where it would be without a change."""
+    if pair.dense is None:
+        return
+    dense, pruned = pair.dense.value, pair.pruned
     quiet = faded(colours.neutral, 0.7)
     fig.add_scatter(
         x=[0, 1.8], y=[dense, dense], mode="lines", hoverinfo="skip",
         line={"color": quiet, "width": 1, "dash": "dot"}, **axes,
     )  # fmt: skip
     rises = pruned is not None and pruned.value > dense
+    has_room = dense > 0.2 * _highest(pair)
     fig.add_annotation(
         x=0.58, y=dense, xref=axes["xaxis"], yref=axes["yaxis"], showarrow=False,
-        yanchor="top" if rises else "bottom", text="no change",
+        yanchor="top" if rises and has_room else "bottom", text="no change",
         font={"size": 12, "color": colours.neutral},
     )  # fmt: skip
+    if pruned is not None:
+        fig.add_scatter(
+            x=[0, 1], y=[dense, pruned.value], mode="lines", hoverinfo="skip",
+            line={"color": faded(colours.accent, 0.5), "width": 3}, **axes,
+        )  # fmt: skip
 
 
-def _dot(
-    at: int, side: str, estimate: Estimate, colour: str, inside: str
-) -> go.Scatter:
+def _dot(at: int, side: str, estimate: Estimate, colour: str) -> go.Scatter:
     """Draw one model's figure with its interval, and write it beside."""
     low, high = _ends(estimate)
     spread = f" {interval(low, high)}" if low < high else ""
@@ -119,7 +118,7 @@ def _dot(
         x=[at], y=[estimate.value], mode="markers+text", name=side,
         error_y={"array": [high - estimate.value], "thickness": 2, "width": 6,
                  "arrayminus": [estimate.value - low], "color": colour},
-        marker={"size": 18, "color": inside, "line": {"color": colour, "width": 3}},
+        marker={"size": 18, "color": colour, "line": {"color": colour, "width": 3}},
         text=[f"  <b>{number(estimate.value)}</b>  "], textfont={"size": 14},
         textposition="middle right" if at else "middle left", cliponaxis=False,
         hovertemplate=f"{side}: {number(estimate.value)}{spread}<extra></extra>",
@@ -131,3 +130,8 @@ def _ends(estimate: Estimate) -> tuple[float, float]:
     if not isfinite(estimate.high):
         return estimate.value, estimate.value
     return estimate.low, estimate.high
+
+
+def _highest(pair: Pair) -> float:
+    known = [e for e in (pair.dense, pair.pruned) if e is not None]
+    return max((_ends(e)[1] for e in known), default=1.0)

@@ -106,6 +106,7 @@ def _parted(change: Cell, words: str) -> Cell:
     interval, _, more = change.spread.partition(";")
     said = f"{words} {interval}".strip()
     said += ", disturbed" if "disturbed" in more else ""
+    said += "\nmedian of paired rounds" if words == "as fast" else ""
     figure = change.value.removesuffix(f" {words}")
     return change if change == Cell() else Cell(figure, said)
 
