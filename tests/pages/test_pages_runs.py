@@ -311,8 +311,9 @@ def test_an_arena_opens_on_its_page(asked, entries):
     at.button(key="open_arena").click().run()
     assert not at.exception
     assert any("All 4 cells are measured" in c.value for c in at.main.caption)
-    (standings,) = [d.value for d in at.dataframe if d.key == "arena_standings"]
-    assert len(standings) == len(entries) / 2  # those of the sparsity in hand
+    [spec] = [c.proto.spec for c in at.get("plotly_chart") if c.key == "arena_list"]
+    names = json.loads(spec)["layout"]["yaxis"]["ticktext"]
+    assert len(names) == len(entries) / 2  # those of the sparsity in hand
 
 
 def test_an_arena_is_listed_with_its_counts(asked, entries):

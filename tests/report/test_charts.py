@@ -632,6 +632,9 @@ def test_the_list_has_every_method_of_a_sparsity_whole_and_the_best_on_top():
         "<b>×1</b> on the frontier", "<b>×1</b> in hand", "<b>×1</b> the paper's",
     ]  # fmt: skip
     assert list(points.error_x.array) == pytest.approx([0.1] * 3)
+    low, high = listed(y_low=1.0, y_high=20.0).layout.xaxis.range
+    assert low < 0 < math.log10(20) < high  # the whiskers too
+    assert len(listed(y_high=float("inf")).data[0].x) == 3
 
 
 def test_who_is_far_behind_stands_at_the_lists_edge_without_an_interval():

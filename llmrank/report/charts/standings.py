@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -49,8 +50,7 @@ def standings_chart(
     if is_wide(rows["y"]) and rows["y"].iloc[0] == lowest:
         edge = max(FAR * lowest, rows["y"].median())
     is_near = rows["y"] <= edge
-    near = rows["y"][is_near]
-    shown = rows.assign(at=rows["y"].clip(upper=near.max()))
+    shown = rows.assign(at=rows["y"].clip(upper=rows["y"][is_near].max()))
     looks = [look(method, named, colours) for method in rows["method"]]
     symbols = zip(looks, rows["verdict"], is_near, strict=True)
     fig.add_scatter(
@@ -84,7 +84,9 @@ def standings_chart(
         tickvals=rows["place"].tolist(), ticktext=names, tickfont={"size": 12},
         range=[max(len(rows), FEW) - 0.5, -0.5], showgrid=False, zeroline=False,
     )  # fmt: skip
-    fig.update_xaxes(axis_of(near, is_wide(near)).layout, nticks=5, tickangle=0)
+    ends = rows.loc[is_near, ["y", "y_low", "y_high"]].stack()
+    span = ends[np.isfinite(ends)]
+    fig.update_xaxes(axis_of(span, is_wide(span)).layout, nticks=5, tickangle=0)
     fig.update_layout(
         title=f"<b>At {share(rows['sparsity'].iloc[0])} removed</b>", showlegend=False,
         margin={"t": 36, "r": 132}, clickmode="event+select", hovermode="y",

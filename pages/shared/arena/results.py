@@ -71,7 +71,8 @@ def show(
             )
     with beside:
         here = readings.nearest(standings, in_hand.pruning.sparsity)
-        _show_list(here, mine, axes, named)
+        both = [e for e in mine if e.figures.keys() >= set(axes)]
+        _show_list(here, both, axes, named)
         _show_held(mine)
 
 
