@@ -38,7 +38,7 @@ def standings_chart(
 
     Args:
         here: the rows of one sparsity, as `pareto_chart` takes them, at least one.
-        named: as it takes them; the first is set in bold.
+        named: as it takes them, in bold.
         title: of the figure that decides, with its unit.
         held: the run that is ringed.
         dark: draw for the dark theme.
@@ -78,7 +78,7 @@ def standings_chart(
             text=f"<b>{row['said'].partition(' ')[0]}</b> {said}", showarrow=False,
             font={"size": 12, "color": colour},
         )  # fmt: skip
-        name = f"<b>{plain(method)}</b>" if method in [*named][:1] else plain(method)
+        name = f"<b>{plain(method)}</b>" if method in named else plain(method)
         names.append(f'<span style="color:{colour}">{name}</span>')
     fig.update_yaxes(
         tickvals=rows["place"].tolist(), ticktext=names, tickfont={"size": 12},

@@ -10,7 +10,8 @@ from llmrank.core.specs import Option
 from llmrank.experiments import arena
 from llmrank.experiments.arena import AXES, Entry
 from llmrank.experiments.experiment import Experiment
-from llmrank.methods.method import method
+from llmrank.experiments.settings import PRESETS
+from llmrank.experiments.settings import experiment as built
 from llmrank.report import charts
 from llmrank.report.sentences import arena as readings
 from llmrank.report.tables import arena as tables
@@ -77,12 +78,15 @@ def show(
 
 
 def _named(standings: pd.DataFrame, in_hand: Experiment) -> dict[str, str]:
-    """Name who has a colour, as on Overview: in hand, who is ahead, the paper's."""
+    """Name who has a colour, each as on Overview: presets, who is ahead, in hand."""
     by_verdict = standings.groupby("verdict")["method"].unique().to_dict()
     ahead = by_verdict.get("on the frontier", by_verdict.get("cannot be told", ()))
-    ours, paper = in_hand.method.unseeded.name, method(arena.PAPER).name
-    roles = {ours: "in hand", **dict.fromkeys(ahead[:NAMED], ""), paper: "the paper's"}
-    return roles | {ours: "in hand"}
+    usual, paper, most = (built(asked).method.name for asked, _ in PRESETS.values())
+    ours = in_hand.method.unseeded.name
+    words = {usual: "the default", paper: "the paper's"} | {ours: "in hand"}
+    drawn = set(standings["method"])
+    order = dict.fromkeys([usual, most, paper, *ahead[:NAMED], ours])
+    return {name: words.get(name, "") for name in order if name in drawn}
 
 
 def show_table(entries: Sequence[Entry]) -> None:
