@@ -33,14 +33,13 @@ def show(
     ours = () if is_over else resources.shipped_entries(in_hand.model)
     if ours or entries:
         results.show(ours or entries, axes, in_hand, is_ours=bool(ours))
+        results.show_table(ours or entries)
     else:
         st.markdown(
             "Nothing of this choice is measured yet. **Run the arena**: every cell "
             "appears here the moment it is done, is kept, and is never measured "
             "twice; the arena can be stopped and goes on where it was."
         )
-    if ours or entries:
-        results.show_table(ours or entries)
 
     def look(seen: JobView) -> None:
         if published(spec, seen) is not told:

@@ -179,7 +179,8 @@ def show_charts(comparison: Comparison) -> None:
             usual = "Why it is not as fast as arithmetic allows"
             st.markdown(f"**{'The times' if disturbed else usual}**")
             st.markdown("\n".join(f"- {reason}" for reason in reasons))
-        for column, phase in zip(st.columns(2), ("prefill", "decode"), strict=True):
+        phases: tuple[tables.Phase, ...] = ("prefill", "decode")
+        for column, phase in zip(st.columns(2), phases, strict=True):
             with column:
                 show_timings(comparison, phase)
     if comparison.pruned.tasks:
@@ -215,24 +216,14 @@ def show_prompt() -> None:
     """Let both models continue one prompt, side by side."""
     st.markdown("##### One prompt, continued by both")
     prompt = st.text_area(
-        "Prompt",
-        PROMPT,
-        height=80,
-        max_chars=2000,
-        key="prompt",
+        "Prompt", PROMPT, height=80, max_chars=2000, key="prompt",
         persist_state="session",
-    )
+    )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="bottom"):
         new_tokens = st.number_input(
-            "Tokens to write",
-            1,
-            200,
-            40,
-            10,
-            key="to_write",
-            persist_state="session",
-            width=180,
-        )
+            "Tokens to write", 1, 200, 40, 10, key="to_write",
+            persist_state="session", width=180,
+        )  # fmt: skip
         busy = jobs.active("prompt") or not prompt.strip()
         asked = st.button("Continue it", disabled=busy, key="continue")
     if asked:
@@ -272,13 +263,13 @@ def show_continuations(seen: JobView) -> None:
     asked, written = shown
     panels.other_settings(asked, in_hand)
     st.text(f"“{written.prompt}”")
-    dense, pruned = st.columns(2)
-    with dense:
-        st.markdown(":gray[**Dense**]")
-        st.text(written.dense)
-    with pruned:
-        st.markdown(":primary[**Pruned**]")
-        st.text(written.pruned)
+    sides = (
+        (":gray[**Dense**]", written.dense),
+        (":primary[**Pruned**]", written.pruned),
+    )
+    for column, (name, text) in zip(st.columns(2), sides, strict=True):
+        column.markdown(name)
+        column.text(text)
     if seen.finished:
         st.caption(
             f"Words in common from the start: {written.shared_words}. Both take the "

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from math import isfinite
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from llmrank.core.formatting import interval, number
 from llmrank.core.statistics import Estimate
-from llmrank.report.charts.theme import Palette, faded, figure, palette, plain
+from llmrank.report.charts.theme import Palette, faded, palette, plain, template
 from llmrank.report.tables.comparison import Cell, Pair
 
 
@@ -23,56 +24,47 @@ def paired_chart(
         dark: draw for the dark theme.
     """
     colours = palette(dark)
-    fig = figure(dark=dark, height=360, x="", y="")
+    fig = make_subplots(cols=len(pairs), horizontal_spacing=0.02)
     inside = {"color": colours.background} if is_hollow else {}
-    for place, pair in enumerate(pairs):
-        name = "" if place == 0 else str(place + 1)
-        axes = {"xaxis": f"x{name}", "yaxis": f"y{name}"}
-        left = place / len(pairs)
-        fig.update_layout(_frame(pair, name, [left, left + 1 / len(pairs) - 0.02]))
-        _heading(fig, left, pair, missing, colours)
-        _slope(fig, pair, axes, colours)
-        sides = (("dense", colours.neutral), ("pruned", colours.accent))
+    sides = (("dense", colours.neutral), ("pruned", colours.accent))
+    for place, pair in enumerate(pairs, 1):
+        _heading(fig, place, pair, missing, colours)
+        _slope(fig, place, pair, colours)
         for at, (side, colour) in enumerate(sides):
             estimate: Estimate | None = getattr(pair, side)
             if estimate is None:
                 fig.add_annotation(
-                    x=at, y=0.5, xref=f"x{name}", yref=f"y{name} domain", text=missing,
+                    x=at, y=_highest(pair) / 2, row=1, col=place, text=missing,
                     showarrow=False, font={"size": 20, "color": colours.neutral},
                 )  # fmt: skip
                 continue
             fig.add_bar(
-                x=[at], y=[estimate.value], width=0.36, hoverinfo="skip",
-                marker={"color": faded(colour, 0.15), "line": {"width": 0}}, **axes,
+                x=[at], y=[estimate.value], row=1, col=place, width=0.36,
+                hoverinfo="skip",
+                marker={"color": faded(colour, 0.15), "line": {"width": 0}},
             )  # fmt: skip
-            dot = _dot(at, side, estimate, colour)
-            fig.add_trace(dot.update(marker=inside, **axes))
-    fig.update_layout(showlegend=False, margin={"t": 104, "l": 0, "r": 0},
-                      modebar={"orientation": "v"})  # fmt: skip
+            dot = _dot(at, side, estimate, colour).update(marker=inside)
+            fig.add_trace(dot, 1, place)
+    fig.update_xaxes(
+        range=[-0.8, 1.8], tickvals=[0, 1], ticktext=["dense", "pruned"],
+        showgrid=False, zeroline=False, title_font_size=12,
+    )  # fmt: skip
+    fig.update_yaxes(showgrid=False, showticklabels=False, automargin=False)
+    fig.update_layout(
+        template=template(dark), height=360, margin={"t": 104, "l": 0, "r": 0},
+        showlegend=False, modebar={"orientation": "v"},
+    )  # fmt: skip
     return fig
 
 
-def _frame(pair: Pair, name: str, domain: list[float]) -> dict[str, object]:
-    """Return the axes of a measure, named as Plotly counts them."""
-    better = "lower" if pair.lower_is_better else "higher"
-    return {
-        f"xaxis{name}": {
-            "domain": domain, "range": [-0.8, 1.8], "anchor": f"y{name}",
-            "tickvals": [0, 1], "ticktext": ["dense", "pruned"],
-            "showgrid": False, "zeroline": False,
-            "title": {"text": f"{better} is better", "font": {"size": 12}},
-        },
-        f"yaxis{name}": {
-            "range": [0, 1.12 * _highest(pair)], "anchor": f"x{name}",
-            "showgrid": False, "showticklabels": False, "automargin": False,
-        },
-    }  # fmt: skip
-
-
 def _heading(
-    fig: go.Figure, left: float, pair: Pair, missing: str, colours: Palette
+    fig: go.Figure, place: int, pair: Pair, missing: str, colours: Palette
 ) -> None:
-    """Write above a measure what it is and how much it changed."""
+    """Say what a measure is, how much it changed, and which way is better."""
+    better = "lower" if pair.lower_is_better else "higher"
+    fig.update_xaxes(title_text=f"{better} is better", col=place)
+    fig.update_yaxes(range=[0, 1.12 * _highest(pair)], col=place)
+    left = fig.get_subplot(1, place).xaxis.domain[0]
     changed = missing if pair.change == Cell() else pair.change.value
     for above, size, text, colour in (
         (98, 14, plain(pair.title), colours.text),
@@ -86,27 +78,26 @@ def _heading(
         )  # fmt: skip
 
 
-def _slope(fig: go.Figure, pair: Pair, axes: dict[str, str], colours: Palette) -> None:
+def _slope(fig: go.Figure, place: int, pair: Pair, colours: Palette) -> None:
     """Draw the way from dense to pruned, and where it would be without a change."""
     if pair.dense is None:
         return
     dense, pruned = pair.dense.value, pair.pruned
     quiet = faded(colours.neutral, 0.7)
     fig.add_scatter(
-        x=[0, 1.8], y=[dense, dense], mode="lines", hoverinfo="skip",
-        line={"color": quiet, "width": 1, "dash": "dot"}, **axes,
+        x=[0, 1.8], y=[dense, dense], row=1, col=place, mode="lines",
+        hoverinfo="skip", line={"color": quiet, "width": 1, "dash": "dot"},
     )  # fmt: skip
-    rises = pruned is not None and pruned.value > dense
-    has_room = dense > 0.2 * _highest(pair)
+    rises = pruned is not None and pruned.value > dense > 0.2 * _highest(pair)
     fig.add_annotation(
-        x=0.58, y=dense, xref=axes["xaxis"], yref=axes["yaxis"], showarrow=False,
-        yanchor="top" if rises and has_room else "bottom", text="no change",
+        x=0.58, y=dense, row=1, col=place, showarrow=False, text="no change",
+        yanchor="top" if rises else "bottom",
         font={"size": 12, "color": colours.neutral},
     )  # fmt: skip
     if pruned is not None:
         fig.add_scatter(
-            x=[0, 1], y=[dense, pruned.value], mode="lines", hoverinfo="skip",
-            line={"color": faded(colours.accent, 0.5), "width": 3}, **axes,
+            x=[0, 1], y=[dense, pruned.value], row=1, col=place, mode="lines",
+            hoverinfo="skip", line={"color": faded(colours.accent, 0.5), "width": 3},
         )  # fmt: skip
 
 

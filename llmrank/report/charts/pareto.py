@@ -67,7 +67,7 @@ class Axis:
         """Return where values are from the low end on."""
         return (self.units(values) - self.low) / (self.high - self.low) * length
 
-    def values(self, pixels: np.ndarray, length: int) -> np.ndarray:
+    def values(self, pixels: pd.Series, length: int) -> pd.Series:
         """Return what is so many pixels from the low end."""
         units = self.low + pixels / length * (self.high - self.low)
         return 10**units if self.is_log else units
@@ -207,13 +207,9 @@ def _spread(
     standings = pd.concat([standings[is_first], standings[~is_first]])
     x = across.pixels(standings["x"], SCREEN[0])
     y = up.pixels(standings["y"], SCREEN[1])
-    taken = np.empty((0, 2))
-    for own in np.stack([x, y], 1):
-        sides = own + np.outer([0, 1, -1, 2, -2], [APART, 0])
-        room = (np.hypot(*(taken - side).T).min(initial=np.inf) for side in sides)
-        place = next((s for s, r in zip(sides, room, strict=True) if r >= APART), own)
-        taken = np.vstack([taken, place])
-    return standings.assign(at=across.values(taken[:, 0], SCREEN[0]))
+    n_there = standings.groupby([x // APART, y // APART]).cumcount()
+    aside = n_there.map(dict(enumerate((0, 1, -1, 2, -2)))).fillna(0) * APART
+    return standings.assign(at=across.values(x + aside, SCREEN[0]))
 
 
 def _curve(

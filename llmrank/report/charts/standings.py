@@ -56,7 +56,7 @@ def standings_chart(
     fig.add_scatter(
         x=shown["at"].tolist(), y=rows["place"].tolist(), mode="markers",
         error_x=bars(rows.where(is_near), "y", colours.neutral),
-        marker={"size": rows["verdict"].map(SIZES).tolist(),
+        marker={"size": rows["verdict"].map(SIZES).tolist(), "opacity": 1,
                 "color": [colour for colour, _ in looks],
                 "line": {"width": 2, "color": [colour for colour, _ in looks]},
                 "symbol": [symbol_of(symbol, verdict) if near else "triangle-right"

@@ -58,12 +58,29 @@ def show(
             f"No cell has both {TITLES[axes[0]]} and {TITLES[axes[1]]} yet. Cells "
             "appear the moment they are measured; other axes may be known already."
         )
-        _show_held(mine)
+        _show_held(mine, session.views().get(CELL))
         return
-    named = _named(standings, in_hand)
+    better = {True: "less is better", False: "more is better"}
+    titles = [f"{TITLES[n]} ({better[AXES[n].lower_is_better]})" for n in axes]
+    sparsity, held = in_hand.pruning.sparsity, session.views().get(CELL)
+    here = readings.nearest(standings, sparsity)
+    both = [e for e in mine if e.figures.keys() >= set(axes)]
+    looks = {"named": _named(standings, in_hand), "dark": panels.is_dark()}
     picture, beside = st.columns(2, gap="medium")
     with picture:
-        _show_chart(standings, mine, axes, in_hand.pruning.sparsity, named)
+        panels.chart(
+            charts.pareto_chart(
+                standings,
+                titles=tuple(titles),
+                marked=(sparsity, held),
+                dense=arena.dense(mine, *axes),
+                **looks,
+            ),
+            readings.standings_sentence(standings, axes[1], sparsity),
+            lambda: standings,
+            key=CHART,
+            on_select=lambda: _take_point(CHART),
+        )
         if is_ours:
             n_tokens = mine[0].experiment.evaluation.eval_tokens
             st.caption(
@@ -71,10 +88,14 @@ def show(
                 f"{n_tokens:,} held-out tokens."
             )
     with beside:
-        here = readings.nearest(standings, in_hand.pruning.sparsity)
-        both = [e for e in mine if e.figures.keys() >= set(axes)]
-        _show_list(here, both, axes, named)
-        _show_held(mine)
+        panels.chart(
+            charts.standings_chart(here, title=titles[1], held=held, **looks),
+            readings.told_by(both, *axes),
+            lambda: here,
+            key=LIST,
+            on_select=lambda: _take_point(LIST),
+        )
+        _show_held(mine, held)
 
 
 def _named(standings: pd.DataFrame, in_hand: Experiment) -> dict[str, str]:
@@ -126,56 +147,6 @@ def show_table(entries: Sequence[Entry]) -> None:
     )
 
 
-def _better(name: str) -> str:
-    way = "less" if AXES[name].lower_is_better else "more"
-    return f"{TITLES[name]} ({way} is better)"
-
-
-def _show_chart(
-    standings: pd.DataFrame,
-    entries: Sequence[Entry],
-    axes: tuple[str, str],
-    sparsity: float,
-    named: dict[str, str],
-) -> None:
-    panels.chart(
-        charts.pareto_chart(
-            standings,
-            named=named,
-            titles=(_better(axes[0]), _better(axes[1])),
-            marked=(sparsity, session.views().get(CELL)),
-            dense=arena.dense(entries, *axes),
-            dark=panels.is_dark(),
-        ),
-        readings.standings_sentence(standings, axes[1], sparsity),
-        lambda: standings,
-        key=CHART,
-        on_select=lambda: _take_point(CHART),
-    )
-
-
-def _show_list(
-    here: pd.DataFrame,
-    entries: Sequence[Entry],
-    axes: tuple[str, str],
-    named: dict[str, str],
-) -> None:
-    """Draw who competes at one sparsity, the best first, and say how it is judged."""
-    panels.chart(
-        charts.standings_chart(
-            here,
-            named=named,
-            title=_better(axes[1]),
-            held=session.views().get(CELL),
-            dark=panels.is_dark(),
-        ),
-        readings.told_by(entries, *axes),
-        lambda: here,
-        key=LIST,
-        on_select=lambda: _take_point(LIST),
-    )
-
-
 def _take_point(key: str) -> None:
     points = st.session_state[key]["selection"]["points"]
     run = points[0].get("customdata") if points else None
@@ -183,10 +154,9 @@ def _take_point(key: str) -> None:
         session.view(CELL, str(run[0]))
 
 
-def _show_held(entries: Sequence[Entry]) -> None:
+def _show_held(entries: Sequence[Entry], held: str | None) -> None:
     """Show what the chosen cell is, why it failed, and how to take it along."""
-    at = session.views().get(CELL)
-    chosen = next((entry for entry in entries if entry.run.id == at), None)
+    chosen = next((entry for entry in entries if entry.run.id == held), None)
     if chosen is None:
         st.caption("Click a point or a row: its method opens here.")
         return
