@@ -38,65 +38,50 @@ def show_measured() -> None:
     if jobs.live("measure", partial(show_running, report)):
         return
     stopped = jobs.view("measure")
-    partly = None if stopped is None else stopped.partial
-    if report is None and isinstance(partly, Report) and partly.experiment == in_hand:
+    partly = None if stopped is None else own(stopped)
+    if report is None and partly is not None:
         st.info("Stopped before its end; this is what had been measured.")
-        show_report(partly, button=MEASURE)
-    elif report is None:
-        show_nearest(button=MEASURE)
-    else:
-        show_report(report, button="Measure again")
-        show_details(report)
+    show(report or partly, button="Measure again" if report else MEASURE)
 
 
 def show_running(before: Report | None, seen: JobView) -> None:
     """Fill the picture while it is measured; what was known before stays till then."""
-    report = seen.partial
-    if isinstance(report, Report) and report.experiment == in_hand:
-        show_report(report, "…")
-        return
-    if isinstance(report, Report):
+    report = own(seen)
+    if report is None and isinstance(seen.partial, Report):
         st.info("Other settings are being measured; these can be when they are done.")
-    if before is not None:
-        show_report(before)
-    else:
-        show_nearest("…")
+    show(report or before, "–" if before and not report else "…")
 
 
-def show_nearest(missing: str = "–", *, button: str | None = None) -> None:
-    """Show what is known of the method until the settings in hand are measured."""
-    near = known.nearest(in_hand)
-    if near is None:
-        said = "**Not measured here yet.** What it costs and gains stands here."
-        show(None, said, missing, button=button)
-        return
-    report, is_ours = near
-    said = readings.elsewhere_sentence(report, in_hand, ours=is_ours)
-    show(report, said, missing, button=button)
-    show_details(report)
-
-
-def show_report(
-    report: Report, missing: str = "–", *, button: str | None = None
-) -> None:
-    """Show what was measured of the settings in hand, and its verdict."""
-    verdicts = verdict(report.comparison).items()
-    said = " &emsp; ".join(f"**{h}** &ensp; {s}" for h, s in verdicts)
-    show(report, said, missing, button=button)
+def own(seen: JobView) -> Report | None:
+    """Return what a job has measured so far, where it is of the settings in hand."""
+    report = seen.partial
+    is_own = isinstance(report, Report) and report.experiment == in_hand
+    return report if is_own else None
 
 
 def show(
-    report: Report | None, sentence: str, missing: str, *, button: str | None
+    report: Report | None, missing: str = "–", *, button: str | None = None
 ) -> None:
-    """Show dense beside pruned; the button stands where the times would be."""
+    """Show dense beside pruned; without a report what is nearest, or the skeleton.
+
+    The button stands where the times would be; without it a job is running.
+    """
+    said = "**Not measured here yet.** What it costs and gains stands here."
+    near = known.nearest(in_hand) if report is None else None
+    if report is not None:
+        verdicts = verdict(report.comparison).items()
+        said = " &emsp; ".join(f"**{h}** &ensp; {s}" for h, s in verdicts)
+    elif near is not None:
+        report, is_ours = near
+        said = readings.elsewhere_sentence(report, in_hand, ours=is_ours)
     pairs = tables.BLANK if report is None else tables.pairs(report.comparison)
     n, is_timed = tables.N_UNTIMED, pairs[-1].pruned is not None
     if button is None or is_timed:
-        picture(report, pairs, sentence, missing)
+        picture(report, pairs, said, missing)
     else:
         left, right = st.columns([n, len(pairs) - n], gap=None)
         with left:
-            picture(report, pairs[:n], sentence, missing)
+            picture(report, pairs[:n], said, missing)
         with right.container(
             border=True, height=HEIGHT, horizontal_alignment="center",
             vertical_alignment="center",
@@ -110,6 +95,8 @@ def show(
         show_lines(report.comparison, missing)
     if button is not None and is_timed:
         panels.measure(in_hand, button, primary=False)
+    if button is not None and report is not None:
+        show_details(report)
 
 
 def picture(
