@@ -51,7 +51,7 @@ def paired_chart(
     )  # fmt: skip
     fig.update_yaxes(showgrid=False, showticklabels=False, automargin=False)
     fig.update_layout(
-        template=template(dark), height=360, margin={"t": 104, "l": 0, "r": 0},
+        template=template(dark), height=360, margin={"t": 104, "l": 0, "r": 12},
         showlegend=False, modebar={"orientation": "v"},
     )  # fmt: skip
     return fig

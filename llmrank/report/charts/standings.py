@@ -38,7 +38,7 @@ def standings_chart(
 
     Args:
         here: the rows of one sparsity, as `pareto_chart` takes them, at least one.
-        named: as it takes them, in bold.
+        named: as it takes them.
         title: of the figure that decides, with its unit.
         held: the run that is ringed.
         dark: draw for the dark theme.
@@ -78,8 +78,7 @@ def standings_chart(
             text=f"<b>{row['said'].partition(' ')[0]}</b> {said}", showarrow=False,
             font={"size": 12, "color": colour},
         )  # fmt: skip
-        name = f"<b>{plain(method)}</b>" if method in named else plain(method)
-        names.append(f'<span style="color:{colour}">{name}</span>')
+        names.append(f'<span style="color:{colour}">{plain(method)}</span>')
     fig.update_yaxes(
         tickvals=rows["place"].tolist(), ticktext=names, tickfont={"size": 12},
         range=[max(len(rows), FEW) - 0.5, -0.5], showgrid=False, zeroline=False,
@@ -89,6 +88,6 @@ def standings_chart(
     fig.update_xaxes(axis_of(span, is_wide(span)).layout, nticks=5, tickangle=0)
     fig.update_layout(
         title=f"<b>At {share(rows['sparsity'].iloc[0])} removed</b>", showlegend=False,
-        margin={"t": 36, "r": 132}, clickmode="event+select", hovermode="y",
+        margin={"t": 36, "r": 126}, clickmode="event+select", hovermode="y",
     )  # fmt: skip
     return fig
