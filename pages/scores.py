@@ -148,7 +148,6 @@ def show_extremes(scores: Scored) -> None:
                     ),
                 },
             )
-    selection.show_way()
 
 
 def show_two(
@@ -257,7 +256,6 @@ def show_apart(table: pd.DataFrame, names: tuple[str, str]) -> None:
         },
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        selection.show_way()
         panels.csv(lambda: table, key="apart")
 
 

@@ -2,9 +2,14 @@
 
 import io
 import re
+from collections.abc import Sequence
 
 import networkx as nx
 import pandas as pd
+from torch import Tensor
+
+from llmrank.methods.pruning import descending
+from llmrank.models.ffn import FFN
 
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 COLUMNS = ["source", "target", "layer", "weight", "signed", "share"]
@@ -21,6 +26,35 @@ def network_table(graph: nx.DiGraph) -> pd.DataFrame:
     return table.sort_values(
         "weight", ascending=False, kind="stable", ignore_index=True
     )
+
+
+def dimension_tables(
+    ffns: Sequence[FFN], layer: int, residual: int, n: int
+) -> dict[str, pd.DataFrame]:
+    """List the n neurons with the most weight to a residual dimension, either side.
+
+    Returns:
+        "written" by the layer before and "read" by `layer`, each with columns layer,
+        neuron, weight (signed) and share (of all that layer's weight to it); a side
+        where the model has no layer is left out.
+    """
+    sides = {"written": (layer - 1, "down"), "read": (layer, "up")}
+    return {
+        side: _heaviest(place, _to_residual(ffns[place], name, residual), n)
+        for side, (place, name) in sides.items()
+        if 0 <= place < len(ffns)
+    }
+
+
+def _to_residual(ffn: FFN, name: str, residual: int) -> Tensor:
+    weights = ffn.down[residual] if name == "down" else ffn.up[:, residual]
+    return weights.detach().float().cpu()
+
+
+def _heaviest(layer: int, weights: Tensor, n: int) -> pd.DataFrame:
+    chosen = descending(weights.abs())[:n]
+    table = pd.DataFrame({"layer": layer, "neuron": chosen, "weight": weights[chosen]})
+    return table.assign(share=table["weight"].abs() / float(weights.abs().sum()))
 
 
 def graphml(graph: nx.DiGraph) -> bytes:

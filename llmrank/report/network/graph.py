@@ -24,6 +24,8 @@ MAX_EDGES = 1000
 WIDTH, HEIGHT = 1500.0, 1000.0
 """The frame that x and y fill."""
 
+GAP = 1.4
+"""Rows left free above a group of neurons, for its name."""
 
 Edge = tuple[str, str, dict[str, Any]]
 
@@ -45,10 +47,11 @@ class NetworkSpec:
     )
     n_residual: int = option(
         default=16, low=1, high=100, help="Residual dimensions drawn at each place: "
-        "those with the most edge weight to the neurons drawn",
+        "half are the heaviest of the most central neuron (or of the one held), half "
+        "have the most edge weight to all neurons drawn",
     )  # fmt: skip
     n_edges: int = option(
-        default=200, low=1, high=MAX_EDGES,
+        default=MAX_EDGES, low=1, high=MAX_EDGES,
         help="Edges drawn: the strongest by absolute weight",
     )  # fmt: skip
 
@@ -69,7 +72,10 @@ class _Layer:
 
 @dataclass(frozen=True)
 class _Column:
-    """The nodes drawn at one place, top first; the other fields are of all there."""
+    """The nodes drawn at one place, top first; other tensors are of all there.
+
+    `central` is the neuron whose own edges choose residual dimensions.
+    """
 
     kind: str
     layer: int
@@ -77,6 +83,17 @@ class _Column:
     score: Float[Tensor, " n"]
     strength: Float[Tensor, " n"]
     dropped: Bool[Tensor, " n"]
+    central: int = 0
+
+    @property
+    def groups(self) -> list[int]:
+        """Number the runs of neighbouring ranks that share a fate; 0 of residuals."""
+        if self.kind == "residual":
+            return [0] * len(self.index)
+        rank = ranks(self.score)[self.index]
+        fate = self.dropped[self.index]
+        begins = (rank.diff() != 1) | (fate[1:] != fate[:-1])
+        return [0, *begins.cumsum(0).tolist()]
 
 
 def network(
@@ -86,12 +103,14 @@ def network(
     spec: NetworkSpec,
     *,
     mass: Float[Tensor, " d_model"] | None = None,
+    also: tuple[int, int] | None = None,
 ) -> nx.DiGraph:
     """Build the layered graph: residual, neurons, residual, neurons and so on.
 
     Nodes carry kind (residual or neuron), layer (of a residual: the layer it enters,
     one past the last at the end), index, size (how many the whole place has), label,
-    score, rank (1 = highest of the place), strength (the sum of the absolute weights
+    score, rank (1 = highest of the place), group (which run of neighbouring ranks, all
+    kept or all dropped), strength (the sum of the absolute weights
     of all its edges, drawn or not), dropped, x and y. The score of a residual is the
     mass that reaches it: `mass` before the first layer, then the scores of the layer
     before, carried along `share`. Edges carry layer, weight (absolute), signed and
@@ -103,6 +122,7 @@ def network(
         keep: the kept neurons of all layers; None marks none as dropped.
         spec: what is drawn.
         mass: of the residual before the first layer, at least 0; None is uniform.
+        also: layer and index of a neuron that is drawn whatever its score.
 
     Raises:
         OptionError: layers that are not there, more than 300 nodes, or a boundary
@@ -113,7 +133,7 @@ def network(
         _layer(ffns[i], scores[i], None if keep is None else keep[i])
         for i in range(spec.layer, spec.layer + spec.n_layers)
     ]
-    columns = _columns(layers, mass, spec)
+    columns = _columns(layers, mass, spec, also)
     n_nodes = sum(len(column.index) for column in columns)
     if n_nodes > MAX_NODES:
         raise OptionError(
@@ -162,24 +182,31 @@ def _sums(weights: Tensor, dim: int) -> Tensor:
 
 
 def _columns(
-    layers: Sequence[_Layer], mass: Tensor | None, spec: NetworkSpec
+    layers: Sequence[_Layer],
+    mass: Tensor | None,
+    spec: NetworkSpec,
+    also: tuple[int, int] | None,
 ) -> list[_Column]:
     """Residual, neurons, residual and so on: one residual more than layers."""
     arriving = torch.ones(layers[0].ffn.up.shape[1]) if mass is None else mass
     columns: list[_Column] = []
     before: tuple[_Layer, _Column] | None = None
     for layer in layers:
-        after = layer, _neurons(layer, spec)
+        after = layer, _neurons(layer, spec, also)
         columns += [_residual(before, after, arriving, spec), after[1]]
         before, arriving = after, layer.passed_on
     return [*columns, _residual(before, None, arriving, spec)]
 
 
-def _neurons(layer: _Layer, spec: NetworkSpec) -> _Column:
+def _neurons(layer: _Layer, spec: NetworkSpec, also: tuple[int, int] | None) -> _Column:
     order = descending(layer.score)
     marked = drop_mask(len(order), layer.kept)
     n_kept = len(order) - int(marked.sum())
     places = _places(len(order), min(spec.n_neurons, len(order)), n_kept, spec.which)
+    central = int(order[places[0]])
+    if also is not None and also[0] == layer.ffn.layer and also[1] < len(order):
+        central = also[1]
+        places = torch.cat([places, (order == central).nonzero()[0]]).unique()
     return _Column(
         kind="neuron",
         layer=layer.ffn.layer,
@@ -187,6 +214,7 @@ def _neurons(layer: _Layer, spec: NetworkSpec) -> _Column:
         score=layer.score,
         strength=layer.up_by_neuron + layer.down_by_neuron,
         dropped=marked,
+        central=central,
     )
 
 
@@ -209,19 +237,29 @@ def _residual(
     arriving: Tensor,
     spec: NetworkSpec,
 ) -> _Column:
-    """Choose the dimensions that have the most edge weight to the drawn neurons."""
+    """Choose the dimensions with the most edge weight to the drawn neurons.
+
+    First come the heaviest of the central neurons on either side: half of all.
+    """
     mass = arriving.detach().to("cpu", torch.float64)
     score = mass / mass.sum() if mass.sum() > 0 else torch.ones_like(mass) / len(mass)
     shown, strength = torch.zeros_like(mass), torch.zeros_like(mass)
-    layer = 0
+    layer, own = 0, []
     if before is not None:
         layer = before[0].ffn.layer + 1
-        shown += _sums(_taken(before[0].ffn.down, None, before[1].index), 1)
+        down = before[0].ffn.down
+        shown += _sums(_taken(down, None, before[1].index), 1)
+        own.append(down[:, before[1].central])
         strength += before[0].down_by_residual
     if after is not None:
         layer = after[0].ffn.layer
-        shown += _sums(_taken(after[0].ffn.up, after[1].index, None), 0)
+        up = after[0].ffn.up
+        shown += _sums(_taken(up, after[1].index, None), 0)
+        own.append(up[after[1].central])
         strength += after[0].up_by_residual
+    for weights in own:
+        n_own = spec.n_residual // (2 * len(own))
+        shown[descending(weights.detach().abs().float())[:n_own].cpu()] = torch.inf
     chosen = shown.argsort(descending=True, stable=True)[: spec.n_residual]
     return _Column(
         kind="residual",
@@ -242,7 +280,11 @@ def _taken(weights: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tens
 def _nodes(column: _Column, x: float) -> Iterator[tuple[str, dict[str, Any]]]:
     rank = ranks(column.score)
     mark = f"L{column.layer}·" if column.kind == "neuron" else "r"
-    for row, index in enumerate(column.index.tolist()):
+    gap = 0.0 if column.kind == "residual" else GAP
+    groups = column.groups
+    n_rows = len(groups) + gap * (groups[-1] + 1)
+    pairs = zip(column.index.tolist(), groups, strict=True)
+    for row, (index, group) in enumerate(pairs):
         yield (
             _name(column, index),
             {
@@ -253,10 +295,11 @@ def _nodes(column: _Column, x: float) -> Iterator[tuple[str, dict[str, Any]]]:
                 "label": f"{mark}{index}",
                 "score": float(column.score[index]),
                 "rank": int(rank[index]),
+                "group": group,
                 "strength": float(column.strength[index]),
                 "dropped": bool(column.dropped[index]),
                 "x": x,
-                "y": HEIGHT * (row + 0.5) / len(column.index),
+                "y": HEIGHT * (row + 0.5 + gap * (group + 1)) / n_rows,
             },
         )
 

@@ -4,15 +4,16 @@ import math
 from collections.abc import Sequence
 
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank.analysis.agreement import Agreement, extremes
-from llmrank.core.formatting import choice, number, share
+from llmrank.analysis.neuron import Neuron
+from llmrank.core.formatting import choice, number, share, times
 from llmrank.core.specs import described, options
 from llmrank.methods.criteria import Criterion, LLMRank
 from llmrank.models.ffn import FFN
-from llmrank.report.tables.scores import CLOSE
+from llmrank.report.tables.scores import CLOSE, neuron_table
 
 
 def heatmap_sentence(layers: pd.DataFrame) -> str:
@@ -58,6 +59,24 @@ def extremes_sentence(shown: pd.DataFrame) -> str:
         return f"{said}."
     spread = f"the {len(highest)} highest lie in {_layers(highest)}"
     return f"{said}; {spread}, the {len(lowest)} lowest in {_layers(lowest)}."
+
+
+def neuron_sentence(
+    scores: Sequence[Float[Tensor, " _"]],
+    keep: Sequence[Int[Tensor, " _"]],
+    neuron: Neuron,
+) -> str:
+    """Say a neuron's rank in its layer, its score, and whether it is removed."""
+    layer = neuron.layer
+    table = neuron_table([scores[layer]], [keep[layer]])
+    if neuron.index >= len(table):
+        return f"Layer {layer} has no neuron {neuron.index:,} here."
+    row = table.iloc[neuron.index]
+    fate = "kept" if row["kept"] else "removed"
+    return (
+        f"**L{layer}·{neuron.index}**: rank {row['rank']:,} of {len(table):,}, "
+        f"{times(row['times_uniform'])} its layer's mean, **{fate}**"
+    )
 
 
 def index_sentence(scores: Sequence[Float[Tensor, " _"]]) -> str:

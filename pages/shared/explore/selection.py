@@ -1,11 +1,13 @@
 """What is selected in the canvas: its strongest edges, and its neurons as a table."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 import torch
+from torch import Tensor
 
 from llmrank.analysis.neuron import (
     Neuron,
@@ -113,14 +115,22 @@ def choosable(
     row_selection.choose(table, neurons, canvas.held(), take, key=key, **looks)
 
 
-def show_way() -> None:
-    """Lead to the neuron that is held, in the canvas."""
-    at = canvas.held()
-    if at is None:
-        st.caption("Choose a row to hold that neuron, here and in Explore.")
-        return
-    words = f"Layer {at.layer}, neuron {at.index:,} in Explore"
-    st.page_link("pages/explore.py", label=words, icon=":material/arrow_forward:")
+def show_held(scores: Sequence[Tensor], keep: Sequence[Tensor], hint: str) -> None:
+    """Say what the neuron held is and lead to it; without one, how to hold one."""
+    neuron = canvas.held()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if neuron is None or neuron.layer >= len(scores):
+            st.caption(hint)
+            return
+        st.markdown(sentences.neuron_sentence(scores, keep, neuron), width="content")
+        open_in_explore(neuron)
+
+
+def open_in_explore(neuron: Neuron) -> None:
+    """Lead to a neuron in the canvas, where it is held."""
+    if st.button("Open in Explore", icon=":material/arrow_forward:", key="to_explore"):
+        canvas.hold(neuron.layer, neuron.index)
+        st.switch_page("pages/explore.py")
 
 
 def _about(table: pd.DataFrame, brush: Range, by_rank: bool) -> str:
