@@ -85,7 +85,7 @@ def choose(views: Sequence[FFN], plan: PruningPlan) -> NetworkSpec:
         o = view_options.option_of(NetworkSpec, name)
         o = o if high is None else view_options.limited(o, min(high, o.high or high))
         if name == "layer":
-            o = replace(o, default=min(first_layer(plan), o.high))
+            o = replace(o, default=min(selection.first_layer(plan), o.high))
         return view_options.choose("graph", o, LABELS.get(name), **look)
 
     layer, which, more = st.columns(
@@ -103,16 +103,6 @@ def choose(views: Sequence[FFN], plan: PruningPlan) -> NetworkSpec:
     with which:
         drawn_neurons = ask("which", form="buttons")
     return NetworkSpec(n_layers=n_layers, layer=first, which=drawn_neurons, **amounts)
-
-
-def first_layer(plan: PruningPlan) -> int:
-    """Open on the layer of the neuron held, or of those that lose most the middle."""
-    neuron = canvas.held()
-    if neuron is not None and neuron.layer < len(plan.keep):
-        return neuron.layer
-    lost = [n - k for n, k in zip(plan.dense_widths, plan.widths, strict=True)]
-    most = [layer for layer, n in enumerate(lost) if n == max(lost)]
-    return most[len(most) // 2]
 
 
 def also() -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ in_hand = frame("Scores", "How are the scores distributed?")
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -25,14 +26,18 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank, criterion
 from llmrank.methods.pruning import PruningPlan
 from llmrank.report import charts, sentences
-from pages.shared.app import access, panels, reading, resources, view_options
+from pages.shared.app import access, clicks, panels, reading, resources, view_options
 from pages.shared.explore import canvas, selection
 
 AUTHORS = LLMRank(gamma=0.0, site="up")
 """The authors' code: activation at `up`'s output, and γ = 0 unless it is set."""
 
-SCREENS = ("heatmap", "distributions", "two criteria")
-SCREEN = Option("screen", str, "heatmap", "What is drawn", choices=SCREENS)
+SCREENS = {
+    "heatmap": "All neurons",
+    "distributions": "Layer by layer",
+    "two criteria": "Two criteria",
+}
+SCREEN = Option("screen", str, "heatmap", "What is drawn", choices=tuple(SCREENS))
 ORDER = Option(
     "order", str, "sorted", "sorted: each layer from its highest score down; index: "
     "as the model stores its neurons", choices=("sorted", "index"),
@@ -60,7 +65,7 @@ Scored = Sequence[Tensor]
 def show(drawn: Experiment, scores: Scored, plan: PruningPlan) -> None:
     """Draw the screen that is chosen, and nothing of the others."""
     with st.container(horizontal=True):
-        screen = view_options.choose("scores", SCREEN, "Screen")
+        screen = view_options.choose("scores", SCREEN, "Picture", titles=SCREENS)
         controls = st.container(horizontal=True, vertical_alignment="bottom")
         with st.popover(f"How {drawn.method.criterion.name} scores", type="tertiary"):
             show_formula(drawn)
@@ -80,18 +85,28 @@ def show_heatmap(
     with controls:
         order = view_options.choose("scores", ORDER, "Neurons in order of")
         value = view_options.choose("scores", VALUE, "Colour")
-    said = sentences.heatmap_sentence(layers)
-    if value == "percentile":
-        said = sentences.percentiles_sentence(layers)
-    elif order == "index":
-        said = sentences.index_sentence(scores)
-    dark = panels.is_dark()
+    held = canvas.held()
+    fig = charts.score_heatmap(
+        scores,
+        plan.keep,
+        order=order,
+        value=value,
+        held=held and (held.layer, held.index),
+        dark=panels.is_dark(),
+    )
     panels.chart(
-        charts.score_heatmap(scores, plan.keep, order=order, value=value, dark=dark),
-        said,
+        fig,
+        sentences.heatmap_sentence(layers),
         lambda: sentences.neuron_table(scores, plan.keep),
         key="scores",
     )
+
+    def take(cell: dict[str, Any]) -> None:
+        layer = int(cell["y"])
+        canvas.hold(layer, charts.neuron_at(scores[layer], cell["x"], order))
+
+    clicks.hear("scores", take)
+    selection.show_held(scores, plan.keep, "Click a cell to hold its neuron.")
     show_extremes(scores)
 
 
@@ -101,25 +116,51 @@ def show_distributions(
     """Draw one layer's scores with the threshold in them, beside those of all."""
     with controls:
         option = view_options.limited(LAYER, len(scores) - 1)
+        option = replace(option, default=selection.first_layer(plan))
         layer = view_options.choose("scores", option, "Layer of the histogram")
+        if st.button(f"Layer {layer} in Graph", icon=":material/arrow_forward:"):
+            view_options.put("graph", {"layer": str(layer)})
+            st.switch_page("pages/graph.py")
     row, dark = layers.iloc[layer], panels.is_dark()
-    threshold = float(row["threshold"]) if row["n_dropped"] else None
+    times = sentences.times_uniform(scores)
+    thresholds = (layers["threshold"] * layers["n_neurons"]).tolist()
+    neurons = sentences.neuron_table(scores, plan.keep)
     left, right = st.columns(2, gap="medium")
     with left:
+        threshold = thresholds[layer] if row["n_dropped"] else None
         panels.chart(
-            charts.score_distribution(scores[layer], threshold, layer=layer, dark=dark),
+            charts.score_distribution(times[layer], threshold, layer=layer, dark=dark),
             sentences.distribution_sentence(row),
-            lambda: sentences.neuron_table(scores, plan.keep).query("layer == @layer"),
+            lambda: neurons.query("layer == @layer"),
             key="scores-layer",
         )
-    thresholds = layers["threshold"].tolist() if plan.n_dropped else None
     with right:
         panels.chart(
-            charts.distributions(scores, thresholds, dark=dark),
+            charts.distributions(
+                times, thresholds if plan.n_dropped else None, layer=layer, dark=dark
+            ),
             sentences.distributions_sentence(layers),
             lambda: layers,
             key="scores-layers",
         )
+
+    def take_bar(bar: dict[str, Any]) -> None:
+        near = (neurons["layer"] == layer) & (
+            neurons["times_uniform"].between(*bar["customdata"])
+        )
+        if near.any():
+            canvas.hold(layer, int(neurons[near].sort_values("rank")["neuron"].iloc[0]))
+
+    clicks.hear("scores-layer", take_bar)
+    clicks.hear("scores-layers", lambda box: show_layer(box, "layer"))
+    selection.show_held(
+        scores, plan.keep, "A box draws its layer; a bar holds its highest neuron."
+    )
+
+
+def show_layer(mark: dict[str, Any], choice: str) -> None:
+    """Take the layer whose box or bar was clicked."""
+    view_options.put("scores", {choice: str(round(mark["x"]))})
 
 
 def show_extremes(scores: Scored) -> None:
@@ -129,22 +170,23 @@ def show_extremes(scores: Scored) -> None:
         st.markdown(sentences.extremes_sentence(table))
         panels.csv(lambda: table, key="scores-extremes")
     for column, end in zip(st.columns(2), ("highest", "lowest"), strict=True):
-        column.markdown(f"**{end.capitalize()}**")
         rows = table[table["extreme"] == end]
+        if end == "lowest":
+            rows = rows[::-1]
+        column.markdown(f"**The {len(rows)} {end} of the model**, the {end} first")
         with column:
             selection.choosable(
                 rows,
                 [Neuron(*at) for at in rows[["layer", "neuron"]].to_numpy().tolist()],
                 key=f"extremes_{end}",
-                column_order=["layer", "neuron", "score", "times_uniform", "rank"],
+                column_order=["layer", "neuron", "times_uniform", "rank"],
                 column_config={
-                    "score": st.column_config.NumberColumn(format="%.3g"),
                     "times_uniform": st.column_config.NumberColumn(
-                        "× mean", format="%.3g", help="Times its layer's mean"
+                        "score, × its layer's mean", format="%.3g"
                     ),
                     "neuron": st.column_config.NumberColumn(format="%,d"),
                     "rank": st.column_config.NumberColumn(
-                        format="%,d", help="In its layer, from 1"
+                        "rank in its layer", format="%,d", help="1 is the highest"
                     ),
                 },
             )
@@ -171,6 +213,12 @@ def show_two(
             show_ranks(agreed, names, (scores, others), (plan, its_plan), layer)
         with overlap:
             show_overlap(agreed, names, its_plan)
+        clicks.hear("overlap", lambda bar: show_layer(bar, "ranks"))
+        selection.show_held(
+            scores,
+            plan.keep,
+            "A point holds its neuron; a bar draws its layer's ranks.",
+        )
         show_apart(disagreements(scores, others, MOST), names)
 
 
@@ -187,7 +235,7 @@ def choose_other(own: Criterion, n_layers: int) -> tuple[Criterion, int | None]:
         closed = [o for o in declared if o.kind is not str or o.choices]
         values = {o.name: view_options.choose("scores", o) for o in closed}
     st.button(
-        "The paper's own setting",
+        "Compare with the paper's setting",
         on_click=view_options.put,
         args=("scores", {"other": AUTHORS.name, **described(AUTHORS)}),
         help="The authors' code measures activation at the output of up_proj and "
@@ -207,8 +255,11 @@ def show_ranks(
     drawn = slice(None) if layer is None else slice(layer, layer + 1)
     keep = (plans[0].keep[drawn], plans[1].keep[drawn])
     first, second = (s[drawn] for s in scores)
+    said = sentences.agreement_words(agreement, layer)
     panels.chart(
-        charts.rank_scatter(first, second, keep, names=names, dark=panels.is_dark()),
+        charts.rank_scatter(
+            first, second, keep, names=names, said=said, dark=panels.is_dark()
+        ),
         sentences.ranks_sentence(agreement, names, layer),
         lambda: sentences.pair_table(scores, (plans[0].keep, plans[1].keep)),
         key="ranks",
@@ -245,18 +296,17 @@ def show_apart(table: pd.DataFrame, names: tuple[str, str]) -> None:
         column_config={
             "neuron": st.column_config.NumberColumn(format="%,d"),
             "rank_a": st.column_config.NumberColumn(
-                "rank, first", help=f"By {names[0]}, from 1"
+                f"rank by {names[0]}", format="%,d", help="In its layer, from 1"
             ),
             "rank_b": st.column_config.NumberColumn(
-                "second", help=f"By {names[1]}, from 1"
+                f"rank by {names[1]}", format="%,d", help="In its layer, from 1"
             ),
             "apart": st.column_config.NumberColumn(
                 format="%+.2f", help="Places apart, as a share of the layer's width"
             ),
         },
     )
-    with st.container(horizontal=True, vertical_alignment="center"):
-        panels.csv(lambda: table, key="apart")
+    panels.csv(lambda: table, key="apart")
 
 
 def hold_point() -> None:

@@ -12,8 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank.core.statistics import average_ranks
-from llmrank.methods.pruning import drop_mask
+from llmrank.methods.pruning import descending, drop_mask
 from llmrank.report.charts.theme import SCORES, figure, layer_ticks
+from llmrank.report.tables.scores import dropped_globally
 
 MAX_COLUMNS = 1024
 WIDE_RANGE = 100
@@ -52,19 +53,22 @@ def score_heatmap(
     *,
     order: Literal["index", "sorted"] = "sorted",
     value: Literal["score", "percentile"] = "score",
+    held: tuple[int, int] | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """Draw every neuron's score, one row per layer, in at most 1,024 columns.
 
     A cell is the mean of its neurons. Narrower layers end earlier: nothing is drawn
     there. In sorted order a line shows the cut of each layer whose kept neurons are
-    its highest, and hatching what is dropped.
+    its highest, and hatching what is dropped; a dotted line, where it differs, whom
+    one threshold over all layers would drop.
 
     Args:
         scores: one vector per layer.
         keep: the kept neurons of each layer; None draws no cut.
         order: columns by rank (highest first) or by neuron index.
         value: the score, or its percentile among all neurons of all layers.
+        held: layer and index of a neuron that is marked.
         dark: draw for the dark theme.
     """
     values = [s.detach().to("cpu", torch.float64).numpy() for s in scores]
@@ -83,7 +87,27 @@ def score_heatmap(
     fig.update_xaxes(showgrid=False, range=[left, left + max(map(len, values))])
     if order == "sorted" and keep is not None:
         _add_cut(fig, dropped)
+        globally = dropped_globally(scores, sum(map(len, keep)))
+        if globally != [d.sum() for d in dropped]:
+            _add_global_cut(fig, dropped, globally)
+    if held is not None and held[0] < n_layers and held[1] < len(values[held[0]]):
+        place = held[1]
+        if order == "sorted":
+            place = int(np.flatnonzero(orders[held[0]] == place)[0])
+        fig.add_scatter(
+            x=[place + FIRST[order]], y=[held[0]], mode="markers", name="held",
+            marker={"size": 11, "color": "#fff", "line": {"color": "#000", "width": 2}},
+            cliponaxis=False, hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
     return fig
+
+
+def neuron_at(
+    scores: Float[Tensor, " _"], x: float, order: Literal["index", "sorted"]
+) -> int:
+    """Return the neuron in the middle of the bin that is drawn at x, of one layer."""
+    place = min(int(x) - FIRST[order], len(scores) - 1)
+    return place if order == "index" else int(descending(scores.cpu())[place])
 
 
 def binned(values: Sequence[np.ndarray], dropped: Sequence[np.ndarray]) -> Bins:
@@ -205,6 +229,23 @@ def _add_cut(fig: go.Figure, dropped: Sequence[np.ndarray]) -> None:
     )  # fmt: skip
     fig.update_layout(
         showlegend=False, title={"text": _dropped_in_words(dropped, n_hatched)}
+    )
+
+
+def _add_global_cut(
+    fig: go.Figure, dropped: Sequence[np.ndarray], globally: Sequence[int]
+) -> None:
+    """Draw where one threshold over all layers would cut."""
+    cuts = [len(d) - n + 0.5 for d, n in zip(dropped, globally, strict=True)]
+    fig.add_scatter(
+        x=np.repeat(cuts, 2),
+        y=np.repeat(np.arange(len(cuts) + 1) - 0.5, 2)[1:-1],
+        name="global cut", mode="lines", hoverinfo="skip",
+        line={"color": "#fff", "width": 2, "dash": "dot"},
+    )  # fmt: skip
+    text = fig.layout.title.text
+    fig.layout.title.text = (
+        f"{text}; dotted: where one threshold over all layers would cut"
     )
 
 

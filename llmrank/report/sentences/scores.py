@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from llmrank.analysis.agreement import Agreement, extremes
+from llmrank.analysis.agreement import Agreement
 from llmrank.analysis.neuron import Neuron
 from llmrank.core.formatting import choice, number, share, times
 from llmrank.core.specs import described, options
@@ -17,29 +17,27 @@ from llmrank.report.tables.scores import CLOSE, neuron_table
 
 
 def heatmap_sentence(layers: pd.DataFrame) -> str:
-    """Say which layer's scores are the flattest and which the most peaked."""
-    flat, peaked = _lowest(layers, "top_tenth"), _highest(layers, "top_tenth")
-    holds = f"highest tenth of neurons holds {share(peaked['top_tenth'])}"
-    if flat["top_tenth"] == peaked["top_tenth"]:
-        whose = "Each layer's" if len(layers) > 1 else "The"
-        return f"{whose} {holds} of the score (10 % if all were equal)."
-    return (
-        f"Layer {peaked['layer']:.0f} is the most peaked, its {holds} of its score; "
-        f"layer {flat['layer']:.0f} is the flattest, with {share(flat['top_tenth'])} "
-        "(10 % if all were equal)."
+    """Say how concentrated scores are, and whom one threshold over all would empty."""
+    layers = layers.assign(
+        even=layers["n_effective"] / layers["n_neurons"],
+        globally=layers["n_dropped_globally"] / layers["n_neurons"],
     )
-
-
-def percentiles_sentence(layers: pd.DataFrame) -> str:
-    """Say which layer's middle neuron ranks highest and lowest in the model."""
+    most, least = _lowest(layers, "even"), _highest(layers, "even")
+    said = (
+        f"Layer {most['layer']:.0f} is the most concentrated: as if "
+        f"{number(most['n_effective'])} of its {most['n_neurons']:,.0f} neurons shared "
+        "the score"
+    )
     if len(layers) == 1:
-        return heatmap_sentence(layers)
-    high = _highest(layers, "median_percentile")
-    low = _lowest(layers, "median_percentile")
+        return f"{said}."
+    said = f"{said} (layer {least['layer']:.0f}: {number(least['n_effective'])})"
+    high, low = _highest(layers, "globally"), _lowest(layers, "globally")
+    if high["globally"] == low["globally"]:
+        return f"{said}."
     return (
-        f"The middle neuron of layer {high['layer']:.0f} scores higher than "
-        f"{share(high['median_percentile'])} of all neurons, that of layer "
-        f"{low['layer']:.0f} higher than {share(low['median_percentile'])}."
+        f"{said}. One threshold for all layers would remove {share(high['globally'])} "
+        f"of layer {high['layer']:.0f}, {share(low['globally'])} of layer "
+        f"{low['layer']:.0f}."
     )
 
 
@@ -76,16 +74,6 @@ def neuron_sentence(
     return (
         f"**L{layer}·{neuron.index}**: rank {row['rank']:,} of {len(table):,}, "
         f"{times(row['times_uniform'])} its layer's mean, **{fate}**"
-    )
-
-
-def index_sentence(scores: Sequence[Float[Tensor, " _"]]) -> str:
-    """Say where the highest and the lowest neuron of the model are."""
-    ends = extremes(scores, 1)
-    first, last = ends.iloc[0], ends.iloc[-1]
-    return (
-        f"In the model's own order the highest neuron is {_label(first)}, "
-        f"{_times(first)}, and the lowest {_label(last)}, {_times(last)}."
     )
 
 
@@ -151,6 +139,15 @@ def overlap_sentence(
     if shares[least] == max(shares.values()):
         return f"{said}, in every layer alike."
     return f"{said}, the fewest in layer {least}: {share(shares[least])}."
+
+
+def agreement_words(agreement: Agreement, layer: int | None) -> str:
+    """Say Spearman's and Jaccard's numbers of a layer or (None) of all, for a chart."""
+    rho = agreement.total_spearman if layer is None else agreement.spearman[layer]
+    o = agreement.total if layer is None else agreement.overlaps[layer]
+    numbers = {"Spearman": rho, "Jaccard of the removed": o.jaccard}
+    told = ("–" if n is None else f"{n:.3f}" for n in numbers.values())
+    return "<br>".join(f"{k} {v}" for k, v in zip(numbers, told, strict=True))
 
 
 def ranks_sentence(

@@ -20,6 +20,7 @@ from llmrank.analysis.neuron import (
     selection,
 )
 from llmrank.experiments.experiment import Experiment
+from llmrank.methods.pruning import PruningPlan
 from llmrank.models.ffn import ffns
 from llmrank.report import sentences
 from llmrank.report.payload import pack
@@ -115,20 +116,31 @@ def choosable(
     row_selection.choose(table, neurons, canvas.held(), take, key=key, **looks)
 
 
+def first_layer(plan: PruningPlan) -> int:
+    """Open on the layer of the neuron held, or of those that lose most the middle."""
+    neuron = canvas.held()
+    if neuron is not None and neuron.layer < len(plan.keep):
+        return neuron.layer
+    lost = [n - k for n, k in zip(plan.dense_widths, plan.widths, strict=True)]
+    most = [layer for layer, n in enumerate(lost) if n == max(lost)]
+    return most[len(most) // 2]
+
+
 def show_held(scores: Sequence[Tensor], keep: Sequence[Tensor], hint: str) -> None:
     """Say what the neuron held is and lead to it; without one, how to hold one."""
     neuron = canvas.held()
+    if neuron is not None and neuron.layer >= len(scores):
+        neuron = None
     with st.container(horizontal=True, vertical_alignment="center"):
-        if neuron is None or neuron.layer >= len(scores):
-            st.caption(hint)
-            return
-        st.markdown(sentences.neuron_sentence(scores, keep, neuron), width="content")
+        said = neuron and sentences.neuron_sentence(scores, keep, neuron)
+        st.markdown(said or f":gray[{hint}]", width="content")
         open_in_explore(neuron)
 
 
-def open_in_explore(neuron: Neuron) -> None:
+def open_in_explore(neuron: Neuron | None) -> None:
     """Lead to a neuron in the canvas, where it is held."""
-    if st.button("Open in Explore", icon=":material/arrow_forward:", key="to_explore"):
+    arrow, is_none = ":material/arrow_forward:", neuron is None
+    if st.button("Open in Explore", icon=arrow, key="to_explore", disabled=is_none):
         canvas.hold(neuron.layer, neuron.index)
         st.switch_page("pages/explore.py")
 
