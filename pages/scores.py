@@ -105,9 +105,9 @@ def show_heatmap(
         layer = int(cell["y"])
         canvas.hold(layer, charts.neuron_at(scores[layer], cell["x"], order))
 
-    clicks.hear("scores", take)
     selection.show_held(scores, plan.keep, "Click a cell to hold its neuron.")
     show_extremes(scores)
+    clicks.hear("scores", take)
 
 
 def show_distributions(
@@ -151,11 +151,11 @@ def show_distributions(
         if near.any():
             canvas.hold(layer, int(neurons[near].sort_values("rank")["neuron"].iloc[0]))
 
-    clicks.hear("scores-layer", take_bar)
-    clicks.hear("scores-layers", lambda box: show_layer(box, "layer"))
     selection.show_held(
         scores, plan.keep, "A box draws its layer; a bar holds its highest neuron."
     )
+    clicks.hear("scores-layer", take_bar)
+    clicks.hear("scores-layers", lambda box: show_layer(box, "layer"))
 
 
 def show_layer(mark: dict[str, Any], choice: str) -> None:
@@ -213,13 +213,13 @@ def show_two(
             show_ranks(agreed, names, (scores, others), (plan, its_plan), layer)
         with overlap:
             show_overlap(agreed, names, its_plan)
-        clicks.hear("overlap", lambda bar: show_layer(bar, "ranks"))
         selection.show_held(
             scores,
             plan.keep,
             "A point holds its neuron; a bar draws its layer's ranks.",
         )
         show_apart(disagreements(scores, others, MOST), names)
+        clicks.hear("overlap", lambda bar: show_layer(bar, "ranks"))
 
 
 def choose_other(own: Criterion, n_layers: int) -> tuple[Criterion, int | None]:

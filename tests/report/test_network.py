@@ -129,7 +129,8 @@ def test_residuals_are_those_with_the_most_weight_to_the_drawn_neurons(layers):
     for also, central in ((None, int(scores[0].argmax())), ((0, 11), 11)):
         graph = network(layers, scores, None, spec, also=also)
         neurons = drawn(graph, "neuron", 0)
-        assert (central in neurons) and len(neurons) == (4 if also is None else 5)
+        assert central in neurons
+        assert len(neurons) == (4 if also is None else 5)
         sides = ((layers[0].up, 0), (layers[0].down.T, 1))
         for place, (weights, layer) in enumerate(sides):
             own = weights[central].abs().topk(2).indices.tolist()
@@ -364,11 +365,8 @@ def test_page_draws_the_graph_it_was_given(layers):
     ends = [(e["from"], e["to"]) for e in values(page, "edges")]
     assert ends == list(graph.edges)
     assert "neuron, removed" in page
-    best = next(
-        name
-        for name, n in graph.nodes.items()
-        if "n" in name and n["rank"] == 1 and n["kind"] == "neuron"
-    )
+    neurons = {k: n for k, n in graph.nodes.items() if n["kind"] == "neuron"}
+    best = next(name for name, n in neurons.items() if n["rank"] == 1)
     assert f'let held = "{best}"' in page
     assert [g["name"] for g in values(page, "columns")["groups"]] == [
         "highest 12 · kept",

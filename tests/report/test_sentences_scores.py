@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from llmrank.analysis.agreement import agreement, extremes
+from llmrank.analysis.neuron import Neuron
+from llmrank.core.formatting import number
 from llmrank.methods.allocation import Global
 from llmrank.methods.criteria import Activation, LLMRank, Scores, Wanda
 from llmrank.methods.pruning import PruningPlan, PruningSpec, plan
@@ -43,7 +45,7 @@ def test_every_neuron_is_listed_with_its_score_and_whether_it_is_kept(cut):
 
 def test_layers_are_described_as_pandas_describes_their_neurons(cut):
     table, neurons = sentences.layer_table(*cut), sentences.neuron_table(*cut)
-    percentile = neurons["score"].rank() - 0.5
+    lowest = neurons["score"].rank() <= 31  # as many as are dropped
     for layer, rows in neurons.groupby("layer"):
         row, score = table.iloc[layer], rows["score"]
         kept, dropped = score[rows["kept"]], score[~rows["kept"]]
@@ -52,8 +54,8 @@ def test_layers_are_described_as_pandas_describes_their_neurons(cut):
         assert row["dropped_score"] == pytest.approx(dropped.sum(), abs=1e-6)
         assert row["median"] == pytest.approx(score.median())
         assert row["p95"] == pytest.approx(score.quantile(0.95))
-        middle = percentile[rows.index].median() / len(neurons)
-        assert row["median_percentile"] == pytest.approx(middle)
+        assert row["n_dropped_globally"] == lowest[rows.index].sum()
+        assert row["n_effective"] == pytest.approx(1 / (score**2).sum())
         if len(dropped):
             assert row["threshold"] == pytest.approx(kept.min())
             assert dropped.max() <= row["threshold"]
@@ -90,36 +92,38 @@ def by_layer(**columns):
     return pd.DataFrame(usual | columns)
 
 
-def test_heatmap_names_the_most_peaked_and_the_flattest_layer():
-    said = sentences.heatmap_sentence(by_layer(top_tenth=[0.2, 0.423, 0.14]))
-    assert said.startswith("Layer 1 is the most peaked, ")
-    assert "42.3 % of its score; layer 2 is the flattest, with 14 %" in said
+def concentrated(**columns):
+    return by_layer(**({"n_effective": [5.0, 2.5, 9.96]} | columns))
 
 
-@pytest.mark.parametrize(
-    ("top_tenth", "start"), [([0.3], "The highest"), ([0.1, 0.1], "Each layer's")]
-)
-def test_heatmap_of_layers_that_are_alike_names_none(top_tenth, start):
-    said = sentences.heatmap_sentence(by_layer(top_tenth=top_tenth))
-    assert said.startswith(start)
-    assert "Layer 0" not in said
-
-
-def test_percentiles_name_the_layers_of_the_highest_and_lowest_middle():
-    said = sentences.percentiles_sentence(
-        by_layer(median_percentile=[0.5, 0.0277, 0.61])
-    )
+def test_heatmap_names_the_most_concentrated_layer_and_whom_one_threshold_empties():
+    said = sentences.heatmap_sentence(concentrated(n_dropped_globally=[3, 9, 0]))
     assert said == (
-        "The middle neuron of layer 2 scores higher than 61 % of all neurons, that of "
-        "layer 1 higher than 2.77 %."
+        "Layer 1 is the most concentrated: as if 2.50 of its 10 neurons shared the "
+        "score (layer 2: 9.96). One threshold for all layers would remove 90 % of "
+        "layer 1, 0 % of layer 2."
     )
+    alike = sentences.heatmap_sentence(concentrated(n_dropped_globally=[3, 3, 3]))
+    assert "threshold" not in alike
 
 
-def test_percentiles_of_one_layer_say_how_peaked_it_is():
-    said = sentences.percentiles_sentence(
-        by_layer(median_percentile=[0.5], top_tenth=[0.25])
-    )
-    assert "25 %" in said
+def test_heatmap_of_one_layer_compares_it_with_none():
+    alone = by_layer(n_effective=[4.0], n_dropped_globally=[3])
+    assert sentences.heatmap_sentence(alone).endswith("neurons shared the score.")
+
+
+def test_a_neuron_is_said_with_its_rank_its_score_and_its_fate(cut):
+    scores, keep = cut
+    order = scores[1].argsort(descending=True)
+    for place, fate in ((0, "kept"), (len(order) - 1, "removed")):
+        neuron = Neuron(1, int(order[place]))
+        times = number(float(scores[1][neuron.index]) * len(order))
+        assert sentences.neuron_sentence(scores, keep, neuron) == (
+            f"**L1·{neuron.index}**: rank {place + 1} of {len(order)}, ×{times} its "
+            f"layer's mean, **{fate}**"
+        )
+    nobody = sentences.neuron_sentence(scores, keep, Neuron(1, 999))
+    assert nobody == "Layer 1 has no neuron 999 here."
 
 
 def test_distribution_says_what_is_cut_and_how_close_it_is():
@@ -155,10 +159,10 @@ def test_distributions_name_who_loses_least_and_most():
 
 def test_distributions_without_a_cut_say_so():
     said = sentences.distributions_sentence(
-        by_layer(n_dropped=[0, 0], top_tenth=[0.2, 0.3])
+        concentrated(n_dropped=[0, 0, 0], n_dropped_globally=[0, 0, 0])
     )
     assert said.startswith("Nothing is removed")
-    assert "Layer 1 is the most peaked" in said
+    assert "Layer 1 is the most concentrated" in said
 
 
 def test_extremes_name_both_ends_and_count_their_layers():
@@ -170,7 +174,6 @@ def test_extremes_name_both_ends_and_count_their_layers():
     assert said.startswith(f"L{layer}·{int(scores[layer].argmax())} scores highest, ")
     n = shown[shown["extreme"] == "lowest"]["layer"].nunique()
     assert said.endswith(f"the 5 lowest in {n} layer{'s' * (n > 1)}.")
-    assert f"L{layer}·" in sentences.index_sentence(scores)
 
 
 def test_extremes_of_equal_scores_name_nobody():
@@ -257,8 +260,8 @@ def test_the_pair_table_holds_both_tables(two):
     scores, plans, _ = two
     keep = plans[0].keep, plans[1].keep
     table = sentences.pair_table(scores, keep)
-    for number, which in enumerate(("first", "second")):
-        alone = sentences.neuron_table(scores[number], keep[number])
+    for place, which in enumerate(("first", "second")):
+        alone = sentences.neuron_table(scores[place], keep[place])
         for column in ("score", "rank", "kept"):
             assert table[f"{column}_{which}"].tolist() == alone[column].tolist()
 

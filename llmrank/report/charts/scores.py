@@ -1,6 +1,6 @@
 """How the scores of one layer or of all are distributed, and where the cut is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -121,7 +121,7 @@ def distributions(
     return fig
 
 
-def _ticks(values: np.ndarray) -> dict[str, object]:
+def _ticks(values: np.ndarray) -> Mapping[str, object]:
     """Name round numbers on a log axis, unless it is too long for them."""
     return TICKS if values.max() < 1000 * values.min() else {}
 

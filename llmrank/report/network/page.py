@@ -21,7 +21,7 @@ WIDE_RANGE = 10
 CROWDED = 40
 """Nodes in a column from which one has to come closer to read them."""
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "physics": {"enabled": False},
     "layout": {"improvedLayout": False},
     "interaction": {"dragNodes": False, "hover": True, "tooltipDelay": 300},
