@@ -15,10 +15,16 @@ from pages.shared.app import (
     experiment_bar,
     frontier,
     jobs,
+    known,
     panels,
     reading,
-    resources,
 )
+
+NEXT = {
+    "pages/explore.py": "See which neurons go",
+    "pages/prune.py": "Take the model with you",
+    "pages/lesson.py": "How it works, step by step",
+}
 
 
 def show(report: Report) -> None:
@@ -55,15 +61,17 @@ def in_words(experiment: Experiment) -> str:
 
 
 with panels.panel():
-    known = frontier.of(in_hand)
+    measured = frontier.of(in_hand)
     picture, choices = st.columns([0.7, 0.3], gap="medium")
     with picture:
-        frontier.show(in_hand, known)
+        frontier.show(in_hand, measured)
         experiment_bar.strips(in_hand)
     with choices:
-        frontier.cards(in_hand, known)
+        frontier.cards(in_hand, measured)
+        for path, said in NEXT.items():
+            st.page_link(path, label=said, icon=":material/arrow_forward:")
 with panels.panel():
-    report = resources.reports().peek(in_hand)
+    report = known.in_hand(in_hand)
     if jobs.active("measure"):
         jobs.live("measure", show_running)
     elif report is not None:
@@ -71,13 +79,6 @@ with panels.panel():
         show(report)
     else:
         show_before()
-with st.expander("What this app does"):
-    st.markdown(
-        "The feed-forward layers of a language model are networks of neurons. This app "
-        "ranks every neuron by its centrality in that network (LLM-Rank), removes the "
-        "least central ones for real, and measures on the spot what that does to "
-        "accuracy and speed. Every page answers one question about the same experiment."
-    )
 with panels.panel():
     if not reading.is_ready(in_hand):
         reading.begin(in_hand)  # what the layers keep follows from it

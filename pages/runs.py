@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from llmrank.core.formatting import counted, number, share, times
+from llmrank.evaluation.comparison import Comparison
 from llmrank.experiments.arena import Entry
 from llmrank.experiments.store import Run, Store
 from llmrank.report import charts
@@ -24,6 +25,7 @@ from pages.shared.arena import spec_controls
 TABLE, ARENAS, DOOMED, CHART = "runs_table", "runs_arenas", "runs_doomed", "runs_chart"
 FILTERS = {"model": "Models", "criterion": "Criteria", "state": "States"}
 HERE, SHIPPED = "Measured here", "Shipped"
+SHIPPED_TOO = ": came along"
 MOST = 6
 """How many runs fit side by side."""
 FORMATS = {
@@ -44,10 +46,9 @@ def choose_store(own: Store) -> Store:
             key="runs_whose", label_visibility="collapsed",
         )  # fmt: skip
         return own if shown == HERE else ours
-    panels.measure(in_hand, "Measure the setting in hand")
     st.markdown(
-        "**Nothing of yours is kept yet**; these are shipped. What you measure is kept "
-        "here with its recipe, texts, versions and every timing.",
+        "**Nothing of yours is kept yet**; these came along. What you **Measure** is "
+        "kept here with its recipe, texts, versions and every timing.",
         width="stretch",
     )
     return ours
@@ -62,8 +63,7 @@ def show_runs(own: Store) -> None:
         store = choose_store(own)
         groups = {g[0].id: g for g in readings.merged(store.runs())}
         if not groups:
-            panels.measure(in_hand, "Measure the setting in hand")
-            st.markdown("**Nothing is kept yet**: whatever is measured is kept here.")
+            st.markdown("**Nothing is kept yet**: what you **Measure** is kept here.")
             return
         firsts = [group[0] for group in groups.values()]
         with st.popover("Filter", icon=":material/filter_list:", width="content"):
@@ -75,7 +75,8 @@ def show_runs(own: Store) -> None:
     chosen = [groups[i] for i in choose(table)]
     shown = [group[0] for group in chosen] or [groups[like_in_hand(table)][0]]
     with picture:
-        show_chart([groups[i][0] for i in table["run"]], [run.id for run in shown])
+        listed = [groups[i][0] for i in table["run"]]
+        show_chart(listed, [run.id for run in shown], came_along(listed, store))
     with held, panels.panel():
         show_held(shown, store)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -144,9 +145,20 @@ def choose(table: pd.DataFrame) -> list[str]:
     return ids
 
 
-def show_chart(runs: Sequence[Run], shown: Sequence[str]) -> None:
+def came_along(listed: Sequence[Run], store: Store) -> list[Run]:
+    """Return the shipped runs of the same models, where others are listed."""
+    ours = resources.shipped()
+    if ours is None or store is ours:
+        return []
+    models = {run.spec.recipe["model"]["name"] for run in listed}
+    return [r for r in ours.runs() if r.spec.recipe["model"]["name"] in models]
+
+
+def show_chart(
+    runs: Sequence[Run], shown: Sequence[str], behind: Sequence[Run]
+) -> None:
     """Draw what is listed; a point that is clicked is chosen in the table."""
-    table = readings.chart_table(runs)
+    table, others = readings.chart_table(runs), readings.chart_table(behind)
     if table.empty:
         st.info("None of these runs has read a text yet.")
         return
@@ -158,10 +170,12 @@ def show_chart(runs: Sequence[Run], shown: Sequence[str]) -> None:
         points = st.session_state[CHART]["selection"]["points"]
         row_selection.take([str(p["customdata"][0]) for p in points[:1]], key=TABLE)
 
+    others["method"] += SHIPPED_TOO
+    drawn = pd.concat([table, others])
     panels.chart(
-        charts.runs_chart(table, named=named, chosen=shown, dark=panels.is_dark()),
-        sentences.runs_sentence(table),
-        lambda: table,
+        charts.runs_chart(drawn, named=named, chosen=shown, dark=panels.is_dark()),
+        sentences.runs_sentence(table) + (f" Grey{SHIPPED_TOO}." if behind else ""),
+        lambda: drawn,
         key=CHART,
         on_select=take,
     )
@@ -199,7 +213,7 @@ def show_one(entry: Entry, store: Store) -> None:
     if run.reason:
         st.error(plain(run.reason))
     if entry.comparison is not None and run.origin is not None:
-        panels.numbers(entry.comparison, run.origin.environment, "–")
+        show_figures(entry.comparison, run.origin.environment)
     is_ours = store is resources.shipped()
     open_run.show_ways(run, None if is_ours else entry.comparison, key="runs_open")
     if st.button(
@@ -211,6 +225,15 @@ def show_one(entry: Entry, store: Store) -> None:
     with st.expander("Recipe"):
         open_run.show_recipe(run.experiment)
     st.caption("Click a point or tick a row to hold another; tick two to compare them.")
+
+
+def show_figures(comparison: Comparison, origin: dict[str, str]) -> None:
+    """List the numbers of a run, one under the other."""
+    for figure in panels.figures(comparison, origin, "–"):
+        label, value = st.columns([0.35, 0.65])
+        label.markdown(f":gray[{figure.label}]", help=figure.about)
+        ratio = "" if figure.ratio is None else f" :small[:gray[{figure.ratio}]]"
+        value.markdown(f"**{figure.value}**{ratio}")
 
 
 def show_exports(wanted: Sequence[str], table: pd.DataFrame, store: Store) -> None:

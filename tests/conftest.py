@@ -16,6 +16,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from llmrank.evaluation import latency, other_load, peak_memory
 from llmrank.evaluation.decoding import inference_bytes
+from llmrank.models import language_model
 from llmrank.models.language_model import LanguageModel, ModelSpec
 
 TEXT = (
@@ -184,4 +185,13 @@ def timed_as_asked() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(latency, "ROUNDS_S", 0.0)
         patch.setattr(other_load, "now", other_load.Load)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shapes_of_today(tmp_path_factory) -> Iterator[None]:
+    """Keep no shape beyond these tests: the code that finds them is what is tested."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(language_model, "cache_folder", lambda: folder)
         yield

@@ -30,10 +30,12 @@ def prepare_command(options: argparse.Namespace) -> None:  # noqa: ARG001
     from llmrank.experiments.settings import experiment
     from llmrank.models.checkpoints import demo_folder
     from llmrank.models.embedded import is_whole
+    from llmrank.models.language_model import shape
 
     bar = ProgressBar()
     folder = demo_folder(check=is_whole, progress=bar)
     pipeline, usual = Pipeline(), experiment({})
+    shape(usual.model)
     pipeline.pruned(usual, progress=bar)
     pipeline.dense_text(usual, progress=bar)
     bar.clear()

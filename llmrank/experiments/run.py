@@ -61,7 +61,8 @@ def run(
     where = environment(dense, experiment.calibration)
 
     def report(comparison: Comparison) -> Report:
-        return Report(experiment, where, stats.text_sha256, comparison)
+        then = where | {"measured_at": _now()}
+        return Report(experiment, then, stats.text_sha256, comparison)
 
     text = known.evaluator.known_dense(experiment)
     measured = known.pruned_text.peek(experiment)
@@ -105,9 +106,8 @@ def check_room(experiment: Experiment, pipeline: Pipeline) -> None:
 def environment(lm: LanguageModel, calibration: CalibrationSpec) -> dict[str, str]:
     """Return where and with what numbers are measured."""
     packages = ("torch", "transformers")
-    now = datetime.datetime.now(datetime.UTC)
     return {
-        "measured_at": now.isoformat("T", "seconds"),
+        "measured_at": _now(),
         "device": str(lm.device),
         "dtype": lm.spec.dtype,
         **tokens.facts(lm, calibration.seq_len),
@@ -116,3 +116,7 @@ def environment(lm: LanguageModel, calibration: CalibrationSpec) -> dict[str, st
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},
     }
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat("T", "seconds")

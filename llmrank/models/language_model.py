@@ -1,7 +1,10 @@
 """Language models by name: the demo, a hub id, a folder or a GGUF file."""
 
 import hashlib
-from dataclasses import dataclass
+import json
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from importlib.metadata import version
 from typing import Any, Literal
 
 import torch
@@ -9,12 +12,16 @@ from torch import nn
 
 from llmrank.core.devices import pick_device
 from llmrank.core.errors import LLMRankError
+from llmrank.core.paths import cache_folder, keep_in, written_file
 from llmrank.core.progress import Progress, silent
 from llmrank.core.specs import option, spec
-from llmrank.models import checkpoints, ffn
+from llmrank.models import checkpoint_files, checkpoints, ffn
 from llmrank.models.checkpoint_files import check_vocabulary
 from llmrank.models.hf import building, transformers
 from llmrank.models.precision import bytes_of, stored_in
+
+FORMAT = 1
+"""Grows when another shape follows from the same configuration: none is kept longer."""
 
 SAMPLED = 64
 """How many values of each weight `weights_sample` looks at, evenly spaced."""
@@ -93,6 +100,9 @@ class ModelShape:
         return max(self.widths)
 
 
+_NOTED = {field.name for field in fields(ModelShape)} - {"weight_bytes"}
+
+
 def load(
     model: ModelSpec | str = ModelSpec(), *, progress: Progress = silent
 ) -> LanguageModel:
@@ -148,23 +158,47 @@ def _skeleton(
 def shape(spec: ModelSpec) -> ModelShape:
     """Describe a model from its configuration alone.
 
+    What was found is kept: to build it anew, even without weights, takes seconds.
+
     Raises:
         LLMRankError: no such model, or an unsupported type.
     """
     source = checkpoints.locate(spec.name, spec.revision, weights=False)
+    facts = _kept_facts(source) if source.gguf is None else _facts(source)
+    n_bytes = facts["n_params"] * bytes_of(spec.dtype)
+    widths = tuple(facts["widths"])
+    return ModelShape(**facts | {"widths": widths}, weight_bytes=n_bytes)
+
+
+def _facts(source: checkpoints.Source) -> dict[str, Any]:
     config = checkpoints.read_config(source)
-    widths = checkpoints.recorded_widths(source)
-    skeleton = _skeleton(config, widths, source)
-    n_params = sum(p.numel() for p in skeleton.parameters())
-    return ModelShape(
-        model_type=config.model_type,
-        n_layers=config.num_hidden_layers,
-        d_model=config.hidden_size,
-        widths=ffn.widths(skeleton),
-        d_vocab=config.vocab_size,
-        n_params=n_params,
-        weight_bytes=n_params * bytes_of(spec.dtype),
-    )
+    skeleton = _skeleton(config, checkpoints.recorded_widths(source), source)
+    return {
+        "model_type": config.model_type,
+        "n_layers": config.num_hidden_layers,
+        "d_model": config.hidden_size,
+        "widths": ffn.widths(skeleton),
+        "d_vocab": config.vocab_size,
+        "n_params": sum(p.numel() for p in skeleton.parameters()),
+    }
+
+
+def _kept_facts(source: checkpoints.Source) -> dict[str, Any]:
+    """Return what was found before of the same configuration; otherwise find it."""
+    config = (source.folder / checkpoint_files.CONFIG).read_bytes()
+    known = (checkpoints.recorded_widths(source), version("transformers"), FORMAT)
+    name = hashlib.sha256(config + repr(known).encode()).hexdigest()
+    note = cache_folder() / "shapes" / f"{name}.json"
+    with suppress(OSError, ValueError):
+        facts: dict[str, Any] = json.loads(note.read_text())
+        if isinstance(facts, dict) and set(facts) == _NOTED:
+            return facts
+    facts = _facts(source)
+    with suppress(LLMRankError):
+        keep_in(note.parent, "what a configuration says")
+        with written_file(note) as beside:
+            beside.write_text(json.dumps(facts))
+    return facts
 
 
 @torch.inference_mode()

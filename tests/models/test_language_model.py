@@ -18,7 +18,7 @@ from llmrank.core.devices import pick_device
 from llmrank.core.errors import CancelledError, LLMRankError, OptionError
 from llmrank.evaluation.footprint import footprint
 from llmrank.methods.pruning import PruningPlan
-from llmrank.models import ffn
+from llmrank.models import ffn, language_model
 from llmrank.models.families import SUPPORTED
 from llmrank.models.hf import building, reported, transformers
 from llmrank.models.language_model import ModelSpec, load, shape
@@ -90,6 +90,30 @@ def test_the_shape_is_known_before_loading_in_every_family(tmp_path, model_type)
     assert (known.d_ff,) * 2 == ffn.widths(lm.model) == (24, 24)
     assert known.n_params == sum(p.numel() for p in weights)
     assert known.weight_bytes == sum(p.nbytes for p in weights)
+
+
+def test_a_shape_is_found_once_and_anew_when_the_configuration_changes(
+    tmp_path, monkeypatch
+):
+    lm = tiny_model("llama")
+    lm.config.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"never read")
+    spec = ModelSpec(name=str(tmp_path))
+    monkeypatch.setattr(language_model, "cache_folder", lambda: tmp_path / "cache")
+    known = shape(spec)
+    (note,) = (tmp_path / "cache" / "shapes").iterdir()
+
+    def never(*_):
+        raise AssertionError("built again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(language_model, "_skeleton", never)
+        assert shape(spec) == known
+    note.write_text("{")  # damaged: found again
+    assert shape(spec) == known
+    lm.config.num_hidden_layers = 1
+    lm.config.save_pretrained(tmp_path)
+    assert shape(spec).n_layers == 1
 
 
 def test_half_precision_is_half_the_bytes(tiny_folder):

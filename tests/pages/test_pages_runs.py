@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -68,7 +69,7 @@ def test_an_empty_database_says_what_to_do_next(asked):
     at = opened(asked)
     assert not at.exception
     assert "Nothing of yours is kept yet" in said(at)
-    assert at.button(key="measure_Measure the setting in hand")
+    assert at.button(key="measure_bar").label == "Measure"
     shown = runs_shown(at)  # what is shipped, so that nothing is empty
     assert len(shown) == len(resources.shipped().runs())
     assert "runs_delete" not in {b.key for b in at.main.button}
@@ -77,7 +78,7 @@ def test_an_empty_database_says_what_to_do_next(asked):
 
 def test_what_a_page_measures_is_found_here(asked):
     at = opened(asked)
-    at.button(key="measure_Measure the setting in hand").click().run()
+    at.button(key="measure_bar").click().run()
     at = finish(at, "measure", state="done")
     assert not at.exception
     assert not at.main.warning
@@ -85,6 +86,12 @@ def test_what_a_page_measures_is_found_here(asked):
     assert runs_shown(at)["perplexity"].tolist() == [run.perplexity]
     assert run.experiment == settings.experiment(asked)
     assert set(run.spec.measures) >= {"text", "latency"}
+    said_before = at.button(key="measure_bar").label
+    resources.reports().clear()  # the app is started anew
+    at = open_page("pages/explore.py", **asked)
+    assert at.button(key="measure_bar").label == said_before
+    assert re.fullmatch(r"Measured \d\d:\d\d", said_before)
+    assert "decode **×" in said(at)
 
 
 def test_a_measurement_that_cannot_be_kept_is_measured_and_says_so(
@@ -137,6 +144,7 @@ def test_the_chart_has_every_run_and_rings_the_one_that_is_held(asked, entries):
     points = {
         customdata[0]: (x, y)
         for trace in chart(at)["data"]
+        if "came along" not in trace.get("name", "")
         for x, y, customdata in zip(
             trace["x"], trace["y"], trace.get("customdata", ()), strict=False
         )
@@ -151,6 +159,20 @@ def test_the_chart_has_every_run_and_rings_the_one_that_is_held(asked, entries):
     assert settings.command_line(wanted.experiment) in [c.value for c in at.main.code]
     ring = chart(at)["data"][-1]
     assert (ring["x"], ring["y"]) == ([wanted.n_params], [wanted.ratio.value])
+
+
+def test_what_came_along_of_the_model_stands_grey_behind_ones_own(
+    asked, entries, measured, monkeypatch
+):
+    ours = Store(measured[1])
+    monkeypatch.setattr(resources, "shipped", lambda: ours)
+    at = opened(asked)
+    behind = [t for t in chart(at)["data"] if "came along" in t.get("name", "")]
+    drawn = {customdata[0] for trace in behind for customdata in trace["customdata"]}
+    assert drawn == {run.id for run in ours.runs()}
+    assert not any(trace["showlegend"] for trace in behind)
+    assert "Grey: came along." in said(at)
+    assert len(runs_shown(at)) == len(entries)
 
 
 def test_the_best_of_a_column_is_marked(asked, entries):

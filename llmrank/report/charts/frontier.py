@@ -19,7 +19,7 @@ from llmrank.report.charts.theme import (
     plain,
 )
 
-HEIGHT = 380
+HEIGHT = 350
 HIGHEST = 12.0
 """Ratios above it are outside of the picture: such a model is of no use."""
 

@@ -52,7 +52,10 @@ def runs_chart(
         type="log", range=[-0.03, log10(max(highest, 1.2))], tickvals=steps,
         ticktext=[f"×{s:g}" for s in steps],
     )  # fmt: skip
-    fig.update_xaxes(tickformat=".3s")
+    sizes = runs["parameters"]
+    room = 0.03 * sizes.max()  # one size alone would make all ticks the same
+    ends = [sizes.max() + room, sizes.min() - room]  # the smaller to the right
+    fig.update_xaxes(tickformat=".3s", range=ends)
     outside = int((runs["ratio"] > HIGHEST).sum())
     if outside:
         said = f"{counted(outside, 'run')} above {times(HIGHEST)}, outside"
@@ -154,6 +157,7 @@ def _runs(
                 rows["run"], rows["sparsity"], spreads, strict=True
             )
         ],
-        hovertemplate="%{customdata[1]} removed, %{x:.4s}: %{customdata[2]}",
+        hovertemplate="%{fullData.name}: %{customdata[1]} removed, %{x:.4s}, "
+        "%{customdata[2]}<extra></extra>",
         **look,
     )

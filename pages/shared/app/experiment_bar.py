@@ -1,5 +1,6 @@
 """The experiment bar: the one experiment of every page, in one row that stays."""
 
+import datetime
 from collections.abc import Collection
 
 import streamlit as st
@@ -23,6 +24,7 @@ from pages.shared.app import (
     experiment_settings,
     frontier,
     jobs,
+    known,
     panels,
     resources,
 )
@@ -59,14 +61,17 @@ def draw(experiment: Experiment, without: Collection[str]) -> None:
     else:
         with st.container(width=150):
             experiment_settings.sparsity()
+    report = known.in_hand(experiment)
     if not jobs.live("measure", lambda seen: _figures(experiment, seen.partial)):
-        _figures(experiment, resources.reports().peek(experiment))
-    st.space("stretch")  # the button stands at the same end, whatever it says
-    with st.popover(
-        "Texts", help="Texts, tasks and timing", type="tertiary", width="content"
+        _figures(experiment, report)
+    with st.container(
+        horizontal=True, vertical_alignment="center", width="content", key="bar_end"
     ):
-        experiment_settings.measure_settings()
-    _measure(experiment)
+        with st.popover(
+            "Texts", help="Texts, tasks and timing", type="tertiary", width="content"
+        ):
+            experiment_settings.measure_settings()
+        _measure(experiment, report)
 
 
 def strips(experiment: Experiment) -> None:
@@ -158,7 +163,7 @@ def _figures(experiment: Experiment, report: object) -> None:
     if n_params is not None:
         size = f"{frontier.megabytes(experiment, n_params):,.0f}"
     quality = "–" if ratio is None or ratio.n_windows < 2 else _ratio(ratio)
-    with st.container(horizontal=True, vertical_alignment="center", width="content"):
+    with st.container(horizontal=True, vertical_alignment="center"):
         for figure in (f"ppl {quality}{so_far}", f"**{size}** MB", f"decode {speed}"):
             st.markdown(figure, width="content")
 
@@ -177,16 +182,17 @@ def _ratio(ratio: Estimate) -> str:
     return f"**{times(ratio.value)}** :small[:gray[{ends}]]"
 
 
-def _measure(experiment: Experiment) -> None:
+def _measure(experiment: Experiment, report: Report | None) -> None:
     """Offer to measure, or say how far that is, or when it was done."""
     if jobs.active("measure"):
         jobs.stop_button("measure", experiment, "measure_stop")
         return
-    report = resources.reports().peek(experiment)
-    label = "Measure"
-    if report is not None:
-        label = f"Measured {report.environment['measured_at'][11:16]}"
-    if st.button(label, type="secondary" if report else "primary", key="measure_bar"):
+    label, is_done = "Measure", report is not None and report.comparison.speedup
+    if report is not None and is_done:
+        day, _, time = report.environment["measured_at"].partition("T")
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        label = f"Measured {time[:5] if day == today else day}"
+    if st.button(label, type="secondary" if is_done else "primary", key="measure_bar"):
         panels.start_measuring(experiment)
 
 
@@ -196,8 +202,8 @@ def _widths(experiment: Experiment) -> tuple[int, ...] | None:
         access.check(experiment)
         if resources.pipeline().model.peek(experiment) is not None:
             return ffn.widths(resources.pipeline().model(experiment).model)
-        known = resources.shape_of(experiment.model)
-        return None if known is None else known.widths
+        shape = resources.shape_of(experiment.model)
+        return None if shape is None else shape.widths
     except LLMRankError as error:
         st.error(plain(str(error)))
         return None

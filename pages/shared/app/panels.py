@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -13,7 +14,7 @@ from llmrank.core.jobs import Job
 from llmrank.core.statistics import times_spread
 from llmrank.evaluation import shape_timing
 from llmrank.evaluation.comparison import Comparison
-from llmrank.evaluation.speedup import as_fast
+from llmrank.evaluation.speedup import Phase, as_fast
 from llmrank.experiments.expected_steps import measuring_steps
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report, run
@@ -26,6 +27,8 @@ from pages.shared.app.escape import plain
 from pages.shared.app.reading import WIDTHS as WIDTHS
 from pages.shared.app.reading import has_scores as has_scores
 from pages.shared.app.reading import measure_widths as measure_widths
+
+PHASES: dict[Phase, str] = {"prefill": "Prefill", "decode": "Decode, per token"}
 
 
 @contextmanager
@@ -87,69 +90,76 @@ def other_settings(experiment: Experiment, in_hand: Experiment) -> None:
         st.code(command_line(experiment), language="bash", wrap_lines=True)
 
 
+class Figure(NamedTuple):
+    """One number of a comparison: dense → pruned, their ratio, how it was measured."""
+
+    label: str
+    value: str
+    ratio: str | None
+    about: str
+
+
 def numbers(comparison: Comparison, origin: dict[str, str], missing: str = "…") -> None:
-    """Show the four numbers of a comparison, dense → pruned, with their intervals."""
-    dense, pruned = comparison.dense, comparison.pruned
+    """Show the four numbers of a comparison, large."""
     with st.container(horizontal=True, gap="large"):
-        less = 1 - pruned.footprint.n_params / dense.footprint.n_params
-        st.metric(
-            "Parameters",
-            f"{pruned.footprint.n_params / 1e6:,.1f} M",
-            f"−{share(less)} of {dense.footprint.n_params / 1e6:,.1f} M",
-            delta_color="off",
-            delta_arrow="off",
-            help="Really cut: fewer rows and columns, not zeros.",
-            width="content",
-        )
-        _perplexity(comparison, missing)
-        for phase in ("prefill", "decode"):
-            _speed(comparison, phase, origin, missing)
+        for figure in figures(comparison, origin, missing):
+            st.metric(
+                figure.label,
+                figure.value,
+                figure.ratio,
+                delta_color="off",
+                delta_arrow="off",
+                help=figure.about,
+                width="content",
+            )
 
 
-def _perplexity(comparison: Comparison, missing: str) -> None:
-    text, ratio = comparison.pruned.text, comparison.perplexity_ratio
-    if text is None or comparison.dense.text is None:
-        about = "Measured on held-out text."
-        st.metric("Perplexity", missing, help=about, width="content")
-        return
-    dense = comparison.dense.text
-    st.metric(
-        "Perplexity",
-        f"{number(dense.perplexity.value)} → {number(text.perplexity.value)}",
-        None if ratio is None else times_spread(ratio),
-        delta_color="off",
-        delta_arrow="off",
-        help=f"{text.n_tokens:,} tokens of {plain(text.text_source)}, in "
-        f"{plain(windows(text))}; 95 % interval of the ratio, paired by window. Lower "
-        "is better.",
-        width="content",
+def figures(
+    comparison: Comparison, origin: dict[str, str], missing: str
+) -> list[Figure]:
+    """Return the four numbers of a comparison, dense → pruned, with intervals."""
+    dense, pruned = comparison.dense, comparison.pruned
+    before, after = (side.footprint.n_params / 1e6 for side in (dense, pruned))
+    size = Figure(
+        "Parameters",
+        f"{before:,.1f} → {after:,.1f} M",
+        f"−{share(1 - after / before)}",
+        "Really cut: fewer rows and columns, not zeros.",
     )
+    quality = Figure("Perplexity", missing, None, "Measured on held-out text.")
+    if dense.text is not None and pruned.text is not None:
+        ratio, text = comparison.perplexity_ratio, pruned.text
+        quality = Figure(
+            "Perplexity",
+            _change(dense.text.perplexity.value, text.perplexity.value),
+            None if ratio is None else times_spread(ratio),
+            f"{text.n_tokens:,} tokens of {plain(text.text_source)}, in "
+            f"{plain(windows(text))}; 95 % interval of the ratio, paired by window. "
+            "Lower is better.",
+        )
+    speeds = (_speed(comparison, phase, origin, missing) for phase in PHASES)
+    return [size, quality, *speeds]
 
 
 def _speed(
-    comparison: Comparison, phase: str, origin: dict[str, str], missing: str
-) -> None:
-    label = "Prefill" if phase == "prefill" else "Decode, per token"
-    if comparison.dense.latency is None or comparison.pruned.latency is None:
-        about = "Timed after the text is read."
-        st.metric(label, missing, help=about, width="content")
-        return
-    dense = getattr(comparison.dense.latency, phase).median
-    pruned = getattr(comparison.pruned.latency, phase).median
-    said = None
-    if comparison.speedup is not None:
-        said = as_fast(getattr(comparison.speedup, phase))
-    st.metric(
-        label,
-        f"{number(dense)} → {number(pruned)} ms",
-        said,
-        delta_color="off",
-        delta_arrow="off",
-        help=f"Median; {origin['device']}, "
-        f"{counted(int(origin['n_threads']), 'thread')}, {origin['dtype']}, "
-        f"{origin['measured_at']}. {PAIRED}",
-        width="content",
+    comparison: Comparison, phase: Phase, origin: dict[str, str], missing: str
+) -> Figure:
+    before, after = comparison.dense.latency, comparison.pruned.latency
+    if before is None or after is None:
+        return Figure(PHASES[phase], missing, None, "Timed after the text is read.")
+    times_ms = (getattr(latency, phase).median for latency in (before, after))
+    faster = comparison.speedup and as_fast(getattr(comparison.speedup, phase))
+    return Figure(
+        PHASES[phase],
+        f"{_change(*times_ms)} ms",
+        faster,
+        f"Median; {origin['device']}, {counted(int(origin['n_threads']), 'thread')}, "
+        f"{origin['dtype']}, {origin['measured_at']}. {PAIRED}",
     )
+
+
+def _change(before: float, after: float) -> str:
+    return f"{number(before)} → {number(after)}"
 
 
 def is_dark() -> bool:
