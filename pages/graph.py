@@ -4,7 +4,7 @@ from pages.shared.app.frame import frame
 
 in_hand = frame("Graph", "What does the network of one layer look like?")
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from llmrank.report import network, sentences
 from llmrank.report.network import NetworkSpec
 from pages.shared.app import (
     access,
-    assets,
+    clicks,
     panels,
     reading,
     resources,
@@ -31,7 +31,6 @@ from pages.shared.app import (
     view_options,
 )
 from pages.shared.app.escape import plain
-from pages.shared.app.lasting import lasting
 from pages.shared.explore import canvas, selection
 
 HEIGHT = 520
@@ -116,19 +115,13 @@ def also() -> tuple[int, int] | None:
     return place
 
 
-@lasting
-def listener() -> Callable[..., Any]:
-    """Register the component that hears the graph's page, once."""
-    new = st.components.v2.component
-    return new("llmrank_frames", js=assets.module("common/frames.js"))
-
-
 def show_held(
     graph: nx.DiGraph, views: Sequence[FFN], scores: Sequence[Tensor], plan: PruningPlan
 ) -> None:
     """Say what the node held is, and lead on; other pages hold a neuron too."""
     name = held_node(graph)
-    listener()(key=HEARD, data={"node": name}, on_node_change=lambda: hold(graph))
+    hear = clicks.listener("frames")
+    hear(key=HEARD, data={"node": name}, on_node_change=lambda: hold(graph))
     node = graph.nodes[name]
     if node["kind"] == "residual":
         show_dimension(node, views)

@@ -209,8 +209,24 @@ def show_two(
         agreed = agreement(scores, others, plan, its_plan)
         names = sentences.names(own, other)
         ranks, overlap = st.columns(2, gap="medium")
+        apart = disagreements(scores, others, MOST)
+        said = sentences.disagreements_sentence(apart, names)
+        numbers = sentences.agreement_words(agreed, layer)
         with ranks:
-            show_ranks(agreed, names, (scores, others), (plan, its_plan), layer)
+            draw = slice(None) if layer is None else slice(layer, layer + 1)
+            keep = (plan.keep[draw], its_plan.keep[draw])
+            panels.chart(
+                charts.rank_scatter(
+                    scores[draw], others[draw], keep,
+                    names=names, said=numbers, dark=panels.is_dark(),
+                ),
+                said,
+                lambda: sentences.pair_table(
+                    (scores, others), (plan.keep, its_plan.keep)
+                ),
+                key="ranks",
+                on_select=hold_point,
+            )  # fmt: skip
         with overlap:
             show_overlap(agreed, names, its_plan)
         selection.show_held(
@@ -218,7 +234,7 @@ def show_two(
             plan.keep,
             "A point holds its neuron; a bar draws its layer's ranks.",
         )
-        show_apart(disagreements(scores, others, MOST), names)
+        show_apart(apart, names)
         clicks.hear("overlap", lambda bar: show_layer(bar, "ranks"))
 
 
@@ -244,29 +260,6 @@ def choose_other(own: Criterion, n_layers: int) -> tuple[Criterion, int | None]:
     return criterion(name, **values), None if shown == "all" else int(shown)
 
 
-def show_ranks(
-    agreement: Agreement,
-    names: tuple[str, str],
-    scores: tuple[Scored, Scored],
-    plans: tuple[PruningPlan, PruningPlan],
-    layer: int | None,
-) -> None:
-    """Draw each neuron's rank by one criterion against its rank by the other."""
-    drawn = slice(None) if layer is None else slice(layer, layer + 1)
-    keep = (plans[0].keep[drawn], plans[1].keep[drawn])
-    first, second = (s[drawn] for s in scores)
-    said = sentences.agreement_words(agreement, layer)
-    panels.chart(
-        charts.rank_scatter(
-            first, second, keep, names=names, said=said, dark=panels.is_dark()
-        ),
-        sentences.ranks_sentence(agreement, names, layer),
-        lambda: sentences.pair_table(scores, (plans[0].keep, plans[1].keep)),
-        key="ranks",
-        on_select=hold_point,
-    )
-
-
 def show_overlap(
     agreement: Agreement, names: tuple[str, str], second: PruningPlan
 ) -> None:
@@ -287,7 +280,7 @@ def show_overlap(
 
 def show_apart(table: pd.DataFrame, names: tuple[str, str]) -> None:
     """List the neurons on which two criteria disagree most; a row is held."""
-    st.markdown(sentences.disagreements_sentence(table, names))
+    st.markdown(f"**The {len(table)} neurons on which they differ most**")
     selection.choosable(
         table,
         [Neuron(*at) for at in table[["layer", "neuron"]].to_numpy().tolist()],

@@ -71,20 +71,6 @@ def test_where_nothing_is_dropped_there_is_no_threshold():
     assert (table[columns] == 0).all(axis=None)
 
 
-@pytest.mark.parametrize("width", [1, 7, 10, 24, 1536])
-def test_equal_scores_give_the_highest_tenth_a_tenth(width):
-    scores = [torch.full((width,), 1 / width)]
-    table = sentences.layer_table(scores, [torch.arange(width)])
-    assert table["top_tenth"].item() == pytest.approx(0.1)
-
-
-def test_highest_tenth_by_hand():
-    """Of 15 neurons the highest tenth is one and a half: 6/20 + 4/20 / 2."""
-    scores = [torch.tensor([6.0, 4.0] + [10 / 13] * 13) / 20]
-    table = sentences.layer_table(scores, [torch.arange(15)])
-    assert table["top_tenth"].item() == pytest.approx(0.4)
-
-
 def by_layer(**columns):
     """A layer table of which only some columns matter."""
     n = len(next(iter(columns.values())))
@@ -227,22 +213,29 @@ def test_overlap_where_nothing_is_dropped_says_so(two):
     assert "removes nothing" in sentences.overlap_sentence(found, ("one", "other"), 0.0)
 
 
-def test_ranks_count_what_only_one_drops(two):
+def test_agreement_is_said_in_spearmans_and_jaccards_numbers(two):
     _, (a, b), found = two
-    alone = sum(
-        len(set(x.tolist()) - set(y.tolist()))
-        for x, y in zip(a.drop, b.drop, strict=True)
+    for layer in (None, 2):
+        drop = (
+            zip(a.drop, b.drop, strict=True)
+            if layer is None
+            else [(a.drop[2], b.drop[2])]
+        )
+        both, either = 0, 0
+        for x, y in drop:
+            both += len(set(x.tolist()) & set(y.tolist()))
+            either += len(set(x.tolist()) | set(y.tolist()))
+        rho = found.total_spearman if layer is None else found.spearman[layer]
+        assert sentences.agreement_words(found, layer) == (
+            f"Spearman {rho:.3f}<br>Jaccard of the removed {both / either:.3f}"
+        )
+    scores = (torch.full((4,), 0.25),)
+    all_kept = PruningPlan((torch.arange(4),), (4,))
+    nothing = agreement(scores, scores, all_kept, all_kept)
+    assert (
+        sentences.agreement_words(nothing, 0)
+        == "Spearman –<br>Jaccard of the removed –"
     )
-    said = sentences.ranks_sentence(found, ("one", "other"), None)
-    assert f"one alone removes {alone} neurons" in said
-    assert f"is {found.total_spearman:.3f}" in said
-    assert "in layer 2 is" in sentences.ranks_sentence(found, ("one", "other"), 2)
-
-
-def test_ranks_of_equal_scores_have_no_correlation():
-    same, by = [torch.full((4,), 0.25)], PruningPlan((torch.arange(3),), (4,))
-    found = agreement(same, same, by, by)
-    assert "not defined" in sentences.ranks_sentence(found, ("one", "other"), 0)
 
 
 def test_the_agreement_table_adds_up_and_knows_chance(two):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -84,6 +84,14 @@ class Column:
         return [0, *begins.cumsum(0).tolist()]
 
 
+class _Side(NamedTuple):
+    """Neurons beside a residual, all weights between them, and those of each one."""
+
+    neurons: Column
+    weights: Float[Tensor, "d_ff d_model"]
+    strength: Float[Tensor, " d_model"]
+
+
 def summed(ffn: FFN, score: Tensor, kept: Tensor | None) -> Layer:
     """Sum a layer's absolute weights on every side."""
     score = score.detach().to("cpu", torch.float64)
@@ -114,13 +122,15 @@ def arranged(
 ) -> list[Column]:
     """Residual, neurons, residual and so on: one residual more than layers."""
     arriving = torch.ones(layers[0].ffn.up.shape[1]) if mass is None else mass
+    neurons = [_neurons(layer, spec, also) for layer in layers]
+    both = list(zip(neurons, layers, strict=True))
+    before = [_Side(c, x.ffn.down.T, x.down_by_residual) for c, x in both]
+    after = [_Side(c, x.ffn.up, x.up_by_residual) for c, x in both]
     columns: list[Column] = []
-    before: tuple[Layer, Column] | None = None
-    for layer in layers:
-        after = layer, _neurons(layer, spec, also)
-        columns += [_residual(before, after, arriving, spec), after[1]]
-        before, arriving = after, layer.passed_on
-    return [*columns, _residual(before, None, arriving, spec)]
+    for i, mass in enumerate([arriving, *(layer.passed_on for layer in layers)]):
+        sides = before[max(i - 1, 0) : i] + after[i : i + 1]
+        columns += [_residual(spec.layer + i, sides, mass, spec), *neurons[i : i + 1]]
+    return columns
 
 
 def _neurons(layer: Layer, spec: NetworkSpec, also: tuple[int, int] | None) -> Column:
@@ -157,10 +167,7 @@ def _places(d_ff: int, n: int, n_kept: int, which: str) -> Tensor:
 
 
 def _residual(
-    before: tuple[Layer, Column] | None,
-    after: tuple[Layer, Column] | None,
-    arriving: Tensor,
-    spec: NetworkSpec,
+    layer: int, sides: Sequence[_Side], arriving: Tensor, spec: NetworkSpec
 ) -> Column:
     """Choose the dimensions with the most edge weight to the drawn neurons.
 
@@ -168,30 +175,18 @@ def _residual(
     """
     mass = arriving.detach().to("cpu", torch.float64)
     score = mass / mass.sum() if mass.sum() > 0 else torch.ones_like(mass) / len(mass)
-    shown, strength = torch.zeros_like(mass), torch.zeros_like(mass)
-    layer, own = 0, []
-    if before is not None:
-        layer = before[0].ffn.layer + 1
-        down = before[0].ffn.down
-        shown += _sums(taken(down, None, before[1].index), 1)
-        own.append(down[:, before[1].central])
-        strength += before[0].down_by_residual
-    if after is not None:
-        layer = after[0].ffn.layer
-        up = after[0].ffn.up
-        shown += _sums(taken(up, after[1].index, None), 0)
-        own.append(up[after[1].central])
-        strength += after[0].up_by_residual
-    for weights in own:
-        n_own = spec.n_residual // (2 * len(own))
-        shown[descending(weights.detach().abs().float())[:n_own].cpu()] = torch.inf
+    rows = [taken(side.weights, side.neurons.index, None) for side in sides]
+    shown = torch.stack([_sums(row, 0) for row in rows]).sum(0)
+    for side in sides:
+        own = descending(side.weights[side.neurons.central].detach().abs().float())
+        shown[own[: spec.n_residual // (2 * len(sides))].cpu()] = torch.inf
     chosen = shown.argsort(descending=True, stable=True)[: spec.n_residual]
     return Column(
         kind="residual",
         layer=layer,
         index=chosen[score[chosen].argsort(descending=True, stable=True)],
         score=score,
-        strength=strength,
+        strength=torch.stack([side.strength for side in sides]).sum(0),
         dropped=torch.zeros(len(mass), dtype=torch.bool),
     )
 

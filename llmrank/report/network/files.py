@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import networkx as nx
 import pandas as pd
-from torch import Tensor
 
 from llmrank.methods.pruning import descending
 from llmrank.models.ffn import FFN
@@ -38,23 +37,17 @@ def dimension_tables(
         neuron, weight (signed) and share (of all that layer's weight to it); a side
         where the model has no layer is left out.
     """
-    sides = {"written": (layer - 1, "down"), "read": (layer, "up")}
-    return {
-        side: _heaviest(place, _to_residual(ffns[place], name, residual), n)
-        for side, (place, name) in sides.items()
-        if 0 <= place < len(ffns)
-    }
-
-
-def _to_residual(ffn: FFN, name: str, residual: int) -> Tensor:
-    weights = ffn.down[residual] if name == "down" else ffn.up[:, residual]
-    return weights.detach().float().cpu()
-
-
-def _heaviest(layer: int, weights: Tensor, n: int) -> pd.DataFrame:
-    chosen = descending(weights.abs())[:n]
-    table = pd.DataFrame({"layer": layer, "neuron": chosen, "weight": weights[chosen]})
-    return table.assign(share=table["weight"].abs() / float(weights.abs().sum()))
+    tables = {}
+    for side, place in (("written", layer - 1), ("read", layer)):
+        if 0 <= place < len(ffns):
+            ffn = ffns[place]
+            line = ffn.down[residual] if side == "written" else ffn.up[:, residual]
+            weights = line.detach().float().cpu()
+            chosen = descending(weights.abs())[:n]
+            table = pd.DataFrame({"neuron": chosen, "weight": weights[chosen]})
+            table["share"] = table["weight"].abs() / float(weights.abs().sum())
+            tables[side] = table.assign(layer=place)
+    return tables
 
 
 def graphml(graph: nx.DiGraph) -> bytes:

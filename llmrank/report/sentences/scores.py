@@ -150,23 +150,6 @@ def agreement_words(agreement: Agreement, layer: int | None) -> str:
     return "<br>".join(f"{k} {v}" for k, v in zip(numbers, told, strict=True))
 
 
-def ranks_sentence(
-    agreement: Agreement, names: tuple[str, str], layer: int | None
-) -> str:
-    """Say how well the ranks of two criteria agree, in a layer or (None) in all."""
-    rho = agreement.total_spearman if layer is None else agreement.spearman[layer]
-    o = agreement.total if layer is None else agreement.overlaps[layer]
-    where = "of all neurons" if layer is None else f"in layer {layer}"
-    said = (
-        f"The rank correlation {where} is not defined, since all scores of one "
-        "criterion are equal"
-        if rho is None
-        else f"The rank correlation {where} is {rho:.3f}"
-    )
-    only = f"{names[0]} alone removes {o.n_a - o.n_both:,} neurons"
-    return f"{said}; {only}, {names[1]} alone {o.n_b - o.n_both:,}."
-
-
 def disagreements_sentence(apart: pd.DataFrame, names: tuple[str, str]) -> str:
     """Say on which neuron two criteria differ most, and who ranks it higher."""
     if apart.empty or apart["apart"].iloc[0] == 0:

@@ -41,8 +41,7 @@ def layer_table(
         Columns layer, n_neurons, n_dropped, threshold (the lowest kept score; 0 where
         none is dropped), n_close (neurons within 5 % of it), n_tied (dropped
         neurons that score exactly it), dropped_score (the share of the layer's score
-        that is dropped), top_tenth (the share that the highest tenth of the neurons
-        holds; 0.1 if all are equal), n_effective (how many equal neurons would be as
+        that is dropped), n_effective (how many equal neurons would be as
         concentrated), p05 to p95, and n_dropped_globally (how many one threshold over
         all layers would drop, if it dropped as many in all).
     """
@@ -137,15 +136,6 @@ def _layer(layer: int, values: Tensor, keep: Tensor) -> dict[str, int | float]:
         "n_close": int(close.sum()) if is_cut else 0,
         "n_tied": tied if is_cut else 0,
         "dropped_score": float(1 - kept.sum() / values.sum()) if is_cut else 0.0,
-        "top_tenth": _top_tenth(values),
         "n_effective": effective_neurons(values),
         **dict(zip(QUANTILES, quantiles.tolist(), strict=True)),
     }
-
-
-def _top_tenth(values: Tensor) -> float:
-    """Of a width that is not a multiple of ten, the last neuron counts in part."""
-    highest = values.sort(descending=True).values
-    whole, part = divmod(len(values) / 10, 1)
-    top = highest[: int(whole)].sum() + part * highest[int(whole)]
-    return float(top / values.sum())

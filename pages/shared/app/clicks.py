@@ -1,4 +1,4 @@
-"""What is clicked in a chart whose marks cannot be selected: cells, boxes, bars."""
+"""What our own components hear in the browser: clicks on marks, a frame's words."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,24 +10,20 @@ from pages.shared.app.lasting import lasting
 
 
 @lasting
-def _listener() -> Callable[..., Any]:
-    """Register the component that listens, once."""
-    new = st.components.v2.component
-    return new("llmrank_clicks", js=assets.module("common/clicks.js"))
+def listener(name: str) -> Callable[..., Any]:
+    """Register a component that draws nothing, of `assets/common`, once."""
+    new, script = st.components.v2.component, assets.module(f"common/{name}.js")
+    return new(f"llmrank_{name}", js=script)
 
 
 def hear(chart: str, take: Callable[[dict[str, Any]], None]) -> None:
-    """Call `take` with what is clicked in a chart, as Plotly tells it.
+    """Call `take` with the x, y and customdata of what is clicked in a chart.
 
-    Args:
-        chart: the key of the chart.
-        take: gets x, y and customdata; runs before the page does.
+    Streamlit itself tells of points alone, and not of cells, boxes and bars.
     """
     key = f"{chart}_clicked"
-
-    def told() -> None:
-        point = st.session_state[key]["point"]
-        if point is not None:
-            take(point)
-
-    _listener()(key=key, data={"chart": chart}, on_point_change=told)
+    listener("clicks")(
+        key=key,
+        data={"chart": chart},
+        on_point_change=lambda: take(st.session_state[key]["point"]),
+    )
