@@ -2,6 +2,7 @@
 // gives it the app's font, which that page may not request.
 
 const FAMILY = "Source Sans";
+let told = []; // what the picture said, until the app has answered: it knows that already
 
 async function font() {
   const rules = [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules]);
@@ -13,14 +14,19 @@ async function font() {
 export default function ({ data, setStateValue }) {
   const { origin } = location;
   const hold = (frame) => frame?.postMessage({ llmrankHold: data.node }, origin);
-  const hear = async ({ data: told, source, origin: from }) => {
-    if (from !== origin || !told || typeof told !== "object") return;
-    if ("llmrankNode" in told) setStateValue("node", told.llmrankNode);
-    if (!("llmrankReady" in told)) return;
+  const hear = async ({ data: said, source, origin: from }) => {
+    if (from !== origin || !said || typeof said !== "object") return;
+    if ("llmrankNode" in said) {
+      told.push(said.llmrankNode);
+      setStateValue("node", said.llmrankNode);
+    }
+    if (!("llmrankReady" in said)) return;
     hold(source);
     source.postMessage({ llmrankFont: await font() }, origin);
   };
   addEventListener("message", hear);
-  for (const frame of document.querySelectorAll("iframe")) hold(frame.contentWindow);
+  const answered = told.indexOf(data.node);
+  told = told.slice(answered + 1);
+  if (answered < 0) for (const frame of document.querySelectorAll("iframe")) hold(frame.contentWindow);
   return () => removeEventListener("message", hear);
 }
