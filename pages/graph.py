@@ -88,7 +88,7 @@ def choose(views: Sequence[FFN], plan: PruningPlan) -> NetworkSpec:
         return view_options.choose("graph", o, LABELS.get(name), **look)
 
     layer, which, more = st.columns(
-        [0.45, 0.3, 0.25], vertical_alignment="bottom", gap="medium"
+        [0.38, 0.36, 0.26], vertical_alignment="bottom", gap="medium"
     )
     with more, st.popover("How much is drawn", width="stretch"):
         n_layers = ask("n_layers", len(views))
@@ -132,11 +132,11 @@ def show_held(
     model = resources.pipeline().model(drawn)
     around = edges(model, neuron, N_EDGES)
     rows = [
-        f"| r{i.residual} | {network.signed(i.weight)} "
-        f"| r{o.residual} | {network.signed(o.weight)} |"
+        f"| r{i.residual} {network.signed(i.weight)} "
+        f"| r{o.residual} {network.signed(o.weight)} |"
         for i, o in zip(around.incoming, around.outgoing, strict=False)
     ]
-    st.markdown("\n".join(["| reads from | | writes to | |", "|-|-:|-|-:|", *rows]))
+    st.markdown("\n".join(["| reads from | writes to |", "|-|-|", *rows]))
     with suppress(LLMRankError):  # a head that is not on the residual stream
         tokens = [t.token.strip() for t in promoted(model, neuron, N_TOKENS).promoted]
         st.caption(f"Promotes {plain(' · '.join(tokens))}")

@@ -21,6 +21,7 @@ from llmrank.analysis.agreement import (
     extremes,
 )
 from llmrank.analysis.neuron import Neuron
+from llmrank.core.formatting import counted
 from llmrank.core.specs import Option, described, options
 from llmrank.experiments.experiment import Experiment
 from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank, criterion
@@ -166,14 +167,12 @@ def show_layer(mark: dict[str, Any], choice: str) -> None:
 def show_extremes(scores: Scored) -> None:
     """List the highest and the lowest neurons of the model."""
     table = extremes(scores, min(ENDS, max(1, sum(map(len, scores)) // 2)))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(sentences.extremes_sentence(table))
-        panels.csv(lambda: table, key="scores-extremes")
     for column, end in zip(st.columns(2), ("highest", "lowest"), strict=True):
         rows = table[table["extreme"] == end]
         if end == "lowest":
             rows = rows[::-1]
-        column.markdown(f"**The {len(rows)} {end} of the model**, the {end} first")
+        layers = counted(rows["layer"].nunique(), "layer")
+        column.markdown(f"**The {len(rows)} {end} of all**, {end} first, in {layers}")
         with column:
             selection.choosable(
                 rows,
@@ -190,6 +189,7 @@ def show_extremes(scores: Scored) -> None:
                     ),
                 },
             )
+    panels.csv(lambda: table, key="scores-extremes")
 
 
 def show_two(

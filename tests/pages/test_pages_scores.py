@@ -288,7 +288,7 @@ def test_where_all_neurons_tie_nothing_false_is_said(scores_page):
     assert "left of the line" not in said(at)
     assert "7 of these score exactly the threshold" in said(at)
     at = read(scores_page(**ties))
-    assert "All neurons score the mean of their layer" in said(at)
+    assert "Each layer is as concentrated: as if 24.0 of its 24 neurons" in said(at)
 
 
 @pytest.mark.slow

@@ -93,9 +93,12 @@ def test_heatmap_names_the_most_concentrated_layer_and_whom_one_threshold_emptie
     assert "threshold" not in alike
 
 
-def test_heatmap_of_one_layer_compares_it_with_none():
-    alone = by_layer(n_effective=[4.0], n_dropped_globally=[3])
-    assert sentences.heatmap_sentence(alone).endswith("neurons shared the score.")
+def test_heatmap_of_layers_that_are_alike_names_none():
+    for alone in ([4.0], [4.0, 4.0]):
+        layers = by_layer(n_effective=alone, n_dropped_globally=[3] * len(alone))
+        assert sentences.heatmap_sentence(layers) == (
+            "Each layer is as concentrated: as if 4.00 of its 10 neurons shared the score."
+        )
 
 
 def test_a_neuron_is_said_with_its_rank_its_score_and_its_fate(cut):
@@ -149,26 +152,6 @@ def test_distributions_without_a_cut_say_so():
     )
     assert said.startswith("Nothing is removed")
     assert "Layer 1 is the most concentrated" in said
-
-
-def test_extremes_name_both_ends_and_count_their_layers():
-    scores = random_scores(40, 31, 7).normalised
-    shown = extremes(scores, 5)
-    said = sentences.extremes_sentence(shown)
-    times = [float(s.max() * len(s)) for s in scores]
-    layer = int(np.argmax(times))
-    assert said.startswith(f"L{layer}·{int(scores[layer].argmax())} scores highest, ")
-    n = shown[shown["extreme"] == "lowest"]["layer"].nunique()
-    assert said.endswith(f"the 5 lowest in {n} layer{'s' * (n > 1)}.")
-
-
-def test_extremes_of_equal_scores_name_nobody():
-    layers = [torch.full((9,), 1 / 9), torch.full((20,), 1 / 20)]
-    shown = extremes(layers, 3)
-    assert (
-        sentences.extremes_sentence(shown)
-        == "All neurons score the mean of their layer."
-    )
 
 
 @pytest.fixture

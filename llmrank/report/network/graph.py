@@ -29,7 +29,7 @@ WIDTH, HEIGHT = 1500.0, 1000.0
 """The frame that x and y fill."""
 
 GAP = 1.4
-"""Rows left free above a group of neurons, for its name."""
+"""Rows left free above a group of neurons, for its name: of many more."""
 
 Edge = tuple[str, str, dict[str, Any]]
 
@@ -101,8 +101,8 @@ def _check(n_layers: int, has_plan: bool, spec: NetworkSpec) -> None:
 def _nodes(column: Column, x: float) -> Iterator[tuple[str, dict[str, Any]]]:
     rank = ranks(column.score)
     mark = f"L{column.layer}·" if column.kind == "neuron" else "r"
-    gap = 0.0 if column.kind == "residual" else GAP
     groups = column.groups
+    gap = 0.0 if column.kind == "residual" else max(GAP, len(groups) / 20)
     n_rows = len(groups) + gap * (groups[-1] + 1)
     pairs = zip(column.index.tolist(), groups, strict=True)
     for row, (index, group) in enumerate(pairs):

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -18,22 +18,13 @@ from llmrank.report.network.graph import HEIGHT, WIDTH
 WIDE_RANGE = 10
 """Highest over lowest score from which the colours are logarithmic."""
 
-CROWDED = 40
-"""Nodes in a column from which one has to come closer to read them."""
-
-OPTIONS: dict[str, Any] = {
-    "physics": {"enabled": False},
-    "layout": {"improvedLayout": False},
-    "interaction": {"dragNodes": False, "hover": True, "tooltipDelay": 300},
-}
-
 
 def html(graph: nx.DiGraph, *, title: str, theme: Literal["light", "dark"]) -> str:
     """Return a stand-alone page with the graph, its legend and values on hover.
 
     The edges of one node are lit: of the most central neuron, until another is held.
 
-    The page is pyvis's data and its vis-network in a template of ours: pyvis's own
+    The page is pyvis's vis-network in a template of ours: pyvis's own
     links Bootstrap from a CDN, shows hover text that holds "href" as markup, and does
     not escape the heading. A content security policy forbids every request.
 
@@ -44,13 +35,22 @@ def html(graph: nx.DiGraph, *, title: str, theme: Literal["light", "dark"]) -> s
     """
     colours = palette(theme == "dark")
     scale = _ScoreScale(graph)
-    nodes, edges, _, _, _, options = _pyvis(graph, scale, colours).get_network_data()
+    heaviest = max((w for *_, w in graph.edges(data="weight")), default=1.0)
+    edges = [
+        {
+            "from": a,
+            "to": b,
+            "part": e["weight"] / heaviest,
+            "told": signed(e["signed"]),
+        }
+        for a, b, e in graph.edges(data=True)
+    ]
     return (
         _environment()
         .get_template("page.html")
         .render(
             title=title,
-            description=f"{title}: {len(nodes)} nodes and {len(edges)} edges",
+            description=f"{title}: {len(graph)} nodes and {len(edges)} edges",
             c=colours,
             colours=_named(colours),
             gradient=sample_colorscale(SCORES, 12),
@@ -60,9 +60,8 @@ def html(graph: nx.DiGraph, *, title: str, theme: Literal["light", "dark"]) -> s
             has_dropped=any(dropped for _, dropped in graph.nodes(data="dropped")),
             columns=_frame(graph),
             held=most_central(graph),
-            nodes=nodes,
+            nodes=list(_drawn(graph, scale, colours)),
             edges=edges,
-            options=options,
         )
     )
 
@@ -96,33 +95,24 @@ def _times_mean(node: dict[str, Any]) -> float:
     return float(node["score"]) * int(node["size"])
 
 
-def _pyvis(
-    graph: nx.DiGraph, scale: _ScoreScale, colours: Palette
-) -> pyvis.network.Network:
-    net = pyvis.network.Network(directed=True, cdn_resources="in_line")
+def _drawn(graph: nx.DiGraph, scale: _ScoreScale, colours: Palette) -> Iterator[Any]:
+    """Yield the nodes as vis-network takes them, and how they look."""
     crowd = Counter(x for _, x in graph.nodes(data="x"))
-    near = {"zoomView": max(crowd.values()) > CROWDED}
-    near["dragView"] = near["zoomView"]
-    net.options = OPTIONS | {"interaction": OPTIONS["interaction"] | near}
     for name, node in graph.nodes(data=True):
         room = HEIGHT / (crowd[node["x"]] + 3)
         fill = colours.neutral
         if node["kind"] == "neuron":
             fill = scale.colour(_times_mean(node))
-        if node["dropped"]:
-            fill = colours.background
-        net.add_node(
-            name, label=str(node["label"]), title=_node_text(node), shape="custom",
-            x=node["x"], y=node["y"], kind=node["kind"], dropped=node["dropped"],
-            fill=fill, r=min(14, 0.38 * room), room=0.95 * room,
-            side="left" if node["x"] == 0 else "right",
-        )  # fmt: skip
-    heaviest = max((w for *_, w in graph.edges(data="weight")), default=1.0)
-    for source, target, edge in graph.edges(data=True):
-        net.add_edge(
-            source, target, part=edge["weight"] / heaviest, told=signed(edge["signed"])
-        )
-    return net
+        yield {
+            "id": name,
+            "shape": "custom",
+            "title": _node_text(node),
+            "fill": colours.background if node["dropped"] else fill,
+            "r": min(14, 0.38 * room),
+            "room": 0.95 * room,
+            "side": "left" if node["x"] == 0 else "right",
+            **{key: node[key] for key in ("label", "kind", "dropped", "x", "y")},
+        }
 
 
 def signed(weight: float) -> str:
@@ -153,13 +143,17 @@ def _frame(graph: nx.DiGraph) -> dict[str, Any]:
         columns[node["x"]].append(node)
         if node["kind"] == "neuron":
             groups[node["x"], node["group"]].append(node)
-    row = HEIGHT / max(len(nodes) for nodes in columns.values())
     return {
         "heads": [{"x": x, "y": -40, "head": _head(n)} for x, n in columns.items()],
         "groups": [
-            {"x": x, "y": nodes[0]["y"] - row, "name": _group(nodes)}
+            {
+                "x": x,
+                "y": nodes[0]["y"] - 0.6 * columns[x][0]["y"],
+                "name": _group(nodes),
+            }
             for (x, _), nodes in groups.items()
         ],
+        "most": max(map(len, columns.values())),
         "middle": HEIGHT / 2 - 30,
         "width": WIDTH,
         "margin": 420,

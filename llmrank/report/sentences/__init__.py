@@ -7,7 +7,7 @@ __getattr__, __all__ = handed_on(
     **{
         "sentences.networks": "network_sentence",
         "sentences.scores": "agreement_words disagreements_sentence "
-        "distribution_sentence distributions_sentence extremes_sentence "
+        "distribution_sentence distributions_sentence "
         "heatmap_sentence names neuron_sentence overlap_sentence "
         "rho_sentence zero_share",
         "tables.scores": "agreement_table layer_table neuron_table pair_table "

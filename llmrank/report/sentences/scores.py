@@ -23,13 +23,13 @@ def heatmap_sentence(layers: pd.DataFrame) -> str:
         globally=layers["n_dropped_globally"] / layers["n_neurons"],
     )
     most, least = _lowest(layers, "even"), _highest(layers, "even")
-    said = (
-        f"Layer {most['layer']:.0f} is the most concentrated: as if "
-        f"{number(most['n_effective'])} of its {most['n_neurons']:,.0f} neurons shared "
-        "the score"
+    as_if = (
+        f"as if {number(most['n_effective'])} of its {most['n_neurons']:,.0f} neurons "
+        "shared the score"
     )
-    if len(layers) == 1:
-        return f"{said}."
+    if math.isclose(most["even"], least["even"], rel_tol=1e-6):
+        return f"Each layer is as concentrated: {as_if}."
+    said = f"Layer {most['layer']:.0f} is the most concentrated: {as_if}"
     said = f"{said} (layer {least['layer']:.0f}: {number(least['n_effective'])})"
     high, low = _highest(layers, "globally"), _lowest(layers, "globally")
     if high["globally"] == low["globally"]:
@@ -39,24 +39,6 @@ def heatmap_sentence(layers: pd.DataFrame) -> str:
         f"of layer {high['layer']:.0f}, {share(low['globally'])} of layer "
         f"{low['layer']:.0f}."
     )
-
-
-def extremes_sentence(shown: pd.DataFrame) -> str:
-    """Say which neuron is the highest, and where the highest and the lowest lie."""
-    highest = shown[shown["extreme"] == "highest"]
-    lowest = shown[shown["extreme"] == "lowest"]
-    first = shown.iloc[0]
-    last = shown.iloc[-1]
-    if math.isclose(first["times_uniform"], last["times_uniform"], rel_tol=1e-6):
-        return "All neurons score the mean of their layer."
-    said = (
-        f"{_label(first)} scores highest, {_times(first)}, {_label(last)} lowest, "
-        f"{_times(last)}"
-    )
-    if shown["layer"].nunique() == 1:
-        return f"{said}."
-    spread = f"the {len(highest)} highest lie in {_layers(highest)}"
-    return f"{said}; {spread}, the {len(lowest)} lowest in {_layers(lowest)}."
 
 
 def neuron_sentence(
@@ -226,16 +208,3 @@ def _lowest(layers: pd.DataFrame, column: str) -> pd.Series:
 
 def _highest(layers: pd.DataFrame, column: str) -> pd.Series:
     return layers.sort_values(column, ascending=False, kind="stable").iloc[0]
-
-
-def _label(neuron: pd.Series) -> str:
-    return f"L{neuron['layer']}·{neuron['neuron']}"
-
-
-def _times(neuron: pd.Series) -> str:
-    return f"{number(neuron['times_uniform'])} times its layer's mean"
-
-
-def _layers(shown: pd.DataFrame) -> str:
-    n = shown["layer"].nunique()
-    return "1 layer" if n == 1 else f"{n} layers"
