@@ -64,16 +64,10 @@ def show_sizes(pair: tuple[Footprint, Footprint] | None) -> None:
     if near is not None and near[0].experiment.pruning == in_hand.pruning:
         comparison = near[0].comparison
         pair = comparison.dense.footprint, comparison.pruned.footprint
-    columns, sizes = st.columns(2), readings.sizes(*pair) if pair else {}
-    for place, (name, (before, after, less)) in enumerate(sizes.items()):
-        columns[place % 2].metric(
-            name,
-            after,
-            less if before == after else f"{less} of {before}",
-            delta_color="off",
-            delta_arrow="off",
-            help=ORIGIN,
-        )
+    sizes = readings.sizes(*pair) if pair else {}
+    for name, (before, after, less) in sizes.items():
+        change = less if before == after else f"{less} of {before}"
+        panels.listed(name, after, change, ORIGIN)
 
 
 def show_widths(plan: PruningPlan) -> None:

@@ -230,10 +230,7 @@ def show_one(entry: Entry, store: Store) -> None:
 def show_figures(comparison: Comparison, origin: dict[str, str]) -> None:
     """List the numbers of a run, one under the other."""
     for figure in panels.figures(comparison, origin, "–"):
-        label, value = st.columns([0.35, 0.65])
-        label.markdown(f":gray[{figure.label}]", help=figure.about)
-        ratio = "" if figure.ratio is None else f" :small[:gray[{figure.ratio}]]"
-        value.markdown(f"**{figure.value}**{ratio}")
+        panels.listed(*figure)
 
 
 def show_exports(wanted: Sequence[str], table: pd.DataFrame, store: Store) -> None:

@@ -1,5 +1,6 @@
 """What a visitor does on any page: open it by its link, wait, have the model read."""
 
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -57,6 +58,18 @@ def buttons(at: AppTest) -> list[str]:
     """Return what the page's own buttons say: the experiment bar's are everywhere."""
     bar = ("preset_", "measure_bar", "measure_stop", "reset_")
     return [b.label for b in at.main.button if not (b.key or "").startswith(bar)]
+
+
+def listed(at: AppTest) -> dict[str, tuple[str, str]]:
+    """Return the numbers that stand in lists by their names: value, change."""
+    shown = [m.value for m in at.main.markdown]
+    names = [re.fullmatch(r":gray\[(.*)\]", text) for text in shown]
+    values = [re.match(r"\*\*(.*?)\*\*(?: :small\[:gray\[(.*)\]\])?", t) for t in shown]
+    return {
+        name[1]: (value[1], value[2])
+        for name, value in zip(names, values[1:], strict=False)
+        if name and value
+    }
 
 
 def said(at: AppTest) -> str:

@@ -10,7 +10,7 @@ from conftest import TEXT
 from safetensors.torch import load_file
 from streamlit.testing.v1 import AppTest
 from transformers import AutoModelForCausalLM
-from visitor import buttons, finish, open_page, read
+from visitor import buttons, finish, listed, open_page, read
 
 import llmrank
 from llmrank.evaluation.footprint import footprint
@@ -74,7 +74,7 @@ def test_the_first_page_of_all_offers_one_step_and_starts_nothing(opened):
     assert "has not been read with these settings" in at.info[0].value
     assert buttons(at) == ["Export", "Read the model", "Find the sparsity"]
     assert "rank them in Arena" in at.get("page_link")[-1].proto.label
-    assert not at.metric
+    assert not listed(at)
     assert not at.session_state["jobs"]
 
 
@@ -82,7 +82,7 @@ def test_what_is_left_is_what_a_real_cut_has(opened):
     at = read(opened(sparsity="0.4", allocation="uniform"))
     assert not at.exception
     left = footprint(pruned_as_shown(at))
-    shown = {m.label: (m.value, m.delta) for m in at.metric}
+    shown = listed(at)
     assert shown["Parameters"][0] == f"{left.n_params:,}"
     assert shown["MACs per token"][0] == f"{left.macs_per_token:,}"
     assert shown["FFN neurons"] == ("28", "−41.7 % of 48")
@@ -117,7 +117,7 @@ def test_what_fits_a_budget_is_ranked_before_anything_is_read():
     ratios = [float(text.partition("×")[2].partition("<")[0]) for text in beside]
     assert ratios == sorted(ratios)
     assert f"**{names[0]}** costs least" in texts(at.markdown)
-    assert {m.label for m in at.metric} >= {"Weights", "Parameters"}
+    assert set(listed(at)) >= {"Weights", "Parameters"}
     at.slider(key="look_prune.budget_0").set_value(390).run()
     assert all("50 %" in text for text in options(at)[1])
     assert at.query_params["view"] == "prune.budget.390"

@@ -14,7 +14,7 @@ from llmrank.experiments.arena import Entry
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.store import Store
 from llmrank.report.tables import runs as readings
-from pages.shared.app import resources
+from pages.shared.app import known, resources
 
 pytestmark = [
     pytest.mark.slow,
@@ -116,6 +116,17 @@ def test_what_was_measured_before_the_app_started_is_said_on_every_page(entries)
     assert f"**{known.run.n_params * 4 / 1e6:,.0f}** MB" in said(at)
     at = open_page("pages/explore.py", **(link | {"seq_len": "32"}))
     assert "ppl –" in said(at)
+
+
+def test_what_each_layer_kept_is_known_before_anything_is_read(entries, monkeypatch):
+    for entry in entries:
+        kept = entry.comparison.pruned.footprint.widths
+        assert known.widths(entry.experiment) == kept
+        assert known.widths(entry.experiment.at(0.125)) is None
+    ours = Store()  # those of the tests, as if they had come along
+    monkeypatch.setattr(resources, "shipped", lambda: ours)
+    monkeypatch.setattr(resources, "glance", lambda: None)
+    assert known.widths(entries[0].experiment) is not None
 
 
 def test_the_first_measurement_of_a_new_database_is_known_at_once(asked):

@@ -1,7 +1,7 @@
 """Widths on the page Prune: measured costs, a search, your own, and goals."""
 
 import pytest
-from visitor import finish, open_page, read, said
+from visitor import finish, listed, open_page, read, said
 
 pytestmark = pytest.mark.slow  # some seconds each
 
@@ -29,7 +29,7 @@ def opened(tiny_folder, tiny_text):
 
 
 def neurons(at):
-    return next(m.value for m in at.main.metric if m.label == "FFN neurons")
+    return listed(at)["FFN neurons"][0]
 
 
 def test_an_allocation_that_needs_measuring_offers_it_and_then_answers(opened):
@@ -76,9 +76,7 @@ def test_widths_that_do_not_fit_are_said(opened):
 
 def test_a_goal_finds_a_sparsity_and_gives_it(opened):
     at = opened(samples="4")
-    megabytes = float(
-        next(m.value for m in at.metric if m.label == "Weights").split()[0]
-    )
+    megabytes = float(listed(at)["Weights"][0].split()[0])
     at.number_input(key="goal_value_size").set_value(megabytes / 1000 * 0.98).run()
     at = finish(at.button(key="find_goal").click().run(), "goal", state="done")
     assert "better than the" in at.success[0].value

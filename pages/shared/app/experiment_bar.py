@@ -107,9 +107,9 @@ def kept_widths(
         if isinstance(allocation, Uniform) and experiment.pruning.multiple_of == 1:
             sparsity = experiment.pruning.sparsity
             return tuple(n - n_dropped(n, sparsity) for n in dense)
+        return known.widths(experiment)
     except LLMRankError:
         return None  # the page says why where it needs them
-    return None
 
 
 def _model(experiment: Experiment) -> str:

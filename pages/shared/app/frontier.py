@@ -36,10 +36,9 @@ def of(experiment: Experiment) -> Frontier:
 def show(experiment: Experiment, known: Frontier) -> None:
     """Draw the curves and where the settings in hand are."""
     here, best = experiment.method.unseeded, known.best(experiment.pruning.sparsity)
-    named = [here.name]
-    for method in (best.method if best else here, *map(_preset, PRESETS)):
-        if method.name not in named:
-            named.append(method.name)
+    usual, paper, most = map(_preset, PRESETS)  # a colour stays its method's
+    methods = (usual, most, paper, best.method if best else here, here)
+    named = list(dict.fromkeys(method.name for method in methods))
     curves = {
         method.name: [(c.sparsity, c.ratio, c.run.id) for c in choices]
         for method, choices in known.curves.items()

@@ -17,6 +17,16 @@ def in_hand(experiment: Experiment) -> Report | None:
     return None if run is None else _kept(run, own)
 
 
+def widths(experiment: Experiment) -> tuple[int, ...] | None:
+    """Return what each layer kept when these settings were measured, here or by us."""
+    ours = resources.shipped()
+    report = in_hand(experiment)
+    if report is None and ours is not None:
+        run = frontiers.kept(experiment, None, ours)
+        report = None if run is None else _kept(run, ours)
+    return None if report is None else report.comparison.pruned.footprint.widths
+
+
 def nearest(experiment: Experiment) -> tuple[Report, bool] | None:
     """Return the nearest sparsity of the method that was measured, and if by us."""
     known = frontier.of(experiment).curves.get(experiment.method.unseeded, ())

@@ -114,6 +114,14 @@ def numbers(comparison: Comparison, origin: dict[str, str], missing: str = "…"
             )
 
 
+def listed(label: str, value: str, ratio: str | None, about: str) -> None:
+    """Show one number as a line of a list."""
+    name, written = st.columns([0.35, 0.65])
+    name.markdown(f":gray[{label}]", help=about)
+    small = "" if ratio is None else f" :small[:gray[{ratio}]]"
+    written.markdown(f"**{value}**{small}")
+
+
 def figures(
     comparison: Comparison, origin: dict[str, str], missing: str
 ) -> list[Figure]:
