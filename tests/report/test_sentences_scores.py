@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from llmrank.analysis.agreement import agreement, extremes
+from llmrank.analysis.agreement import agreement
 from llmrank.analysis.neuron import Neuron
 from llmrank.core.formatting import number
 from llmrank.methods.allocation import Global
@@ -97,7 +97,8 @@ def test_heatmap_of_layers_that_are_alike_names_none():
     for alone in ([4.0], [4.0, 4.0]):
         layers = by_layer(n_effective=alone, n_dropped_globally=[3] * len(alone))
         assert sentences.heatmap_sentence(layers) == (
-            "Each layer is as concentrated: as if 4.00 of its 10 neurons shared the score."
+            "Each layer is as concentrated: as if 4.00 of its 10 neurons shared the "
+            "score."
         )
 
 

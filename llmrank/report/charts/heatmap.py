@@ -89,7 +89,10 @@ def score_heatmap(
         _add_cut(fig, dropped)
         globally = dropped_globally(scores, sum(map(len, keep)))
         if globally != [d.sum() for d in dropped]:
-            _add_global_cut(fig, dropped, globally)
+            kept = [len(d) - n for d, n in zip(dropped, globally, strict=True)]
+            _add_steps(fig, [n + 0.5 for n in kept], "global cut", dash="dot")
+            said = f"{fig.layout.title.text}; dotted: one threshold over all layers"
+            fig.update_layout(title_text=said)
     if held is not None and held[0] < n_layers and held[1] < len(values[held[0]]):
         place = held[1]
         if order == "sorted":
@@ -197,22 +200,19 @@ def _scale(low: float, high: float, bar: dict[str, object]) -> dict[str, object]
 
 def _add_cut(fig: go.Figure, dropped: Sequence[np.ndarray]) -> None:
     """Draw each layer's cut and hatch what lies right of it."""
-    line_x: list[float | None] = []
-    line_y: list[float | None] = []
+    cuts: list[float | None] = []
     area_x: list[float | None] = []
     area_y: list[float | None] = []
     n_hatched = 0
     for layer, flags in enumerate(dropped):
-        width = len(flags)
-        cut = width - int(flags.sum())
-        if cut == width or not flags[cut:].all():  # nothing dropped, or not the lowest
-            line_x.append(None)
-            line_y.append(None)
+        n_dropped = int(flags.sum())
+        if not n_dropped or not flags[-n_dropped:].all():  # not the lowest
+            cuts.append(None)
             continue
-        n_hatched += width - cut
-        top, bottom, left, right = layer - 0.5, layer + 0.5, cut + 0.5, width + 0.5
-        line_x += [left, left]
-        line_y += [top, bottom]
+        n_hatched += n_dropped
+        right, top, bottom = len(flags) + 0.5, layer - 0.5, layer + 0.5
+        left = right - n_dropped
+        cuts.append(left)
         area_x += [left, right, right, left, left, None]
         area_y += [top, top, bottom, bottom, top, None]
     fig.add_scatter(
@@ -223,30 +223,23 @@ def _add_cut(fig: go.Figure, dropped: Sequence[np.ndarray]) -> None:
             "fgcolor": "rgba(255,255,255,0.6)",
         },
     )  # fmt: skip
-    fig.add_scatter(
-        x=line_x, y=line_y, name="cut", mode="lines", hoverinfo="skip",
-        line={"color": "#ffffff", "width": 2},
-    )  # fmt: skip
+    _add_steps(fig, cuts, "cut")
     fig.update_layout(
         showlegend=False, title={"text": _dropped_in_words(dropped, n_hatched)}
     )
 
 
-def _add_global_cut(
-    fig: go.Figure, dropped: Sequence[np.ndarray], globally: Sequence[int]
+def _add_steps(
+    fig: go.Figure, cuts: Sequence[float | None], name: str, **line: str
 ) -> None:
-    """Draw where one threshold over all layers would cut."""
-    cuts = [len(d) - n + 0.5 for d, n in zip(dropped, globally, strict=True)]
-    fig.add_scatter(
-        x=np.repeat(cuts, 2),
-        y=np.repeat(np.arange(len(cuts) + 1) - 0.5, 2)[1:-1],
-        name="global cut", mode="lines", hoverinfo="skip",
-        line={"color": "#fff", "width": 2, "dash": "dot"},
-    )  # fmt: skip
-    text = fig.layout.title.text
-    fig.layout.title.text = (
-        f"{text}; dotted: where one threshold over all layers would cut"
-    )
+    """Draw a white line down the layers, at a column of each or (None) not there."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for layer, cut in enumerate(cuts):
+        x += [None] if cut is None else [cut, cut]
+        y += [None] if cut is None else [layer - 0.5, layer + 0.5]
+    white = {"color": "#ffffff", "width": 2} | line
+    fig.add_scatter(x=x, y=y, name=name, mode="lines", hoverinfo="skip", line=white)
 
 
 def _dropped_in_words(dropped: Sequence[np.ndarray], n_hatched: int) -> str:
