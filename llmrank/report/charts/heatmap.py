@@ -89,8 +89,9 @@ def score_heatmap(
         _add_cut(fig, dropped)
         globally = dropped_globally(scores, sum(map(len, keep)))
         if globally != [d.sum() for d in dropped]:
-            kept = [len(d) - n for d, n in zip(dropped, globally, strict=True)]
-            _add_steps(fig, [n + 0.5 for n in kept], "global cut", dash="dot")
+            pairs = zip(dropped, globally, strict=True)
+            cuts = [len(flags) - n + 0.5 for flags, n in pairs]
+            _add_steps(fig, cuts, "global cut", dash="dot")
             said = f"{fig.layout.title.text}; dotted: one threshold over all layers"
             fig.update_layout(title_text=said)
     if held is not None and held[0] < n_layers and held[1] < len(values[held[0]]):
