@@ -146,11 +146,12 @@ def show_distributions(
         )
 
     def take_bar(bar: dict[str, Any]) -> None:
-        near = (neurons["layer"] == layer) & (
-            neurons["times_uniform"].between(*bar["customdata"])
-        )
-        if near.any():
-            canvas.hold(layer, int(neurons[near].sort_values("rank")["neuron"].iloc[0]))
+        if not bar["customdata"]:  # the threshold
+            return
+        own = neurons.query("layer == @layer").sort_values("rank")
+        inside = own[own["times_uniform"].between(*bar["customdata"])]
+        if len(inside):
+            canvas.hold(layer, int(inside["neuron"].iloc[0]))
 
     selection.show_held(
         scores, plan.keep, "A box draws its layer; a bar holds its highest neuron."

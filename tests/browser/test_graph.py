@@ -264,6 +264,10 @@ def test_cells_boxes_and_bars_of_the_scores_lead_on(page):
     expect(line).to_be_visible()
     times = float(re.search(r"×([\d.]+)", line.inner_text())[1])
     assert low - 0.01 <= times <= high + 0.01  # as it is written
+    cut = "gd._fullData.find((t) => t.name.startsWith('threshold'))"
+    clicked(page, "scores-layer", f"[l.xaxis.d2p({cut}.x[1]), l.yaxis.d2p({cut}.y[1])]")
+    settle(page)
+    expect(line).to_be_visible()  # the threshold is no neuron: nothing is held instead
     page.get_by_role("button", name="Layer 20 in Graph").click()
     expect(page.get_by_text("Layer 20 joins")).to_be_visible(timeout=60_000)
     expect(line).to_be_visible()  # it is held there, and drawn
