@@ -44,18 +44,12 @@ class NetworkSpec:
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One layer, the sums of its absolute weights, and the mass that it passes on."""
+class Layer(NamedTuple):
+    """One layer, its scores in float64 and who is kept, on the CPU."""
 
     ffn: FFN
     score: Float[Tensor, " d_ff"]
     kept: Int[Tensor, " _"] | None
-    up_by_neuron: Float[Tensor, " d_ff"]
-    up_by_residual: Float[Tensor, " d_model"]
-    down_by_neuron: Float[Tensor, " d_ff"]
-    down_by_residual: Float[Tensor, " d_model"]
-    passed_on: Float[Tensor, " d_model"]
 
 
 @dataclass(frozen=True)
@@ -84,34 +78,10 @@ class Column:
         return [0, *begins.cumsum(0).tolist()]
 
 
-class _Side(NamedTuple):
-    """Neurons beside a residual, all weights between them, and those of each one."""
-
-    neurons: Column
-    weights: Float[Tensor, "d_ff d_model"]
-    strength: Float[Tensor, " d_model"]
-
-
-def summed(ffn: FFN, score: Tensor, kept: Tensor | None) -> Layer:
-    """Sum a layer's absolute weights on every side."""
-    score = score.detach().to("cpu", torch.float64)
-    leaving = _sums(ffn.down, 0)
-    out_edges = ffn.down.detach().abs().to("cpu", torch.float64)
-    return Layer(
-        ffn=ffn,
-        score=score,
-        kept=None if kept is None else kept.cpu(),
-        up_by_neuron=_sums(ffn.up, 1),
-        up_by_residual=_sums(ffn.up, 0),
-        down_by_neuron=leaving,
-        down_by_residual=_sums(ffn.down, 1),
-        passed_on=out_edges @ divide_or_zero(score, leaving),
-    )
-
-
-def _sums(weights: Tensor, dim: int) -> Tensor:
-    sums = torch.linalg.vector_norm(weights.detach(), 1, dim=dim, dtype=torch.float32)
-    return sums.to("cpu", torch.float64)
+def sums(weights: Tensor, dim: int) -> Tensor:
+    """Sum absolute weights along a dimension, in float64 on the CPU."""
+    norms = torch.linalg.vector_norm(weights.detach(), 1, dim=dim, dtype=torch.float32)
+    return norms.to("cpu", torch.float64)
 
 
 def arranged(
@@ -123,14 +93,19 @@ def arranged(
     """Residual, neurons, residual and so on: one residual more than layers."""
     arriving = torch.ones(layers[0].ffn.up.shape[1]) if mass is None else mass
     neurons = [_neurons(layer, spec, also) for layer in layers]
-    both = list(zip(neurons, layers, strict=True))
-    before = [_Side(c, x.ffn.down.T, x.down_by_residual) for c, x in both]
-    after = [_Side(c, x.ffn.up, x.up_by_residual) for c, x in both]
+    pairs = list(zip(neurons, [layer.ffn for layer in layers], strict=True))
+    before = [(column, ffn.down.T) for column, ffn in pairs]
+    after = [(column, ffn.up) for column, ffn in pairs]
     columns: list[Column] = []
-    for i, mass in enumerate([arriving, *(layer.passed_on for layer in layers)]):
+    for i, mass in enumerate([arriving, *map(_passed_on, layers)]):
         sides = before[max(i - 1, 0) : i] + after[i : i + 1]
         columns += [_residual(spec.layer + i, sides, mass, spec), *neurons[i : i + 1]]
     return columns
+
+
+def _passed_on(layer: Layer) -> Float[Tensor, " d_model"]:
+    out_edges = layer.ffn.down.detach().abs().to("cpu", torch.float64)
+    return out_edges @ divide_or_zero(layer.score, out_edges.sum(0))
 
 
 def _neurons(layer: Layer, spec: NetworkSpec, also: tuple[int, int] | None) -> Column:
@@ -147,7 +122,7 @@ def _neurons(layer: Layer, spec: NetworkSpec, also: tuple[int, int] | None) -> C
         layer=layer.ffn.layer,
         index=order[places],
         score=layer.score,
-        strength=layer.up_by_neuron + layer.down_by_neuron,
+        strength=sums(layer.ffn.up, 1) + sums(layer.ffn.down, 0),
         dropped=marked,
         central=central,
     )
@@ -167,7 +142,10 @@ def _places(d_ff: int, n: int, n_kept: int, which: str) -> Tensor:
 
 
 def _residual(
-    layer: int, sides: Sequence[_Side], arriving: Tensor, spec: NetworkSpec
+    layer: int,
+    sides: Sequence[tuple[Column, Tensor]],
+    arriving: Tensor,
+    spec: NetworkSpec,
 ) -> Column:
     """Choose the dimensions with the most edge weight to the drawn neurons.
 
@@ -175,10 +153,12 @@ def _residual(
     """
     mass = arriving.detach().to("cpu", torch.float64)
     score = mass / mass.sum() if mass.sum() > 0 else torch.ones_like(mass) / len(mass)
-    rows = [taken(side.weights, side.neurons.index, None) for side in sides]
-    shown = torch.stack([_sums(row, 0) for row in rows]).sum(0)
-    for side in sides:
-        own = descending(side.weights[side.neurons.central].detach().abs().float())
+    shown, strength = torch.zeros_like(mass), torch.zeros_like(mass)
+    for neurons, weights in sides:
+        shown += sums(taken(weights, neurons.index, None), 0)
+        strength += sums(weights, 0)
+    for neurons, weights in sides:
+        own = descending(weights[neurons.central].detach().abs().float())
         shown[own[: spec.n_residual // (2 * len(sides))].cpu()] = torch.inf
     chosen = shown.argsort(descending=True, stable=True)[: spec.n_residual]
     return Column(
@@ -186,7 +166,7 @@ def _residual(
         layer=layer,
         index=chosen[score[chosen].argsort(descending=True, stable=True)],
         score=score,
-        strength=torch.stack([side.strength for side in sides]).sum(0),
+        strength=strength,
         dropped=torch.zeros(len(mass), dtype=torch.bool),
     )
 

@@ -18,7 +18,7 @@ from llmrank.report.network.columns import (
     Layer,
     NetworkSpec,
     arranged,
-    summed,
+    sums,
     taken,
 )
 
@@ -68,7 +68,11 @@ def network(
     """
     _check(len(ffns), keep is not None, spec)
     layers = [
-        summed(ffns[i], scores[i], None if keep is None else keep[i])
+        Layer(
+            ffns[i],
+            scores[i].detach().to("cpu", torch.float64),
+            None if keep is None else keep[i].cpu(),
+        )
         for i in range(spec.layer, spec.layer + spec.n_layers)
     ]
     columns = arranged(layers, mass, spec, also)
@@ -143,7 +147,7 @@ def _edges(layer: Layer, source: Column, target: Column, n: int) -> Iterator[Edg
     """Yield the n strongest edges of one stage; a weight of zero is no edge."""
     is_up = source.kind == "residual"
     weights = layer.ffn.up if is_up else layer.ffn.down
-    leaving = layer.up_by_residual if is_up else layer.down_by_neuron
+    leaving = sums(weights, 0)
     signed = taken(weights, target.index, source.index).to("cpu", torch.float64)
     order = signed.abs().flatten().argsort(descending=True, stable=True)[:n]
     for flat in order.tolist():
