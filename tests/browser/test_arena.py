@@ -143,7 +143,7 @@ def test_a_stopped_arena_goes_on_where_it_was(page, asked, database):
     settle(page)
     before = {r.id: r.finished for r in Store(database).runs() if r.state == "done"}
     go_on = page.get_by_role("button", name="Go on", exact=True)
-    expect(go_on).to_be_enabled()
+    expect(go_on).to_be_enabled(timeout=30_000)  # other tests keep the cores busy
     go_on.click()
     expect(page.get_by_text("All 8 cells are measured")).to_be_visible(timeout=120_000)
     after = {r.id: r.finished for r in Store(database).runs() if r.state == "done"}

@@ -97,6 +97,36 @@ def test_sorted_heatmap_falls_from_left_to_right_and_shows_each_cut():
     assert "removed, 6 of 14 neurons" in fig.layout.title.text
 
 
+def test_a_second_line_shows_where_one_threshold_over_all_layers_would_cut():
+    scores = (
+        torch.tensor([0.4, 0.3, 0.2, 0.1]),
+        torch.tensor([0.28, 0.26, 0.24, 0.22]),
+    )
+    keep = highest(scores, 2, 2)
+    fig = charts.score_heatmap(scores, keep)
+    assert not traces(fig, "global cut")  # 0.1, 0.2, 0.22 and 0.24 would go: the same
+    other = charts.score_heatmap(scores, highest(scores, 1, 4))
+    (line,) = traces(other, "global cut")  # 0.2, 0.1 and 0.22
+    assert (line.x, line.y) == ((2.5, 2.5, 3.5, 3.5), (-0.5, 0.5, 0.5, 1.5))
+    assert "dotted: one threshold" in other.layout.title.text
+
+
+@pytest.mark.parametrize("order", ["sorted", "index"])
+def test_the_neuron_at_a_cell_is_the_one_that_is_marked_there(order):
+    """3,000 neurons in bins of 3: a click tells the middle of the bin."""
+    scores = some_scores(40, 3000)
+    for x in (charts.score_heatmap(scores, order=order).data[0].x0, 1500.0):
+        neuron = charts.neuron_at(scores[1], x, order)
+        fig = charts.score_heatmap(scores, order=order, held=(1, neuron))
+        (mark,) = traces(fig, "held")
+        assert (mark.x, mark.y) == ((int(x),), (1,))
+    last = charts.neuron_at(scores[0], 3000.0, order)
+    assert last == (39 if order == "index" else int(scores[0].argmin()))
+    for nobody in ((1, 3000), (2, 0), None):
+        fig = charts.score_heatmap(scores, order=order, held=nobody)
+        assert not traces(fig, "held")
+
+
 def test_heatmap_draws_no_cut_through_neurons_kept_by_another_criterion():
     scores = some_scores(6)
     lowest = scores[0].argsort()[:3].sort().values
@@ -200,6 +230,8 @@ def test_layers_show_their_quantiles_and_thresholds():
         levels = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95])
         expected = torch.quantile(s, levels).tolist()
         assert [q[layer] for q in drawn] == pytest.approx(expected, rel=1e-4)
+    (ground,) = charts.distributions(scores, layer=1).layout.shapes
+    assert (ground.x0, ground.x1) == (0.5, 1.5)
     (line,) = traces(fig, "threshold")
     assert line.y == (1e-3, 1e-3, None, 2e-3, 2e-3, None, 1.0, 1.0, None)
     assert [math.floor(x + 0.5) for x in line.x[::3]] == [0, 1, 2]
@@ -218,13 +250,14 @@ def test_rank_scatter_groups_neurons_by_who_keeps_them():
     a = (torch.tensor([0.4, 0.3, 0.2, 0.1]),)
     b = (torch.tensor([0.4, 0.1, 0.3, 0.2]),)
     keep = (highest(a, 2), highest(b, 2))
-    fig = charts.rank_scatter(a, b, keep, names=("one", "two"))
+    fig = charts.rank_scatter(a, b, keep, names=("one", "two"), said="Jaccard 0.5")
+    assert fig.layout.annotations[0].text == "Jaccard 0.5"
     points = {t.name: (t.x.tolist(), t.y.tolist()) for t in fig.data}
     assert points == {
-        "kept by both: 1": ([1], [1]),
-        "only one: 1": ([2], [4]),
-        "only two: 1": ([3], [2]),
-        "by neither: 1": ([4], [3]),
+        "both keep: 1": ([1], [1]),
+        "one only: 1": ([2], [4]),
+        "two only: 1": ([3], [2]),
+        "both remove: 1": ([4], [3]),
     }
     assert len({t.marker.symbol for t in fig.data}) == 4
     assert fig.layout.xaxis.title.text.endswith("4 neurons</span>")

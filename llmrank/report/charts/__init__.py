@@ -8,7 +8,7 @@ __getattr__, __all__ = handed_on(
         "agreements": "correlation_map overlap_bars rank_scatter",
         "allocations": "cost_map search_chart",
         "frontier": "frontier_chart",
-        "heatmap": "score_heatmap",
+        "heatmap": "neuron_at score_heatmap",
         "measurements": "latency_chart task_chart tradeoff widths_chart",
         "miniature": "layer_strips",
         "mlps": "learning_curve recovery_chart retention_chart shaken_chart",
