@@ -81,12 +81,15 @@ def show(
             key=CHART,
             on_select=lambda: _take_point(CHART),
         )
-        if is_ours:
-            n_tokens = mine[0].experiment.evaluation.eval_tokens
-            st.caption(
-                "Shipped with the app: measured on our two cores, on "
-                f"{n_tokens:,} held-out tokens."
-            )
+        n_tokens = mine[0].experiment.evaluation.eval_tokens
+        shipped = (
+            "Shipped with the app: measured on our two cores, on "
+            f"{n_tokens:,} held-out tokens. "
+        )
+        st.caption(
+            f"{shipped if is_ours else ''}Points that coincide stand a few pixels "
+            "aside; hover tells their size."
+        )
     with beside:
         panels.chart(
             charts.standings_chart(here, title=titles[1], held=held, **looks),
