@@ -12,6 +12,7 @@ from llmrank.core.jobs import JobView
 from llmrank.experiments import arena
 from llmrank.experiments.arena import ArenaSpec, Entry
 from llmrank.experiments.store import Run, Store
+from llmrank.report.tables.runs import name
 from pages.shared.app import jobs, panels, resources
 from pages.shared.app.escape import plain
 from pages.shared.arena import criteria_agreement, results, spec_controls
@@ -29,8 +30,9 @@ def show(
     """Show how the arena stands; while it runs, anew whenever a cell has changed."""
     told = published(spec, jobs.view(spec_controls.KIND))
     entries = told or arena.known(spec, store, runs, resources.entries())
-    is_over = any(entry.run.state in ("done", "failed") for entry in entries)
-    ours = () if is_over else resources.shipped_entries(in_hand.model)
+    over = {name(e.run) for e in entries if e.run.state in ("done", "failed")}
+    is_compared = len(over) >= min(2, len(spec.methods))  # one alone is no arena
+    ours = () if is_compared else resources.shipped_entries(in_hand.model)
     if ours or entries:
         results.show(ours or entries, axes, in_hand, is_ours=bool(ours))
         results.show_table(ours or entries)
