@@ -277,6 +277,10 @@ def test_a_step_opens_the_real_model_with_its_own_settings(page):
     values = {"theta": "0.2", "gamma": "0.7", "sparsity": "0.4"}
     assert {name: asked[name] for name in values} == {n: [v] for n, v in values.items()}
     assert "criterion" not in asked  # the app's own again
+    page.get_by_role("button", name="Back to wanda + block-influence").click()
+    linked(page, "criterion=wanda")
+    expect(page.get_by_role("button", name="Back to wanda")).to_have_count(0)
+    assert "allocation" not in parse_qs(urlsplit(page.url).query)
 
 
 def test_a_weight_is_edited_where_it_is_drawn_and_kept_in_the_link(page):

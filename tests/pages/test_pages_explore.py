@@ -78,7 +78,7 @@ def test_the_canvas_gets_the_settings_and_the_servers_own_cut(opened):
 
 
 def test_widths_of_an_allocation_the_canvas_does_not_know_are_sent(opened):
-    assert canvas(opened(sparsity="0.4"))["table"] is None
+    assert canvas(opened(sparsity="0.4"))["table"]["name"] == "block-influence"
     at = opened(sparsity="0.37", allocation="similarity")
     assert not at.exception
     table = canvas(at)["table"]

@@ -16,13 +16,17 @@ from pages.shared.app import access, resources, visitors
 from pages.shared.app.escape import plain
 from pages.shared.app.visitors import on_end, visitor_id
 
-_ENTRY = "jobs"
+_ENTRY, _TOLD = "jobs", "jobs_told"
 LOOK_S: dict[Lane, float] = {"light": 0.5, "heavy": 1.0}
 """How often a job is looked at."""
 
 TIMED, TIMED_LOOK_S = ("Measuring latency", "Measuring the FFN layers"), 3.0
 """The steps that time something, and how often they are looked at: to draw that costs
 a browser a twentieth of a second, which disturbs a timing where cores are few."""
+
+
+ANNOUNCED_S = 10.0
+"""What took so long is announced when it is done."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,7 @@ def endings() -> None:
             del _watched()[kind]
         elif seen.finished:
             _ended(kind, seen)
+            _announce(seen)
 
 
 def stop_button(kind: str, key: Hashable, label: str) -> None:
@@ -158,10 +163,11 @@ def stop_button(kind: str, key: Hashable, label: str) -> None:
         seen = view(kind)
         assert seen is not None
         is_other = seen.key != (kind, key)
-        said = f"{plain(seen.title)}: " if is_other else ""
-        words = f"Stop · {said}{_far(seen)}"
+        said = f" · {plain(seen.title)}" if is_other else ""
+        words = f"Stop · {_far(seen)}{said}"
         new = seen.state == "running" and seen.elapsed_s < 0.5
-        if st.button(words, key=label, disabled=seen.stopping or new):
+        disabled, about = seen.stopping or new, plain(seen.title)
+        if st.button(words, key=label, disabled=disabled, help=about):
             _stop(seen)
 
     _again(partial(_look_s_of, kind), draw)
@@ -264,6 +270,15 @@ def _waiting(seen: JobView) -> str:
     if seen.step_s is not None:
         return f"{said}; the one running needs {duration(seen.step_s)} more at least"
     return said
+
+
+def _announce(seen: JobView) -> None:
+    """Say once that long work is done, wherever its visitor is by now."""
+    told: set[str] = st.session_state.setdefault(_TOLD, set())
+    is_long = seen.elapsed_s >= ANNOUNCED_S
+    if seen.state == "done" and is_long and seen.id not in told:
+        st.toast(f"{plain(seen.title)}: done")
+    told.add(seen.id)
 
 
 def _ended(kind: str, seen: JobView) -> None:

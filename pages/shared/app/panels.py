@@ -69,8 +69,8 @@ def start_measuring(experiment: Experiment) -> None:
         resources.unkept().put(experiment, _kept(measured))
         return measured
 
-    removed, criterion = experiment.pruning.sparsity, experiment.method.criterion
-    title = f"Measuring {share(removed)} by {criterion.name}"
+    removed, method = share(experiment.pruning.sparsity), experiment.method
+    title = f"Measuring {removed} by {method.name}"
     jobs.start("measure", title, work, experiment)
 
 
