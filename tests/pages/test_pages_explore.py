@@ -211,7 +211,7 @@ def test_a_view_that_cannot_be_is_the_usual_one(opened, view):
 def test_a_held_neuron_is_shown_with_its_rank_under_every_criterion(opened):
     at = opened(view="explore.neuron.1-5")
     assert not at.exception
-    assert "Layer 1, neuron 5" in [s.value for s in at.subheader]
+    assert "##### Layer 1, neuron 5" in [m.value for m in at.markdown]
     ranks = at.dataframe[0].value
     assert ranks["criterion"].tolist()[0] == "llm-rank"
     assert {"wanda", "flap", "random"} < set(ranks["criterion"])
