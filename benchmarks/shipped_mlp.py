@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.shipped_mlp
 
-Some minutes on two cores: the network is trained by the recipe of the page, then the
+Half a minute on one core: the network is trained by the recipe of the page, then the
 paper's experiment, the three ways back and the corruptions are run as their buttons
 run them at their defaults. Another version of torch may end at other last bits; the
 accuracy stays, and tests compare it.

@@ -338,13 +338,13 @@ class Inside extends Panel {
     this.find(".reading").textContent =
       `This is ${classes[labels[this.example]]}. Dense says ${said(this.dense)}; with ${gone} neurons ` +
       `of the hidden layers cut it says ${said(this.values)}. Colour: how strongly a neuron answers; ` +
-      `crossed: cut; edges: what carries most.${this.sampled()} In a layer the highest ranks stand left; click a neuron, or use the arrows.`;
+      `crossed: cut; edges: what carries most.${this.sampled()} The highest ranks stand left; click a neuron, or use the arrows.`;
   }
 
   // Which neurons are drawn, where that is not all.
   sampled() {
     const some = this.hidden.filter((n) => n > SHOWN).map((n) => `${SHOWN} of ${n}`);
-    return some.length ? ` Drawn are ${some.join(" and ")} neurons, evenly along their ranking, with the one held.` : "";
+    return some.length ? ` Drawn: ${some.join(" and ")} neurons, evenly along the ranking.` : "";
   }
 
   leave() {

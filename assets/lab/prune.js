@@ -157,7 +157,7 @@ class Pruning extends Panel {
     c.setLineDash([]);
     c.globalAlpha = 1;
     c.lineWidth = 1;
-    this.nameLines(c, { x: width - right, y, lowest: HEIGHT - bottom - 2 });
+    this.nameLines(c, { from: x(99), x: width - right, y, lowest: HEIGHT - bottom - 2 });
     c.strokeStyle = look.text;
     line(c, x(at), top, x(at), HEIGHT - bottom);
     c.fillStyle = this.colour(this.chosen);
@@ -170,7 +170,7 @@ class Pruning extends Panel {
   }
 
   // Each line's name at its end, the highest first; names keep a row's distance.
-  nameLines(c, { x, y, lowest }) {
+  nameLines(c, { from, x, y, lowest }) {
     const ends = this.accuracies.map((a, k) => ({ k, y: y(a.at(-1)), sum: a.reduce((p, q) => p + q) }));
     const place = (end) => Math.round(end.y / (2 * NAME)); // as good as equal: by the whole line
     ends.sort((a, b) => place(b) - place(a) || a.sum - b.sum);
@@ -181,7 +181,7 @@ class Pruning extends Panel {
       below = Math.min(end.y, below - NAME);
       c.fillStyle = c.strokeStyle = this.colour(end.k);
       c.font = `${end.k === this.chosen ? 600 : 400} 12px sans-serif`;
-      line(c, x, end.y, x + 10, below);
+      line(c, from, end.y, x + 10, below);
       c.fillText(this.sweeps.criteria[end.k], x + 13, below, RIGHT - 14);
     }
     c.font = "12px sans-serif";

@@ -33,24 +33,21 @@ def shipped_result(kind: str, key: Hashable) -> Any:
 
 
 def as_json(made: Mapping[str, tuple[Hashable, Any]]) -> str:
-    """Write the results of all kinds, each with its key, a line to a number of them."""
-    rows = {
-        "claim": lambda points: [astuple(p) for p in points],
-        "after": lambda found: [
-            found.dense_accuracy,
-            found.at_start,
-            {name: [astuple(e) for e in curve] for name, curve in found.curves.items()},
-            found.n_test,
-        ],
-        "shaken": lambda found: [
-            [r.network, r.corruption, r.strength, _as_text(r.right)] for r in found
-        ],
-    }
+    """Write the results of all kinds, each with its key, a row to a line."""
     kept = {
-        kind: {"key": repr(key), "result": rows[kind](result)}
+        kind: {"key": repr(key), "result": _rows(kind, result)}
         for kind, (key, result) in made.items()
     }
     return json.dumps(kept).replace("], [", "],\n[") + "\n"
+
+
+def _rows(kind: str, found: Any) -> list[Any]:
+    if kind == "claim":
+        return [astuple(point) for point in found]
+    if kind == "shaken":
+        return [[r.network, r.corruption, r.strength, _as_text(r.right)] for r in found]
+    curves = {name: [astuple(e) for e in curve] for name, curve in found.curves.items()}
+    return [found.dense_accuracy, found.at_start, curves, found.n_test]
 
 
 @cache
@@ -71,10 +68,10 @@ def _recovery(row: list[Any]) -> Recovery:
 
 
 def _robustness(rows: list[Any]) -> tuple[RobustnessResult, ...]:
-    right = {tuple(cell): _as_tensor(text) for *cell, text in rows}
+    right = {(name, *cell): _as_tensor(text) for name, *cell, text in rows}
     return tuple(
-        RobustnessResult(*cell, right[tuple(cell)], right["dense", *cell[1:]])
-        for *cell, _ in rows
+        RobustnessResult(name, kind, strength, own, right["dense", kind, strength])
+        for (name, kind, strength), own in right.items()
     )
 
 

@@ -136,10 +136,8 @@ def test_residuals_are_those_with_the_most_weight_to_the_drawn_neurons(layers):
         assert central in neurons
         assert len(neurons) == (4 if central == best else 5)
         assert graph.graph["central"] == f"L0·{central}"
-        why = f"heaviest edges of L0·{central}, and of all drawn"
-        assert (
-            html(graph, title="", theme="light").count(why.replace("·", "\\u00b7")) == 2
-        )
+        why = f"heaviest edges of L0\\u00b7{central}, and of all drawn"
+        assert html(graph, title="", theme="light").count(why) == 2
         sides = ((layers[0].up, 0), (layers[0].down.T, 1))
         for place, (weights, layer) in enumerate(sides):
             own = weights[central].abs().topk(2).indices.tolist()

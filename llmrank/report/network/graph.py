@@ -52,8 +52,9 @@ def network(
     of all its edges, drawn or not), dropped, x and y. The score of a residual is the
     mass that reaches it: `mass` before the first layer, then the scores of the layer
     before, carried along `share`. The graph's `central` names the neuron of each layer
-    whose own heaviest dimensions are drawn. Edges carry layer, weight (absolute), signed and
-    share (of all that leaves the source: the column-normalised edge of the PageRank).
+    whose own heaviest dimensions are drawn. Edges carry layer, weight (absolute),
+    signed and share (of all that leaves the source: the column-normalised edge of the
+    PageRank).
 
     Args:
         ffns: of all layers.

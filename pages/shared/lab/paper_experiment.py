@@ -57,8 +57,7 @@ def show(lab: Lab) -> None:
     finished = trained.offer(
         KIND, "Run the experiment", "The paper's experiment", key, make,
         f"{counted(n_networks, 'network')} from the seed on, "
-        f"{EPOCHS} epochs each; about {4 * n_networks} s where nothing else runs. "
-        f"The same as `{command_line(spec, lab.ranked, lab.data.data_seed)}`.",
+        f"{EPOCHS} epochs each; about {4 * n_networks} s where nothing else runs.",
     )  # fmt: skip
     if finished is not None:
         _show(finished, spec, lab.ranked, lab.data.data_seed)
