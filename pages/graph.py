@@ -28,6 +28,7 @@ from pages.shared.app import (
     reading,
     resources,
     row_selection,
+    session,
     view_options,
 )
 from pages.shared.app.escape import plain
@@ -39,9 +40,6 @@ HEARD = "graph_held"
 
 DIMENSION = "graph_dimension"
 """The residual dimension held, and the neuron before it: until another is held."""
-
-ALSO = "graph_also"
-"""Whose place in the picture is kept, and what was last clicked there."""
 
 N_EDGES, N_TOKENS = 6, 6
 LABELS = {
@@ -60,7 +58,7 @@ def show(views: Sequence[FFN], scores: Sequence[Tensor], plan: PruningPlan) -> N
         spec = choose(views, plan)
         mass = resources.pipeline().stats(drawn).layers[spec.layer]
         graph = network.network(
-            views, scores, plan.keep, spec, mass=mass.input_norm, also=also()
+            views, scores, plan.keep, spec, mass=mass.input_norm, also=also(spec)
         )
         left, right = st.columns([0.74, 0.26])
         title = title_of(spec)
@@ -104,15 +102,18 @@ def choose(views: Sequence[FFN], plan: PruningPlan) -> NetworkSpec:
     return NetworkSpec(n_layers=n_layers, layer=first, which=drawn_neurons, **amounts)
 
 
-def also() -> tuple[int, int] | None:
-    """Return the neuron that is held from elsewhere: it is drawn, whatever its rank."""
+def also(spec: NetworkSpec) -> tuple[int, int] | None:
+    """Return the neuron held: it is drawn whatever its rank, and no other beside it.
+
+    Whoever leaves its layer lets it go: a page shows no other one as held.
+    """
     neuron = canvas.held()
-    held = neuron and (neuron.layer, neuron.index)
-    place, clicked = st.session_state.get(ALSO, (None, None))
-    if held != clicked:
-        place = held
-        st.session_state[ALSO] = (held, held)
-    return place
+    if neuron is None:
+        return None
+    if not spec.layer <= neuron.layer < spec.layer + spec.n_layers:
+        canvas.let_go()
+        return None
+    return neuron.layer, neuron.index
 
 
 def show_held(
@@ -128,6 +129,8 @@ def show_held(
         return
     neuron = Neuron(node["layer"], node["index"])
     st.markdown(sentences.neuron_sentence(scores, plan.keep, neuron))
+    if canvas.held() is None:
+        st.caption("The highest score drawn; a click holds another, on every page.")
     selection.open_in_explore(neuron)
     model = resources.pipeline().model(drawn)
     around = edges(model, neuron, N_EDGES)
@@ -136,7 +139,7 @@ def show_held(
         f"| r{o.residual} {network.signed(o.weight)} |"
         for i, o in zip(around.incoming, around.outgoing, strict=False)
     ]
-    st.markdown("\n".join(["| reads from | writes to |", "|-|-|", *rows]))
+    st.markdown("\n".join(["| reads from (up) | writes to (down) |", "|-|-|", *rows]))
     with suppress(LLMRankError):  # a head that is not on the residual stream
         tokens = [t.token.strip() for t in promoted(model, neuron, N_TOKENS).promoted]
         st.caption(f"Promotes {plain(' · '.join(tokens))}")
@@ -160,8 +163,7 @@ def hold(graph: nx.DiGraph) -> None:
         st.session_state[DIMENSION] = (name, canvas.named(canvas.held()))
     elif node:
         canvas.hold(node["layer"], node["index"])
-        place, _ = st.session_state.get(ALSO, (None, None))
-        st.session_state[ALSO] = (place, (node["layer"], node["index"]))
+        session.view("graph.layer", str(graph.graph["layer"]))  # the chain stays
         st.session_state.pop(DIMENSION, None)
 
 
@@ -205,7 +207,7 @@ def show_edges(graph: nx.DiGraph, page: str) -> None:
     """List the edges that are drawn, the strongest first, and offer all as files."""
     table = network.network_table(graph)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.subheader("The strongest edges", anchor=False)
+        st.markdown("##### The strongest edges", width="stretch")
         st.download_button(
             "Page (HTML)", lambda: page, "llm-rank-graph.html", "text/html",
             on_click="ignore", icon=":material/download:",

@@ -318,6 +318,29 @@ def test_it_opens_with_the_most_central_neuron_held_and_lights_who_is_pointed_at
     assert frame.evaluate(faces) == ["Source Sansloaded"]  # the page's own
 
 
+TIP = """() => {
+    const tip = document.getElementById("tip").getBoundingClientRect();
+    const box = place.getBoundingClientRect();
+    const covered = nodes.filter((n) => {
+        const at = network.canvasToDOM(network.getPosition(n.id));
+        const [x, y] = [at.x + box.left, at.y + box.top];
+        return x > tip.left && x < tip.right && y > tip.top && y < tip.bottom;
+    });
+    return [tip.width > 0, covered.length, tip.top >= box.top && tip.left >= 0];
+}"""
+
+
+def test_what_is_pointed_at_is_told_beside_it_and_covers_no_node(page):
+    frame = graph_of(page)
+    for node in ("nodes[0]", "nodes.find((n) => n.dropped)", "nodes.at(-1)"):
+        at_node(page, frame, node)
+        label = frame.evaluate(f"({node}).label")
+        expect(page.frame_locator("iframe").locator("#tip")).to_contain_text(label)
+        assert frame.evaluate(TIP) == [True, 0, True]
+    page.mouse.move(10, 300)
+    expect(page.frame_locator("iframe").locator("#tip")).to_be_hidden()
+
+
 def test_keys_move_along_a_column_and_its_heaviest_edges(page):
     frame = graph_of(page)
     best = frame.evaluate("held")

@@ -91,6 +91,37 @@ def test_a_neuron_held_elsewhere_is_drawn_in_its_layer_whatever_its_rank(graph_p
     assert "Which neurons" in said(at) + "".join(h.value for h in at.main.header)
 
 
+def hold(at: AppTest, layer: int, neuron: int) -> None:
+    """Hold a neuron as another page's click does, and run this one."""
+    at.session_state["view"]["explore.neuron"] = f"{layer}-{neuron}"
+    at.session_state["view"].pop("graph.layer", None)
+    at.run()
+    assert not at.exception
+
+
+def test_one_neuron_is_held_and_no_earlier_one_is_drawn_beside_it(graph_page):
+    """Held elsewhere, then in the picture, then by another method; or let go."""
+    few = "graph.n_neurons.2"
+    at = read(graph_page(view=f"explore.neuron.1-5,{few}", allocation="uniform"))
+    scores = resources.pipeline().scores(
+        experiment(applicable(at.session_state["settings"]))
+    )
+    middle = scores.normalised[1].argsort()[8:12].tolist()
+    for index in middle[:2]:
+        hold(at, 1, index)
+        assert f"**L1·{index}**: rank " in said(at)
+        assert page_of(at).count('"kind": "neuron"') == 3
+        assert f'"neuron-1-{index}"' in page_of(at)
+    at.slider(key="look_graph.layer_0").set_value(0).run()
+    assert "explore.neuron" not in at.query_params["view"][0]
+    assert page_of(at).count('"kind": "neuron"') == 2
+    assert any("a click holds another" in c.value for c in at.main.caption)
+    at.switch_page("pages/scores.py").run()
+    hold(at, 1, middle[2])
+    at.switch_page(PAGE).run()
+    assert f"**L1·{middle[2]}**: rank " in said(at)  # in its layer, not in 0
+
+
 def test_who_writes_and_reads_a_dimension_that_is_held(graph_page, tiny):
     at = read(graph_page(view="graph.layer.1"))
     at.session_state["graph_dimension"] = ("residual-1-3", {})

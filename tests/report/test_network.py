@@ -124,13 +124,20 @@ def test_boundary_at_either_end_still_draws_as_many_neurons(layers, n_kept):
 
 
 def test_residuals_are_those_with_the_most_weight_to_the_drawn_neurons(layers):
-    """Two of five are the heaviest of the highest neuron alone, or of the one held."""
+    """Two of five are the heaviest of the highest neuron alone, or of one added.
+
+    What is held among those drawn leaves the picture as it is.
+    """
     scores, spec = some_scores(), NetworkSpec(n_neurons=4, n_residual=5)
-    for also, central in ((None, int(scores[0].argmax())), ((0, 11), 11)):
+    best, lowest = int(scores[0].argmax()), int(scores[0].argmin())
+    for also, central in ((None, best), ((0, lowest), best), ((0, 11), 11)):
         graph = network(layers, scores, None, spec, also=also)
         neurons = drawn(graph, "neuron", 0)
         assert central in neurons
-        assert len(neurons) == (4 if also is None else 5)
+        assert len(neurons) == (4 if central == best else 5)
+        assert graph.graph["central"] == f"L0·{central}"
+        why = f"heaviest edges of L0\\u00b7{central}, and of all drawn"
+        assert html(graph, title="", theme="light").count(why) == 2
         sides = ((layers[0].up, 0), (layers[0].down.T, 1))
         for place, (weights, layer) in enumerate(sides):
             own = weights[central].abs().topk(2).indices.tolist()

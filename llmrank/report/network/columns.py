@@ -35,8 +35,8 @@ class NetworkSpec:
     )
     n_residual: int = option(
         default=16, low=1, high=100, help="Residual dimensions drawn at each place: "
-        "half are the heaviest of the most central neuron (or of the one held), half "
-        "have the most edge weight to all neurons drawn",
+        "half are the heaviest of the highest-ranked neuron drawn (or of the one drawn "
+        "only because it is held), half have the most edge weight to all neurons drawn",
     )  # fmt: skip
     n_edges: int = option(
         default=MAX_EDGES, low=1, high=MAX_EDGES,
@@ -115,8 +115,9 @@ def _neurons(layer: Layer, spec: NetworkSpec, also: tuple[int, int] | None) -> C
     places = _places(len(order), min(spec.n_neurons, len(order)), n_kept, spec.which)
     central = int(order[places[0]])
     if also is not None and also[0] == layer.ffn.layer and also[1] < len(order):
-        central = also[1]
-        places = torch.cat([places, (order == central).nonzero()[0]]).unique()
+        place = (order == also[1]).nonzero()[0]
+        if int(place) not in places:  # else it is lit, and the picture stays
+            central, places = also[1], torch.cat([places, place]).sort().values
     return Column(
         kind="neuron",
         layer=layer.ffn.layer,

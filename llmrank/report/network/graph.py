@@ -51,8 +51,10 @@ def network(
     kept or all dropped), strength (the sum of the absolute weights
     of all its edges, drawn or not), dropped, x and y. The score of a residual is the
     mass that reaches it: `mass` before the first layer, then the scores of the layer
-    before, carried along `share`. Edges carry layer, weight (absolute), signed and
-    share (of all that leaves the source: the column-normalised edge of the PageRank).
+    before, carried along `share`. The graph's `central` names the neuron of each layer
+    whose own heaviest dimensions are drawn. Edges carry layer, weight (absolute),
+    signed and share (of all that leaves the source: the column-normalised edge of the
+    PageRank).
 
     Args:
         ffns: of all layers.
@@ -82,7 +84,8 @@ def network(
             f"n_neurons and n_residual would draw {n_nodes} nodes, and at most "
             f"{MAX_NODES} are allowed; lower one of them, or n_layers"
         )
-    graph = nx.DiGraph(**described(spec))
+    central = [_label(c, c.central) for c in columns if c.kind == "neuron"]
+    graph = nx.DiGraph(**described(spec), central=" ".join(central))
     for place, column in enumerate(columns):
         graph.add_nodes_from(_nodes(column, WIDTH * place / (len(columns) - 1)))
     graph.add_edges_from(_strongest(layers, columns, spec.n_edges))
@@ -104,7 +107,6 @@ def _check(n_layers: int, has_plan: bool, spec: NetworkSpec) -> None:
 
 def _nodes(column: Column, x: float) -> Iterator[tuple[str, dict[str, Any]]]:
     rank = ranks(column.score)
-    mark = f"L{column.layer}·" if column.kind == "neuron" else "r"
     groups = column.groups
     gap = 0.0 if column.kind == "residual" else max(GAP, len(groups) / 20)
     n_rows = len(groups) + gap * (groups[-1] + 1)
@@ -117,7 +119,7 @@ def _nodes(column: Column, x: float) -> Iterator[tuple[str, dict[str, Any]]]:
                 "layer": column.layer,
                 "index": index,
                 "size": len(rank),
-                "label": f"{mark}{index}",
+                "label": _label(column, index),
                 "score": float(column.score[index]),
                 "rank": int(rank[index]),
                 "group": group,
@@ -127,6 +129,10 @@ def _nodes(column: Column, x: float) -> Iterator[tuple[str, dict[str, Any]]]:
                 "y": HEIGHT * (row + 0.5 + gap * (group + 1)) / n_rows,
             },
         )
+
+
+def _label(column: Column, index: int) -> str:
+    return f"L{column.layer}·{index}" if column.kind == "neuron" else f"r{index}"
 
 
 def _name(column: Column, index: int) -> str:

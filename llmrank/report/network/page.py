@@ -124,7 +124,7 @@ def _node_text(node: dict[str, Any]) -> str:
     """Text, not markup: vis-network shows it as it is."""
     place = f"rank {node['rank']:,} of {node['size']:,}"
     score = f"{node['score']:.3g} ({_times_mean(node):.3g} × mean)"
-    strength = f"strength {node['strength']:.3g} (sum of its |weights|)"
+    strength = f"strength {node['strength']:.3g} = Σ|weight|"
     if node["kind"] == "residual":
         return f"{node['label']}\nmass {score}\n{place}\n{strength}"
     state = "removed" if node["dropped"] else "kept"
@@ -139,12 +139,17 @@ def _named(colours: Palette) -> dict[str, str]:
 def _frame(graph: nx.DiGraph) -> dict[str, Any]:
     """Where the columns' heads and the groups' names go, and what must be in view."""
     columns, groups = defaultdict(list), defaultdict(list)
+    names = graph.graph["central"].split()
+    central = names[0], names[-1]
     for _, node in graph.nodes(data=True):
         columns[node["x"]].append(node)
         if node["kind"] == "neuron":
             groups[node["x"], node["group"]].append(node)
     return {
-        "heads": [{"x": x, "y": -40, "head": _head(n)} for x, n in columns.items()],
+        "heads": [
+            {"x": x, "y": -64, "head": _head(n), "why": _why(n, *central)}
+            for x, n in columns.items()
+        ],
         "groups": [
             {
                 "x": x,
@@ -154,10 +159,10 @@ def _frame(graph: nx.DiGraph) -> dict[str, Any]:
             for (x, _), nodes in groups.items()
         ],
         "most": max(map(len, columns.values())),
-        "middle": HEIGHT / 2 - 30,
+        "middle": HEIGHT / 2 - 45,
         "width": WIDTH,
         "margin": 420,
-        "height": HEIGHT + 120,
+        "height": HEIGHT + 150,
     }
 
 
@@ -166,6 +171,14 @@ def _head(nodes: Sequence[dict[str, Any]]) -> str:
     where = {0.0: "residual in", WIDTH: "residual out"}.get(first["x"], "residual")
     name = f"layer {first['layer']}" if first["kind"] == "neuron" else where
     return f"{name}: {len(nodes)} of {first['size']:,}"
+
+
+def _why(nodes: Sequence[dict[str, Any]], first: str, last: str) -> str:
+    """Say, at either end, why these of all residual dimensions are drawn."""
+    central = {0.0: first, WIDTH: last}.get(nodes[0]["x"])
+    if central is None or len(nodes) == nodes[0]["size"]:
+        return ""
+    return f"heaviest edges of {central}, and of all drawn"
 
 
 def _group(nodes: Sequence[dict[str, Any]]) -> str:

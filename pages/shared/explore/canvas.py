@@ -143,6 +143,7 @@ def take() -> None:
     _note("neuron", _joined(at.get("layer"), at.get("neuron")) if at else None)
     if held() != neuron:
         st.session_state[ASKED] = "contexts"
+        session.view("graph.layer", None)
     if commit.get("ask") == "worth":
         st.session_state[ASKED] = "worth"
 
@@ -159,8 +160,9 @@ def named(neuron: Neuron | None) -> dict[str, int]:
 
 
 def hold(layer: int, index: int) -> None:
-    """Hold a neuron, as a click in the canvas does."""
+    """Hold a neuron, as a click in the canvas does; Graph opens on its layer."""
     _note("neuron", _joined(layer, index))
+    session.view("graph.layer", None)
     st.session_state[ASKED] = "contexts"
 
 
