@@ -19,6 +19,9 @@ from llmrank.report.charts.theme import (
     plain,
 )
 
+LEAST = 3.0
+"""Ratios up to it are in the picture, and up to twice those that have a colour."""
+
 ROW, FAR = 22, 2
 """Pixels of an option's row; times the best, beyond which it may stand at the edge."""
 
@@ -62,7 +65,8 @@ def runs_chart(
             arrowcolor=colours.neutral, standoff=5, text=plain(row["method"]),
             font={"size": 12, "color": colours.text}, bgcolor=colours.background,
         )  # fmt: skip
-    highest = min(HIGHEST, runs["ratio"].max() * 1.2)
+    least = 2 * runs.loc[runs["method"].isin(list(named)), "ratio"].max()
+    highest = min(HIGHEST, runs["ratio"].max() * 1.2, max(least, LEAST))
     steps = [s for s in STEPS if s <= highest]
     fig.update_yaxes(
         type="log", range=[-0.1, log10(max(highest, 1.2))], tickvals=steps,
@@ -72,9 +76,9 @@ def runs_chart(
     room = 0.03 * sizes.max()  # one size alone would make all ticks the same
     ends = [sizes.max() + room, sizes.min() - room]  # the smaller to the right
     fig.update_xaxes(tickformat=".3s", range=ends)
-    outside = int((runs["ratio"] > HIGHEST).sum())
+    outside = int((runs["ratio"] > highest).sum())
     if outside:
-        said = f"{counted(outside, 'run')} above {times(HIGHEST)}, outside"
+        said = f"{counted(outside, 'run')} above {times(highest)}, outside"
         fig.add_annotation(
             text=said, xref="paper", yref="paper", x=1, y=1, xanchor="right",
             yanchor="top", showarrow=False, font={"size": 12, "color": colours.neutral},

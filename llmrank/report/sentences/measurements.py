@@ -84,9 +84,9 @@ def runs_sentence(entries: Sequence[Entry], shipped: Collection[str]) -> str:
     if not others:
         return f"{at} {said(first)} has the lowest perplexity over dense{yours}."
     second = mine if is_tied and mine is not first else others[0]
-    more = f" and {len(tied) - 2:,} more" if len(tied) > 2 else ""
-    both = f"{said(first)} and {said(second)}{more}"
-    return f"{at} {both} cannot be told apart: the lowest perplexity over dense{yours}."
+    more = f" or {len(tied) - 2:,} more" if len(tied) > 2 else ""
+    both = f"{said(first)} or {said(second)}{more}"
+    return f"{at} the lowest perplexity over dense cannot be told: {both}{yours}."
 
 
 def origins(report: Report) -> list[str]:
