@@ -9,9 +9,12 @@ import streamlit as st
 from llmrank.core.formatting import share
 from llmrank.core.specs import Option
 from llmrank.core.statistics import times_spread
+from llmrank.experiments.arena import Entry
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.frontier import Choice, Frontier, measured_here
+from llmrank.experiments.store import Store
 from llmrank.report import charts
+from llmrank.report.tables.runs import RATIO, lowest
 from pages.shared.app import frontier, panels, resources, session, view_options
 
 KEY = "options"
@@ -39,7 +42,7 @@ def show(experiment: Experiment, known: Frontier) -> None:
         charts.options_chart(
             table, in_hand=mine and mine.run.id, dark=panels.is_dark()
         ),
-        sentence(megabytes, fit, mine, here),
+        sentence(megabytes, fit, mine, here) + _tied(experiment, fit, store),
         lambda: table,
         key=KEY,
         on_select=lambda: _take(fit),
@@ -82,13 +85,28 @@ def sentence(
 
     best = fit[0]
     said = (
-        f"Within {megabytes:,} MB **{best.method.name}** costs least: perplexity "
-        f"{cost(best)} of dense at {share(best.sparsity)} removed"
+        f"Within {megabytes:,} MB **{best.method.name}** costs least at "
+        f"{share(best.sparsity)} removed: perplexity over dense {cost(best)}"
     )
     if mine is not None and mine.run.id != best.run.id:
         said += f"; what is in hand costs {cost(mine)}"
         said += "" if mine in fit else " and does not fit"
     return f"{said}."
+
+
+def _tied(experiment: Experiment, fit: Sequence[Choice], own: Store | None) -> str:
+    """Say what cannot be told from what costs least, if anything."""
+    known = {
+        entry.run.id: entry for entry in resources.shipped_entries(experiment.model)
+    }
+    unread = [choice.run.id for choice in fit if choice.run.id not in known]
+    read = {} if own is None else own.comparisons(unread)
+    entries = [known.get(c.run.id) or Entry(c.run, read.get(c.run.id)) for c in fit]
+    _, *tied = lowest([entry for entry in entries if RATIO in entry.figures])
+    if not tied:
+        return ""
+    more = f" and {len(tied) - 1:,} more" if len(tied) > 1 else ""
+    return f" **{tied[0].method.name}**{more} cannot be told from it."
 
 
 def _table(
