@@ -256,7 +256,7 @@ def _show_held(
 def _numbers(entry: Entry, verdict: Sequence[str]) -> str:
     """Write what a cell measured, on how much, and how it stands."""
     figures, text = entry.figures, entry.comparison and entry.comparison.pruned.text
-    told = list(verdict)
+    told = [f"**{one}**" for one in verdict]
     if "perplexity_ratio" in figures:
         told.append(f"perplexity {times_spread(figures['perplexity_ratio'])} of dense")
     told.append(f"{amount(figures['parameters'].value)} parameters")
