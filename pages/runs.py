@@ -28,6 +28,7 @@ FILTERS = {"model": "Models", "criterion": "Criteria", "state": "States"}
 HERE, SHIPPED = "Measured here", "Shipped"
 WHOSE = "runs_whose"
 BEHIND = ", shipped"
+GREY = "Grey: measured by us, shipped with the app; a click holds it."
 MOST = 6
 """How many runs fit side by side."""
 FORMATS = {
@@ -185,7 +186,7 @@ def show_chart(
             labelled=[run.id for run in labelled],
             dark=panels.is_dark(),
         ),
-        chart_sentence(own, grey, store),
+        chart_sentence(own, grey, store) + (f" {GREY}" if behind else ""),
         lambda: drawn,
         key=CHART,
         on_select=take,
@@ -204,7 +205,7 @@ def alike(runs: Sequence[Run], held: Run) -> list[Run]:
 
 
 def chart_sentence(own: Sequence[Run], grey: Sequence[Run], store: Store) -> str:
-    """Say who costs least of what removes as much as what is held, and what is grey."""
+    """Say who costs least of what removes as much as what is held."""
     whose = [(store, own), *((s, grey) for s in [resources.shipped()] if s)]
     comparisons = {
         i: c
@@ -213,10 +214,9 @@ def chart_sentence(own: Sequence[Run], grey: Sequence[Run], store: Store) -> str
     }
     entries = [Entry(run, comparisons.get(run.id)) for run in (*own, *grey)]
     read = [entry for entry in entries if readings.RATIO in entry.figures]
-    said = [sentences.runs_sentence(read, {run.id for run in grey})] if read else []
-    if grey:
-        said.append("Grey: measured by us, shipped with the app; a click holds it.")
-    return " ".join(said)
+    if not read:
+        return "What is held has read no text."
+    return sentences.runs_sentence(read, {run.id for run in grey})
 
 
 def show_held(shown: Sequence[Run], store: Store) -> None:
@@ -234,7 +234,7 @@ def show_side_by_side(chosen: Sequence[Run], store: Store) -> None:
     comparisons = store.comparisons([run.id for run in chosen])
     entries = [Entry(run, comparisons.get(run.id)) for run in chosen]
     st.markdown(
-        "**Side by side**: the settings that differ, and every figure; ★ told best."
+        "**Side by side**: the settings that differ, and every figure; ★ best, if told."
     )
     st.dataframe(readings.side_by_side(entries), key="runs_beside")
     origins = readings.origins_beside(entries)

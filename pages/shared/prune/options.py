@@ -106,7 +106,7 @@ def _tied(experiment: Experiment, fit: Sequence[Choice], own: Store | None) -> s
     if not tied:
         return ""
     more = f" and {len(tied) - 1:,} more" if len(tied) > 1 else ""
-    return f" **{tied[0].method.name}**{more} cannot be told from it."
+    return f" **{tied[0].method.name}**{more} cannot be told from the first."
 
 
 def _table(
