@@ -19,6 +19,7 @@ from llmrank.report.sentences import measurements as sentences
 from llmrank.report.sentences.sizes import amount
 from llmrank.report.sentences.summary import PAIRED
 from llmrank.report.tables import runs as readings
+from llmrank.report.tables.lowest import RATIO, lowest_apart
 from pages.shared.app import access, open_run, panels, resources, row_selection, session
 from pages.shared.app.escape import plain
 from pages.shared.arena import spec_controls
@@ -117,7 +118,7 @@ def filters(table: pd.DataFrame) -> pd.DataFrame:
 def choose(table: pd.DataFrame, listed: Sequence[Run]) -> list[str]:
     """Show the table, ★ the lowest ratio, and return the ids that are chosen."""
     shown, shared = readings.differing(table.drop(columns="criterion"))
-    best = readings.lowest_apart(listed)
+    best = lowest_apart(listed)
     starred = FORMATS | {"ratio": lambda v: "★ " * (v == best) + times(v)}
     ids = row_selection.chosen(
         shown.drop(columns="run").style.format(
@@ -213,7 +214,7 @@ def chart_sentence(own: Sequence[Run], grey: Sequence[Run], store: Store) -> str
         for i, c in s.comparisons([r.id for r in some]).items()
     }
     entries = [Entry(run, comparisons.get(run.id)) for run in (*own, *grey)]
-    read = [entry for entry in entries if readings.RATIO in entry.figures]
+    read = [entry for entry in entries if RATIO in entry.figures]
     if not read:
         return "What is held has read no text."
     return sentences.runs_sentence(read, {run.id for run in grey})

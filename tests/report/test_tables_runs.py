@@ -9,11 +9,11 @@ from llmrank.core.statistics import Estimate
 from llmrank.experiments.arena import ArenaSpec, Entry
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.store import Origin, Run, RunSpec
+from llmrank.report.tables.lowest import lowest_apart
 from llmrank.report.tables.runs import (
     chart_table,
     differing,
     filtered,
-    lowest_apart,
     merged,
     origins_beside,
     runs_table,

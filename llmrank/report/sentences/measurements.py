@@ -17,7 +17,8 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
 from llmrank.report.sentences.summary import left_out, windows
 from llmrank.report.tables.comparison import Phase, timing_of
-from llmrank.report.tables.runs import RATIO, lowest, name
+from llmrank.report.tables.lowest import RATIO, lowest
+from llmrank.report.tables.runs import name
 
 GLOSSARY = """\
 - **Perplexity**: among how many equally likely tokens the model hesitates at each \

@@ -9,15 +9,11 @@ import pandas as pd
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import interval, number
 from llmrank.core.statistics import Estimate, spread
-from llmrank.experiments.arena import AXES, Entry, Verdict, n_windows, verdicts
+from llmrank.experiments.arena import AXES, Entry
 from llmrank.experiments.store import Arena, Run
+from llmrank.report.tables.lowest import best_of_each
 
 Group = tuple[Run, ...]
-
-RATIO = "perplexity_ratio"
-"""The axis of perplexity over dense."""
-
-FRONT: Verdict = "on the frontier"
 
 
 def merged(runs: Sequence[Run]) -> tuple[Group, ...]:
@@ -61,32 +57,6 @@ def chart_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).sort_values("parameters")
 
 
-def lowest(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Return what has the lowest perplexity over dense, and all not told from it.
-
-    Those that read the same windows are told apart by them, paired; others by whether
-    their intervals lie apart.
-
-    Args:
-        entries: at least one, each with that ratio.
-    """
-    best, *others = sorted(entries, key=lambda e: e.figures[RATIO].value)
-    alike = [best, *(e for e in others if n_windows([best, e], RATIO) is not None)]
-    judged = zip(alike, verdicts(alike, RATIO, RATIO), strict=True)
-    told = {entry.run.id: verdict == "beaten" for entry, verdict in judged}
-    most = best.figures[RATIO].high
-    apart = {e.run.id: e.figures[RATIO].low > most for e in others} | told
-    return (best, *(e for e in others if not apart[e.run.id]))
-
-
-def lowest_apart(runs: Sequence[Run]) -> float | None:
-    """Return the lowest ratio, if its interval lies apart from every other's."""
-    ratios = [run.ratio for run in runs if run.ratio is not None]
-    ratios.sort(key=lambda ratio: ratio.value)
-    is_told = len(ratios) > 1 and ratios[0].high < min(r.low for r in ratios[1:])
-    return ratios[0].value if is_told else None
-
-
 def differing(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """Part a table into the columns that differ, and what several rows share."""
     if len(table) < 2:
@@ -118,7 +88,7 @@ def side_by_side(entries: Sequence[Entry]) -> pd.DataFrame:
 
     One row per field, one column per run, all as text.
     """
-    best = _best(entries)
+    best = best_of_each(entries)
 
     def fields(entry: Entry) -> dict[str, str]:
         run = entry.run
@@ -262,18 +232,6 @@ def _beside(
     table = pd.DataFrame(columns, dtype=object).fillna("")
     kept = [n in _TITLES or table.loc[n].nunique() > 1 for n in table.index]
     return table[kept].rename_axis("")
-
-
-def _best(entries: Sequence[Entry]) -> dict[str, set[str]]:
-    """Return by axis the run that is surely ahead of the others; sizes have none."""
-    best: dict[str, set[str]] = {}
-    for name in AXES:
-        known = [entry for entry in entries if name in entry.figures]
-        is_told = len(known) > 1 and not AXES[name].is_exact
-        judged = verdicts(known, name, name) if is_told else ()
-        ahead = {known[i].run.id for i, v in enumerate(judged) if v == FRONT}
-        best[name] = ahead if len(ahead) == 1 else set()
-    return best
 
 
 def _cut(run: Run) -> str:

@@ -8,7 +8,7 @@ from llmrank.experiments.arena import Entry
 from llmrank.methods.allocation import Uniform
 from llmrank.methods.method import Method
 from llmrank.methods.repair import NoRepair
-from llmrank.report.tables.runs import RATIO
+from llmrank.report.tables.lowest import RATIO
 
 
 def is_matched(entry: Entry, method: Method) -> bool:

@@ -14,7 +14,7 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.frontier import Choice, Frontier, measured_here
 from llmrank.experiments.store import Store
 from llmrank.report import charts
-from llmrank.report.tables.runs import RATIO, lowest
+from llmrank.report.tables.lowest import RATIO, lowest
 from pages.shared.app import frontier, panels, resources, session, view_options
 
 KEY = "options"
