@@ -34,7 +34,8 @@ def show(
     is_compared = len(over) >= min(2, len(spec.methods))  # one alone is no arena
     ours = () if is_compared else resources.shipped_entries(in_hand.model)
     if ours or entries:
-        results.show(ours or entries, axes, in_hand, is_ours=bool(ours))
+        own = arena.measured(in_hand.model, store) if ours else ()
+        results.show(ours or entries, axes, in_hand, own=own, is_ours=bool(ours))
         results.show_table(ours or entries)
     else:
         st.markdown(
@@ -57,6 +58,7 @@ with panels.panel():
     with st.container(horizontal=True, vertical_alignment="center"):
         spec = spec_controls.asked(in_hand, store)
         axes = results.choose_axes()
+        results.choose_shown()
         runs = arena.known_runs(spec, store)
         with panels.panel():
             spec_controls.forecast(spec, store, runs)

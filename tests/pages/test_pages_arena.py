@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 import threading
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -12,9 +13,12 @@ from visitor import copy_results, finish, open_page, said
 from llmrank.analysis.agreement import correlations
 from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import times
+from llmrank.core.statistics import times_spread
+from llmrank.evaluation.comparison import Comparison
 from llmrank.experiments import arena, settings
 from llmrank.experiments.frontier import shipped
 from llmrank.experiments.pipeline import Pipeline
+from llmrank.experiments.run import Report
 from llmrank.experiments.store import RunSpec, Store
 from llmrank.methods.criteria import LLMRank, Wanda
 from llmrank.methods.method import Method, method, written
@@ -181,6 +185,9 @@ def test_a_chosen_cell_shows_its_recipe_and_opens_as_the_experiment(opened, aske
     shown = [c.value for c in at.main.code]
     assert settings.command_line(chosen.experiment) in shown
     assert settings.snippet(chosen.experiment) in shown
+    text = chosen.comparison.pruned.text
+    assert f"perplexity {times_spread(chosen.run.ratio)} of dense" in said(at)
+    assert f"read on {text.n_tokens:,} tokens" in said(at)
     at.button(key="arena_open_Compare").click().run()
     assert not at.exception
     assert at.selectbox(key="control_criterion_1").value == "wanda"
@@ -250,7 +257,10 @@ def test_of_the_demo_what_comes_along_is_drawn_until_one_has_compared_oneself(da
     at = open_page(PAGE, sparsity="0.3")
     assert not at.exception
     assert "Shipped with the app: measured on our two cores" in captions(at)
-    assert "Judged window by window on the same 32, paired" in said(at)
+    assert "Judged window by window on the same 32, paired" in captions(at)
+    alike = "cfsp ×1.54, llm-rank ×1.55 and wanda ×1.56 cannot be told apart"
+    assert alike in said(at)
+    assert "widths and repair do (llm-rank without them ×2.11)" in said(at)
     first, *_, last = listed = list_shown(at)
     assert "on the frontier" in first[1]
     assert "told" not in last[1]
@@ -272,6 +282,25 @@ def test_of_the_demo_what_comes_along_is_drawn_until_one_has_compared_oneself(da
         at = open_page(PAGE, sparsity="0.3")
         assert not at.exception
         assert ("Shipped with the app" in captions(at)) is is_shipped
+
+
+def test_ones_own_runs_stand_marked_among_the_shipped(database):
+    ours = shipped().runs(columns={"sparsity": [0.3]}, states=("done",))[0]
+    full = shipped().comparison(ours.id)
+    sides = (replace(s, text=s.text.first(8)) for s in (full.dense, full.pruned))
+    own = settings.experiment({"model": "demo", "gamma": "0.85"})
+    origin = ours.origin.environment
+    Store(database).add_report(Report(own, origin, "c", Comparison(*sides)))
+    at = open_page(PAGE, sparsity="0.3")
+    assert not at.exception
+    mine = "◆ llm-rank gamma=0.85 + block-influence + least-squares"
+    assert mine in dict(list_shown(at))
+    assert "◆ measured here" in captions(at)
+    at.segmented_control(key="arena_shown").set_value("Same widths and repair").run()
+    assert not at.exception
+    shown = [name for name, _ in list_shown(at)]
+    assert len(shown) == 4
+    assert all("block-influence + least-squares" in name for name in shown)
 
 
 def test_criteria_are_compared_after_one_button(opened, asked):

@@ -375,20 +375,28 @@ def test_runs_are_lines_of_their_methods_and_know_their_ids():
     assert not grey.showlegend
     ring = fig.data[-1]
     assert (ring.x, ring.y) == ((126e6,), (1.1,))
-    assert "1 run above ×12.0, outside" in notes(fig)
+    assert "1 run above ×4.00, outside" in notes(fig)  # twice what has a colour
+    labelled = charts.runs_chart(runs_table(), named=[], labelled=["c"], dark=False)
+    assert notes(labelled)[0] == "grey"
 
 
 def test_options_that_fit_have_the_best_on_top_and_the_one_in_hand_accented():
-    table = runs_table().assign(size="50 % · 9 MB").head(3)
+    table = runs_table().assign(size="50 % · 9 MB", here=[False, False, True, False])
     fig = charts.options_chart(table, in_hand="b", dark=False)
     (dots,) = fig.data
-    assert dots.y == (0, 1, 2)
+    assert dots.y == (0, 1, 2, 3)
     assert fig.layout.yaxis.range[0] > fig.layout.yaxis.range[1]
-    assert dots.marker.color == (LIGHT.neutral, LIGHT.accent, LIGHT.neutral)
-    assert fig.layout.yaxis.ticktext == ("good", "<b>good</b>", "grey")
+    grey, accent = LIGHT.neutral, LIGHT.accent
+    assert dots.marker.color == (grey, accent, accent, grey)
+    assert dots.marker.symbol == ("circle", "circle", "diamond", "triangle-right")
+    assert dots.x == (2.0, 1.1, 1.5, 2.0)  # what is far stands at the edge
+    assert "measured here" in fig.layout.xaxis.title.text
+    assert fig.layout.yaxis.ticktext == ("good", "<b>good</b>", "grey", "lost")
     assert notes(fig)[0] == "<b>×2.00</b>  50 % · 9 MB"
-    assert [data[0] for data in dots.customdata] == ["a", "b", "c"]
-    assert dots.error_x.array == pytest.approx((0.2, 0.1, 0))  # one has no end
+    assert [data[0] for data in dots.customdata] == ["a", "b", "c", "d"]
+    assert dots.error_x.array == pytest.approx((0.2, 0.1, 0, 0))  # one has no end
+    dark = charts.options_chart(table, in_hand="b", dark=True)
+    assert dark.data[0].error_x.color == DARK.neutral
 
 
 def points(values, criterion="llm-rank"):
@@ -498,7 +506,9 @@ def every_chart(dark, name="llm-rank"):
             runs_table().assign(method=name), named=[name], chosen=["a"], dark=dark
         ),
         charts.options_chart(
-            runs_table().assign(method=name, size="9 MB"), in_hand="a", dark=dark
+            runs_table().assign(method=name, size="9 MB", here=True),
+            in_hand="a",
+            dark=dark,
         ),
     ]
 

@@ -2,19 +2,21 @@
 
 import dataclasses
 
-import pandas as pd
 import pytest
 import torch
 
 from llmrank.evaluation.accuracy import TaskResult, TaskSpec
 from llmrank.evaluation.comparison import Comparison, Side
-from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.footprint import Footprint, footprint
 from llmrank.evaluation.latency import Latency, Timing
 from llmrank.evaluation.peak_memory import MemoryPeak
 from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.evaluation.speedup import Ratio, Speedup
+from llmrank.experiments.arena import Entry
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
+from llmrank.experiments.store import Run, RunSpec
+from llmrank.methods.criteria import L1, Random, Wanda
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
 from llmrank.report.sentences import measurements as readings
@@ -140,15 +142,34 @@ def test_what_stands_in_until_it_is_measured_is_named(found, ours):
     assert "calibrated" not in said
 
 
-def test_who_has_the_lowest_perplexity_is_said_where_most_is_removed():
-    columns = ["method", "sparsity", "ratio"]
-    rows = [("a", 0.1, 1.1), ("b", 0.1, 1.2), ("a", 0.5, 3.0), ("b", 0.5, 2.0)]
-    said = readings.runs_sentence(pd.DataFrame(rows, columns=columns))
-    assert said == "**b** has the lowest perplexity over dense: ×2.00 at 50 % removed."
-    said = readings.runs_sentence(pd.DataFrame(rows[:3], columns=columns))
-    assert said.endswith("dense: ×1.10 at 10 % removed and ×3.00 at 50 % removed.")
-    said = readings.runs_sentence(pd.DataFrame(rows[:1], columns=columns))
-    assert said.endswith("dense: ×1.10 at 10 % removed.")
+def entry_of(run_id, criterion, nll, start=0):
+    """A run at 30 % that read so many nats a window; dense read one."""
+    windows = torch.tensor([1.0, 1.2] * 10, dtype=torch.float64)
+    read = [windows + start, windows + start + torch.tensor(nll * 10)]
+    sizes = Footprint(100, 5, 40, (20,), 9, 9, 9, 9, 9)
+    texts = [TextEvaluation(nats, nats, "a text", f"sha {start}") for nats in read]
+    comparison = Comparison(*(Side(sizes, text=text) for text in texts))
+    recipe = Experiment().using(criterion=criterion).at(0.3).to_json()
+    ratio = comparison.perplexity_ratio
+    spec = RunSpec(recipe, 0, ("text",))
+    return Entry(Run(run_id, "done", "", spec, None, "now", ratio=ratio), comparison)
+
+
+def test_the_lowest_perplexity_is_said_only_where_it_can_be_told():
+    low = entry_of("a", Wanda(), [0.2, 0.6])
+    paired = entry_of("b", L1(), [0.22, 0.62])  # the intervals overlap
+    elsewhere = entry_of("c", Random(), [0.22, 0.62], start=1)  # other windows
+    alone = readings.runs_sentence([low], ())
+    assert "At 30 % removed only **wanda** (×1.49 [" in alone
+    said = readings.runs_sentence([paired, low], ())
+    assert said.startswith("At 30 % removed **wanda** (×1.49 [")
+    assert said.endswith("has the lowest perplexity over dense.")
+    said = readings.runs_sentence([elsewhere, low, paired], ["a", "b"])
+    assert "the lowest perplexity over dense cannot be told: **wanda** (" in said
+    assert "shipped) or **random** (×1.52 [" in said
+    far = entry_of("d", Random(), [1.2, 1.6], start=1)
+    said = readings.runs_sentence([far, low, paired], ["a", "b"])
+    assert "shipped) has the lowest perplexity over dense; of yours **random**" in said
 
 
 def test_sizes_are_there_before_anything_is_measured(nothing, sizes):
