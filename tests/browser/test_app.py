@@ -53,7 +53,7 @@ def test_the_demo_goes_from_first_visit_to_a_measured_result_in_one_click(page):
     expect(page.get_by_text(verdict).first).to_be_visible(timeout=JOB_MS)
     measured = page.get_by_role("button", name=re.compile(r"^Measured \d\d:\d\d$"))
     expect(measured).to_be_visible(timeout=JOB_MS)
-    expect(page.get_by_text("110.6 M", exact=True)).to_be_visible()
+    expect(page.get_by_text("134.5 → 110.6 M", exact=True)).to_be_visible()
     perplexity = page.get_by_test_id("stMetric").nth(1).inner_text()
     assert re.search(r"\d → \d", perplexity)
 
