@@ -1,4 +1,4 @@
-"""Recoveries: what every one keeps, and that a distilled model comes nearer to dense."""
+"""Recoveries: what every one keeps, and that a distilled model is nearer to dense."""
 
 import dataclasses
 import math
@@ -66,7 +66,7 @@ def test_the_divergence_by_rows_is_that_of_the_whole_logits(model_type):
     ids = windows(3, 3, 50)
     reached = last_hidden(pruned.model, ids).detach().requires_grad_()
     wanted = last_hidden(lm.model, ids).flatten(0, 1)
-    lost, gradient = Head(lm.model).divergence(wanted, reached.flatten(0, 1))
+    lost, gradient = Head(lm.model).gradient(wanted, reached.flatten(0, 1))
     dense, own = (
         m.model(ids, use_cache=False).logits.log_softmax(-1) for m in (lm, pruned)
     )
@@ -78,7 +78,7 @@ def test_the_divergence_by_rows_is_that_of_the_whole_logits(model_type):
     )
     head = Head(lm.model)
     ends = [
-        head.divergence(wanted, (reached.detach() + side * nudge).flatten(0, 1))[0]
+        head.divergence(wanted, (reached.detach() + side * nudge).flatten(0, 1))
         for side in (0.5, -0.5)
     ]
     slope = float((gradient.view_as(nudge) * nudge).sum())
@@ -96,7 +96,7 @@ def test_a_distilled_model_is_nearer_to_dense_on_what_it_has_not_seen(tiny, inpu
     hidden = [
         last_hidden(m.model, inputs.held_out).flatten(0, 1) for m in (tiny, done.model)
     ]
-    assert head.divergence(*hidden)[0] == pytest.approx(done.best.held_out, rel=1e-4)
+    assert head.divergence(*hidden) == pytest.approx(done.best.held_out, rel=1e-4)
 
 
 def test_only_what_is_asked_for_is_trained(tiny, inputs):

@@ -79,6 +79,7 @@ class Distillation(Recovery):
         publish: Callable[[Moment], None] = lambda _: None,
         enough: Callable[[], bool] = lambda: False,
     ) -> Recovered:
+        """Train on the windows until the budget is spent."""
         self._check(inputs)
         return _Training(self, pruned, inputs).run(progress, publish, enough)
 
@@ -109,6 +110,11 @@ class _Training:
         self._optimizer = torch.optim.AdamW(
             self._weights, lr=spec.lr, betas=BETAS, weight_decay=0.0
         )
+        batches = inputs.held_out.to(pruned.device).split(spec.batch)
+        with torch.no_grad():
+            self._held_out = [
+                (ids, last_hidden(self._dense, ids).flatten(0, 1)) for ids in batches
+            ]
         self._curve: list[Moment] = []
         self._n_tokens = 0
         self._start = time.perf_counter()
@@ -146,7 +152,7 @@ class _Training:
             wanted = last_hidden(self._dense, ids).flatten(0, 1)
         with torch.enable_grad():
             reached = last_hidden(self._student, ids)
-            lost, gradient = self._head.divergence(wanted, reached.flatten(0, 1))
+            lost, gradient = self._head.gradient(wanted, reached.flatten(0, 1))
             if not math.isfinite(lost):
                 raise LLMRankError(
                     "the loss is no longer finite; take a smaller lr, or float32"
@@ -161,13 +167,9 @@ class _Training:
     def _look(self, divergence: float, publish: Callable[[Moment], None]) -> float:
         """Read what is held out, and note the moment."""
         total = 0.0
-        for ids in self._inputs.held_out.split(self._spec.batch):
-            own = ids.to(self._pruned.device)
-            wanted, reached = (
-                last_hidden(m, own).flatten(0, 1) for m in (self._dense, self._student)
-            )
-            with torch.enable_grad():
-                total += self._head.divergence(wanted, reached)[0] * ids.numel()
+        for ids, wanted in self._held_out:
+            reached = last_hidden(self._student, ids).flatten(0, 1)
+            total += self._head.divergence(wanted, reached) * ids.numel()
         held_out = total / self._inputs.held_out.numel()
         elapsed_s = time.perf_counter() - self._start
         moment = Moment(self._n_tokens, elapsed_s, divergence, held_out)
@@ -213,19 +215,20 @@ def _trainable(model: nn.Module, trained: str) -> Iterator[nn.Parameter]:
 
 
 def _trained_modules(model: nn.Module, trained: str) -> Iterator[nn.Module]:
-    inside = {m for p in ffn.projections(model) for m in p.modules}
-    yield from (module for module in model.modules() if module in inside)
+    inside = [module for p in ffn.projections(model) for module in p.modules]
+    yield from inside
     for block in ffn.blocks(model):
-        for name, module in block.named_modules():
-            is_norm = any(part in name.rsplit(".", 1)[-1] for part in NORMS)
-            if module in inside or not (
-                is_norm or "attn" in name or "attention" in name
-            ):
-                continue
-            if ("norms" in trained and is_norm) or (
-                "attention" in trained and not is_norm
-            ):
+        for path, module in block.named_modules():
+            kind = _kind(path)
+            if module not in inside and kind is not None and kind in trained:
                 yield module
+
+
+def _kind(path: str) -> str | None:
+    """Return what a module of a block is part of, by its path in there."""
+    if any(part in path.rpartition(".")[2] for part in NORMS):
+        return "norms"
+    return "attention" if "attn" in path or "attention" in path else None
 
 
 def _rate(step: int, done: float) -> float:

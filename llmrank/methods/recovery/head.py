@@ -30,28 +30,41 @@ class Head:
         logits = self._twin(inputs_embeds=hidden[None], use_cache=False).logits[0]
         return logits.float().log_softmax(-1)
 
+    @torch.no_grad()
     def divergence(
         self,
         dense: Float[Tensor, "rows d_model"],
         pruned: Float[Tensor, "rows d_model"],
-    ) -> tuple[float, Float[Tensor, "rows d_model"]]:
-        """Return the mean KL divergence, dense from pruned, and its gradient.
+    ) -> float:
+        """Return the mean KL divergence, dense from pruned, in nats per row."""
+        pairs = zip(dense.split(ROWS), pruned.split(ROWS), strict=True)
+        return sum(float(self._lost(*pair)) for pair in pairs) / len(dense)
 
-        In nats per row; the gradient is by `pruned`. Source: Hinton et al. 2015, arXiv
-        1503.02531, Eq. 2 at temperature 1, through the head.
-        """
+    def gradient(
+        self,
+        dense: Float[Tensor, "rows d_model"],
+        pruned: Float[Tensor, "rows d_model"],
+    ) -> tuple[float, Float[Tensor, "rows d_model"]]:
+        """Return the divergence and its gradient by `pruned`."""
         total, gradients = 0.0, []
         for theirs, own in zip(dense.split(ROWS), pruned.split(ROWS), strict=True):
             hidden = own.detach().requires_grad_()
-            with torch.no_grad():
-                wanted = self.log_probs(theirs)
-            reached = self.log_probs(hidden)
-            lost = nn.functional.kl_div(
-                reached, wanted, reduction="sum", log_target=True
-            )
+            with torch.enable_grad():
+                lost = self._lost(theirs, hidden)
             gradients += torch.autograd.grad(lost, hidden)
             total += float(lost.detach())
         return total / len(dense), torch.cat(gradients) / len(dense)
+
+    def _lost(self, dense: Tensor, pruned: Tensor) -> Tensor:
+        """Sum the divergences of a few rows.
+
+        Source: Hinton et al. 2015, arXiv 1503.02531, Eq. 2 at temperature 1.
+        """
+        with torch.no_grad():
+            wanted = self.log_probs(dense)
+        return nn.functional.kl_div(
+            self.log_probs(pruned), wanted, reduction="sum", log_target=True
+        )
 
 
 def last_hidden(

@@ -26,4 +26,5 @@ class NoRecovery(Recovery):
         inputs: RecoveryInputs,  # noqa: ARG002
         **_: Any,
     ) -> Recovered:
+        """Return what was pruned as it is."""
         return Recovered(pruned, ())
