@@ -47,6 +47,9 @@ def show_running(seen: JobView) -> None:
 
 def show_before() -> None:
     """Keep what was measured last in sight, greyed, until these settings are."""
+    ended = jobs.view("measure")
+    if ended is not None and isinstance(ended.result, Report):
+        st.session_state["measured"] = ended.result
     last: Report | None = st.session_state.get("measured")
     if last is not None:
         with st.container(key="before"):

@@ -12,6 +12,7 @@ from llmrank.core.jobs import JobView
 from llmrank.experiments import arena
 from llmrank.experiments.arena import ArenaSpec, Entry
 from llmrank.experiments.store import Run, Store
+from llmrank.report.tables.runs import name
 from pages.shared.app import jobs, panels, resources
 from pages.shared.app.escape import plain
 from pages.shared.arena import criteria_agreement, results, spec_controls
@@ -29,24 +30,19 @@ def show(
     """Show how the arena stands; while it runs, anew whenever a cell has changed."""
     told = published(spec, jobs.view(spec_controls.KIND))
     entries = told or arena.known(spec, store, runs, resources.entries())
-    is_over = any(entry.run.state in ("done", "failed") for entry in entries)
-    ours = () if is_over else resources.shipped_entries(in_hand.model)
-    if ours:
-        n_tokens = ours[0].experiment.evaluation.eval_tokens
-        st.caption(
-            f"Shipped with the app: measured on our two cores, on {n_tokens:,} "
-            "held-out tokens. **Run the arena** to measure your choice here."
-        )
+    over = {name(e.run) for e in entries if e.run.state in ("done", "failed")}
+    is_compared = len(over) >= min(2, len(spec.methods))  # one alone is no arena
+    ours = () if is_compared else resources.shipped_entries(in_hand.model)
     if ours or entries:
-        results.show(ours or entries, axes, in_hand)
+        own = arena.measured(in_hand.model, store) if ours else ()
+        results.show(ours or entries, axes, in_hand, own=own, is_ours=bool(ours))
+        results.show_table(ours or entries)
     else:
         st.markdown(
             "Nothing of this choice is measured yet. **Run the arena**: every cell "
             "appears here the moment it is done, is kept, and is never measured "
             "twice; the arena can be stopped and goes on where it was."
         )
-    if entries:
-        results.show_table(entries)
 
     def look(seen: JobView) -> None:
         if published(spec, seen) is not told:
@@ -62,6 +58,7 @@ with panels.panel():
     with st.container(horizontal=True, vertical_alignment="center"):
         spec = spec_controls.asked(in_hand, store)
         axes = results.choose_axes()
+        results.choose_shown()
         runs = arena.known_runs(spec, store)
         with panels.panel():
             spec_controls.forecast(spec, store, runs)

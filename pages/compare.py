@@ -5,6 +5,7 @@ from pages.shared.app.frame import frame
 in_hand = frame("Compare", "What did it cost, what did it gain?")
 
 import json
+from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -19,12 +20,15 @@ from llmrank.experiments.run import Report, check_room
 from llmrank.experiments.settings import export_name
 from llmrank.report import charts
 from llmrank.report.sentences import measurements as readings
-from llmrank.report.sentences.summary import verdict
+from llmrank.report.sentences.summary import PAIRED, verdict
 from llmrank.report.tables import comparison as tables
 from pages.shared.app import escape, jobs, known, panels, resources
 from pages.shared.compare import curve
 
 MEASURE = "Measure dense and pruned"
+HEIGHT = 350
+"""Pixels of the place where a button stands instead of the times."""
+
 PROMPT = "The Great Wall of China was built to"
 
 
@@ -33,77 +37,79 @@ def show_measured() -> None:
     report = known.in_hand(in_hand)
     if jobs.live("measure", partial(show_running, report)):
         return
-    if report is not None:
-        show_report(report)
-        with st.container(horizontal=True):
-            panels.measure(in_hand, "Measure again", primary=False)
-            st.download_button(
-                "JSON",
-                lambda: json.dumps(report.to_json(), indent=1),
-                f"{export_name(in_hand)}-measured.json",
-                "application/json",
-                on_click="ignore",
-                icon=":material/download:",
-                key="download_report",
-            )
-        show_details(report)
-        return
     stopped = jobs.view("measure")
-    partly = None if stopped is None else stopped.partial
-    if isinstance(partly, Report) and partly.experiment == in_hand:
+    partly = None if stopped is None else own(stopped)
+    if report is None and partly is not None:
         st.info("Stopped before its end; this is what had been measured.")
-        show_report(partly)
-        panels.measure(in_hand, MEASURE)
-        return
-    near = draw_nearest()
-    panels.measure(in_hand, MEASURE)
-    if near is not None:
-        show_lines(near.comparison)
-        show_details(near)
+    show(report or partly, button="Measure again" if report else MEASURE)
 
 
 def show_running(before: Report | None, seen: JobView) -> None:
     """Fill the picture while it is measured; what was known before stays till then."""
-    report = seen.partial
-    if isinstance(report, Report) and report.experiment == in_hand:
-        show_report(report, "…")
-        return
-    if isinstance(report, Report):
+    report = own(seen)
+    if report is None and isinstance(seen.partial, Report):
         st.info("Other settings are being measured; these can be when they are done.")
-    if before is not None:
-        show_report(before)
-    else:
-        draw_nearest("…")
+    show(report or before, "–" if before and not report else "…")
 
 
-def draw_nearest(mark: str = "–") -> Report | None:
-    """Draw what is known of the method until the settings in hand are measured."""
-    near = known.nearest(in_hand)
-    if near is None:
-        draw(
-            None,
-            "**Not measured here yet.** What it costs and gains stands here.",
-            mark,
-        )
-        return None
-    report, is_ours = near
-    draw(report, readings.elsewhere_sentence(report, in_hand, ours=is_ours))
-    return report
+def own(seen: JobView) -> Report | None:
+    """Return what a job has measured so far, where it is of the settings in hand."""
+    report = seen.partial
+    is_own = isinstance(report, Report) and report.experiment == in_hand
+    return report if is_own else None
 
 
-def show_report(report: Report, missing: str = "–") -> None:
-    """Show the picture, what it says, and every number dense beside pruned."""
-    verdicts = verdict(report.comparison).items()
-    draw(report, " &emsp; ".join(f"**{h}** &ensp; {s}" for h, s in verdicts), missing)
-    show_lines(report.comparison, missing)
+def show(
+    report: Report | None, missing: str = "–", *, button: str | None = None
+) -> None:
+    """Show dense beside pruned; without a report what is nearest, or the skeleton.
 
-
-def draw(report: Report | None, sentence: str, missing: str = "–") -> None:
-    """Draw quality, size and speed, dense left and pruned right; old ones greyed."""
+    The button stands where the times would be; without it a job is running.
+    """
+    said = "**Not measured here yet.** What it costs and gains stands here."
+    near = known.nearest(in_hand) if report is None else None
+    if report is not None:
+        verdicts = verdict(report.comparison).items()
+        said = " &emsp; ".join(f"**{h}** &ensp; {s}" for h, s in verdicts)
+    elif near is not None:
+        report, is_ours = near
+        said = readings.elsewhere_sentence(report, in_hand, ours=is_ours)
     pairs = tables.BLANK if report is None else tables.pairs(report.comparison)
-    is_old, dark = report is not None and report.experiment != in_hand, panels.is_dark()
+    n, is_timed = tables.N_UNTIMED, pairs[-1].pruned is not None
+    if button is None or is_timed:
+        picture(report, pairs, said, missing)
+    else:
+        left, right = st.columns([n, len(pairs) - n], gap=None)
+        with left:
+            picture(report, pairs[:n], said, missing)
+        with right.container(
+            border=True, height=HEIGHT, horizontal_alignment="center",
+            vertical_alignment="center",
+        ):  # fmt: skip
+            st.markdown(
+                "**Speed** &ensp; Times do not travel: measure them here.",
+                width="content",
+            )
+            panels.measure(in_hand, button)
+    if report is not None:
+        show_lines(report.comparison, missing)
+    if button is not None and is_timed:
+        panels.measure(in_hand, button, primary=False)
+    if button is not None and report is not None:
+        show_details(report)
+
+
+def picture(
+    report: Report | None, pairs: Sequence[tables.Pair], sentence: str, missing: str
+) -> None:
+    """Draw some measures; hollow where they are not of the settings in hand, here."""
     panels.chart(
-        charts.paired_chart(pairs, missing=missing, is_old=is_old, dark=dark),
+        charts.paired_chart(
+            pairs,
+            missing=missing,
+            is_hollow=report is not None and report.experiment != in_hand,
+            dark=panels.is_dark(),
+        ),
         sentence,
         lambda: tables.pairs_table(pairs),
         key="pairs",
@@ -116,6 +122,15 @@ def show_details(report: Report) -> None:
         origins = "  \n".join(escape.plain(o) for o in readings.origins(report))
         st.caption(origins, help=readings.GLOSSARY)
         show_charts(report.comparison)
+        st.download_button(
+            "JSON",
+            lambda: json.dumps(report.to_json(), indent=1),
+            f"{export_name(report.experiment)}-measured.json",
+            "application/json",
+            on_click="ignore",
+            icon=":material/download:",
+            key="download_report",
+        )
 
 
 def show_lines(comparison: Comparison, missing: str = "–") -> None:
@@ -130,6 +145,8 @@ def show_lines(comparison: Comparison, missing: str = "–") -> None:
         for line in tables.lines(comparison)
     ]
     st.table(pd.DataFrame(rows).set_index(""), border="horizontal")
+    if comparison.speedup is not None:
+        st.caption(PAIRED)
 
 
 def cell(shown: tables.Cell, missing: str, value: str = "{}") -> str:
@@ -149,7 +166,8 @@ def show_charts(comparison: Comparison) -> None:
             usual = "Why it is not as fast as arithmetic allows"
             st.markdown(f"**{'The times' if disturbed else usual}**")
             st.markdown("\n".join(f"- {reason}" for reason in reasons))
-        for column, phase in zip(st.columns(2), ("prefill", "decode"), strict=True):
+        phases: tuple[tables.Phase, ...] = ("prefill", "decode")
+        for column, phase in zip(st.columns(2), phases, strict=True):
             with column:
                 show_timings(comparison, phase)
     if comparison.pruned.tasks:
@@ -185,24 +203,14 @@ def show_prompt() -> None:
     """Let both models continue one prompt, side by side."""
     st.markdown("##### One prompt, continued by both")
     prompt = st.text_area(
-        "Prompt",
-        PROMPT,
-        height=80,
-        max_chars=2000,
-        key="prompt",
+        "Prompt", PROMPT, height=80, max_chars=2000, key="prompt",
         persist_state="session",
-    )
+    )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="bottom"):
         new_tokens = st.number_input(
-            "Tokens to write",
-            1,
-            200,
-            40,
-            10,
-            key="to_write",
-            persist_state="session",
-            width=180,
-        )
+            "Tokens to write", 1, 200, 40, 10, key="to_write",
+            persist_state="session", width=180,
+        )  # fmt: skip
         busy = jobs.active("prompt") or not prompt.strip()
         asked = st.button("Continue it", disabled=busy, key="continue")
     if asked:
@@ -242,13 +250,13 @@ def show_continuations(seen: JobView) -> None:
     asked, written = shown
     panels.other_settings(asked, in_hand)
     st.text(f"“{written.prompt}”")
-    dense, pruned = st.columns(2)
-    with dense:
-        st.markdown(":gray[**Dense**]")
-        st.text(written.dense)
-    with pruned:
-        st.markdown(":primary[**Pruned**]")
-        st.text(written.pruned)
+    sides = (
+        (":gray[**Dense**]", written.dense),
+        (":primary[**Pruned**]", written.pruned),
+    )
+    for column, (name, text) in zip(st.columns(2), sides, strict=True):
+        column.markdown(name)
+        column.text(text)
     if seen.finished:
         st.caption(
             f"Words in common from the start: {written.shared_words}. Both take the "

@@ -20,6 +20,7 @@ from llmrank.data import texts
 from llmrank.experiments.experiment import Experiment
 from llmrank.report.payload import of_planes
 from pages.shared.app import access, panels, payloads, reading, resources, session
+from pages.shared.app.escape import plain
 from pages.shared.explore import (
     calibration_check,
     canvas,
@@ -135,9 +136,25 @@ def show_beside(*, committed: bool) -> None:
         calibration_check.show(in_hand, stability)
 
 
+def show_way_back() -> None:
+    """Say that the lesson changed what is in hand, and offer what was before."""
+    before = session.aside()
+    if before is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            "The lesson's θ, γ and uniform widths are in hand now.", width="content"
+        )
+        said = f"Back to {plain(before.method.name)}"
+        if st.button(said, type="tertiary", key="way_back"):
+            session.adopt(before)
+            st.rerun()
+
+
 drawn = None
 with panels.panel():
     access.check(in_hand)
+    show_way_back()
     drawn = reading.shown(in_hand, compared=compares(in_hand))
     if drawn != in_hand:
         reading.offer(in_hand, compared=compares(in_hand))

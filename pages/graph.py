@@ -4,7 +4,9 @@ from pages.shared.app.frame import frame
 
 in_hand = frame("Graph", "What does the network of one layer look like?")
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import networkx as nx
 import streamlit as st
 from torch import Tensor
 
+from llmrank.analysis.neuron import Neuron, edges, promoted
+from llmrank.core.errors import LLMRankError
 from llmrank.methods.pruning import PruningPlan
 from llmrank.models.checkpoints import DEMO_NAME
 from llmrank.models.ffn import FFN, ffns
@@ -19,20 +23,28 @@ from llmrank.report import network, sentences
 from llmrank.report.network import NetworkSpec
 from pages.shared.app import (
     access,
-    assets,
+    clicks,
     panels,
     reading,
     resources,
+    row_selection,
+    session,
     view_options,
 )
-from pages.shared.app.lasting import lasting
-from pages.shared.explore import canvas
+from pages.shared.app.escape import plain
+from pages.shared.explore import canvas, selection
 
-HEIGHT = 560
-HELD = "graph_held"
+HEIGHT = 520
+HEARD = "graph_held"
+"""What the picture tells: the node that was clicked."""
+
+DIMENSION = "graph_dimension"
+"""The residual dimension held, and the neuron before it: until another is held."""
+
+N_EDGES, N_TOKENS = 6, 6
 LABELS = {
     "n_layers": "Layers in a chain",
-    "which": "Neurons drawn",
+    "which": "Neurons drawn, by score",
     "n_neurons": "Neurons of each layer",
     "n_residual": "Residual dimensions",
     "n_edges": "Edges",
@@ -45,14 +57,16 @@ def show(views: Sequence[FFN], scores: Sequence[Tensor], plan: PruningPlan) -> N
     with panels.panel():
         spec = choose(views, plan)
         mass = resources.pipeline().stats(drawn).layers[spec.layer]
-        graph = network.network(views, scores, plan.keep, spec, mass=mass.input_norm)
-        left, right = st.columns([0.76, 0.24])
+        graph = network.network(
+            views, scores, plan.keep, spec, mass=mass.input_norm, also=also(spec)
+        )
+        left, right = st.columns([0.74, 0.26])
         title = title_of(spec)
         theme = "dark" if panels.is_dark() else "light"
         page = network.html(graph, title=title, theme=theme)
         left.iframe(page, height=HEIGHT, alt=title)
         with right, st.container(height=HEIGHT, border=True):
-            show_held(graph)
+            show_held(graph, views, scores, plan)
         st.markdown(sentences.network_sentence(graph, views))
         if spec.which == "boundary" and not plan.n_dropped:
             st.caption(
@@ -64,65 +78,121 @@ def show(views: Sequence[FFN], scores: Sequence[Tensor], plan: PruningPlan) -> N
 def choose(views: Sequence[FFN], plan: PruningPlan) -> NetworkSpec:
     """Draw the controls within what the model has."""
 
-    def ask(name: str, high: int | None = None) -> Any:
+    def ask(name: str, high: int | None = None, **look: Any) -> Any:
         o = view_options.option_of(NetworkSpec, name)
         o = o if high is None else view_options.limited(o, min(high, o.high or high))
-        return view_options.choose("graph", o, LABELS.get(name))
+        if name == "layer":
+            o = replace(o, default=min(selection.first_layer(plan), o.high))
+        return view_options.choose("graph", o, LABELS.get(name), **look)
 
-    layer, chain, which, more = st.columns(
-        [0.3, 0.2, 0.25, 0.25], vertical_alignment="bottom", gap="medium"
+    layer, which, more = st.columns(
+        [0.38, 0.36, 0.26], vertical_alignment="bottom", gap="medium"
     )
-    with chain:
+    with more, st.popover("How much is drawn", width="stretch"):
         n_layers = ask("n_layers", len(views))
+        amounts = {
+            "n_neurons": ask("n_neurons", max(plan.dense_widths)),
+            "n_residual": ask("n_residual", views[0].up.shape[1]),
+            "n_edges": ask("n_edges"),
+        }
     with layer:
         first = ask("layer", len(views) - n_layers)
     with which:
-        drawn_neurons = ask("which")
-    with more, st.popover("How much is drawn", width="stretch"):
-        return NetworkSpec(
-            n_layers=n_layers,
-            layer=first,
-            which=drawn_neurons,
-            n_neurons=ask("n_neurons", max(plan.dense_widths)),
-            n_residual=ask("n_residual", views[0].up.shape[1]),
-            n_edges=ask("n_edges"),
-        )
+        drawn_neurons = ask("which", form="buttons")
+    return NetworkSpec(n_layers=n_layers, layer=first, which=drawn_neurons, **amounts)
 
 
-@lasting
-def listener() -> Callable[..., Any]:
-    """Register the component that hears the graph's page, once."""
-    new = st.components.v2.component
-    return new("llmrank_frames", js=assets.module("common/frames.js"))
+def also(spec: NetworkSpec) -> tuple[int, int] | None:
+    """Return the neuron held: it is drawn whatever its rank, and no other beside it.
 
-
-def show_held(graph: nx.DiGraph) -> None:
-    """Say what the node held is, and lead on; it is held on the other pages too."""
+    Whoever leaves its layer lets it go: a page shows no other one as held.
+    """
     neuron = canvas.held()
-    name = None if neuron is None else f"neuron-{neuron.layer}-{neuron.index}"
-    told = (st.session_state.get(HELD) or {}).get("node", name)
-    listener()(key=HELD, data={"node": told}, on_node_change=lambda: hold(graph))
-    if told not in graph:
-        st.markdown("**No node held**")
-        st.caption(
-            "Click one: its rank, its strength and its heaviest edges stand here."
-        )
+    if neuron is None:
+        return None
+    if not spec.layer <= neuron.layer < spec.layer + spec.n_layers:
+        canvas.let_go()
+        return None
+    return neuron.layer, neuron.index
+
+
+def show_held(
+    graph: nx.DiGraph, views: Sequence[FFN], scores: Sequence[Tensor], plan: PruningPlan
+) -> None:
+    """Say what the node held is, and lead on; other pages hold a neuron too."""
+    name = held_node(graph)
+    hear = clicks.listener("frames")
+    hear(key=HEARD, data={"node": name}, on_node_change=lambda: hold(graph))
+    node = graph.nodes[name]
+    if node["kind"] == "residual":
+        show_dimension(node, views)
         return
-    title, *facts = network.node_facts(graph, told)
-    st.markdown("  \n".join([f"**{title}**", *facts]))
-    if graph.nodes[told]["kind"] == "neuron":
-        st.page_link(
-            "pages/explore.py",
-            label="Open in Explore",
-            icon=":material/arrow_forward:",
-        )
+    neuron = Neuron(node["layer"], node["index"])
+    st.markdown(sentences.neuron_sentence(scores, plan.keep, neuron))
+    if canvas.held() is None:
+        st.caption("The highest score drawn; a click holds another, on every page.")
+    selection.open_in_explore(neuron)
+    model = resources.pipeline().model(drawn)
+    around = edges(model, neuron, N_EDGES)
+    rows = [
+        f"| r{i.residual} {network.signed(i.weight)} "
+        f"| r{o.residual} {network.signed(o.weight)} |"
+        for i, o in zip(around.incoming, around.outgoing, strict=False)
+    ]
+    st.markdown("\n".join(["| reads from (up) | writes to (down) |", "|-|-|", *rows]))
+    with suppress(LLMRankError):  # a head that is not on the residual stream
+        tokens = [t.token.strip() for t in promoted(model, neuron, N_TOKENS).promoted]
+        st.caption(f"Promotes {plain(' · '.join(tokens))}")
+
+
+def held_node(graph: nx.DiGraph) -> str:
+    """Name the node that is held, or else the most central neuron."""
+    neuron = canvas.held()
+    dimension, before = st.session_state.get(DIMENSION, (None, None))
+    if dimension in graph and before == canvas.named(neuron):
+        return dimension
+    name = neuron and f"neuron-{neuron.layer}-{neuron.index}"
+    return name if name in graph else network.most_central(graph)
 
 
 def hold(graph: nx.DiGraph) -> None:
     """Hold the node that was clicked; a neuron in Explore as well."""
-    node = graph.nodes.get(st.session_state[HELD]["node"], {})
-    if node.get("kind") == "neuron":
+    name = st.session_state[HEARD]["node"]
+    node = graph.nodes.get(name, {})
+    if node.get("kind") == "residual":
+        st.session_state[DIMENSION] = (name, canvas.named(canvas.held()))
+    elif node:
         canvas.hold(node["layer"], node["index"])
+        session.view("graph.layer", str(graph.graph["layer"]))  # the chain stays
+        st.session_state.pop(DIMENSION, None)
+
+
+def show_dimension(node: dict[str, Any], views: Sequence[FFN]) -> None:
+    """List who writes most to a residual dimension, and who reads most from it."""
+
+    def go(neuron: Neuron | None) -> None:
+        if neuron is not None:
+            canvas.hold(neuron.layer, neuron.index)
+            view_options.put("graph", {"layer": str(neuron.layer)})
+
+    st.markdown(f"**Residual dimension {node['index']}**")
+    tables = network.dimension_tables(views, node["layer"], node["index"], N_EDGES)
+    for side, table in tables.items():
+        layer = int(table["layer"].iloc[0])
+        st.caption(f"Most {side} by these neurons of layer {layer}; a row holds one.")
+        row_selection.choose(
+            table.assign(share=100 * table["share"]),
+            [Neuron(layer, n) for n in table["neuron"].tolist()],
+            None,
+            go,
+            key=f"dimension_{side}_{node['layer']}_{node['index']}",
+            column_order=["neuron", "weight", "share"],
+            column_config={
+                "neuron": st.column_config.NumberColumn(format="%,d"),
+                "weight": st.column_config.NumberColumn(format="%+.2g"),
+                "share": st.column_config.NumberColumn(format="%.2g %%"),
+            },
+        )
 
 
 def title_of(spec: NetworkSpec) -> str:
@@ -137,7 +207,7 @@ def show_edges(graph: nx.DiGraph, page: str) -> None:
     """List the edges that are drawn, the strongest first, and offer all as files."""
     table = network.network_table(graph)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.subheader("The strongest edges", anchor=False)
+        st.markdown("##### The strongest edges", width="stretch")
         st.download_button(
             "Page (HTML)", lambda: page, "llm-rank-graph.html", "text/html",
             on_click="ignore", icon=":material/download:",

@@ -67,7 +67,9 @@ def show_sizes(pair: tuple[Footprint, Footprint] | None) -> None:
     sizes = readings.sizes(*pair) if pair else {}
     for name, (before, after, less) in sizes.items():
         change = less if before == after else f"{less} of {before}"
-        panels.listed(name, after, change, ORIGIN)
+        panels.listed(name, after, change, "")
+    if sizes:
+        st.caption(ORIGIN)
 
 
 def show_widths(plan: PruningPlan) -> None:

@@ -5,7 +5,7 @@ from pages.shared.app.frame import frame
 in_hand = frame("Runs", "What did I measure before?")
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
@@ -17,7 +17,9 @@ from llmrank.experiments.store import Run, Store
 from llmrank.report import charts
 from llmrank.report.sentences import measurements as sentences
 from llmrank.report.sentences.sizes import amount
+from llmrank.report.sentences.summary import PAIRED
 from llmrank.report.tables import runs as readings
+from llmrank.report.tables.lowest import RATIO, lowest_apart
 from pages.shared.app import access, open_run, panels, resources, row_selection, session
 from pages.shared.app.escape import plain
 from pages.shared.arena import spec_controls
@@ -25,14 +27,14 @@ from pages.shared.arena import spec_controls
 TABLE, ARENAS, DOOMED, CHART = "runs_table", "runs_arenas", "runs_doomed", "runs_chart"
 FILTERS = {"model": "Models", "criterion": "Criteria", "state": "States"}
 HERE, SHIPPED = "Measured here", "Shipped"
-SHIPPED_TOO = ": came along"
+WHOSE = "runs_whose"
+BEHIND = ", shipped"
+GREY = "Grey: measured by us, shipped with the app; a click holds it."
 MOST = 6
 """How many runs fit side by side."""
 FORMATS = {
     "sparsity": share, "ratio": times, "perplexity": number, "parameters": amount,
 }  # fmt: skip
-LEAST = ("ratio", "perplexity")
-"""Columns of which the least is the best; the smallest model is not."""
 
 
 def choose_store(own: Store) -> Store:
@@ -43,11 +45,11 @@ def choose_store(own: Store) -> Store:
     if own.runs(limit=1):
         shown = st.segmented_control(
             "Whose runs", [HERE, SHIPPED], default=HERE, required=True,
-            key="runs_whose", label_visibility="collapsed",
+            key=WHOSE, label_visibility="collapsed",
         )  # fmt: skip
         return own if shown == HERE else ours
     st.markdown(
-        "**Nothing of yours is kept yet**; these came along. What you **Measure** is "
+        "**Nothing of yours is kept yet**; these are shipped. What you **Measure** is "
         "kept here with its recipe, texts, versions and every timing.",
         width="stretch",
     )
@@ -72,11 +74,11 @@ def show_runs(own: Store) -> None:
         st.caption(f"None of {counted(len(groups), 'run')} is like that.")
         return
     picture, held = st.columns([0.66, 0.34], gap="medium")
-    chosen = [groups[i] for i in choose(table)]
+    listed = [groups[i][0] for i in table["run"]]
+    chosen = [groups[i] for i in choose(table, listed)]
     shown = [group[0] for group in chosen] or [groups[like_in_hand(table)][0]]
     with picture:
-        listed = [groups[i][0] for i in table["run"]]
-        show_chart(listed, [run.id for run in shown], came_along(listed, store))
+        show_chart(listed, shown, shipped_too(listed, store), store)
     with held, panels.panel():
         show_held(shown, store)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -113,18 +115,14 @@ def filters(table: pd.DataFrame) -> pd.DataFrame:
     return readings.filtered(table, chosen, text)
 
 
-def choose(table: pd.DataFrame) -> list[str]:
-    """Show the table, ★ the best of a column, and return the ids that are chosen."""
+def choose(table: pd.DataFrame, listed: Sequence[Run]) -> list[str]:
+    """Show the table, ★ the lowest ratio, and return the ids that are chosen."""
     shown, shared = readings.differing(table.drop(columns="criterion"))
-    best = {c: table[c].min() for c in LEAST if table[c].nunique() > 1}
-
-    def written(column: str) -> Callable[[float], str]:
-        write = FORMATS[column]
-        return lambda v: f"★ {write(v)}" if v == best.get(column) else write(v)
-
+    best = lowest_apart(listed)
+    starred = FORMATS | {"ratio": lambda v: "★ " * (v == best) + times(v)}
     ids = row_selection.chosen(
         shown.drop(columns="run").style.format(
-            {c: written(c) for c in FORMATS if c in shown}, na_rep="–"
+            {c: write for c, write in starred.items() if c in shown}, na_rep="–"
         ),
         table["run"].tolist(),
         key=TABLE,
@@ -140,12 +138,13 @@ def choose(table: pd.DataFrame) -> list[str]:
         },
     )
     alike = " · ".join(f"{name} {plain(value)}" for name, value in shared.items())
-    said = f"{counted(len(table), 'row')}, the newest first; ★ the best."
+    said = f"{counted(len(table), 'row')}, the newest first"
+    said += "." if best is None else "; ★ the lowest, its interval apart from the next."
     st.caption(f"{said} All alike: {alike}." if alike else said)
     return ids
 
 
-def came_along(listed: Sequence[Run], store: Store) -> list[Run]:
+def shipped_too(listed: Sequence[Run], store: Store) -> list[Run]:
     """Return the shipped runs of the same models, where others are listed."""
     ours = resources.shipped()
     if ours is None or store is ours:
@@ -155,30 +154,70 @@ def came_along(listed: Sequence[Run], store: Store) -> list[Run]:
 
 
 def show_chart(
-    runs: Sequence[Run], shown: Sequence[str], behind: Sequence[Run]
+    runs: Sequence[Run], shown: Sequence[Run], behind: Sequence[Run], store: Store
 ) -> None:
     """Draw what is listed; a point that is clicked is chosen in the table."""
     table, others = readings.chart_table(runs), readings.chart_table(behind)
     if table.empty:
         st.info("None of these runs has read a text yet.")
         return
-    held = table.loc[table["run"].isin(shown), "method"]
-    best = table.loc[table["ratio"].idxmin(), "method"]
-    named = list(dict.fromkeys([best, *held]))
+    ids = [run.id for run in shown]
+    own, grey = alike(runs, shown[0]), alike(behind, shown[0])
+    best = min((run.ratio.value, run.id) for run in own or runs if run.ratio)[1]
+    is_named = table["run"].isin([best, *ids]) | bool(behind)
+    named = list(dict.fromkeys(table.loc[is_named, "method"]))
+    labelled = sorted(grey, key=lambda run: run.ratio.value)[:1]
 
     def take() -> None:
         points = st.session_state[CHART]["selection"]["points"]
-        row_selection.take([str(p["customdata"][0]) for p in points[:1]], key=TABLE)
+        picked = [str(p["customdata"][0]) for p in points[:1]]
+        if {run.id for run in behind}.intersection(picked):
+            st.session_state[WHOSE] = SHIPPED
+            for column in (*FILTERS, "text"):  # a filter of one's own may hide it
+                st.session_state.pop(f"runs_{column}", None)
+        row_selection.take(picked, key=TABLE)
 
-    others["method"] += SHIPPED_TOO
+    others["method"] += BEHIND
     drawn = pd.concat([table, others])
     panels.chart(
-        charts.runs_chart(drawn, named=named, chosen=shown, dark=panels.is_dark()),
-        sentences.runs_sentence(table) + (f" Grey{SHIPPED_TOO}." if behind else ""),
+        charts.runs_chart(
+            drawn,
+            named=named,
+            chosen=ids,
+            labelled=[run.id for run in labelled],
+            dark=panels.is_dark(),
+        ),
+        chart_sentence(own, grey, store) + (f" {GREY}" if behind else ""),
         lambda: drawn,
         key=CHART,
         on_select=take,
     )
+
+
+def alike(runs: Sequence[Run], held: Run) -> list[Run]:
+    """Return those of the model that is held that removed as much and read its text."""
+
+    def asked(run: Run) -> tuple[object, ...]:
+        recipe = run.spec.recipe
+        text = recipe["evaluation"]["eval_text"]
+        return recipe["model"], text, recipe["pruning"]["sparsity"]
+
+    return [run for run in runs if run.ratio and asked(run) == asked(held)]
+
+
+def chart_sentence(own: Sequence[Run], grey: Sequence[Run], store: Store) -> str:
+    """Say who costs least of what removes as much as what is held."""
+    whose = [(store, own), *((s, grey) for s in [resources.shipped()] if s)]
+    comparisons = {
+        i: c
+        for s, some in whose
+        for i, c in s.comparisons([r.id for r in some]).items()
+    }
+    entries = [Entry(run, comparisons.get(run.id)) for run in (*own, *grey)]
+    read = [entry for entry in entries if RATIO in entry.figures]
+    if not read:
+        return "What is held has read no text."
+    return sentences.runs_sentence(read, {run.id for run in grey})
 
 
 def show_held(shown: Sequence[Run], store: Store) -> None:
@@ -195,7 +234,9 @@ def show_side_by_side(chosen: Sequence[Run], store: Store) -> None:
     """Show what differs, the best marked; texts, versions and machines folded."""
     comparisons = store.comparisons([run.id for run in chosen])
     entries = [Entry(run, comparisons.get(run.id)) for run in chosen]
-    st.markdown("**Side by side**: the settings that differ, and every figure; ★ best.")
+    st.markdown(
+        "**Side by side**: the settings that differ, and every figure; ★ best, if told."
+    )
     st.dataframe(readings.side_by_side(entries), key="runs_beside")
     origins = readings.origins_beside(entries)
     with st.expander("Texts, versions and machines that differ"):
@@ -231,6 +272,8 @@ def show_figures(comparison: Comparison, origin: dict[str, str]) -> None:
     """List the numbers of a run, one under the other."""
     for figure in panels.figures(comparison, origin, "–"):
         panels.listed(*figure)
+    if comparison.speedup is not None:
+        st.caption(PAIRED)
 
 
 def show_exports(wanted: Sequence[str], table: pd.DataFrame, store: Store) -> None:

@@ -7,6 +7,7 @@ in_hand = frame("Scores", "How are the scores distributed?")
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -20,19 +21,24 @@ from llmrank.analysis.agreement import (
     extremes,
 )
 from llmrank.analysis.neuron import Neuron
+from llmrank.core.formatting import counted
 from llmrank.core.specs import Option, described, options
 from llmrank.experiments.experiment import Experiment
 from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank, criterion
 from llmrank.methods.pruning import PruningPlan
 from llmrank.report import charts, sentences
-from pages.shared.app import access, panels, reading, resources, view_options
+from pages.shared.app import access, clicks, panels, reading, resources, view_options
 from pages.shared.explore import canvas, selection
 
 AUTHORS = LLMRank(gamma=0.0, site="up")
 """The authors' code: activation at `up`'s output, and γ = 0 unless it is set."""
 
-SCREENS = ("heatmap", "distributions", "two criteria")
-SCREEN = Option("screen", str, "heatmap", "What is drawn", choices=SCREENS)
+SCREENS = {
+    "heatmap": "All neurons",
+    "distributions": "Layer by layer",
+    "two criteria": "Two criteria",
+}
+SCREEN = Option("screen", str, "heatmap", "What is drawn", choices=tuple(SCREENS))
 ORDER = Option(
     "order", str, "sorted", "sorted: each layer from its highest score down; index: "
     "as the model stores its neurons", choices=("sorted", "index"),
@@ -60,7 +66,7 @@ Scored = Sequence[Tensor]
 def show(drawn: Experiment, scores: Scored, plan: PruningPlan) -> None:
     """Draw the screen that is chosen, and nothing of the others."""
     with st.container(horizontal=True):
-        screen = view_options.choose("scores", SCREEN, "Screen")
+        screen = view_options.choose("scores", SCREEN, "Picture", titles=SCREENS)
         controls = st.container(horizontal=True, vertical_alignment="bottom")
         with st.popover(f"How {drawn.method.criterion.name} scores", type="tertiary"):
             show_formula(drawn)
@@ -80,19 +86,29 @@ def show_heatmap(
     with controls:
         order = view_options.choose("scores", ORDER, "Neurons in order of")
         value = view_options.choose("scores", VALUE, "Colour")
-    said = sentences.heatmap_sentence(layers)
-    if value == "percentile":
-        said = sentences.percentiles_sentence(layers)
-    elif order == "index":
-        said = sentences.index_sentence(scores)
-    dark = panels.is_dark()
+    held = canvas.held()
+    fig = charts.score_heatmap(
+        scores,
+        plan.keep,
+        order=order,
+        value=value,
+        held=held and (held.layer, held.index),
+        dark=panels.is_dark(),
+    )
     panels.chart(
-        charts.score_heatmap(scores, plan.keep, order=order, value=value, dark=dark),
-        said,
+        fig,
+        sentences.heatmap_sentence(layers),
         lambda: sentences.neuron_table(scores, plan.keep),
         key="scores",
     )
+
+    def take(cell: dict[str, Any]) -> None:
+        layer = int(cell["y"])
+        canvas.hold(layer, charts.neuron_at(scores[layer], cell["x"], order))
+
+    selection.show_held(scores, plan.keep, "Click a cell to hold its neuron.")
     show_extremes(scores)
+    clicks.hear("scores", take)
 
 
 def show_distributions(
@@ -101,54 +117,80 @@ def show_distributions(
     """Draw one layer's scores with the threshold in them, beside those of all."""
     with controls:
         option = view_options.limited(LAYER, len(scores) - 1)
+        option = replace(option, default=selection.first_layer(plan))
         layer = view_options.choose("scores", option, "Layer of the histogram")
+        if st.button(f"Layer {layer} in Graph", icon=":material/arrow_forward:"):
+            view_options.put("graph", {"layer": str(layer)})
+            st.switch_page("pages/graph.py")
     row, dark = layers.iloc[layer], panels.is_dark()
-    threshold = float(row["threshold"]) if row["n_dropped"] else None
+    times = sentences.times_uniform(scores)
+    thresholds = (layers["threshold"] * layers["n_neurons"]).tolist()
+    neurons = sentences.neuron_table(scores, plan.keep)
     left, right = st.columns(2, gap="medium")
     with left:
+        threshold = thresholds[layer] if row["n_dropped"] else None
         panels.chart(
-            charts.score_distribution(scores[layer], threshold, layer=layer, dark=dark),
+            charts.score_distribution(times[layer], threshold, layer=layer, dark=dark),
             sentences.distribution_sentence(row),
-            lambda: sentences.neuron_table(scores, plan.keep).query("layer == @layer"),
+            lambda: neurons.query("layer == @layer"),
             key="scores-layer",
         )
-    thresholds = layers["threshold"].tolist() if plan.n_dropped else None
     with right:
         panels.chart(
-            charts.distributions(scores, thresholds, dark=dark),
+            charts.distributions(
+                times, thresholds if plan.n_dropped else None, layer=layer, dark=dark
+            ),
             sentences.distributions_sentence(layers),
             lambda: layers,
             key="scores-layers",
         )
 
+    def take_bar(bar: dict[str, Any]) -> None:
+        if not bar["customdata"]:  # the threshold
+            return
+        own = neurons.query("layer == @layer").sort_values("rank")
+        inside = own[own["times_uniform"].between(*bar["customdata"])]
+        if len(inside):
+            canvas.hold(layer, int(inside["neuron"].iloc[0]))
+
+    selection.show_held(
+        scores, plan.keep, "A box draws its layer; a bar holds its highest neuron."
+    )
+    clicks.hear("scores-layer", take_bar)
+    clicks.hear("scores-layers", lambda box: show_layer(box, "layer"))
+
+
+def show_layer(mark: dict[str, Any], choice: str) -> None:
+    """Take the layer whose box or bar was clicked."""
+    view_options.put("scores", {choice: str(round(mark["x"]))})
+
 
 def show_extremes(scores: Scored) -> None:
     """List the highest and the lowest neurons of the model."""
     table = extremes(scores, min(ENDS, max(1, sum(map(len, scores)) // 2)))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(sentences.extremes_sentence(table))
-        panels.csv(lambda: table, key="scores-extremes")
     for column, end in zip(st.columns(2), ("highest", "lowest"), strict=True):
-        column.markdown(f"**{end.capitalize()}**")
         rows = table[table["extreme"] == end]
+        if end == "lowest":
+            rows = rows[::-1]
+        layers = counted(rows["layer"].nunique(), "layer")
+        column.markdown(f"**The {len(rows)} {end} of all**, {end} first, in {layers}")
         with column:
             selection.choosable(
                 rows,
                 [Neuron(*at) for at in rows[["layer", "neuron"]].to_numpy().tolist()],
                 key=f"extremes_{end}",
-                column_order=["layer", "neuron", "score", "times_uniform", "rank"],
+                column_order=["layer", "neuron", "times_uniform", "rank"],
                 column_config={
-                    "score": st.column_config.NumberColumn(format="%.3g"),
                     "times_uniform": st.column_config.NumberColumn(
-                        "× mean", format="%.3g", help="Times its layer's mean"
+                        "score, × its layer's mean", format="%.3g"
                     ),
                     "neuron": st.column_config.NumberColumn(format="%,d"),
                     "rank": st.column_config.NumberColumn(
-                        format="%,d", help="In its layer, from 1"
+                        "rank in its layer", format="%,d", help="1 is the highest"
                     ),
                 },
             )
-    selection.show_way()
+    panels.csv(lambda: table, key="scores-extremes")
 
 
 def show_two(
@@ -168,11 +210,33 @@ def show_two(
         agreed = agreement(scores, others, plan, its_plan)
         names = sentences.names(own, other)
         ranks, overlap = st.columns(2, gap="medium")
+        apart = disagreements(scores, others, MOST)
+        said = sentences.disagreements_sentence(apart, names)
+        numbers = sentences.agreement_words(agreed, layer)
         with ranks:
-            show_ranks(agreed, names, (scores, others), (plan, its_plan), layer)
+            draw = slice(None) if layer is None else slice(layer, layer + 1)
+            keep = (plan.keep[draw], its_plan.keep[draw])
+            panels.chart(
+                charts.rank_scatter(
+                    scores[draw], others[draw], keep,
+                    names=names, said=numbers, dark=panels.is_dark(),
+                ),
+                said,
+                lambda: sentences.pair_table(
+                    (scores, others), (plan.keep, its_plan.keep)
+                ),
+                key="ranks",
+                on_select=hold_point,
+            )  # fmt: skip
         with overlap:
             show_overlap(agreed, names, its_plan)
-        show_apart(disagreements(scores, others, MOST), names)
+        selection.show_held(
+            scores,
+            plan.keep,
+            "A point holds its neuron; a bar draws its layer's ranks.",
+        )
+        show_apart(apart, names)
+        clicks.hear("overlap", lambda bar: show_layer(bar, "ranks"))
 
 
 def choose_other(own: Criterion, n_layers: int) -> tuple[Criterion, int | None]:
@@ -188,33 +252,13 @@ def choose_other(own: Criterion, n_layers: int) -> tuple[Criterion, int | None]:
         closed = [o for o in declared if o.kind is not str or o.choices]
         values = {o.name: view_options.choose("scores", o) for o in closed}
     st.button(
-        "The paper's own setting",
+        "Compare with the paper's setting",
         on_click=view_options.put,
         args=("scores", {"other": AUTHORS.name, **described(AUTHORS)}),
         help="The authors' code measures activation at the output of up_proj and "
         "leaves γ at 0 unless it is set.",
     )
     return criterion(name, **values), None if shown == "all" else int(shown)
-
-
-def show_ranks(
-    agreement: Agreement,
-    names: tuple[str, str],
-    scores: tuple[Scored, Scored],
-    plans: tuple[PruningPlan, PruningPlan],
-    layer: int | None,
-) -> None:
-    """Draw each neuron's rank by one criterion against its rank by the other."""
-    drawn = slice(None) if layer is None else slice(layer, layer + 1)
-    keep = (plans[0].keep[drawn], plans[1].keep[drawn])
-    first, second = (s[drawn] for s in scores)
-    panels.chart(
-        charts.rank_scatter(first, second, keep, names=names, dark=panels.is_dark()),
-        sentences.ranks_sentence(agreement, names, layer),
-        lambda: sentences.pair_table(scores, (plans[0].keep, plans[1].keep)),
-        key="ranks",
-        on_select=hold_point,
-    )
 
 
 def show_overlap(
@@ -237,7 +281,7 @@ def show_overlap(
 
 def show_apart(table: pd.DataFrame, names: tuple[str, str]) -> None:
     """List the neurons on which two criteria disagree most; a row is held."""
-    st.markdown(sentences.disagreements_sentence(table, names))
+    st.markdown(f"**The {len(table)} neurons on which they differ most**")
     selection.choosable(
         table,
         [Neuron(*at) for at in table[["layer", "neuron"]].to_numpy().tolist()],
@@ -246,19 +290,17 @@ def show_apart(table: pd.DataFrame, names: tuple[str, str]) -> None:
         column_config={
             "neuron": st.column_config.NumberColumn(format="%,d"),
             "rank_a": st.column_config.NumberColumn(
-                "rank, first", help=f"By {names[0]}, from 1"
+                f"rank by {names[0]}", format="%,d", help="In its layer, from 1"
             ),
             "rank_b": st.column_config.NumberColumn(
-                "second", help=f"By {names[1]}, from 1"
+                f"rank by {names[1]}", format="%,d", help="In its layer, from 1"
             ),
             "apart": st.column_config.NumberColumn(
                 format="%+.2f", help="Places apart, as a share of the layer's width"
             ),
         },
     )
-    with st.container(horizontal=True, vertical_alignment="center"):
-        selection.show_way()
-        panels.csv(lambda: table, key="apart")
+    panels.csv(lambda: table, key="apart")
 
 
 def hold_point() -> None:

@@ -76,7 +76,8 @@ export function showFacts(list, facts, hold, ask) {
   add("promotes", "Its output direction read through the final norm and the unembedding: an estimate", facts.promotes?.map(token));
   add("suppresses", "The tokens it lowers most; a negative activation swaps the two", facts.suppresses?.map(token));
   const missing = () => [facts.reading ? element("span", "…") : button("measure", "Reads where it fires and the text without it", ask)];
-  add("fires on", facts.fires ?? "", facts.contexts?.map(context) ?? missing());
+  const firing = facts.fires && element("p", facts.reading ? `${facts.fires}; more is being read …` : facts.fires);
+  add("fires on", "Where it is strongest on the calibration text; fires: at least a tenth of its strongest", facts.contexts ? [...facts.contexts.map(context), firing] : missing());
   add("reads", "Its strongest edges from the residual stream: dimension and weight", facts.incoming?.map(edge));
   add("writes", "Its strongest edges into the residual stream: dimension and weight", facts.outgoing?.map(edge));
   for (const [name, way] of [["from", "preceding"], ["to", "following"]]) {

@@ -96,8 +96,8 @@ function threshold(context, engine, layers, x, base, theme) {
   context.fillRect(to, 0, 1.5, base);
 }
 
-// One bar per criterion: the share of what is cut here that it would cut too.
-export function overlap(canvas, shares, theme) {
+// One bar per criterion: the share of what is cut here that it would cut too; a line by chance.
+export function overlap(canvas, shares, chance, theme) {
   const { context, width, height } = prepared(canvas);
   const names = Object.keys(shares);
   const line = Math.min(30, height / Math.max(1, names.length));
@@ -118,6 +118,7 @@ export function overlap(canvas, shares, theme) {
     context.textAlign = "left";
     context.fillText(percent(shares[name]), left + room + 6, y);
   });
+  context.fillRect(left + room * chance - 0.75, 0, 1.5, line * names.length);
 }
 
 // The grid as a picture of one pixel per point, γ upwards; what is not computed is clear.

@@ -30,3 +30,14 @@ export function overlaps(engine, compared, settings, layers) {
   });
   return found;
 }
+
+// The same share for neurons drawn blindly, as many in each layer.
+export function byChance(engine, layers) {
+  let [both, gone] = [0, 0];
+  for (const l of layers) {
+    const cut = engine.widths[l] - engine.kept[l];
+    both += cut ** 2 / engine.widths[l];
+    gone += cut;
+  }
+  return gone > 0 ? both / gone : 1;
+}

@@ -129,12 +129,12 @@ export class Pointer {
   wheel(event) {
     const { view, engine } = this.explorer;
     if (!engine) return;
-    const isWhole = view.from <= 0 && view.to >= engine.widest;
-    if (isWhole && event.deltaY > 0 && !event.deltaX) return; // the page scrolls on
+    const isZoom = event.ctrlKey || event.metaKey; // as a pinch on a trackpad says too
+    if (!isZoom && !event.deltaX) return; // the page scrolls on
     event.preventDefault();
     const at = view.from + (this.at(event).x / this.width) * (view.to - view.from);
     const factor = Math.exp(Math.max(-60, Math.min(60, event.deltaY)) / 200);
-    this.scale(at, event.deltaX ? 1 : factor, (event.deltaX / this.width) * (view.to - view.from));
+    this.scale(at, isZoom ? factor : 1, (event.deltaX / this.width) * (view.to - view.from));
     this.rest();
   }
 

@@ -2,7 +2,7 @@
 
 import * as card from "./card.js";
 import * as charts from "./charts.js";
-import { overlaps } from "./compare.js";
+import { byChance, overlaps } from "./compare.js";
 import { crc32 } from "../common/payload.js";
 import { take } from "../common/shelf.js";
 
@@ -74,8 +74,10 @@ export class Beside {
       this.shares = overlaps(x.engine, compared, x.settings, x.layers());
     }
     if (!this.shares) return;
-    charts.overlap(canvas, this.shares, theme);
-    this.caption(".overlap", `Of what is removed ${x.view.layer === null ? "here" : `in layer ${x.view.layer}`}, the share that other criteria would remove too.`);
+    const chance = byChance(x.engine, x.layers());
+    charts.overlap(canvas, this.shares, chance, theme);
+    const where = x.view.layer === null ? "here" : `in layer ${x.view.layer}`;
+    this.caption(".overlap", `Of what is removed ${where}, the share that other criteria would remove too; the line: by chance, ${card.percent(chance)}.`);
   }
 
   drawMap() {

@@ -165,6 +165,7 @@ class Inside extends Panel {
     const scale = side / Math.max(height, across);
     const left = (width - across * scale) / 2;
     this.box = { left, top: 4, scale };
+    const bottom = 6 + Math.max(6, height * scale);
     const nodes = [];
     const places = [new Map()]; // of each layer: which node a neuron is
     const row = (l) => side + 44 + ((l - 0.6) * (HEIGHT - side - 74)) / (depth - 1.6);
@@ -190,16 +191,18 @@ class Inside extends Panel {
     }
     const edges = [];
     for (let l = 0; l < depth - 1; l++) {
-      edges.push(...this.edgesInto(l, places, nodes, { left, scale, across, channels }));
+      edges.push(...this.edgesInto(l, places, nodes, { left, scale, across, channels, bottom }));
     }
-    const names = Array.from({ length: depth - 1 }, (_, l) => ({
-      name: l === depth - 2 ? "classes" : `layer ${l + 1}`, y: row(l + 1),
-    }));
+    const names = [{ name: "classes", y: row(depth - 1) }];
+    this.hidden.forEach((n, l) => {
+      names.push({ name: `layer ${l + 1}`, y: row(l + 1) - 8 });
+      names.push({ name: `${places[l + 1].size} of ${n}`, y: row(l + 1) + 8 });
+    });
     return { layers: names, nodes, edges: edges.sort((a, b) => b.weight - a.weight) };
   }
 
-  // The edges that carry most of this example; pixels hold them, without a circle.
-  edgesInto(l, places, nodes, { left, scale, across, channels }) {
+  // The edges that carry most of this example; a pixel's leave the picture below it.
+  edgesInto(l, places, nodes, { left, scale, across, channels, bottom }) {
     const [w, x] = [this.net[`w${l}`], this.values[l]];
     const found = [];
     const sources = l === 0 ? x.keys() : places[l].keys();
@@ -215,15 +218,15 @@ class Inside extends Panel {
     return found.slice(0, EDGES).map(({ i, to, carried }) => {
       let from = places[l].get(i);
       if (l === 0) {
-        const pixel = Math.floor(i / channels);
-        from = places[0].get(pixel);
+        const column = Math.floor(i / channels) % across;
+        from = places[0].get(column);
         if (from === undefined) {
           from = nodes.length;
-          places[0].set(pixel, from);
+          places[0].set(column, from);
           nodes.push({
             layer: 0, r: 0, half: 0,
-            x: left + ((pixel % across) + 0.5) * scale,
-            y: 4 + (Math.floor(pixel / across) + 0.5) * scale,
+            x: left + (column + 0.5) * scale,
+            y: bottom,
           });
         }
       }
@@ -335,7 +338,13 @@ class Inside extends Panel {
     this.find(".reading").textContent =
       `This is ${classes[labels[this.example]]}. Dense says ${said(this.dense)}; with ${gone} neurons ` +
       `of the hidden layers cut it says ${said(this.values)}. Colour: how strongly a neuron answers; ` +
-      "crossed: cut; edges: what carries most. In a layer the highest ranks stand left; click a neuron, or use the arrows.";
+      `crossed: cut; edges: what carries most.${this.sampled()} The highest ranks stand left; click a neuron, or use the arrows.`;
+  }
+
+  // Which neurons are drawn, where that is not all.
+  sampled() {
+    const some = this.hidden.filter((n) => n > SHOWN).map((n) => `${SHOWN} of ${n}`);
+    return some.length ? ` Drawn: ${some.join(" and ")} neurons, evenly along the ranking.` : "";
   }
 
   leave() {

@@ -8,6 +8,8 @@ import { Panel, mounted } from "./panel.js";
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3], [12, 4]];
 const HEIGHT = 400;
 const THUMB = 44;
+const NAME = 14; // px between names
+const [LEFT, RIGHT] = [40, 78]; // of the curve: for per cents, and for the lines' names
 
 class Pruning extends Panel {
   constructor(root) {
@@ -20,7 +22,7 @@ class Pruning extends Panel {
     const curve = find(".curve");
     const drag = (event) => {
       const box = curve.getBoundingClientRect();
-      this.move(100 * ((event.clientX - box.left - 40) / (box.width - 52)));
+      this.move(100 * ((event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT)));
     };
     curve.addEventListener("pointerdown", (event) => {
       curve.setPointerCapture(event.pointerId);
@@ -129,7 +131,7 @@ class Pruning extends Panel {
     const width = canvas.clientWidth;
     const c = sharp(canvas, width, HEIGHT);
     const { look, percent: at } = this;
-    const [left, right, top, bottom] = [40, 12, 10, 34];
+    const [left, right, top, bottom] = [LEFT, RIGHT, 10, 34];
     const x = (p) => left + (p / 100) * (width - left - right);
     const y = (a) => top + (1 - a) * (HEIGHT - top - bottom);
     c.strokeStyle = look.grid;
@@ -145,8 +147,8 @@ class Pruning extends Panel {
     const order = [...this.accuracies.keys()].filter((k) => k !== this.chosen);
     for (const k of [...order, this.chosen]) {
       c.strokeStyle = this.colour(k);
-      c.globalAlpha = k === this.chosen ? 1 : 0.55;
-      c.lineWidth = k === this.chosen ? 3 : 1.4;
+      c.globalAlpha = k === this.chosen ? 1 : 0.8;
+      c.lineWidth = k === this.chosen ? 3.5 : 2;
       c.setLineDash(DASHES[k % DASHES.length]);
       c.beginPath();
       this.accuracies[k].forEach((a, p) => c.lineTo(x(p), y(a)));
@@ -155,6 +157,7 @@ class Pruning extends Panel {
     c.setLineDash([]);
     c.globalAlpha = 1;
     c.lineWidth = 1;
+    this.nameLines(c, { from: x(99), x: width - right, y, lowest: HEIGHT - bottom - 2 });
     c.strokeStyle = look.text;
     line(c, x(at), top, x(at), HEIGHT - bottom);
     c.fillStyle = this.colour(this.chosen);
@@ -164,6 +167,25 @@ class Pruning extends Panel {
     c.strokeStyle = look.background;
     c.lineWidth = 2;
     c.stroke();
+  }
+
+  // Each line's name at its end, the highest first; names keep a row's distance.
+  nameLines(c, { from, x, y, lowest }) {
+    const ends = this.accuracies.map((a, k) => ({ k, y: y(a.at(-1)), sum: a.reduce((p, q) => p + q) }));
+    const place = (end) => Math.round(end.y / (2 * NAME)); // as good as equal: by the whole line
+    ends.sort((a, b) => place(b) - place(a) || a.sum - b.sum);
+    let below = lowest + NAME;
+    c.textAlign = "left";
+    c.textBaseline = "middle";
+    for (const end of ends) {
+      below = Math.min(end.y, below - NAME);
+      c.fillStyle = c.strokeStyle = this.colour(end.k);
+      c.font = `${end.k === this.chosen ? 600 : 400} 12px sans-serif`;
+      line(c, from, end.y, x + 10, below);
+      c.fillText(this.sweeps.criteria[end.k], x + 13, below, RIGHT - 14);
+    }
+    c.font = "12px sans-serif";
+    c.textBaseline = "alphabetic";
   }
 
   // Rows: what it is; columns: what it is taken for.

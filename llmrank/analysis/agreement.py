@@ -25,6 +25,12 @@ class Overlap:
         """The share of a's dropped neurons that b drops too; None if a drops none."""
         return self.n_both / self.n_a if self.n_a else None
 
+    @property
+    def jaccard(self) -> float | None:
+        """The share of what either drops that both drop; None if both drop none."""
+        either = self.n_a + self.n_b - self.n_both
+        return self.n_both / either if either else None
+
 
 @dataclass(frozen=True)
 class Agreement:

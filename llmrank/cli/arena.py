@@ -136,7 +136,7 @@ class _Lines:
         if self._is_timed:
             return
         forecast = self._forecast()
-        if forecast.seconds is not None or forecast.n_missing == 0:
+        if not forecast.is_ours or forecast.n_missing == 0:
             self._is_timed = True
             print(forecast.sentence, file=sys.stderr)
 

@@ -48,7 +48,11 @@ def measuring_steps(experiment: Experiment, pipeline: Pipeline) -> Plan:
     for name in asked.names:
         n = estimated_tokens((name,), n_items=asked.items, seed=asked.items_seed)
         steps += [Step(f"Asking {name}", n * each_s)] * 2
-    return (*steps, *_timing(experiment, size), Step("Measuring peak memory", MEMORY_S))
+    return (
+        *steps,
+        *timing_steps(experiment, size),
+        Step("Measuring peak memory", MEMORY_S),
+    )
 
 
 def _reading(experiment: Experiment, pipeline: Pipeline, size: float) -> Plan:
@@ -86,7 +90,8 @@ def _cutting(experiment: Experiment, size: float) -> Plan:
     return (*steps, cutting)
 
 
-def _timing(experiment: Experiment, size: float) -> Plan:
+def timing_steps(experiment: Experiment, size: float) -> Plan:
+    """Return the steps of a timing, of a model so many times the embedded one."""
     spec = experiment.benchmark
     prefill_s = size * spec.batch * spec.prompt_tokens / TOKENS_PER_S
     token_s = size * spec.batch * DECODE_S

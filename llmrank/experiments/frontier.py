@@ -97,8 +97,30 @@ def frontier(experiment: Experiment, stores: Iterable[Store]) -> Frontier:
     if not counts:
         return Frontier(())
     most = counts.most_common(1)[0][0]
+    return _gathered(run for run in same if _texts(run) == most)
+
+
+def measured_here(experiment: Experiment, own: Store) -> Frontier:
+    """Gather the newest own runs of a model on the text in hand, of any length.
+
+    One of just these settings comes before others of its method and sparsity.
+    """
+    asked = experiment.to_json()
+    runs = own.runs(columns={"model": [experiment.model.name]}, states=("done",))
+    same = [
+        run
+        for run in runs
+        if run.spec.recipe["model"] == asked["model"]
+        and run.spec.recipe["evaluation"]["eval_text"]
+        == experiment.evaluation.eval_text
+    ]
+    return _gathered(sorted(same, key=lambda run: run.spec.recipe != asked))
+
+
+def _gathered(runs: Iterable[Run]) -> Frontier:
+    """Keep the first run of each method and sparsity."""
     found: dict[tuple[Method, float], Choice] = {}
-    for run in (r for r in same if _texts(r) == most):
+    for run in runs:
         choice = _choice(run)
         if choice is not None:
             found.setdefault((choice.method, choice.sparsity), choice)

@@ -21,13 +21,12 @@ SECTIONS = tuple(spec_kinds())
 PRESETS: dict[str, tuple[dict[str, Any], str]] = {
     "Default": (
         {},
-        "Centrality at the neuron's own signal, widths by what each block does to the "
-        "residual stream, output weights refitted",
+        "The best that is ready in seconds: widths by what each block does, output "
+        "weights refitted",
     ),
     "The paper's": (
         {"site": "up", "allocation": "uniform", "repair": "none"},
-        "LLM-Rank as published: activation measured at the output of up_proj, the same "
-        "share of every layer, no repair",
+        "As published: activation at up_proj, the same share of every layer, no repair",
     ),
     "Best measured": (
         {
@@ -35,8 +34,8 @@ PRESETS: dict[str, tuple[dict[str, Any], str]] = {
             "allocation": "additive",
             "repair": "least-squares-sequential",
         },
-        "The least perplexity of all methods measured (demo model); it measures first "
-        "what each layer costs, which takes minutes",
+        "The least perplexity of all measured (demo model); takes minutes: it measures "
+        "what each layer costs first",
     ),
 }
 """Whole methods by name, as settings, and what each is; the rest is as usual."""

@@ -15,5 +15,6 @@ __getattr__, __all__ = handed_on(
     retraining="Recovery recover",
     robustness="RobustnessResult brittleness corrupt robustness_results",
     digits_network="shipped",
+    digits_results="shipped_result",
     training="Epoch MLPSpec Trained train",
 )

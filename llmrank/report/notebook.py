@@ -43,12 +43,12 @@ def _(result: Scores) -> str:
         (
             str(row["layer"]),
             f"{row['n_neurons']:,}",
-            share(row["top_tenth"]),
+            number(row["n_effective"]),
             *(number(row[q] * row["n_neurons"]) for q in QUANTILES),
         )
         for row in layer_table(normalised, keep).to_dict("records")
     ]
-    head = ("layer", "neurons", "held by the highest tenth", *QUANTILES)
+    head = ("layer", "neurons", "effective", *QUANTILES)
     return _table(head, rows) + "Quantiles in multiples of an equal share of the layer."
 
 

@@ -17,7 +17,8 @@ from llmrank.experiments.store import Store
 
 METHODS = ("wanda", "llm-rank", "random")
 SPARSITIES = (0.3, 0.5)
-POINTS = ".js-plotly-plot .scatterlayer .points path"
+CHART, LIST = ".st-key-arena_chart", ".st-key-arena_list"
+POINTS = f"{CHART} .scatterlayer .points path"
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +75,11 @@ def downloaded(page: Page, name: str) -> str:
 def test_the_chart_fills_in_and_holds_what_the_database_holds(page, asked, database):
     measured(page, asked)
     assert not sideways(page)
-    legend = page.locator(".js-plotly-plot .legendtext").all_text_contents()
+    legend = page.locator(f"{CHART} .legendtext").all_text_contents()
     assert "dense" in legend
     assert "cannot be told" in legend  # two windows are too few to tell anything
-    named = page.locator(".js-plotly-plot .annotation-text").all_text_contents()
-    assert set(METHODS) <= set(named)
+    listed = page.locator(f"{LIST} .ytick text").all_text_contents()
+    assert sorted(listed) == sorted(METHODS)
     expect(page.locator(POINTS)).to_have_count(len(METHODS) * len(SPARSITIES) + 1)
     table = pd.read_csv(io.StringIO(downloaded(page, "CSV")))
     assert len(table) == len(METHODS) * len(SPARSITIES)
@@ -107,6 +108,27 @@ def test_a_point_of_the_chart_opens_its_cell_and_its_neurons(page, asked, databa
     expect(page.get_by_text(recipe["criterion"]["name"]).first).to_be_visible()
 
 
+def test_a_row_of_the_list_is_one_click_wide_and_rings_its_point(page, asked, database):
+    measured(page, asked)
+    area = page.locator(f"{LIST} .nsewdrag").bounding_box()
+    names = page.locator(f"{LIST} .ytick text")
+    at = names.all_text_contents().index("wanda")
+    row = names.nth(at).bounding_box()
+    x, y = area["x"] + 0.97 * area["width"], row["y"] + row["height"] / 2
+    page.mouse.move(x - 5, y)
+    expect(page.locator(f"{LIST} .hovertext").first).to_be_visible()
+    page.mouse.click(x, y)
+    expect(page).to_have_url(re.compile(r"arena\.cell\.\w+"))
+    settle(page)
+    cell = re.search(r"arena\.cell\.(\w+)", page.url).group(1)
+    recipe = Store(database).run(cell).spec.recipe
+    assert recipe["criterion"]["name"] == "wanda"
+    assert recipe["pruning"]["sparsity"] == 0.5  # the one in hand
+    for chart in (CHART, LIST):
+        ring = page.locator(f"{chart} .scatterlayer .trace:last-child .point")
+        expect(ring).to_have_count(1)
+
+
 def test_a_stopped_arena_goes_on_where_it_was(page, asked, database):
     """What was measured before the stop is not measured again."""
     slow = {"repeats": "10", "new_tokens": "16", "seed": "3"}
@@ -121,7 +143,7 @@ def test_a_stopped_arena_goes_on_where_it_was(page, asked, database):
     settle(page)
     before = {r.id: r.finished for r in Store(database).runs() if r.state == "done"}
     go_on = page.get_by_role("button", name="Go on", exact=True)
-    expect(go_on).to_be_enabled()
+    expect(go_on).to_be_enabled(timeout=30_000)  # other tests keep the cores busy
     go_on.click()
     expect(page.get_by_text("All 8 cells are measured")).to_be_visible(timeout=120_000)
     after = {r.id: r.finished for r in Store(database).runs() if r.state == "done"}

@@ -154,7 +154,12 @@ def test_a_link_reopens_the_same_view(page):
     page.locator("canvas.overlay").click(position={"x": 10, "y": 40})  # a layer's name
     box = page.locator("canvas.overlay").bounding_box()
     page.mouse.move(box["x"] + 300, box["y"] + 100)
+    page.mouse.wheel(0, -300)  # the page's own
+    page.wait_for_timeout(500)
+    assert ask(page, "x.view.to") >= 1536
+    page.keyboard.down("Control")
     page.mouse.wheel(0, -300)
+    page.keyboard.up("Control")
     page.wait_for_function("() => llmrankExplorer.view.to < 1500")
     page.locator("canvas.overlay").click(position={"x": 300, "y": 100})
     expect(page).to_have_url(re.compile("explore.neuron"))

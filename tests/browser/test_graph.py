@@ -20,10 +20,9 @@ from browser.test_explore import (
 
 SHOWN = "x.links.shown"
 NODE = """() => {
-    const { id, label } = nodes.find((n) => n.kind === "neuron" && !n.dropped);
-    const at = network.canvasToDOM(network.getPosition(id));
+    const at = network.canvasToDOM(network.getPosition((NODE).id));
     const box = place.getBoundingClientRect();
-    return { id, label, x: at.x + box.left, y: at.y + box.top };
+    return { x: at.x + box.left, y: at.y + box.top };
 }"""
 CHOSEN = """(row) => {
     const table = document.querySelector('[data-testid="stDataFrame"] table');
@@ -219,13 +218,59 @@ def test_an_extreme_of_the_scores_is_held_in_explore(page):
     opened(page)
     page.get_by_role("link", name="Scores", exact=True).click()
     choose_row(page, 1)
-    way = page.get_by_role("link", name=re.compile(r"Layer \d+, neuron [\d,]+ in Expl"))
-    expect(way).to_be_visible()
-    layer, neuron = re.findall(r"\d[\d,]*\b", way.inner_text())
-    way.click()
+    line = page.get_by_text(re.compile(r"L\d+·\d+: rank [\d,]+ of 1,536"))
+    expect(line).to_be_visible()
+    layer, neuron = re.findall(r"L(\d+)·(\d+)", line.inner_text())[0]
+    page.get_by_role("button", name="Open in Explore").click()
     agreed(page)
-    held = {"layer": int(layer), "neuron": int(neuron.replace(",", ""))}
-    assert ask(page, "x.chosen") == held
+    assert ask(page, "x.chosen") == {"layer": int(layer), "neuron": int(neuron)}
+
+
+def clicked(page: Page, key: str, place: str) -> None:
+    """Click in a chart, at a place of its axes as `[x, y]` of its layout `l`."""
+    chart = page.locator(f".st-key-{key} .js-plotly-plot")
+    page.locator(".js-plotly-plot").first.wait_for(timeout=JOB_MS)
+    settle(page)
+    expect(chart).to_be_visible(timeout=60_000)
+    x, y = chart.evaluate(f"(gd) => {{ const l = gd._fullLayout; return {place}; }}")
+    offset = "(gd) => [gd._fullLayout.xaxis._offset, gd._fullLayout.yaxis._offset]"
+    left, top = chart.evaluate(offset)
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + left + x - 4, box["y"] + top + y)
+    page.mouse.move(box["x"] + left + x, box["y"] + top + y, steps=3)
+    page.wait_for_timeout(300)  # a click is on what is hovered
+    page.mouse.click(box["x"] + left + x, box["y"] + top + y)
+
+
+def test_cells_boxes_and_bars_of_the_scores_lead_on(page):
+    page.goto(f"/scores?{SMALL}")
+    clicked(page, "scores", "[l.xaxis.d2p(700), l.yaxis.d2p(17)]")
+    line = page.get_by_text(re.compile(r"L17·\d+: rank [\d,]+ of 1,536"))
+    expect(line).to_be_visible(timeout=60_000)
+    rank = int(re.search(r"rank ([\d,]+)", line.inner_text())[1].replace(",", ""))
+    assert abs(rank - 700) <= 2  # two neurons a cell, a pixel of 1.3
+    page.get_by_text("Layer by layer", exact=True).click()
+    clicked(page, "scores-layers", "[l.xaxis.d2p(20), l.yaxis.d2p(1)]")
+    expect(page.get_by_role("button", name="Layer 20 in Graph")).to_be_visible()
+    bars = "gd._fullData.filter((t) => t.type === 'bar')"
+    bars += ".flatMap((t) => Array.from(t.y, (y, i) => [t.x[i], y, t.customdata[i]]))"
+    tall = f"{bars}.reduce((a, b) => (b[1] > a[1] ? b : a))"
+    clicked(
+        page, "scores-layer", f"[l.xaxis.d2p({tall}[0]), l.yaxis.d2p({tall}[1] / 2)]"
+    )
+    chart = page.locator(".st-key-scores-layer .js-plotly-plot")
+    low, high = chart.evaluate(f"(gd) => [...{tall}[2]]")
+    line = page.get_by_text(re.compile(r"L20·\d+: rank"))
+    expect(line).to_be_visible()
+    times = float(re.search(r"×([\d.]+)", line.inner_text())[1])
+    assert low - 0.01 <= times <= high + 0.01  # as it is written
+    cut = "gd._fullData.find((t) => t.name.startsWith('threshold'))"
+    clicked(page, "scores-layer", f"[l.xaxis.d2p({cut}.x[1]), l.yaxis.d2p({cut}.y[1])]")
+    settle(page)
+    expect(line).to_be_visible()  # the threshold is no neuron: nothing is held instead
+    page.get_by_role("button", name="Layer 20 in Graph").click()
+    expect(page.get_by_text("Layer 20 joins")).to_be_visible(timeout=60_000)
+    expect(line).to_be_visible()  # it is held there, and drawn
 
 
 def test_edges_that_arrive_damaged_leave_the_canvas_alive(page):
@@ -236,33 +281,118 @@ def test_edges_that_arrive_damaged_leave_the_canvas_alive(page):
     assert ask(page, SHOWN)["edges"] == 0
 
 
-def test_a_node_of_the_network_is_held_and_opens_in_explore(page):
-    page.goto(f"/graph?{SMALL}")
-    frame = page.frame_locator("iframe").first
-    expect(frame.locator("#graph canvas")).to_be_visible(timeout=JOB_MS)
+def graph_of(page: Page, more: str = ""):
+    """Open Graph; return the frame of its picture once it is drawn and told."""
+    page.goto(f"/graph?{SMALL}{more}")
+    return picture(page)
+
+
+def picture(page: Page):
+    shown = page.locator("iframe").first
+    expect(shown).to_be_visible(timeout=JOB_MS)
     settle(page)
-    expect(page.get_by_text("No node held")).to_be_visible()
+    frame = shown.element_handle().content_frame()
+    frame.wait_for_function("() => document.fonts.check('12px \"Source Sans\"')")
+    return frame
+
+
+def at_node(page: Page, frame, node: str) -> None:
+    """Point at a node, named by an expression of the picture's own script."""
+    at = frame.evaluate(NODE.replace("NODE", node))
     box = page.locator("iframe").first.bounding_box()
-    node = page.frames[-1].evaluate(NODE)
-    page.mouse.click(box["x"] + node["x"], box["y"] + node["y"])
-    expect(page.get_by_text(f"{node['label']}, kept")).to_be_visible()
-    assert page.frames[-1].evaluate("network.getSelectedNodes()") == [node["id"]]
+    page.mouse.move(box["x"] + at["x"], box["y"] + at["y"], steps=3)
+
+
+def test_it_opens_with_the_most_central_neuron_held_and_lights_who_is_pointed_at(page):
+    frame = graph_of(page)
+    best = frame.evaluate("held")
+    layer, index = best.split("-")[1:]
+    expect(page.get_by_text(f"L{layer}·{index}: rank 1 of 1,536")).to_be_visible()
+    at_node(page, frame, "nodes.find((n) => n.dropped)")
+    frame.wait_for_function("() => byId.get(lit()).dropped")
+    assert frame.evaluate("held") == best  # pointing holds nothing
+    page.mouse.move(10, 300)
+    frame.wait_for_function("() => lit() === held")
+    assert "explore.neuron" not in page.url
+    faces = "[...document.fonts].map((f) => f.family + f.status)"
+    assert frame.evaluate(faces) == ["Source Sansloaded"]  # the page's own
+
+
+TIP = """() => {
+    const tip = document.getElementById("tip").getBoundingClientRect();
+    const box = place.getBoundingClientRect();
+    const covered = nodes.filter((n) => {
+        const at = network.canvasToDOM(network.getPosition(n.id));
+        const [x, y] = [at.x + box.left, at.y + box.top];
+        return x > tip.left && x < tip.right && y > tip.top && y < tip.bottom;
+    });
+    return [tip.width > 0, covered.length, tip.top >= box.top && tip.left >= 0];
+}"""
+
+
+def test_what_is_pointed_at_is_told_beside_it_and_covers_no_node(page):
+    frame = graph_of(page)
+    for node in ("nodes[0]", "nodes.find((n) => n.dropped)", "nodes.at(-1)"):
+        at_node(page, frame, node)
+        label = frame.evaluate(f"({node}).label")
+        expect(page.frame_locator("iframe").locator("#tip")).to_contain_text(label)
+        assert frame.evaluate(TIP) == [True, 0, True]
+    page.mouse.move(10, 300)
+    expect(page.frame_locator("iframe").locator("#tip")).to_be_hidden()
+
+
+def test_keys_move_along_a_column_and_its_heaviest_edges(page):
+    frame = graph_of(page)
+    best = frame.evaluate("held")
+    frame.locator("#graph").focus()
+    page.keyboard.press("ArrowRight")
+    out = frame.evaluate("held")
+    parts = f"[...joined.get('{best}')].filter(([id]) => byId.get(id).side === 'right')"
+    heaviest = f"{parts}.sort((a, b) => b[1].part - a[1].part)[0][0]"
+    assert out == frame.evaluate(heaviest)
+    number = out.split("-")[2]
+    expect(page.get_by_text(f"Residual dimension {number}")).to_be_visible()
+    for key in ("ArrowLeft", "ArrowDown"):
+        page.keyboard.press(key)
+    assert frame.evaluate("byId.get(held).kind") == "neuron"
+
+
+def test_a_row_of_who_writes_to_a_dimension_is_held_in_its_own_layer(page):
+    frame = graph_of(page, "&view=graph.layer.12")
+    at_node(page, frame, "nodes.find((n) => n.id.startsWith('residual-12'))")
+    page.mouse.down()
+    page.mouse.up()
+    expect(
+        page.get_by_text("Most written by these neurons of layer 11")
+    ).to_be_visible()
+    choose_row(page, 1)
+    expect(page.get_by_text("Layer 11 joins")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(re.compile(r"L11·\d+: rank"))).to_be_visible()
+    again = picture(page)
+    again.wait_for_function("() => held.startsWith('neuron-11')")
+    index = again.evaluate("held").split("-")[2]
+    expect(page.get_by_text(re.compile(rf"L11·{index}: rank"))).to_be_visible()
+
+
+def test_a_node_of_the_network_is_held_and_opens_in_explore(page):
+    frame = graph_of(page)
+    box = page.locator("iframe").first.bounding_box()
+    removed = frame.evaluate("nodes.find((n) => n.dropped).id")
+    at_node(page, frame, "nodes.find((n) => n.dropped)")
+    page.mouse.down()
+    page.mouse.up()
+    _, layer, index = removed.split("-")
+    line = page.get_by_text(re.compile(rf"L{layer}·{index}: rank .* removed"))
+    expect(line).to_be_visible()
+    assert frame.evaluate("held") == removed
     assert page.locator("iframe").first.bounding_box() == box
-    page.get_by_role("link", name="Open in Explore").click()
+    page.get_by_role("button", name="Open in Explore").click()
     agreed(page)
-    _, layer, index = node["id"].split("-")
     assert ask(page, "x.chosen") == {"layer": int(layer), "neuron": int(index)}
     page.get_by_role("link", name="Graph", exact=True).click()  # it is held there too
-    expect(page.get_by_text(f"{node['label']}, kept")).to_be_visible(timeout=60_000)
-    again = page.frame_locator("iframe").first.locator("#graph")
-    expect(again.locator("canvas")).to_be_visible(timeout=60_000)
-    is_held = "typeof network === 'object' && network.getSelectedNodes().length === 1"
-    for _ in range(100):
-        if again.evaluate(f"() => {is_held}"):
-            break
-        page.wait_for_timeout(200)
-    else:
-        pytest.fail("the node is not held on coming back")
+    expect(line).to_be_visible(timeout=60_000)
+    again = picture(page)
+    again.wait_for_function(f"() => held === '{removed}'")
 
 
 # The drawing by itself

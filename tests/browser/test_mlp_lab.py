@@ -59,7 +59,7 @@ def test_dragging_shows_what_the_library_measures_without_the_server(new_page, t
     page.mouse.move(box["x"] + 60, box["y"] + 150)
     page.mouse.down()
     for percent in (10, 35, 60):
-        x = box["x"] + 40.1 + percent / 100 * (box["width"] - 52)
+        x = box["x"] + 40.1 + percent / 100 * (box["width"] - 118)
         page.mouse.move(x, box["y"] + 150, steps=8)
         said = f"→ {100 * expected[percent]:.1f} % right of the 359 test examples"
         expect(page.locator("p.reading")).to_contain_text(said)
@@ -138,6 +138,11 @@ def test_the_first_visit_looks_inside_and_sees_the_cut_wherever_it_lies(new_page
         });
     }"""
     assert page.evaluate(crossed, None) == pytest.approx([70, 70], abs=4)
+    told = page.locator("p.reading")
+    expect(told).to_contain_text("Drawn: 40 of 128 and 40 of 64 neurons")
+    starts = "llmrankInside.nodes.filter((n) => n.layer === 0).map((n) => n.y)"
+    box = page.evaluate("llmrankInside.box")
+    assert min(page.evaluate(starts)) > box["top"] + 8 * box["scale"]  # off the digit
     for percent in (5, 30, 50, 95):
         found = page.evaluate(crossed, percent)
         assert found == pytest.approx([percent, percent], abs=4)

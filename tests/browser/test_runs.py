@@ -1,22 +1,29 @@
 """Runs and Prune: a point that is clicked leads on; with an empty database."""
 
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from browser.conftest import ROOT, require_chromium, serve
 from browser.shots import settle
+from llmrank.experiments import settings
+from llmrank.experiments.frontier import shipped
+from llmrank.experiments.run import Report
+from llmrank.experiments.store import Store
 
 
 @pytest.fixture(scope="module")
-def app_server(tmp_path_factory):
+def database(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs") / "results.sqlite3"
+
+
+@pytest.fixture(scope="module")
+def app_server(database):
     require_chromium()
-    folder: Path = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LLMRANK_DB", str(folder / "results.sqlite3"))
-        with serve(ROOT / "app.py", folder / "log.txt") as server:
+        patch.setenv("LLMRANK_DB", str(database))
+        with serve(ROOT / "app.py", database.with_name("log.txt")) as server:
             yield server
 
 
@@ -57,3 +64,20 @@ def test_an_option_that_is_clicked_is_taken_in_hand(page):
     taken = page.get_by_text("In hand: 30 % removed by wanda + additive")
     expect(taken).to_be_visible(timeout=30_000)
     page.wait_for_url("**repair=least-squares-sequential**")
+
+
+def test_a_shipped_run_that_is_clicked_among_ones_own_is_held(page, database):
+    ours = shipped().runs(columns={"sparsity": [0.3]})[0]
+    comparison = shipped().comparison(ours.id)
+    own = settings.experiment({"gamma": "0.85"})
+    report = Report(own, ours.origin.environment, "c", comparison)
+    Store(database).add_report(report)
+    page.goto("/runs")
+    settle(page, timeout_s=120)
+    expect(page.get_by_text("llm-rank gamma=0.85").first).to_be_visible(timeout=30_000)
+    n_traces = page.locator(".js-plotly-plot .scatterlayer .trace").count()
+    said = click_point(page, min(3, n_traces - 1), -1)
+    method, removed = re.match(r"(.+), shipped: (\d+ %) removed", said).groups()
+    held = page.get_by_text(f"{method}, {removed} removed · done")
+    expect(held).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Grey: measured by us")).to_have_count(0)

@@ -84,7 +84,7 @@ def test_it_says_where_every_cell_stands(ran):
 
 def test_progress_and_the_forecast_go_to_stderr(ran, folder):
     assert "Cell 2 of 6, wanda at 50 %: Reading held-out text ..." in ran.err
-    assert "5 of 6 cells to measure: about " in ran.err
+    assert "5 of 6 cells to measure (3 methods × 2 sparsities" in ran.err
     assert f"kept in {folder / 'results.sqlite3'}; the same command goes on" in ran.err
 
 

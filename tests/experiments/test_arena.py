@@ -52,6 +52,7 @@ from llmrank.experiments.arena.pareto import (
     judged,
 )
 from llmrank.experiments.arena.provenance import origin
+from llmrank.experiments.expected_steps import TOKENS_PER_S, timing_steps
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.frontier import shipped
 from llmrank.experiments.pipeline import Pipeline
@@ -750,7 +751,23 @@ def test_a_store_that_refuses_ends_the_arena_with_its_sentence(spec, tmp_path):
 def test_a_forecast_knows_nothing_before_anything_was_read(spec, store):
     found = forecast(spec, Pipeline(), store)
     assert (found.seconds, found.n_missing) == (None, 4)
-    assert "is known once a text was read here" in found.sentence
+    assert found.sentence == (
+        "4 of 4 cells to measure (2 methods × 2 sparsities, each a pruned model); how "
+        "long that takes is known once a text was read here."
+    )
+
+
+def test_of_the_demo_it_says_what_took_our_two_cores(spec, store):
+    demo = dataclasses.replace(spec, models=(ModelSpec(),))
+    found = forecast(demo, Pipeline(), store)
+    read = demo.base.calibration.samples * demo.base.calibration.seq_len
+    n_tokens = read + (4 + 1) * demo.base.evaluation.eval_tokens
+    assert found.seconds == pytest.approx(n_tokens / TOKENS_PER_S)
+    assert " on two cores like ours, not counted: " in found.sentence
+    timed = dataclasses.replace(demo, measures=("text", "latency"))
+    each_s = sum(step.seconds for step in timing_steps(timed.base, 1.0))
+    later = forecast(timed, Pipeline(), store)
+    assert later.seconds == pytest.approx(found.seconds + 2 * each_s)  # two shapes
 
 
 def test_a_forecast_counts_the_tokens_that_are_left(spec, store, pipeline):

@@ -20,7 +20,13 @@ from llmrank.evaluation.perplexity import (
     perplexity_ratio,
 )
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.frontier import SHIPPED, frontier, kept, shipped
+from llmrank.experiments.frontier import (
+    SHIPPED,
+    frontier,
+    kept,
+    measured_here,
+    shipped,
+)
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.store import Origin, RunSpec, Store
 from llmrank.methods.criteria import L1, LLMRank, Random, Wanda
@@ -117,6 +123,17 @@ def test_only_what_was_read_on_the_same_text_stands_beside_another(store):
         keep(store, longer.at(sparsity), 1.1)
     keep(store, BASE.using(criterion=Wanda()).at(0.2), 1.05)
     assert {c.method.name for c in frontier(BASE, [store]).choices} == {"llm-rank"}
+
+
+def test_ones_own_runs_stand_at_any_length_and_those_in_hand_come_first(store):
+    asked = keep(store, BASE.at(0.2), 1.1)
+    keep(store, replace(BASE, evaluation=EvaluationSpec(eval_tokens=8192)).at(0.2), 1.3)
+    longer = replace(BASE, evaluation=EvaluationSpec(eval_tokens=8192))
+    other = keep(store, longer.using(criterion=Wanda()).at(0.2), 1.2)
+    keep(store, replace(BASE, evaluation=EvaluationSpec(eval_text="mine")).at(0.4), 1.2)
+    keep(store, replace(BASE, model=ModelSpec(name="other")).at(0.4), 1.1)
+    own = measured_here(BASE.at(0.2), store)
+    assert [choice.run.id for choice in own.choices] == [asked, other]
 
 
 def test_another_model_and_another_precision_stand_elsewhere(store):

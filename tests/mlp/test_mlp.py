@@ -5,7 +5,7 @@ import math
 import statistics
 import struct
 import tempfile
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import networkx as nx
 import numpy as np
@@ -17,7 +17,7 @@ from llmrank import mlp
 from llmrank.core.errors import CancelledError, LLMRankError, OptionError
 from llmrank.core.statistics import proportion
 from llmrank.methods.criteria import CRITERIA
-from llmrank.mlp import retraining, robustness
+from llmrank.mlp import digits_results, retraining, robustness
 from llmrank.mlp.criteria import SHARED
 from llmrank.mlp.example_sets import split
 from llmrank.mlp.experiment import (
@@ -458,6 +458,37 @@ def test_trained_anew_the_network_that_comes_along_is_as_good(digits):
     for theirs, ours in zip(shipped.epochs, anew.epochs, strict=True):
         assert ours.test_accuracy == pytest.approx(theirs.test_accuracy, abs=0.02)
     assert anew.epochs[-1].loss == pytest.approx(shipped.epochs[-1].loss, rel=0.1)
+
+
+@pytest.mark.slow
+def test_the_results_that_come_along_are_what_their_keys_measure(digits):
+    """A network of the experiment, and the cells of the two others, made anew."""
+    kept = {kind: result for kind, (_, result) in digits_results._read().items()}
+    spec = mlp.RetentionSpec(sets="digits", networks="128", seeds=1, baselines="l1")
+    anew = mlp.retention(spec, mlp.MLPSpec(epochs=15))
+    kept_there = {astuple(p)[:5]: p for p in kept["claim"]}
+    assert len(anew) == 36
+    for ours in anew:
+        point = kept_there[astuple(ours)[:5]]
+        assert ours.dense_accuracy == pytest.approx(point.dense_accuracy, abs=0.02)
+        assert ours.accuracy == pytest.approx(point.accuracy, abs=0.1)
+    dense = mlp.shipped(mlp.DataSpec(), mlp.MLPSpec())
+    by = mlp.score(dense.network, digits, mlp.MLPRank())
+    plan = mlp.planned(by, 0.3)
+    small = mlp.prune(dense.network, plan)
+    clean = mlp.accuracy(small, digits.test_x, digits.test_y)
+    assert kept["after"].at_start["fine-tune"] == pytest.approx(clean, abs=0.006)
+    again = mlp.recover(dense, plan, mlp.MLPSpec(epochs=15), digits)
+    for way, curve in kept["after"].curves.items():
+        end = curve[-1].test_accuracy
+        assert again.curves[way][-1].test_accuracy == pytest.approx(end, abs=0.02)
+    shaken = mlp.robustness_results({"mlp-rank": small}, digits, dense=dense.network)
+    told = [r for r in kept["shaken"] if r.network == "mlp-rank"]
+    assert len(told) == len(shaken) == 17
+    for theirs, ours in zip(told, shaken, strict=True):
+        assert (theirs.corruption, theirs.strength) == (ours.corruption, ours.strength)
+        assert int((theirs.right != ours.right).sum()) <= 2
+        assert int((theirs.dense_right != ours.dense_right).sum()) <= 2
 
 
 def test_training_publishes_each_epoch_and_stops_when_told(blobs):

@@ -1,8 +1,10 @@
 """Arena: the grid, its forecast, live standings, the chosen cell, criteria compared."""
 
 import json
+import re
 import sqlite3
 import threading
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -10,8 +12,13 @@ from visitor import copy_results, finish, open_page, said
 
 from llmrank.analysis.agreement import correlations
 from llmrank.core.errors import LLMRankError
+from llmrank.core.formatting import times
+from llmrank.core.statistics import times_spread
+from llmrank.evaluation.comparison import Comparison
 from llmrank.experiments import arena, settings
+from llmrank.experiments.frontier import shipped
 from llmrank.experiments.pipeline import Pipeline
+from llmrank.experiments.run import Report
 from llmrank.experiments.store import RunSpec, Store
 from llmrank.methods.criteria import LLMRank, Wanda
 from llmrank.methods.method import Method, method, written
@@ -76,8 +83,20 @@ def cells_shown(at: AppTest):
     return next(t for t in tables if {"sparsity", "method"} <= set(t))
 
 
-def standings_shown(at: AppTest):
-    return next(f.value for f in at.dataframe if "verdict" in f.value)
+def charts_shown(at: AppTest) -> dict[str, dict]:
+    return {c.key: json.loads(c.proto.spec) for c in at.get("plotly_chart")}
+
+
+def list_shown(at: AppTest) -> list[tuple[str, str]]:
+    """The drawn list: each method and what stands beside it, the best first."""
+    layout = charts_shown(at)["arena_list"]["layout"]
+    bare = re.compile("<[^>]+>")
+    return [
+        (bare.sub("", name), bare.sub("", note["text"]))
+        for name, note in zip(
+            layout["yaxis"]["ticktext"], layout["annotations"], strict=True
+        )
+    ]
 
 
 def test_before_it_starts_the_page_says_how_many_cells_and_that_time_is_unknown(opened):
@@ -104,19 +123,16 @@ def test_an_arena_runs_from_the_page_and_is_what_the_library_measures(opened, as
     assert len({e.method.name for e in kept}) == 3
     first = "At 50 % removed, by perplexity, × dense: "
     reading = next(m.value for m in at.main.markdown if m.value.startswith(first))
-    ahead = standings_shown(at)
-    best = min(
+    ranked = sorted(
         (e for e in kept if e.experiment.pruning.sparsity == 0.5),
         key=lambda e: e.comparison.perplexity_ratio.value,
     )
-    assert ahead["method"].iloc[0] == best.method.name
-    for _, row in ahead.iterrows():
-        assert row["verdict"] in reading
-        mark, _, figure = row["perplexity, × dense"].partition(" ")
-        assert mark in "●○·"
-        assert (
-            row["verdict"] == "beaten" or f"**{row['method']}** ({figure})" in reading
-        )
+    listed = list_shown(at)
+    assert [name for name, _ in listed] == [e.method.name for e in ranked]
+    for (name, beside), entry in zip(listed, ranked, strict=True):
+        assert beside.startswith(times(entry.comparison.perplexity_ratio.value))
+        assert "cannot be told" in beside  # two windows are too few
+        assert f"**{name}** (" in reading
 
 
 @pytest.mark.usefixtures("measured")
@@ -169,6 +185,9 @@ def test_a_chosen_cell_shows_its_recipe_and_opens_as_the_experiment(opened, aske
     shown = [c.value for c in at.main.code]
     assert settings.command_line(chosen.experiment) in shown
     assert settings.snippet(chosen.experiment) in shown
+    text = chosen.comparison.pruned.text
+    assert f"perplexity {times_spread(chosen.run.ratio)} of dense" in said(at)
+    assert f"read on {text.n_tokens:,} tokens" in said(at)
     at.button(key="arena_open_Compare").click().run()
     assert not at.exception
     assert at.selectbox(key="control_criterion_1").value == "wanda"
@@ -234,24 +253,54 @@ def test_only_columns_that_differ_are_shown_unless_all_are_asked_for(opened):
     assert not at.exception
 
 
-def test_of_the_demo_what_comes_along_is_drawn_and_labelled_until_one_has_own(database):
+def test_of_the_demo_what_comes_along_is_drawn_until_one_has_compared_oneself(database):
     at = open_page(PAGE, sparsity="0.3")
     assert not at.exception
     assert "Shipped with the app: measured on our two cores" in captions(at)
-    assert "Told apart on the same 32 windows" in captions(at)
-    ahead = standings_shown(at)
-    assert ahead["verdict"].iloc[0] == "on the frontier"
-    assert ahead["verdict"].iloc[-1] == "beaten"
+    assert "Judged window by window on the same 32, paired" in captions(at)
+    alike = "cfsp ×1.54, llm-rank ×1.55 and wanda ×1.56 cannot be told apart"
+    assert alike in said(at)
+    assert "widths and repair do (llm-rank without them ×2.11)" in said(at)
+    first, *_, last = listed = list_shown(at)
+    assert "on the frontier" in first[1]
+    assert "told" not in last[1]
+    ours = shipped().runs(columns={"sparsity": [0.3]}, states=("done",))
+    assert len(listed) == len({r.id for r in ours})  # every method, none is cut
+    labels = charts_shown(at)["arena_chart"]["layout"]["annotations"]
+    assert {"in hand", "the paper's"} <= {label["text"] for label in labels}
+    assert "about" in captions(at)
+    assert "on two cores like ours" in captions(at)
     store = Store(database)
     e = settings.experiment({"model": "demo"})
     spec = arena.asked(e, arena.USUAL, (0.2, 0.3, 0.5), (0,), ("text", "latency"))
     asked = [RunSpec(c.to_json(), 0, spec.measures) for c in arena.cells(spec)]
     arena_id = store.add_arena(spec.to_json(), asked)
-    store.fail(store.runs_by_place(arena_id)[0].id, "no room")
-    resources.store.cache_clear()
+    of_one, *_, of_another = store.runs_by_place(arena_id).values()
+    for run, is_shipped in ((of_one, True), (of_another, False)):
+        store.fail(run.id, "no room")
+        resources.store.cache_clear()
+        at = open_page(PAGE, sparsity="0.3")
+        assert not at.exception
+        assert ("Shipped with the app" in captions(at)) is is_shipped
+
+
+def test_ones_own_runs_stand_marked_among_the_shipped(database):
+    ours = shipped().runs(columns={"sparsity": [0.3]}, states=("done",))[0]
+    full = shipped().comparison(ours.id)
+    sides = (replace(s, text=s.text.first(8)) for s in (full.dense, full.pruned))
+    own = settings.experiment({"model": "demo", "gamma": "0.85"})
+    origin = ours.origin.environment
+    Store(database).add_report(Report(own, origin, "c", Comparison(*sides)))
     at = open_page(PAGE, sparsity="0.3")
     assert not at.exception
-    assert "Shipped with the app" not in captions(at)
+    mine = "◆ llm-rank gamma=0.85 + block-influence + least-squares"
+    assert mine in dict(list_shown(at))
+    assert "◆ measured here" in captions(at)
+    at.segmented_control(key="arena_shown").set_value("Same widths and repair").run()
+    assert not at.exception
+    shown = [name for name, _ in list_shown(at)]
+    assert len(shown) == 4
+    assert all("block-influence + least-squares" in name for name in shown)
 
 
 def test_criteria_are_compared_after_one_button(opened, asked):

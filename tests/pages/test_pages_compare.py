@@ -131,17 +131,21 @@ def picture(at: AppTest):
 
 
 def notes(at: AppTest) -> list[str]:
-    """What the picture says beside its dots: first where a figure is missing."""
-    said = [a["text"] for a in picture(at)["layout"]["annotations"]]
-    return sorted(said, key=lambda text: len(text) > 1)
+    """What the picture says beside its dots."""
+    return [a["text"] for a in picture(at)["layout"]["annotations"]]
 
 
 def dots(at: AppTest) -> list[tuple[str, float]]:
     return [
         (t["name"], t["y"][0])
         for t in picture(at)["data"]
-        if t["mode"] == "markers+text"
+        if t.get("mode") == "markers+text"
     ]
+
+
+def fillings(at: AppTest) -> set[str]:
+    drawn = (t for t in picture(at)["data"] if t.get("mode") == "markers+text")
+    return {t["marker"]["color"] for t in drawn}
 
 
 def texts(elements) -> str:
@@ -165,10 +169,11 @@ def test_the_first_page_of_all_says_what_to_do_and_starts_nothing(opened):
     assert buttons(at) == [
         "Measure dense and pruned",
         "Continue it",
-        "Measure the curve",
+        "Draw the curve",
     ]
+    assert "Times do not travel: measure them here." in texts(at.markdown)
     assert not at.table
-    assert notes(at)[:6] == ["–"] * 6  # the picture's skeleton
+    assert notes(at).count("–") == 6  # quality and size; times have the button
     assert not dots(at)
     assert not at.session_state["jobs"]
 
@@ -191,11 +196,16 @@ def test_what_was_measured_stands_dense_beside_pruned(opened, measured):
     assert "\\*Abacus\\*" in texts(at.caption)  # a name from outside is no markdown
     assert [c.key for c in at.get("plotly_chart")] == ["pairs", "prefill", "decode"]
     sizes = [side.footprint.weight_bytes / 1e6 for side in (found.dense, found.pruned)]
+    shares = [100 * side.text.top1.value for side in (found.dense, found.pruned)]
     assert dots(at) == [
         ("dense", dense.value), ("pruned", pruned.value),
+        ("dense", shares[0]), ("pruned", shares[1]),
         ("dense", sizes[0]), ("pruned", sizes[1]), ("dense", 18.0), ("pruned", 15.0),
+        ("dense", 132.0), ("pruned", 110.0),
     ]  # fmt: skip
-    assert "Measure again" in buttons(at)
+    order = ["Perplexity", "Top-1 accuracy", "Weights", "Writing a token (decode)"]
+    assert table(at).index[:4].tolist() == order  # as the picture's
+    assert [b for b in buttons(at) if "easure" in b] == ["Measure again"]
 
 
 @pytest.mark.usefixtures("database")
@@ -207,12 +217,12 @@ def test_what_was_kept_is_shown_after_a_restart_and_stands_in_for_its_neighbours
     pruned = report.comparison.pruned.text.perplexity.value
     assert ("pruned", pruned) in dots(at)
     assert "Measure again" in buttons(at)
-    assert LIGHT.accent in json.dumps(picture(at)["data"])
+    assert fillings(at) == {LIGHT.neutral, LIGHT.accent}
     other = opened(sparsity="0.25")
     assert ("pruned", pruned) in dots(other)
     said = texts(other.markdown)
-    assert "This is an earlier run, 50 % removed instead of 25 %." in said
-    assert LIGHT.accent not in json.dumps(picture(other)["data"])  # it is greyed
+    assert "this is an earlier run, 50 % removed instead of 25 %." in said
+    assert fillings(other) == {LIGHT.background}  # hollow: other settings
     assert "Measure dense and pruned" in buttons(other)
 
 
@@ -221,8 +231,10 @@ def test_what_is_shipped_of_the_demo_is_shown_at_once_and_labelled():
     assert not at.exception
     assert "our measurement, shipped with the app" in texts(at.markdown)
     sides = [name for name, _ in dots(at)]
-    assert sides == ["dense", "pruned"] * 2  # quality and size: no speed is shipped
-    assert "Measure dense and pruned" in buttons(at)
+    assert sides == ["dense", "pruned"] * 3  # quality and size: no speed is shipped
+    assert fillings(at) == {LIGHT.background}
+    measure = [b for b in buttons(at) if "easure" in b]
+    assert measure == ["Measure dense and pruned"]
 
 
 def test_every_speed_up_of_a_measurement_is_one_figure(opened, measured):
@@ -343,7 +355,7 @@ def test_a_link_keeps_a_sparsity_between_or_beyond_the_sliders_steps(opened, spa
 
 def test_the_skeleton_stands_while_the_model_loads(opened, job):
     at = opened(jobs=f"measure.{job('loading')}")
-    assert notes(at)[:6] == ["…"] * 6
+    assert notes(at).count("…") == 10
 
 
 def test_other_settings_being_measured_are_not_taken_for_these(opened, report, job):

@@ -78,7 +78,7 @@ def test_the_canvas_gets_the_settings_and_the_servers_own_cut(opened):
 
 
 def test_widths_of_an_allocation_the_canvas_does_not_know_are_sent(opened):
-    assert canvas(opened(sparsity="0.4"))["table"] is None
+    assert canvas(opened(sparsity="0.4"))["table"]["name"] == "block-influence"
     at = opened(sparsity="0.37", allocation="similarity")
     assert not at.exception
     table = canvas(at)["table"]
@@ -211,7 +211,7 @@ def test_a_view_that_cannot_be_is_the_usual_one(opened, view):
 def test_a_held_neuron_is_shown_with_its_rank_under_every_criterion(opened):
     at = opened(view="explore.neuron.1-5")
     assert not at.exception
-    assert "Layer 1, neuron 5" in [s.value for s in at.subheader]
+    assert "##### Layer 1, neuron 5" in [m.value for m in at.markdown]
     ranks = at.dataframe[0].value
     assert ranks["criterion"].tolist()[0] == "llm-rank"
     assert {"wanda", "flap", "random"} < set(ranks["criterion"])

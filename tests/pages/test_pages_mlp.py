@@ -90,6 +90,25 @@ def test_every_view_opens_by_its_link(view, text):
     assert text in said(at)
 
 
+@pytest.mark.parametrize("view", ["paper", "after", "shaken"])
+def test_a_view_opens_on_a_result_that_came_along_for_these_settings_alone(view):
+    at = open_page(PAGE, view=f"mlp.view.{view}")
+    assert not at.exception
+    assert "came along: measured on our two cores" in said(at)
+    assert len(at.get("plotly_chart")) == 1 + (view != "paper") * 2  # the training's
+    other = "mlp.seeds.2" if view == "paper" else "mlp.sparsity.40"
+    at = open_page(PAGE, view=f"mlp.view.{view},{other}")
+    assert not at.exception
+    assert "came along: measured" not in said(at)
+
+
+def test_an_own_result_replaces_the_one_that_came_along():
+    at = open_page(PAGE, view="mlp.view.shaken")
+    finish(at.button(key="shaken").click().run(), "shaken", state="done")
+    assert "came along: measured" not in said(at)
+    assert "corruption costs" in said(at)
+
+
 @pytest.mark.usefixtures("ready")
 def test_the_method_and_its_rivals_follow_the_link():
     at = open_page(PAGE, view=f"{VIEW},mlp.rivals.l2|flap,mlp.variant.modified")

@@ -1,7 +1,9 @@
 """Prune: what is left as it is counted, and the export in every way it can end."""
 
 import json
+import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,18 @@ from transformers import AutoModelForCausalLM
 from visitor import buttons, finish, listed, open_page, read
 
 import llmrank
+from llmrank.evaluation.comparison import Comparison
 from llmrank.evaluation.footprint import footprint
+from llmrank.experiments import settings
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
+from llmrank.experiments.run import Report
+from llmrank.experiments.store import Store
+from llmrank.methods.criteria import Wanda
+from llmrank.methods.method import Method
 from llmrank.models import ffn
 from llmrank.models.language_model import ModelSpec
+from pages.shared.app import resources
 
 pytestmark = [  # some seconds each, together a minute
     pytest.mark.slow,
@@ -114,13 +123,47 @@ def test_what_fits_a_budget_is_ranked_before_anything_is_read():
     assert names[0] == "wanda + additive + least-squares-sequential"
     assert "<b>wanda</b>" in names  # what is in hand
     assert all("30 %" in text for text in beside)
-    ratios = [float(text.partition("×")[2].partition("<")[0]) for text in beside]
+    assert "l1" in names  # all that fit
+    written = [text.partition("×")[2].partition("<")[0] for text in beside]
+    ratios = [float(text.replace(",", "")) for text in written]
     assert ratios == sorted(ratios)
     assert f"**{names[0]}** costs least" in texts(at.markdown)
+    assert "what is in hand costs ×2.19 [2.06, 2.32] (shipped, 16,384" in texts(
+        at.markdown
+    )
     assert set(listed(at)) >= {"Weights", "Parameters"}
     at.slider(key="look_prune.budget_0").set_value(390).run()
     assert all("50 %" in text for text in options(at)[1])
     assert at.query_params["view"] == "prune.budget.390"
+
+
+@pytest.mark.usefixtures("database")
+def test_what_was_measured_here_is_ranked_and_said_as_the_bar_says_it():
+    plain = {"criterion": "wanda", "allocation": "uniform", "repair": "none"}
+    asked = {"sparsity": "0.3", "eval_tokens": "4096"}
+    ours = next(
+        run
+        for run in resources.shipped().runs(columns={"sparsity": [0.3]})
+        if run.experiment.method == Method(Wanda())
+    )
+    for more, n_windows in (({}, 8), ({"criterion": "llm-rank", "gamma": "0.85"}, 9)):
+        own = settings.experiment({"model": "demo"} | asked | plain | more)
+        full = resources.shipped().comparison(ours.id)
+        sides = (
+            replace(side, text=side.text.first(n_windows))
+            for side in (full.dense, full.pruned)
+        )
+        origin = ours.origin.environment
+        Store().add_report(Report(own, origin, "c", Comparison(*sides)))
+    at = open_page("pages/prune.py", **asked, **plain)
+    assert not at.exception
+    names, _ = options(at)
+    assert names.count("wanda") == 1  # ours
+    assert "<b>wanda</b>" in names  # one's own, in hand
+    assert "llm-rank gamma=0.85" in names
+    (ratio,) = re.findall(r"ppl \*\*(×[\d.]+)\*\*", texts(at.markdown))
+    assert f"what is in hand costs {ratio} [" in texts(at.markdown)
+    assert "(measured here, 4,096 tokens)" in texts(at.markdown)
 
 
 def test_rounding_that_changes_the_sparsity_is_explained(opened):

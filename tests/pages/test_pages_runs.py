@@ -155,7 +155,7 @@ def test_the_chart_has_every_run_and_rings_the_one_that_is_held(asked, entries):
     points = {
         customdata[0]: (x, y)
         for trace in chart(at)["data"]
-        if "came along" not in trace.get("name", "")
+        if ", shipped" not in trace.get("name", "")
         for x, y, customdata in zip(
             trace["x"], trace["y"], trace.get("customdata", ()), strict=False
         )
@@ -172,26 +172,30 @@ def test_the_chart_has_every_run_and_rings_the_one_that_is_held(asked, entries):
     assert (ring["x"], ring["y"]) == ([wanted.n_params], [wanted.ratio.value])
 
 
-def test_what_came_along_of_the_model_stands_grey_behind_ones_own(
+def test_what_is_shipped_of_the_model_stands_grey_behind_ones_own(
     asked, entries, measured, monkeypatch
 ):
     ours = Store(measured[1])
     monkeypatch.setattr(resources, "shipped", lambda: ours)
     at = opened(asked)
-    behind = [t for t in chart(at)["data"] if "came along" in t.get("name", "")]
+    behind = [t for t in chart(at)["data"] if ", shipped" in t.get("name", "")]
     drawn = {customdata[0] for trace in behind for customdata in trace["customdata"]}
     assert drawn == {run.id for run in ours.runs()}
     assert not any(trace["showlegend"] for trace in behind)
-    assert "Grey: came along." in said(at)
+    assert "Grey: measured by us, shipped with the app" in said(at)
+    assert "the lowest perplexity over dense" in said(at)
+    labels = [note["text"] for note in chart(at)["layout"]["annotations"]]
+    assert any(label.endswith(", shipped") for label in labels)
     assert len(runs_shown(at)) == len(entries)
 
 
-def test_the_best_of_a_column_is_marked(asked, entries):
+def test_the_lowest_ratio_is_marked_where_it_is_told(asked, entries):
     at = opened(asked)
-    best = min(e.run.ratio.value for e in entries)
+    best, *others = sorted((e.run.ratio for e in entries), key=lambda r: r.value)
+    is_told = best.high < min(r.low for r in others)
     shown = at.dataframe[0].proto.arrow_data.styler.display_values
-    assert f"★ {times(best)}".encode() in shown
-    assert shown.count("★ ×".encode()) == 1
+    assert shown.count("★ ×".encode()) == is_told
+    assert shown.count(f"★ {times(best.value)}".encode()) == is_told
 
 
 def test_what_is_shipped_can_be_looked_at_and_not_deleted(asked, entries):
@@ -322,8 +326,9 @@ def test_an_arena_opens_on_its_page(asked, entries):
     at.button(key="open_arena").click().run()
     assert not at.exception
     assert any("All 4 cells are measured" in c.value for c in at.main.caption)
-    (standings,) = [d.value for d in at.dataframe if d.key == "arena_standings"]
-    assert len(standings) == len(entries) / 2  # those of the sparsity in hand
+    [spec] = [c.proto.spec for c in at.get("plotly_chart") if c.key == "arena_list"]
+    names = json.loads(spec)["layout"]["yaxis"]["ticktext"]
+    assert len(names) == len(entries) / 2  # those of the sparsity in hand
 
 
 def test_an_arena_is_listed_with_its_counts(asked, entries):

@@ -104,7 +104,7 @@ def test_one_screen_at_a_time_is_drawn_each_chart_with_its_sentence(ready):
 def test_another_screen_is_one_click_away_and_in_the_link(scores_page):
     at = read(scores_page())
     assert "scores.screen" not in at.query_params.get("view", "")
-    control = next(c for c in at.main.segmented_control if c.label == "Screen")
+    control = next(c for c in at.main.segmented_control if c.label == "Picture")
     control.set_value("distributions").run()
     assert not at.exception
     assert len(figures(at)) == 2
@@ -114,10 +114,10 @@ def test_another_screen_is_one_click_away_and_in_the_link(scores_page):
 def test_what_is_said_of_the_cut_is_what_the_plan_does(ready):
     at = ready["distributions"]
     scores, plan = scored(at)
-    share = 100 * float(scores[0][plan.drop[0]].sum() / scores[0].sum())
+    share = 100 * float(scores[1][plan.drop[1]].sum() / scores[1].sum())
     assert plan.widths == (17, 17)
     text = said(at)
-    assert "Layer 0: the 7 of 24 neurons left of the line are removed" in text
+    assert "Layer 1: the 7 of 24 neurons left of the line are removed" in text
     assert f"and {share:.3g} % of the layer's score with them" in text
     assert "14 of 48 neurons" in figures(ready["heatmap"])[0]["layout"]["title"]["text"]
 
@@ -127,11 +127,17 @@ def test_the_second_criterion_is_compared_in_true_numbers(ready):
     (a, plan_a), (b, plan_b) = scored(at), scored(at, Activation())
     found = agreement(a, b, plan_a, plan_b)
     text = said(at)
-    assert f"The rank correlation of all neurons is {found.total_spearman:.3f}" in text
     share = f"{100 * found.total.share:.3g} %"
     assert (
         f"Of the 14 neurons that llm-rank removes, activation removes {share}" in text
     )
+    both = len(
+        {(i, int(n)) for i, d in enumerate(plan_a.drop) for n in d}
+        & {(i, int(n)) for i, d in enumerate(plan_b.drop) for n in d}
+    )
+    numbers = f"Spearman {found.total_spearman:.3f}<br>"
+    numbers += f"Jaccard of the removed {both / (28 - both):.3f}"
+    assert numbers in [a["text"] for a in figures(at)[0]["layout"]["annotations"]]
     bars = next(f for f in figures(at) if f["data"][0].get("name") == "overlap")
     assert bars["data"][0]["y"] == pytest.approx([o.share for o in found.overlaps])
 
@@ -147,13 +153,29 @@ def test_the_neurons_on_which_two_criteria_differ_most_are_listed(ready):
         assert most[column] == higher + 1
 
 
-def test_the_extremes_are_listed_with_the_highest_first(ready):
+def test_the_extremes_are_listed_the_most_extreme_first(ready):
     at = ready["heatmap"]
     highest, lowest = (frame.value for frame in at.main.dataframe)
     times = torch.stack(scored(at)[0]) * 24
     assert highest["times_uniform"].iloc[0] == pytest.approx(float(times.max()))
-    assert lowest["times_uniform"].iloc[-1] == pytest.approx(float(times.min()))
+    assert lowest["times_uniform"].iloc[0] == pytest.approx(float(times.min()))
+    assert lowest["rank"].iloc[0] == 24
     assert len(highest) == len(lowest) == 10
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_neuron_held_is_said_on_every_screen_and_leads_on(scores_page, name):
+    at = read(scores_page())
+    assert at.button(key="to_explore").disabled
+    at = read(scores_page(view=screen(name, "explore.neuron.1-5")))
+    scores, plan = scored(at)
+    rank = int((scores[1] > scores[1][5]).sum()) + 1
+    fate = "kept" if 5 in plan.keep[1].tolist() else "removed"
+    times = f"×{24 * float(scores[1][5]):.3g}"
+    assert f"**L1·5**: rank {rank} of 24, {times} its layer's mean, **{fate}**" in said(
+        at
+    )
+    assert not at.button(key="to_explore").disabled
 
 
 def test_moving_the_threshold_moves_what_is_said(scores_page):
@@ -165,24 +187,26 @@ def test_moving_the_threshold_moves_what_is_said(scores_page):
 
 def test_choices_are_kept_over_another_page_and_in_the_link(scores_page):
     at = read(scores_page(view=screen("distributions")))
-    at.slider(key="look_scores.layer_0").set_value(1).run()
+    at.slider(key="look_scores.layer_0").set_value(0).run()
     link = at.query_params["view"]
-    assert link == screen("distributions", "scores.layer.1")
+    assert link == screen("distributions", "scores.layer.0")
     at.switch_page("pages/graph.py").run()
     assert not at.exception
     at.switch_page(PAGE).run()
     assert not at.exception
-    assert "Layer 1: the 7 of 24 neurons" in said(at)
+    assert "Layer 0: the 7 of 24 neurons" in said(at)
     reopened = read(scores_page(view=link))
-    assert "Layer 1: the 7 of 24 neurons" in said(reopened)
-    reopened.slider(key="look_scores.layer_0").set_value(0).run()
+    assert "Layer 0: the 7 of 24 neurons" in said(reopened)
+    reopened.slider(key="look_scores.layer_0").set_value(1).run()
     assert reopened.query_params["view"] == screen("distributions")
 
 
 def test_the_papers_setting_is_one_click_away(scores_page):
     """With γ = 0 the ranking is that of the activation at the same site."""
     at = read(scores_page(view=screen("two criteria")))
-    button = next(b for b in at.main.button if b.label == "The paper's own setting")
+    button = next(
+        b for b in at.main.button if b.label == "Compare with the paper's setting"
+    )
     button.click().run()
     assert not at.exception
     (a, plan_a), (b, plan_b) = scored(at), scored(at, Activation(site="up"))
@@ -194,7 +218,7 @@ def test_the_papers_setting_is_one_click_away(scores_page):
 @pytest.mark.parametrize(
     ("name", "wrong", "shown"),
     [
-        ("heatmap", ["scores.order.x"], "The middle neuron of layer"),
+        ("heatmap", ["scores.order.x"], "is the most concentrated: as if"),
         ("distributions", ["scores.layer.99"], "Layer 1: the 7 of 24 neurons"),
         (
             "two criteria",
@@ -223,7 +247,7 @@ def test_a_view_that_names_nothing_is_harmless(scores_page):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("distributions", "Layer 0: nothing is removed"),
+        ("distributions", "Layer 1: nothing is removed"),
         ("two criteria", "activation removes nothing here"),
     ],
 )
@@ -264,7 +288,7 @@ def test_where_all_neurons_tie_nothing_false_is_said(scores_page):
     assert "left of the line" not in said(at)
     assert "7 of these score exactly the threshold" in said(at)
     at = read(scores_page(**ties))
-    assert "All neurons score the mean of their layer" in said(at)
+    assert "Each layer is as concentrated: as if 24.0 of its 24 neurons" in said(at)
 
 
 @pytest.mark.slow

@@ -97,6 +97,36 @@ def test_sorted_heatmap_falls_from_left_to_right_and_shows_each_cut():
     assert "removed, 6 of 14 neurons" in fig.layout.title.text
 
 
+def test_a_second_line_shows_where_one_threshold_over_all_layers_would_cut():
+    scores = (
+        torch.tensor([0.4, 0.3, 0.2, 0.1]),
+        torch.tensor([0.28, 0.26, 0.24, 0.22]),
+    )
+    keep = highest(scores, 2, 2)
+    fig = charts.score_heatmap(scores, keep)
+    assert not traces(fig, "global cut")  # 0.1, 0.2, 0.22 and 0.24 would go: the same
+    other = charts.score_heatmap(scores, highest(scores, 1, 4))
+    (line,) = traces(other, "global cut")  # 0.2, 0.1 and 0.22
+    assert (line.x, line.y) == ((2.5, 2.5, 3.5, 3.5), (-0.5, 0.5, 0.5, 1.5))
+    assert "dotted: one threshold" in other.layout.title.text
+
+
+@pytest.mark.parametrize("order", ["sorted", "index"])
+def test_the_neuron_at_a_cell_is_the_one_that_is_marked_there(order):
+    """3,000 neurons in bins of 3: a click tells the middle of the bin."""
+    scores = some_scores(40, 3000)
+    for x in (charts.score_heatmap(scores, order=order).data[0].x0, 1500.0):
+        neuron = charts.neuron_at(scores[1], x, order)
+        fig = charts.score_heatmap(scores, order=order, held=(1, neuron))
+        (mark,) = traces(fig, "held")
+        assert (mark.x, mark.y) == ((int(x),), (1,))
+    last = charts.neuron_at(scores[0], 3000.0, order)
+    assert last == (39 if order == "index" else int(scores[0].argmin()))
+    for nobody in ((1, 3000), (2, 0), None):
+        fig = charts.score_heatmap(scores, order=order, held=nobody)
+        assert not traces(fig, "held")
+
+
 def test_heatmap_draws_no_cut_through_neurons_kept_by_another_criterion():
     scores = some_scores(6)
     lowest = scores[0].argsort()[:3].sort().values
@@ -200,6 +230,8 @@ def test_layers_show_their_quantiles_and_thresholds():
         levels = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95])
         expected = torch.quantile(s, levels).tolist()
         assert [q[layer] for q in drawn] == pytest.approx(expected, rel=1e-4)
+    (ground,) = charts.distributions(scores, layer=1).layout.shapes
+    assert (ground.x0, ground.x1) == (0.5, 1.5)
     (line,) = traces(fig, "threshold")
     assert line.y == (1e-3, 1e-3, None, 2e-3, 2e-3, None, 1.0, 1.0, None)
     assert [math.floor(x + 0.5) for x in line.x[::3]] == [0, 1, 2]
@@ -218,13 +250,14 @@ def test_rank_scatter_groups_neurons_by_who_keeps_them():
     a = (torch.tensor([0.4, 0.3, 0.2, 0.1]),)
     b = (torch.tensor([0.4, 0.1, 0.3, 0.2]),)
     keep = (highest(a, 2), highest(b, 2))
-    fig = charts.rank_scatter(a, b, keep, names=("one", "two"))
+    fig = charts.rank_scatter(a, b, keep, names=("one", "two"), said="Jaccard 0.5")
+    assert fig.layout.annotations[0].text == "Jaccard 0.5"
     points = {t.name: (t.x.tolist(), t.y.tolist()) for t in fig.data}
     assert points == {
-        "kept by both: 1": ([1], [1]),
-        "only one: 1": ([2], [4]),
-        "only two: 1": ([3], [2]),
-        "by neither: 1": ([4], [3]),
+        "both keep: 1": ([1], [1]),
+        "one only: 1": ([2], [4]),
+        "two only: 1": ([3], [2]),
+        "both remove: 1": ([4], [3]),
     }
     assert len({t.marker.symbol for t in fig.data}) == 4
     assert fig.layout.xaxis.title.text.endswith("4 neurons</span>")
@@ -273,13 +306,14 @@ def test_widths_before_are_a_hatched_outline_and_after_is_filled():
 
 
 PAIR = Pair(
-    "Quality · <b>", Estimate(20.0, 18.0, 22.0, 4), Estimate(30.0, 27.0, 34.0, 4),
+    "Perplexity <b>", True,
+    Estimate(20.0, 18.0, 22.0, 4), Estimate(30.0, 27.0, 34.0, 4),
     Cell("×1.50", "[1.40, 1.60]"),
 )  # fmt: skip
 
 
 def dots(fig):
-    return {t.name: t for t in fig.data if t.mode == "markers+text"}
+    return {t.name: t for t in fig.select_traces({"mode": "markers+text"})}
 
 
 def notes(fig):
@@ -295,25 +329,27 @@ def test_dense_is_left_and_neutral_pruned_right_and_accented_from_zero():
     assert (pruned.error_y.array, pruned.error_y.arrayminus) == ((4,), (3,))
     assert fig.layout.yaxis.range[0] == 0
     assert fig.layout.yaxis.range[1] > 34
-    assert notes(fig)[0] == "Quality · &lt;b&gt;"
-    assert "<b>×1.50</b>" in notes(fig)[1]
-    assert "[1.40, 1.60]" in notes(fig)[1]
+    said = ["Perplexity &lt;b&gt;", "<b>×1.50</b>", "[1.40, 1.60]", "no change"]
+    assert notes(fig) == said
+    [level, _] = fig.select_traces({"mode": "lines"})
+    assert level.y == (20, 20)  # as if nothing had changed
+    assert fig.layout.xaxis.title.text == "lower is better"
 
 
 def test_what_is_not_measured_is_marked_and_draws_nothing():
     for mark in ("–", "…"):
         fig = charts.paired_chart([Pair("Speed")], missing=mark, dark=False)
         assert not fig.data
-        assert notes(fig)[:2] == [mark, mark]
-        assert f"<b>{mark}</b>" in notes(fig)[-1]
+        assert notes(fig)[1:] == [f"<b>{mark}</b>", "", mark, mark]
     half = dataclasses.replace(PAIR, pruned=None)
     assert set(dots(charts.paired_chart([half], dark=False))) == {"dense"}
 
 
-def test_old_figures_are_grey_and_one_window_has_no_interval():
+def test_what_was_not_measured_here_is_hollow_and_one_window_has_no_interval():
     alone = dataclasses.replace(PAIR, pruned=Estimate(30.0, -np.inf, np.inf, 1))
-    pruned = dots(charts.paired_chart([alone], is_old=True, dark=False))["pruned"]
-    assert pruned.marker.color == LIGHT.neutral
+    pruned = dots(charts.paired_chart([alone], is_hollow=True, dark=False))["pruned"]
+    assert pruned.marker.color == LIGHT.background
+    assert pruned.marker.line.color == LIGHT.accent
     assert pruned.error_y.array == (0,)
 
 
@@ -339,20 +375,28 @@ def test_runs_are_lines_of_their_methods_and_know_their_ids():
     assert not grey.showlegend
     ring = fig.data[-1]
     assert (ring.x, ring.y) == ((126e6,), (1.1,))
-    assert "1 run above ×12.0, outside" in notes(fig)
+    assert "1 run above ×4.00, outside" in notes(fig)  # twice what has a colour
+    labelled = charts.runs_chart(runs_table(), named=[], labelled=["c"], dark=False)
+    assert notes(labelled)[0] == "grey"
 
 
 def test_options_that_fit_have_the_best_on_top_and_the_one_in_hand_accented():
-    table = runs_table().assign(size="50 % · 9 MB").head(3)
+    table = runs_table().assign(size="50 % · 9 MB", here=[False, False, True, False])
     fig = charts.options_chart(table, in_hand="b", dark=False)
     (dots,) = fig.data
-    assert dots.y == (0, 1, 2)
+    assert dots.y == (0, 1, 2, 3)
     assert fig.layout.yaxis.range[0] > fig.layout.yaxis.range[1]
-    assert dots.marker.color == (LIGHT.neutral, LIGHT.accent, LIGHT.neutral)
-    assert fig.layout.yaxis.ticktext == ("good", "<b>good</b>", "grey")
+    grey, accent = LIGHT.neutral, LIGHT.accent
+    assert dots.marker.color == (grey, accent, accent, grey)
+    assert dots.marker.symbol == ("circle", "circle", "diamond", "triangle-right")
+    assert dots.x == (2.0, 1.1, 1.5, 2.0)  # what is far stands at the edge
+    assert "measured here" in fig.layout.xaxis.title.text
+    assert fig.layout.yaxis.ticktext == ("good", "<b>good</b>", "grey", "lost")
     assert notes(fig)[0] == "<b>×2.00</b>  50 % · 9 MB"
-    assert [data[0] for data in dots.customdata] == ["a", "b", "c"]
-    assert dots.error_x.array == pytest.approx((0.2, 0.1, 0))  # one has no end
+    assert [data[0] for data in dots.customdata] == ["a", "b", "c", "d"]
+    assert dots.error_x.array == pytest.approx((0.2, 0.1, 0, 0))  # one has no end
+    dark = charts.options_chart(table, in_hand="b", dark=True)
+    assert dark.data[0].error_x.color == DARK.neutral
 
 
 def points(values, criterion="llm-rank"):
@@ -462,7 +506,9 @@ def every_chart(dark, name="llm-rank"):
             runs_table().assign(method=name), named=[name], chosen=["a"], dark=dark
         ),
         charts.options_chart(
-            runs_table().assign(method=name, size="9 MB"), in_hand="a", dark=dark
+            runs_table().assign(method=name, size="9 MB", here=True),
+            in_hand="a",
+            dark=dark,
         ),
     ]
 
@@ -538,7 +584,8 @@ def a_standing(**changes) -> pd.DataFrame:
 
 def drawn_pareto(standings, **more):
     titles = ("parameters", "perplexity, × dense")
-    return charts.pareto_chart(standings, titles=titles, **more)
+    named = more.pop("named", {"llm-rank": "in hand", "wanda": ""})
+    return charts.pareto_chart(standings, named=named, titles=titles, **more)
 
 
 def methods_drawn(fig):
@@ -548,15 +595,16 @@ def methods_drawn(fig):
 def test_a_verdict_is_a_size_a_filling_and_a_colour_and_every_interval_stays():
     fig = drawn_pareto(a_standing(), dense=(120.0, 1.0))
     looks = {
-        run: (symbol.endswith("open"), size, colour.startswith("rgba"))
+        run: (symbol.endswith("open"), size, t.marker.color)
         for t in methods_drawn(fig).values()
-        for [run], symbol, size, colour in zip(
-            t.customdata, t.marker.symbol, t.marker.size, t.marker.color, strict=True
+        for [run], symbol, size in zip(
+            t.customdata, t.marker.symbol, t.marker.size, strict=True
         )
     }
     assert looks == {
-        "r1": (False, 12, False), "r2": (False, 6, True), "r3": (False, 6, True),
-        "r4": (True, 10, False), "r5": (False, 6, True),
+        "r1": (False, 13, LIGHT.series[1]), "r2": (False, 8, LIGHT.series[1]),
+        "r3": (False, 8, LIGHT.accent), "r4": (True, 10, LIGHT.accent),
+        "r5": (False, 8, LIGHT.neutral),
     }  # fmt: skip
     for t in methods_drawn(fig).values():
         assert list(t.error_y.array) == pytest.approx([0.1] * len(t.x))
@@ -568,45 +616,79 @@ def test_a_verdict_is_a_size_a_filling_and_a_colour_and_every_interval_stays():
     assert key == ["on the frontier", "cannot be told", "beaten", "dense"]
 
 
-def test_who_is_on_the_frontier_has_the_accent_and_few_methods_are_all_named():
-    fig = drawn_pareto(a_standing())
-    assert methods_drawn(fig)["wanda"].marker.color[0] == LIGHT.accent
-    symbols = {t.marker.symbol[0] for t in methods_drawn(fig).values()}
-    assert len(symbols) == 3
-    assert {"wanda", "random", "llm-rank"} <= set(notes(fig))
-    many = pd.concat([
-        a_standing(),
-        *(a_standing(method=f"m{i}", verdict="beaten") for i in range(9)),
-    ])  # fmt: skip
-    named = set(notes(drawn_pareto(many))) - {"20 %", "50 %"}
-    assert named == {"wanda", "llm-rank"}
+def test_who_is_named_has_a_colour_a_symbol_and_a_label_by_what_it_is():
+    fig = drawn_pareto(a_standing(), marked=(0.2, "r3"))
+    drawn = methods_drawn(fig)
+    assert [drawn[m].marker.symbol[0] for m in ("llm-rank", "wanda")] == [
+        "circle", "square",
+    ]  # fmt: skip
+    said = set(notes(fig))
+    assert {"in hand", "wanda"} <= said
+    assert not {"random", "llm-rank"} & said
+    [ring] = [t for t in fig.data if t.marker.size == 22]
+    assert (ring.x, ring.y) == ((100.0,), (1.9,))
 
 
-def test_points_that_coincide_stand_side_by_side_and_others_where_they_are():
+def test_points_that_coincide_stand_side_by_side_and_who_is_named_where_it_is():
     pile = a_standing(method=list("abcde"), y=[2.0, 2.0, 2.0, 2.0, 4.0])
-    fig = drawn_pareto(pile.assign(x=100.0), dense=(120.0, 1.0))
+    named = {"d": ""}
+    fig = drawn_pareto(pile.assign(x=100.0), named=named, dense=(120.0, 1.0))
     drawn = {name: t.x[0] for name, t in methods_drawn(fig).items()}
-    assert drawn["a"] == drawn["e"] == pytest.approx(100.0)
+    assert drawn["d"] == drawn["e"] == pytest.approx(100.0)
     beside = [drawn[name] for name in "abcd"]
     assert len({round(x, 6) for x in beside}) == 4
-    assert max(abs(x - 100) for x in beside) < 2
+    assert max(abs(x - 100) for x in beside) < 1
     assert "<br>100, ×1" in methods_drawn(fig)["b"].text[0]
 
 
 def test_labels_leave_each_other_room():
     pile = a_standing(method=list("abcde"), y=[2.0, 2.01, 2.02, 2.03, 4.0])
-    fig = drawn_pareto(pile)
+    fig = drawn_pareto(pile, named=dict.fromkeys("abcde", ""))
     low, high = fig.layout.yaxis.range
     places = sorted(
         (n.y - low) / (high - low) * 320 - n.ay
         for n in fig.layout.annotations if n.showarrow is not False
     )  # fmt: skip
     assert len(places) == 5
-    assert min(b - a for a, b in itertools.pairwise(places)) >= 15.9
+    assert min(b - a for a, b in itertools.pairwise(places)) >= 14.9
+
+
+def listed(**changes):
+    here = a_standing(**changes).query("sparsity == 0.2").sort_values("y")
+    return charts.standings_chart(
+        here, named={"llm-rank": "in hand", "random": "the paper's"},
+        title="perplexity", held="r1",
+    )  # fmt: skip
+
+
+def test_the_list_has_every_method_of_a_sparsity_whole_and_the_best_on_top():
+    fig = listed()
+    points, ring = fig.data
+    assert [run for [run] in points.customdata] == ["r1", "r3", "r5"]
+    names = fig.layout.yaxis.ticktext
+    assert [name in shown for name, shown in zip(
+        ("wanda", "llm-rank", "random"), names, strict=True
+    )] == [True] * 3  # fmt: skip
+    assert fig.layout.yaxis.range[0] > fig.layout.yaxis.range[1]  # downwards
+    assert (ring.x, ring.y) == ((1.4,), (0,))
+    assert notes(fig) == [
+        "<b>×1</b> on the frontier", "<b>×1</b> in hand", "<b>×1</b> the paper's",
+    ]  # fmt: skip
+    assert list(points.error_x.array) == pytest.approx([0.1] * 3)
+    low, high = listed(y_low=1.0, y_high=20.0).layout.xaxis.range
+    assert low < 0 < math.log10(20) < high  # the whiskers too
+    assert len(listed(y_high=float("inf")).data[0].x) == 3
+
+
+def test_who_is_far_behind_stands_at_the_lists_edge_without_an_interval():
+    points, _ = listed(y=[1.4, 4.0, 90.0, 1.9, 3.0]).data
+    assert points.x == (1.4, 1.9, 1.9)
+    assert points.marker.symbol[2] == "triangle-right"
+    assert points.error_x.array[2] == 0
 
 
 def test_a_column_says_its_sparsity_and_the_one_in_hand_is_marked():
-    fig = drawn_pareto(a_standing(), here=0.5)
+    fig = drawn_pareto(a_standing(), marked=(0.5, None))
     assert {"50 % removed", "20 %"} <= set(notes(fig))
     [line] = fig.layout.shapes
     assert line.x0 == 80.0
@@ -620,10 +702,11 @@ def test_pareto_of_a_wide_range_is_logarithmic_and_of_shares_is_not():
     low, high = wide.layout.yaxis.range
     assert low < math.log10(1.4)
     assert math.log10(3) < high < 1
-    assert "a double-click shows or hides 1 point far above" in notes(wide)
+    said = "a double-click shows or hides 1 point far above"
+    assert said in wide.layout.xaxis.title.text
     far = drawn_pareto(a_standing(y=[1.4, 400.0, 500.0, 600.0, 600.0]))
     assert far.layout.yaxis.range[1] > math.log10(600)
-    assert not [note for note in notes(far) if "double-click" in note]
+    assert "double-click" not in far.layout.xaxis.title.text
     shares = drawn_pareto(a_standing(y=[0.01, 0.4, 0.5, 0.6, 0.6]))
     assert shares.layout.yaxis.type == "linear"
 

@@ -41,7 +41,14 @@ def test_a_plan_shows_what_stays_of_each_layer(scores):
 
 def test_scores_show_how_they_are_spread():
     shown = Scores((torch.tensor([1.0] * 9 + [11.0]), torch.ones(4)))._repr_html_()
-    assert cells(shown)[:6] == ["0", "10", "55 %", "0.500", "0.500", "3.25"]
+    assert cells(shown)[:6] == [
+        "0",
+        "10",
+        "3.08",
+        "0.500",
+        "0.500",
+        "3.25",
+    ]  # 20² / (9 + 11²)
     assert cells(shown)[6:8] == ["1", "4"]
 
 

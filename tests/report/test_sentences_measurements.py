@@ -2,19 +2,21 @@
 
 import dataclasses
 
-import pandas as pd
 import pytest
 import torch
 
 from llmrank.evaluation.accuracy import TaskResult, TaskSpec
 from llmrank.evaluation.comparison import Comparison, Side
-from llmrank.evaluation.footprint import footprint
+from llmrank.evaluation.footprint import Footprint, footprint
 from llmrank.evaluation.latency import Latency, Timing
 from llmrank.evaluation.peak_memory import MemoryPeak
 from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.evaluation.speedup import Ratio, Speedup
+from llmrank.experiments.arena import Entry
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
+from llmrank.experiments.store import Run, RunSpec
+from llmrank.methods.criteria import L1, Random, Wanda
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
 from llmrank.report.sentences import measurements as readings
@@ -99,23 +101,34 @@ def test_the_blank_picture_is_the_one_that_fills(nothing):
     pairs = comparison.pairs(nothing)
     assert [b.title for b in comparison.BLANK] == [p.title for p in pairs]
     assert all((b.dense, b.pruned) == (None, None) for b in comparison.BLANK)
-    assert [p.dense is None for p in pairs] == [True, False, True]
+    assert [p.dense is None for p in pairs] == [True, True, False, True, True]
+    untimed = pairs[: comparison.N_UNTIMED]
+    assert [p.title for p in untimed if "ms" in p.title] == []
 
 
 def test_quality_size_and_speed_are_paired_with_what_changed(found, sizes):
-    quality, size, speed = comparison.pairs(found)
-    assert (quality.dense, quality.pruned) == (
+    perplexity, top1, size, writing, reading = comparison.pairs(found)
+    assert (perplexity.dense, perplexity.pruned) == (
         found.dense.text.perplexity,
         found.pruned.text.perplexity,
     )
-    assert quality.change == Cell("×1.11", "[1.11, 1.11]")
+    assert perplexity.change == Cell("×1.11", "of dense [1.11, 1.11]")
+    assert top1.dense.value == 50  # per cent, as the title says
+    assert top1.pruned.high == 100 * found.pruned.text.top1.high
+    assert top1.change.value == "80 %"
+    assert top1.change.spread.startswith("kept [")
+    assert (perplexity.lower_is_better, top1.lower_is_better) == (True, False)
     assert size.pruned.value == sizes[1].weight_bytes / 1e6
     assert size.change.value.startswith("−")
-    assert speed.dense.value == found.dense.latency.decode.median == 11.5
-    assert speed.dense.low < 10.5 < 12.5 < speed.dense.high  # both rounds' medians
-    assert speed.change == Cell("×1.25 as fast", "[1.12, 1.38]")
-    table = comparison.pairs_table((quality, comparison.Pair("nothing")))
-    assert table["value"].tolist() == [quality.dense.value, quality.pruned.value]
+    assert writing.dense.value == found.dense.latency.decode.median == 11.5
+    assert writing.dense.low < 10.5 < 12.5 < writing.dense.high  # both rounds' medians
+    assert reading.pruned.value == found.pruned.latency.prefill.median == 85
+    assert writing.change == Cell(
+        "×1.25", "as fast [1.12, 1.38]\nmedian of paired rounds"
+    )
+    table = comparison.pairs_table((perplexity, comparison.Pair("nothing")))
+    values = [perplexity.dense.value, perplexity.pruned.value]
+    assert table["value"].tolist() == values
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -123,22 +136,40 @@ def test_what_stands_in_until_it_is_measured_is_named(found, ours):
     hand = Experiment().at(0.4)
     shown = Report(hand.at(0.3), {}, "x", dataclasses.replace(found, speedup=None))
     said = readings.elsewhere_sentence(shown, hand, ours=ours)
-    assert said.startswith("**Not measured here yet.**")
+    assert said.startswith("**Not measured here yet**, so the dots are hollow")
     assert ("shipped" in said) == ours
     assert "30 % removed instead of 40 %" in said
     assert "calibrated" not in said
-    assert "Times do not travel" in said
 
 
-def test_who_has_the_lowest_perplexity_is_said_where_most_is_removed():
-    columns = ["method", "sparsity", "ratio"]
-    rows = [("a", 0.1, 1.1), ("b", 0.1, 1.2), ("a", 0.5, 3.0), ("b", 0.5, 2.0)]
-    said = readings.runs_sentence(pd.DataFrame(rows, columns=columns))
-    assert said == "**b** has the lowest perplexity over dense: ×2.00 at 50 % removed."
-    said = readings.runs_sentence(pd.DataFrame(rows[:3], columns=columns))
-    assert said.endswith("dense: ×1.10 at 10 % removed and ×3.00 at 50 % removed.")
-    said = readings.runs_sentence(pd.DataFrame(rows[:1], columns=columns))
-    assert said.endswith("dense: ×1.10 at 10 % removed.")
+def entry_of(run_id, criterion, nll, start=0):
+    """A run at 30 % that read so many nats a window; dense read one."""
+    windows = torch.tensor([1.0, 1.2] * 10, dtype=torch.float64)
+    read = [windows + start, windows + start + torch.tensor(nll * 10)]
+    sizes = Footprint(100, 5, 40, (20,), 9, 9, 9, 9, 9)
+    texts = [TextEvaluation(nats, nats, "a text", f"sha {start}") for nats in read]
+    comparison = Comparison(*(Side(sizes, text=text) for text in texts))
+    recipe = Experiment().using(criterion=criterion).at(0.3).to_json()
+    ratio = comparison.perplexity_ratio
+    spec = RunSpec(recipe, 0, ("text",))
+    return Entry(Run(run_id, "done", "", spec, None, "now", ratio=ratio), comparison)
+
+
+def test_the_lowest_perplexity_is_said_only_where_it_can_be_told():
+    low = entry_of("a", Wanda(), [0.2, 0.6])
+    paired = entry_of("b", L1(), [0.22, 0.62])  # the intervals overlap
+    elsewhere = entry_of("c", Random(), [0.22, 0.62], start=1)  # other windows
+    alone = readings.runs_sentence([low], ())
+    assert "At 30 % removed only **wanda** (×1.49 [" in alone
+    said = readings.runs_sentence([paired, low], ())
+    assert said.startswith("At 30 % removed **wanda** (×1.49 [")
+    assert said.endswith("has the lowest perplexity over dense.")
+    said = readings.runs_sentence([elsewhere, low, paired], ["a", "b"])
+    assert "the lowest perplexity over dense cannot be told: **wanda** (" in said
+    assert "shipped) or **random** (×1.52 [" in said
+    far = entry_of("d", Random(), [1.2, 1.6], start=1)
+    said = readings.runs_sentence([far, low, paired], ["a", "b"])
+    assert "shipped) has the lowest perplexity over dense; of yours **random**" in said
 
 
 def test_sizes_are_there_before_anything_is_measured(nothing, sizes):
@@ -222,7 +253,7 @@ def test_origins_name_data_seed_machine_and_time(found, nothing):
         "64 × 256 calibration tokens, seed 0", "up to 4 items", "seed 3", "float32",
         "An Abacus (cpu, 2 threads",
         "batch 1, 64 tokens read, 2 written", "2 rounds", "2026-01-02T03:04:05",
-        "child process", "which may differ from the ratio of the two medians",
+        "child process",
     ):  # fmt: skip
         assert part in said
     few = readings.origins(Report(e, {}, "x", nothing))

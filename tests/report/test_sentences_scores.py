@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from llmrank.analysis.agreement import agreement, extremes
+from llmrank.analysis.agreement import agreement
+from llmrank.analysis.neuron import Neuron
+from llmrank.core.formatting import number
 from llmrank.methods.allocation import Global
 from llmrank.methods.criteria import Activation, LLMRank, Scores, Wanda
 from llmrank.methods.pruning import PruningPlan, PruningSpec, plan
@@ -43,7 +45,7 @@ def test_every_neuron_is_listed_with_its_score_and_whether_it_is_kept(cut):
 
 def test_layers_are_described_as_pandas_describes_their_neurons(cut):
     table, neurons = sentences.layer_table(*cut), sentences.neuron_table(*cut)
-    percentile = neurons["score"].rank() - 0.5
+    lowest = neurons["score"].rank() <= 31  # as many as are dropped
     for layer, rows in neurons.groupby("layer"):
         row, score = table.iloc[layer], rows["score"]
         kept, dropped = score[rows["kept"]], score[~rows["kept"]]
@@ -52,8 +54,8 @@ def test_layers_are_described_as_pandas_describes_their_neurons(cut):
         assert row["dropped_score"] == pytest.approx(dropped.sum(), abs=1e-6)
         assert row["median"] == pytest.approx(score.median())
         assert row["p95"] == pytest.approx(score.quantile(0.95))
-        middle = percentile[rows.index].median() / len(neurons)
-        assert row["median_percentile"] == pytest.approx(middle)
+        assert row["n_dropped_globally"] == lowest[rows.index].sum()
+        assert row["n_effective"] == pytest.approx(1 / (score**2).sum())
         if len(dropped):
             assert row["threshold"] == pytest.approx(kept.min())
             assert dropped.max() <= row["threshold"]
@@ -69,20 +71,6 @@ def test_where_nothing_is_dropped_there_is_no_threshold():
     assert (table[columns] == 0).all(axis=None)
 
 
-@pytest.mark.parametrize("width", [1, 7, 10, 24, 1536])
-def test_equal_scores_give_the_highest_tenth_a_tenth(width):
-    scores = [torch.full((width,), 1 / width)]
-    table = sentences.layer_table(scores, [torch.arange(width)])
-    assert table["top_tenth"].item() == pytest.approx(0.1)
-
-
-def test_highest_tenth_by_hand():
-    """Of 15 neurons the highest tenth is one and a half: 6/20 + 4/20 / 2."""
-    scores = [torch.tensor([6.0, 4.0] + [10 / 13] * 13) / 20]
-    table = sentences.layer_table(scores, [torch.arange(15)])
-    assert table["top_tenth"].item() == pytest.approx(0.4)
-
-
 def by_layer(**columns):
     """A layer table of which only some columns matter."""
     n = len(next(iter(columns.values())))
@@ -90,36 +78,42 @@ def by_layer(**columns):
     return pd.DataFrame(usual | columns)
 
 
-def test_heatmap_names_the_most_peaked_and_the_flattest_layer():
-    said = sentences.heatmap_sentence(by_layer(top_tenth=[0.2, 0.423, 0.14]))
-    assert said.startswith("Layer 1 is the most peaked, ")
-    assert "42.3 % of its score; layer 2 is the flattest, with 14 %" in said
+def concentrated(**columns):
+    return by_layer(**({"n_effective": [5.0, 2.5, 9.96]} | columns))
 
 
-@pytest.mark.parametrize(
-    ("top_tenth", "start"), [([0.3], "The highest"), ([0.1, 0.1], "Each layer's")]
-)
-def test_heatmap_of_layers_that_are_alike_names_none(top_tenth, start):
-    said = sentences.heatmap_sentence(by_layer(top_tenth=top_tenth))
-    assert said.startswith(start)
-    assert "Layer 0" not in said
-
-
-def test_percentiles_name_the_layers_of_the_highest_and_lowest_middle():
-    said = sentences.percentiles_sentence(
-        by_layer(median_percentile=[0.5, 0.0277, 0.61])
-    )
+def test_heatmap_names_the_most_concentrated_layer_and_whom_one_threshold_empties():
+    said = sentences.heatmap_sentence(concentrated(n_dropped_globally=[3, 9, 0]))
     assert said == (
-        "The middle neuron of layer 2 scores higher than 61 % of all neurons, that of "
-        "layer 1 higher than 2.77 %."
+        "Layer 1 is the most concentrated: as if 2.50 of its 10 neurons shared the "
+        "score (layer 2: 9.96). One threshold for all layers would remove 90 % of "
+        "layer 1, 0 % of layer 2."
     )
+    alike = sentences.heatmap_sentence(concentrated(n_dropped_globally=[3, 3, 3]))
+    assert "threshold" not in alike
 
 
-def test_percentiles_of_one_layer_say_how_peaked_it_is():
-    said = sentences.percentiles_sentence(
-        by_layer(median_percentile=[0.5], top_tenth=[0.25])
-    )
-    assert "25 %" in said
+def test_heatmap_of_layers_that_are_alike_names_none():
+    for alone in ([4.0], [4.0, 4.0]):
+        layers = by_layer(n_effective=alone, n_dropped_globally=[3] * len(alone))
+        assert sentences.heatmap_sentence(layers) == (
+            "Each layer is as concentrated: as if 4.00 of its 10 neurons shared the "
+            "score."
+        )
+
+
+def test_a_neuron_is_said_with_its_rank_its_score_and_its_fate(cut):
+    scores, keep = cut
+    order = scores[1].argsort(descending=True)
+    for place, fate in ((0, "kept"), (len(order) - 1, "removed")):
+        neuron = Neuron(1, int(order[place]))
+        times = number(float(scores[1][neuron.index]) * len(order))
+        assert sentences.neuron_sentence(scores, keep, neuron) == (
+            f"**L1·{neuron.index}**: rank {place + 1} of {len(order)}, ×{times} its "
+            f"layer's mean, **{fate}**"
+        )
+    nobody = sentences.neuron_sentence(scores, keep, Neuron(1, 999))
+    assert nobody == "Layer 1 has no neuron 999 here."
 
 
 def test_distribution_says_what_is_cut_and_how_close_it_is():
@@ -155,31 +149,10 @@ def test_distributions_name_who_loses_least_and_most():
 
 def test_distributions_without_a_cut_say_so():
     said = sentences.distributions_sentence(
-        by_layer(n_dropped=[0, 0], top_tenth=[0.2, 0.3])
+        concentrated(n_dropped=[0, 0, 0], n_dropped_globally=[0, 0, 0])
     )
     assert said.startswith("Nothing is removed")
-    assert "Layer 1 is the most peaked" in said
-
-
-def test_extremes_name_both_ends_and_count_their_layers():
-    scores = random_scores(40, 31, 7).normalised
-    shown = extremes(scores, 5)
-    said = sentences.extremes_sentence(shown)
-    times = [float(s.max() * len(s)) for s in scores]
-    layer = int(np.argmax(times))
-    assert said.startswith(f"L{layer}·{int(scores[layer].argmax())} scores highest, ")
-    n = shown[shown["extreme"] == "lowest"]["layer"].nunique()
-    assert said.endswith(f"the 5 lowest in {n} layer{'s' * (n > 1)}.")
-    assert f"L{layer}·" in sentences.index_sentence(scores)
-
-
-def test_extremes_of_equal_scores_name_nobody():
-    layers = [torch.full((9,), 1 / 9), torch.full((20,), 1 / 20)]
-    shown = extremes(layers, 3)
-    assert (
-        sentences.extremes_sentence(shown)
-        == "All neurons score the mean of their layer."
-    )
+    assert "Layer 1 is the most concentrated" in said
 
 
 @pytest.fixture
@@ -224,22 +197,29 @@ def test_overlap_where_nothing_is_dropped_says_so(two):
     assert "removes nothing" in sentences.overlap_sentence(found, ("one", "other"), 0.0)
 
 
-def test_ranks_count_what_only_one_drops(two):
+def test_agreement_is_said_in_spearmans_and_jaccards_numbers(two):
     _, (a, b), found = two
-    alone = sum(
-        len(set(x.tolist()) - set(y.tolist()))
-        for x, y in zip(a.drop, b.drop, strict=True)
+    for layer in (None, 2):
+        drop = (
+            zip(a.drop, b.drop, strict=True)
+            if layer is None
+            else [(a.drop[2], b.drop[2])]
+        )
+        both, either = 0, 0
+        for x, y in drop:
+            both += len(set(x.tolist()) & set(y.tolist()))
+            either += len(set(x.tolist()) | set(y.tolist()))
+        rho = found.total_spearman if layer is None else found.spearman[layer]
+        assert sentences.agreement_words(found, layer) == (
+            f"Spearman {rho:.3f}<br>Jaccard of the removed {both / either:.3f}"
+        )
+    scores = (torch.full((4,), 0.25),)
+    all_kept = PruningPlan((torch.arange(4),), (4,))
+    nothing = agreement(scores, scores, all_kept, all_kept)
+    assert (
+        sentences.agreement_words(nothing, 0)
+        == "Spearman –<br>Jaccard of the removed –"
     )
-    said = sentences.ranks_sentence(found, ("one", "other"), None)
-    assert f"one alone removes {alone} neurons" in said
-    assert f"is {found.total_spearman:.3f}" in said
-    assert "in layer 2 is" in sentences.ranks_sentence(found, ("one", "other"), 2)
-
-
-def test_ranks_of_equal_scores_have_no_correlation():
-    same, by = [torch.full((4,), 0.25)], PruningPlan((torch.arange(3),), (4,))
-    found = agreement(same, same, by, by)
-    assert "not defined" in sentences.ranks_sentence(found, ("one", "other"), 0)
 
 
 def test_the_agreement_table_adds_up_and_knows_chance(two):
@@ -257,8 +237,8 @@ def test_the_pair_table_holds_both_tables(two):
     scores, plans, _ = two
     keep = plans[0].keep, plans[1].keep
     table = sentences.pair_table(scores, keep)
-    for number, which in enumerate(("first", "second")):
-        alone = sentences.neuron_table(scores[number], keep[number])
+    for place, which in enumerate(("first", "second")):
+        alone = sentences.neuron_table(scores[place], keep[place])
         for column in ("score", "rank", "kept"):
             assert table[f"{column}_{which}"].tolist() == alone[column].tolist()
 
@@ -306,13 +286,16 @@ def test_a_network_is_said_in_the_models_own_numbers(tiny):
     scores = random_scores(24, 24).normalised
     graph = network(views, scores, None, NetworkSpec(layer=1, n_edges=50))
     said = sentences.network_sentence(graph, views)
+    half = [n for n in graph.nodes.values() if n["kind"] == "neuron"]
+    half = [n["strength"] for n in sorted(half, key=lambda n: n["rank"])]
+    ratio = f"{sum(half[:12]) / sum(half[12:]):.3g}"
     assert said.startswith(
-        "Layer 1 joins 24 neurons and 16 residual dimensions by 768 edges; drawn are "
-        "the strongest 50 among the nodes shown, the heaviest of them "
+        "Layer 1 joins 24 neurons and 16 residual dimensions by 768 edges; its 12 "
+        f"highest have ×{ratio} the edge weight of its 12 lowest. Heaviest edge drawn: "
     )
     every = torch.cat([views[1].up.flatten(), views[1].down.flatten()]).abs()
     heaviest = every.max() / every.mean()  # all 24 neurons and 16 dimensions are drawn
-    assert f"with {heaviest:.2f} times the mean weight" in said
+    assert said.endswith(f", ×{heaviest:.2f} the mean weight.")
 
 
 def test_a_chain_without_edges_is_said_too(tiny):
@@ -324,6 +307,4 @@ def test_a_chain_without_edges_is_said_too(tiny):
         "Layers 0 to 1 join 48 neurons and 16 residual dimensions by 1,536 edges"
     )
     graph.remove_edges_from(list(graph.edges))
-    assert sentences.network_sentence(graph, views).endswith(
-        "all 0 among the nodes shown."
-    )
+    assert sentences.network_sentence(graph, views).endswith("1,536 edges.")

@@ -1,5 +1,7 @@
 """Runs as tables: searched, whatever became of them and whoever wrote them."""
 
+import dataclasses
+
 import pytest
 
 from llmrank.core.errors import OptionError
@@ -7,6 +9,7 @@ from llmrank.core.statistics import Estimate
 from llmrank.experiments.arena import ArenaSpec, Entry
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.store import Origin, Run, RunSpec
+from llmrank.report.tables.lowest import lowest_apart
 from llmrank.report.tables.runs import (
     chart_table,
     differing,
@@ -142,6 +145,27 @@ def test_the_best_of_each_figure_is_marked_and_versions_are_apart():
     assert beside.loc["top-1 accuracy"].tolist() == ["0.500", "0.500"]  # equal
     assert "torch" not in beside.index
     assert origins_beside(entries).loc["torch"].tolist() == ["2.13", "2.14"]
+
+
+def test_no_figure_is_marked_where_intervals_meet():
+    def entry(run_id, low, high):
+        found = Entry(done(run_id))
+        found.__dict__["figures"] = {
+            "decode_speedup": Estimate((low + high) / 2, low, high, 30)
+        }
+        return found
+
+    beside = side_by_side([entry("a", 1.0, 1.4), entry("b", 1.1, 1.5)])
+    assert "★" not in "".join(beside.to_numpy().ravel())
+    beside = side_by_side([entry("a", 1.0, 1.4), entry("b", 1.9, 2.1)])
+    assert beside.loc["decode, × as fast"].iloc[1].startswith("★")
+
+
+@pytest.mark.parametrize(("low", "told"), [(1.7, 1.5), (1.55, None)])
+def test_the_lowest_ratio_counts_where_its_interval_lies_apart(low, told):
+    other = dataclasses.replace(done("b"), ratio=Estimate(1.8, low, 1.9, 4))
+    assert lowest_apart([other, done("a"), run("c", "failed")]) == told
+    assert lowest_apart([done("a")]) is None
 
 
 def test_the_chart_has_the_runs_that_read_a_text_and_tells_models_apart():

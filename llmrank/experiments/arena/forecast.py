@@ -12,6 +12,7 @@ from llmrank.evaluation.latency import FFN_ROUNDS, Latency
 from llmrank.experiments.arena.runner import title
 from llmrank.experiments.arena.spec import ArenaSpec, cells
 from llmrank.experiments.arena.stored import known_runs
+from llmrank.experiments.expected_steps import TOKENS_PER_S, timing_steps
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import TRIAL_TOKENS, Pipeline
 from llmrank.experiments.pipeline.stage import pruned_key
@@ -36,14 +37,17 @@ EARLIER = 20
 class Forecast:
     """The time of what is missing; `seconds` counts all but `not_counted`.
 
-    None where not even the reading of a text was measured here. `n_failed` cells of
-    those missing were tried and failed.
+    None where not even the reading of a text was measured here, unless the model is the
+    embedded one: then it `is_ours`, the time on two cores. `n_failed` cells of those
+    missing were tried and failed; `grid` says what the cells are.
     """
 
     seconds: float | None
     n_cells: int
     n_missing: int
+    grid: str
     n_failed: int = 0
+    is_ours: bool = False
     not_counted: tuple[str, ...] = ()
 
     @property
@@ -54,11 +58,14 @@ class Forecast:
         todo = f"{self.n_missing:,} of {counted(self.n_cells, 'cell')} to measure"
         if self.n_failed:
             todo += f" ({self.n_failed:,} failed; another run tries again)"
+        else:
+            todo += f" ({self.grid}, each a pruned model)"
         if self.seconds is None:
             return f"{todo}; how long that takes is known once a text was read here."
         without = f", not counted: {', '.join(self.not_counted)}"
         rest = without if self.not_counted else ""
-        return f"{todo}: {duration(self.seconds)}{rest}."
+        where = " on two cores like ours" if self.is_ours else ""
+        return f"{todo}: {duration(self.seconds)}{where}{rest}."
 
 
 def forecast(
@@ -84,9 +91,20 @@ def forecast(
         seconds=sum(known) if complete else None,
         n_cells=len(grid),
         n_missing=len(missing),
+        grid=_grid(spec),
         n_failed=n_failed,
+        is_ours=any(pipeline.tokens_per_s(m) is None for m in spec.models),
         not_counted=(*not_counted, "scoring, cutting and solving"),
     )
+
+
+def _grid(spec: ArenaSpec) -> str:
+    """Say what the cells are: 11 methods × 3 sparsities."""
+    axes = {"model": spec.models, "method": spec.methods, "seed": spec.seeds}
+    sizes = {noun: len(values) for noun, values in axes.items()}
+    said = [counted(n, noun) for noun, n in sizes.items() if n > 1 or noun == "method"]
+    n = len(spec.sparsities)
+    return " × ".join([*said, "1 sparsity" if n == 1 else f"{n:,} sparsities"])
 
 
 def expected_steps(spec: ArenaSpec, pipeline: Pipeline, store: Store) -> Plan:
@@ -115,11 +133,15 @@ def _seconds(
     """Return the time of one model's cells, and what is left out of it."""
     own = [e for e in missing if e.model == model]
     pace = pipeline.tokens_per_s(model)
+    if pace is None and model.name == "demo":
+        pace = TOKENS_PER_S
     if not own or pace is None:
         return (None if own else 0.0), ()
     seconds, left_out = _tokens(spec, own, pipeline) / pace, []
     if "latency" in spec.measures:
         timing_s = _timing_s(own[0], store)
+        if timing_s is None and model.name == "demo":
+            timing_s = sum(step.seconds for step in timing_steps(own[0], 1.0))
         if timing_s is None:
             left_out.append("latency, which was not measured here yet")
         seconds += len({_shape(e) for e in own}) * (timing_s or 0.0)

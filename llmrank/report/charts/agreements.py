@@ -32,6 +32,7 @@ def rank_scatter(
     keep: tuple[Sequence[Int[Tensor, " _"]], Sequence[Int[Tensor, " _"]]],
     *,
     names: tuple[str, str] = ("a", "b"),
+    said: str = "",
     dark: bool = False,
 ) -> go.Figure:
     """Draw each neuron's rank under two criteria, by what each of them keeps.
@@ -44,6 +45,7 @@ def rank_scatter(
         b: the same by the second.
         keep: the kept neurons of each layer, by the first and by the second.
         names: of the two criteria.
+        said: what stands in the empty corner; may hold `<br>`.
         dark: draw for the dark theme.
     """
     table = _table(a, b, *keep)
@@ -72,10 +74,14 @@ def rank_scatter(
             hovertemplate="layer %{customdata[0]}, neuron %{customdata[1]}"
             "<br>ranks %{x:,} and %{y:,}<extra></extra>",
         )
-    said = f"{len(table):,} neurons"
+    n_drawn = f"{len(table):,} neurons"
     if len(sample) < len(table):
-        said = f"{len(sample):,} of {said} drawn (random, seed {SAMPLE_SEED})"
-    caption(fig, said)
+        n_drawn = f"{len(sample):,} of {n_drawn} drawn (random, seed {SAMPLE_SEED})"
+    caption(fig, n_drawn)
+    fig.add_annotation(
+        text=said, x=1, y=0, xref="paper", yref="paper", xanchor="right",
+        yanchor="bottom", showarrow=False, align="right", font={"size": 14},
+    )  # fmt: skip
     fig.update_xaxes(rangemode="tozero")
     fig.update_yaxes(rangemode="tozero")
     fig.update_layout(clickmode="event+select")
@@ -149,10 +155,10 @@ def _sample(n: int) -> Tensor:
 
 def _groups(first: str, second: str, c: Palette) -> list[tuple[str, dict[str, object]]]:
     return [
-        ("kept by both", {"symbol": "circle-open", "color": c.neutral}),
-        (f"only {first}", {"symbol": "triangle-up", "color": c.series[0]}),
-        (f"only {second}", {"symbol": "square", "color": c.series[1]}),
-        ("by neither", {"symbol": "x-thin-open", "color": c.neutral}),
+        ("both keep", {"symbol": "circle-open", "color": c.neutral}),
+        (f"{first} only", {"symbol": "triangle-up", "color": c.series[0]}),
+        (f"{second} only", {"symbol": "square", "color": c.series[1]}),
+        ("both remove", {"symbol": "x-thin-open", "color": c.neutral}),
     ]
 
 

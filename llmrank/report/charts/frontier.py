@@ -62,13 +62,14 @@ def frontier_chart(
     for place, name in enumerate(drawn):
         fig.add_trace(_loud(name, curves[name], place, colours))
     _labels(fig, [(name, curves[name]) for name in drawn], colours)
+    ticks = sorted(megabytes or {s for c in curves.values() for s, *_ in c})
+    end = max([*ticks, 0.5]) + 0.13
     if here is not None:
-        _here(fig, here, colours)
+        _here(fig, here, end, colours)
     fig.update_yaxes(type="log", range=[-0.02, log10(HIGHEST)], tickvals=STEPS,
                      ticktext=[f"×{s:g}" for s in STEPS])  # fmt: skip
-    ticks = sorted(megabytes or {s for c in curves.values() for s, *_ in c})
     fig.update_xaxes(
-        range=[-0.01, max([*ticks, here[0] if here else 0.0, 0.5]) + 0.13],
+        range=[-0.01, end],
         tickvals=ticks,
         ticktext=[_tick(s, megabytes) for s in ticks],
     )
@@ -153,12 +154,17 @@ def _ends(ratio: Estimate | None, colour: str) -> dict[str, Any]:
     return ends | {"thickness": 2, "width": 6, "color": colour}
 
 
-def _here(fig: go.Figure, here: Here, colours: Palette) -> None:
-    """Mark where the settings in hand are: filled where measured, else hollow."""
+def _here(fig: go.Figure, here: Here, end: float, colours: Palette) -> None:
+    """Mark where the settings in hand are: filled where measured, else hollow.
+
+    Beyond the end of the axis it stands at the end: no point moves under a pointer.
+    """
     sparsity, ratio, measured = here
+    where = f" at {share(sparsity)}" if sparsity > end else ""
+    sparsity = min(sparsity, end)
     fig.add_vline(x=sparsity, line={"color": faded(colours.text, 0.4), "dash": "dot"})
     y = HIGHEST if ratio is None else min(ratio, HIGHEST)
-    said = "you are here"
+    said = f"you are here{where}"
     if ratio is None:
         said += ": not measured"
     elif measured is None:
@@ -174,6 +180,7 @@ def _here(fig: go.Figure, here: Here, colours: Palette) -> None:
             mode="markers",
             marker={"symbol": symbol, "size": 15, "color": colours.text,
                     "line": {"width": 2, "color": colours.text}},
+            cliponaxis=False,
             hoverinfo="skip",
             name="you are here",
         )
@@ -181,6 +188,7 @@ def _here(fig: go.Figure, here: Here, colours: Palette) -> None:
     fig.add_annotation(
         x=sparsity, y=log10(y), text=f"<b>{said}</b>", showarrow=False,
         xanchor="right" if sparsity > 0.25 else "left",
-        xshift=-12 if sparsity > 0.25 else 12, yshift=14,
+        xshift=-12 if sparsity > 0.25 else 12,
+        yshift=-14 if y > HIGHEST / 1.3 else 14,  # stays inside of the picture
         font={"color": colours.text, "size": 13},
     )  # fmt: skip

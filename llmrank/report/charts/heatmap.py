@@ -12,8 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank.core.statistics import average_ranks
-from llmrank.methods.pruning import drop_mask
+from llmrank.methods.pruning import descending, drop_mask
 from llmrank.report.charts.theme import SCORES, figure, layer_ticks
+from llmrank.report.tables.scores import dropped_globally
 
 MAX_COLUMNS = 1024
 WIDE_RANGE = 100
@@ -52,19 +53,22 @@ def score_heatmap(
     *,
     order: Literal["index", "sorted"] = "sorted",
     value: Literal["score", "percentile"] = "score",
+    held: tuple[int, int] | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """Draw every neuron's score, one row per layer, in at most 1,024 columns.
 
     A cell is the mean of its neurons. Narrower layers end earlier: nothing is drawn
     there. In sorted order a line shows the cut of each layer whose kept neurons are
-    its highest, and hatching what is dropped.
+    its highest, and hatching what is dropped; a dotted line, where it differs, whom
+    one threshold over all layers would drop.
 
     Args:
         scores: one vector per layer.
         keep: the kept neurons of each layer; None draws no cut.
         order: columns by rank (highest first) or by neuron index.
         value: the score, or its percentile among all neurons of all layers.
+        held: layer and index of a neuron that is marked.
         dark: draw for the dark theme.
     """
     values = [s.detach().to("cpu", torch.float64).numpy() for s in scores]
@@ -83,7 +87,31 @@ def score_heatmap(
     fig.update_xaxes(showgrid=False, range=[left, left + max(map(len, values))])
     if order == "sorted" and keep is not None:
         _add_cut(fig, dropped)
+        globally = dropped_globally(scores, sum(map(len, keep)))
+        if globally != [d.sum() for d in dropped]:
+            pairs = zip(dropped, globally, strict=True)
+            cuts = [len(flags) - n + 0.5 for flags, n in pairs]
+            _add_steps(fig, cuts, "global cut", dash="dot")
+            said = f"{fig.layout.title.text}; dotted: one threshold over all layers"
+            fig.update_layout(title_text=said)
+    if held is not None and held[0] < n_layers and held[1] < len(values[held[0]]):
+        place = held[1]
+        if order == "sorted":
+            place = int(np.flatnonzero(orders[held[0]] == place)[0])
+        fig.add_scatter(
+            x=[place + FIRST[order]], y=[held[0]], mode="markers", name="held",
+            marker={"size": 11, "color": "#fff", "line": {"color": "#000", "width": 2}},
+            cliponaxis=False, hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
     return fig
+
+
+def neuron_at(
+    scores: Float[Tensor, " _"], x: float, order: Literal["index", "sorted"]
+) -> int:
+    """Return the neuron in the middle of the bin that is drawn at x, of one layer."""
+    place = min(int(x) - FIRST[order], len(scores) - 1)
+    return place if order == "index" else int(descending(scores.cpu())[place])
 
 
 def binned(values: Sequence[np.ndarray], dropped: Sequence[np.ndarray]) -> Bins:
@@ -173,22 +201,19 @@ def _scale(low: float, high: float, bar: dict[str, object]) -> dict[str, object]
 
 def _add_cut(fig: go.Figure, dropped: Sequence[np.ndarray]) -> None:
     """Draw each layer's cut and hatch what lies right of it."""
-    line_x: list[float | None] = []
-    line_y: list[float | None] = []
+    cuts: list[float | None] = []
     area_x: list[float | None] = []
     area_y: list[float | None] = []
     n_hatched = 0
     for layer, flags in enumerate(dropped):
-        width = len(flags)
-        cut = width - int(flags.sum())
-        if cut == width or not flags[cut:].all():  # nothing dropped, or not the lowest
-            line_x.append(None)
-            line_y.append(None)
+        n_dropped = int(flags.sum())
+        if not n_dropped or not flags[-n_dropped:].all():  # not the lowest
+            cuts.append(None)
             continue
-        n_hatched += width - cut
-        top, bottom, left, right = layer - 0.5, layer + 0.5, cut + 0.5, width + 0.5
-        line_x += [left, left]
-        line_y += [top, bottom]
+        n_hatched += n_dropped
+        right, top, bottom = len(flags) + 0.5, layer - 0.5, layer + 0.5
+        left = right - n_dropped
+        cuts.append(left)
         area_x += [left, right, right, left, left, None]
         area_y += [top, top, bottom, bottom, top, None]
     fig.add_scatter(
@@ -199,13 +224,23 @@ def _add_cut(fig: go.Figure, dropped: Sequence[np.ndarray]) -> None:
             "fgcolor": "rgba(255,255,255,0.6)",
         },
     )  # fmt: skip
-    fig.add_scatter(
-        x=line_x, y=line_y, name="cut", mode="lines", hoverinfo="skip",
-        line={"color": "#ffffff", "width": 2},
-    )  # fmt: skip
+    _add_steps(fig, cuts, "cut")
     fig.update_layout(
         showlegend=False, title={"text": _dropped_in_words(dropped, n_hatched)}
     )
+
+
+def _add_steps(
+    fig: go.Figure, cuts: Sequence[float | None], name: str, **line: str
+) -> None:
+    """Draw a white line down the layers, at a column of each or (None) not there."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for layer, cut in enumerate(cuts):
+        x += [None] if cut is None else [cut, cut]
+        y += [None] if cut is None else [layer - 0.5, layer + 0.5]
+    white = {"color": "#ffffff", "width": 2} | line
+    fig.add_scatter(x=x, y=y, name=name, mode="lines", hoverinfo="skip", line=white)
 
 
 def _dropped_in_words(dropped: Sequence[np.ndarray], n_hatched: int) -> str:

@@ -1,20 +1,16 @@
-"""What pruning costs and gains: dense left and neutral, pruned right and accented."""
+"""What stays, what it does and how fast: widths, trade-offs, timings and tasks."""
 
 from collections.abc import Sequence
-from math import isfinite
 from statistics import median
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from llmrank.core.formatting import number
-from llmrank.core.statistics import Estimate
 from llmrank.evaluation.speedup import Ratio, as_fast
 from llmrank.report.charts.runs import bars, written
 from llmrank.report.charts.theme import (
     Palette,
     curve_style,
-    faded,
     figure,
     is_wide,
     layer_ticks,
@@ -22,66 +18,6 @@ from llmrank.report.charts.theme import (
     plain,
     segments,
 )
-from llmrank.report.tables.comparison import Cell, Pair
-
-
-def paired_chart(
-    pairs: Sequence[Pair], *, missing: str = "–", is_old: bool = False, dark: bool
-) -> go.Figure:
-    """Draw each measure as two dots with their 95 % intervals, from zero.
-
-    Args:
-        pairs: side by side, each on an axis of its own.
-        missing: stands where a figure is not known.
-        is_old: draw it greyed: it belongs to other settings than those in hand.
-        dark: draw for the dark theme.
-    """
-    colours = palette(dark)
-    fig = figure(dark=dark, height=340, x="", y="")
-    for place, pair in enumerate(pairs):
-        left = place / len(pairs)
-        known = [e for e in (pair.dense, pair.pruned) if e is not None]
-        highest = max((_ends(e)[1] for e in known), default=1.0)
-        name = "" if place == 0 else str(place + 1)
-        fig.update_layout({
-            f"xaxis{name}": {
-                "domain": [left, left + 1 / len(pairs) - 0.03], "range": [-0.6, 1.6],
-                "tickvals": [0, 1], "ticktext": ["dense", "pruned"], "showgrid": False,
-                "zeroline": False, "anchor": f"y{name}", "title": {"text": ""},
-            },
-            f"yaxis{name}": {
-                "range": [0, 1.12 * highest], "anchor": f"x{name}", "showgrid": False,
-                "showticklabels": False, "title": {"text": ""},
-            },
-        })  # fmt: skip
-        accent = colours.neutral if is_old else colours.accent
-        axes = {"xaxis": f"x{name}", "yaxis": f"y{name}"}
-        if len(known) == 2:
-            fig.add_scatter(
-                x=[0, 1], y=[e.value for e in known], mode="lines", hoverinfo="skip",
-                line={"color": faded(accent, 0.35), "width": 3}, **axes,
-            )  # fmt: skip
-        for at, side, colour in ((0, "dense", colours.neutral), (1, "pruned", accent)):
-            estimate: Estimate | None = getattr(pair, side)
-            if estimate is None:
-                fig.add_annotation(
-                    x=at, y=0.5, xref=f"x{name}", yref=f"y{name} domain", text=missing,
-                    showarrow=False, font={"size": 20, "color": colours.neutral},
-                )  # fmt: skip
-            else:
-                fig.add_trace(_dot(at, side, estimate, colour).update(axes))
-        changed = missing if pair.change == Cell() else pair.change.value
-        spread = f' <span style="font-size:14px">{pair.change.spread}</span>'
-        for y, size, text in (
-            (1.24, 14, plain(pair.title)),
-            (1.13, 20, f"<b>{changed}</b>{spread}"),
-        ):
-            fig.add_annotation(
-                x=left, y=y, xref="paper", yref="paper", text=text, showarrow=False,
-                xanchor="left", yanchor="middle", font={"size": size},
-            )  # fmt: skip
-    fig.update_layout(showlegend=False, margin={"t": 84})
-    return fig
 
 
 def widths_chart(
@@ -215,28 +151,6 @@ def task_chart(results: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     fig.update_yaxes(range=[0, 1], tickformat=".0%")
     fig.update_layout(barmode="group")
     return fig
-
-
-def _dot(at: int, side: str, estimate: Estimate, colour: str) -> go.Scatter:
-    """Draw one model's figure with its interval, and write it beside."""
-    low, high = _ends(estimate)
-    spread = f" [{number(low)}, {number(high)}]" if low < high else ""
-    return go.Scatter(
-        x=[at], y=[estimate.value], mode="markers+text", name=side,
-        error_y={"array": [high - estimate.value], "thickness": 2, "width": 6,
-                 "arrayminus": [estimate.value - low], "color": colour},
-        marker={"size": 18, "color": colour},
-        text=[f"  <b>{number(estimate.value)}</b>  "], textfont={"size": 14},
-        textposition="middle right" if at else "middle left", cliponaxis=False,
-        hovertemplate=f"{side}: {number(estimate.value)}{spread}<extra></extra>",
-    )  # fmt: skip
-
-
-def _ends(estimate: Estimate) -> tuple[float, float]:
-    """Return the interval; one window alone has none."""
-    if not isfinite(estimate.high):
-        return estimate.value, estimate.value
-    return estimate.low, estimate.high
 
 
 def _widths(side: str, widths: Sequence[int], marker: dict[str, object]) -> go.Bar:

@@ -1,9 +1,9 @@
 """Many methods on two axes at once: on the frontier, beaten, or not to be told."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from llmrank.report.charts.theme import (
     SYMBOLS,
     WIDE_RANGE,
     Palette,
+    caption,
     faded,
     figure,
     is_wide,
@@ -21,18 +22,15 @@ from llmrank.report.charts.theme import (
     plain,
 )
 
-HEIGHT = 430
-SCREEN = (760, 320)
+HEIGHT = 460
+SCREEN = (480, 320)
 """About what the axes span, in pixels: what coincides there is spread."""
 
-SIZES = {"on the frontier": 12, "cannot be told": 10, "beaten": 6}
-APART = 12
-"""Pixels between two points side by side."""
+SIZES = {"on the frontier": 13, "cannot be told": 10, "beaten": 8}
+APART = 7
+"""Pixels between two points side by side, at most two to either side."""
 
-LABELS = 6
-"""How many methods are named in the picture."""
-
-LINE = 16
+LINE = 15
 """Pixels that a line of a label takes."""
 
 TICKS = {
@@ -55,6 +53,12 @@ class Axis:
     high: float
     is_log: bool
 
+    @property
+    def layout(self) -> dict[str, object]:
+        """The settings of Plotly's axis."""
+        kind = {"type": "log", **TICKS} if self.is_log else {"type": "linear"}
+        return {"range": [self.low, self.high], **kind}
+
     def units(self, values: V) -> V:
         """Return where values are, as the layout counts."""
         return np.log10(values) if self.is_log else values
@@ -72,32 +76,29 @@ class Axis:
 def pareto_chart(
     standings: pd.DataFrame,
     *,
+    named: Mapping[str, str],
     titles: tuple[str, str],
-    here: float | None = None,
+    marked: tuple[float | None, str | None] = (None, None),
     dense: tuple[float, float] | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """Draw methods on two axes with their intervals and verdicts.
 
-    What is beaten is small and grey, what cannot be told is hollow. Points that would
-    lie on one another stand side by side; the hover says where they are.
+    What is beaten is small, what cannot be told is hollow. Points that would lie on one
+    another stand side by side; the hover says where they are.
 
     Args:
-        standings: from `report.tables.arena`; a line joins the points of a method. Who
-            is on the frontier most often has the first colour.
+        standings: from `report.tables.arena`; a line joins the points of a method.
+        named: the methods that have a colour and a label, in the colours' order, and
+            what each is to the reader (or ""); the others are grey.
         titles: of the axes, with their units.
-        here: the sparsity in hand, or None.
+        marked: the sparsity in hand, and the run that is ringed.
         dense: where the dense model is, or None.
         dark: draw for the dark theme.
     """
     colours = palette(dark)
     fig = figure(dark=dark, height=HEIGHT, x=plain(titles[0]), y=plain(titles[1]))
-    legend = {
-        "itemclick": False,
-        "itemdoubleclick": False,
-        "y": 1.05,
-        "itemsizing": "constant",
-    }
+    legend = {"itemclick": False, "itemdoubleclick": False, "y": 1.06}
     fig.update_layout(margin={"t": 56}, clickmode="event+select", legend=legend)
     fig.add_traces(list(_key(standings, colours)))
     if dense is not None:
@@ -111,132 +112,131 @@ def pareto_chart(
         return fig
     ends = pd.DataFrame([] if dense is None else [dense], columns=["x", "y"])
     known = pd.concat([standings[["x", "y"]], ends]).astype(float)
-    axes = _axes(fig, known, colours)
-    points = _spread(standings, *axes)
-    methods = _ordered(standings)
-    loud = set(standings.loc[standings["verdict"] != "beaten", "method"])
-    for place, method in reversed(list(enumerate(methods))):
+    axes = _axes(fig, known)
+    points = _spread(standings, [*named], *axes)
+    quiet = [m for m in points["method"].unique() if m not in named]
+    for method in (*quiet, *reversed([*named])):
         rows = points[points["method"] == method].sort_values(["sparsity", "seed"])
-        fig.add_trace(_curve(rows, place, method in loud, colours))
-    named = set(methods) if len(methods) <= LABELS else loud
-    _name(fig, points[points["method"].isin(named)], methods, axes, colours)
-    _columns(fig, points, here, axes[0], colours)
+        if len(rows):
+            fig.add_trace(_curve(rows, *look(method, named, colours), colours))
+    fig.add_trace(ring(points[points["run"] == marked[1]], colours))
+    _name(fig, points[points["method"].isin([*named])], named, axes, colours)
+    _columns(fig, points, marked[0], axes[0], colours)
     return fig
 
 
-def _ordered(standings: pd.DataFrame) -> list[str]:
-    """List the methods: who is on the frontier, then who may be, the best first."""
-    verdicts = pd.get_dummies(standings["verdict"]).groupby(standings["method"]).sum()
-    verdicts = verdicts.reindex(columns=list(SIZES), fill_value=0)
-    verdicts = verdicts.reindex(standings["method"].unique())
-    first = verdicts.sort_values(list(SIZES)[:2], ascending=False, kind="stable")
-    return [str(name) for name in first.index]
+def look(method: str, named: Mapping[str, str], colours: Palette) -> tuple[str, str]:
+    """Return a method's colour and symbol: colour is never alone."""
+    if method not in named:
+        return colours.neutral, "circle"
+    n = [*named].index(method)
+    return colours.series[n % len(colours.series)], SYMBOLS[n % len(SYMBOLS)]
 
 
-def _key(standings: pd.DataFrame, colours: Palette) -> Iterator[go.Scatter]:
-    """Say in the legend how the verdicts look."""
-    there = set(standings["verdict"]) if len(standings) else set()
-    for verdict, size in SIZES.items():
-        if verdict in there:
-            colour = colours.neutral if verdict == "beaten" else colours.text
-            yield go.Scatter(
-                x=[None], y=[None], mode="markers", name=verdict,
-                marker={"symbol": _symbol("circle", verdict), "size": size,
-                        "color": colour, "line": {"width": 2}},
-            )  # fmt: skip
-
-
-def _symbol(symbol: str, verdict: str) -> str:
+def symbol_of(symbol: str, verdict: str) -> str:
+    """Return a symbol as a verdict shows it."""
     return f"{symbol}-open" if verdict == "cannot be told" else symbol
 
 
-def _axes(fig: go.Figure, known: pd.DataFrame, colours: Palette) -> tuple[Axis, Axis]:
-    """Make room for the points; most of a wide range is shown, the rest on demand."""
-    near = known["y"][known["y"] <= WIDE_RANGE * known["y"].min()]
-    is_cut = is_wide(known["y"]) and len(known) > len(near) >= len(known) / 2
-    if is_cut:
-        outside = counted(len(known) - len(near), "point")
-        fig.add_annotation(
-            text=f"a double-click shows or hides {outside} far above",
-            xref="paper", yref="paper", x=1, y=1, xanchor="right", yanchor="top",
-            showarrow=False, font={"color": colours.neutral},
-        )  # fmt: skip
-    across = _axis(known["x"], is_wide(known["x"]))
-    up = _axis(near if is_cut else known["y"], is_wide(known["y"]))
-    for update, axis in ((fig.update_xaxes, across), (fig.update_yaxes, up)):
-        kind = {"type": "log", **TICKS} if axis.is_log else {"type": "linear"}
-        update(range=[axis.low, axis.high], **kind)
-    return across, up
-
-
-def _axis(values: pd.Series, is_log: bool) -> Axis:
-    """An endless interval may leave the picture."""
+def axis_of(values: pd.Series, is_log: bool) -> Axis:
+    """Make room for some values; an endless interval may leave the picture."""
     units = np.log10(values) if is_log else values
     low, high = float(units.min()), float(units.max())
     room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
     return Axis(low - room, high + room, is_log)
 
 
-def _spread(standings: pd.DataFrame, across: Axis, up: Axis) -> pd.DataFrame:
-    """Add `at`, where each is drawn: beside those that are drawn there already."""
-    x, y = (
-        across.pixels(standings["x"], SCREEN[0]),
-        up.pixels(standings["y"], SCREEN[1]),
-    )
-    taken = np.empty((0, 2))
-    for own in np.stack([x, y], 1):
-        sides = own + np.outer([0, 1, -1, 2, -2, 3, -3, 4, -4], [APART, 0])
-        room = (np.hypot(*(taken - side).T).min(initial=np.inf) for side in sides)
-        place = next((s for s, r in zip(sides, room, strict=True) if r >= APART), own)
-        taken = np.vstack([taken, place])
-    return standings.assign(
-        at=across.values(pd.Series(taken[:, 0]), SCREEN[0]).to_numpy()
-    )
-
-
-def _curve(
-    rows: pd.DataFrame, place: int, is_loud: bool, colours: Palette
-) -> go.Scatter:
-    """Draw one method's way over sparsities; colour is never alone."""
-    colour = colours.series[place % len(colours.series)]
-    quiet = faded(colours.neutral, 0.5)
-    verdicts = rows["verdict"].tolist()
-    symbol = SYMBOLS[place % len(SYMBOLS)]
-    line = faded(colour, 0.6) if is_loud else faded(colours.neutral, 0.25)
-    texts = [
-        f"{share(row['sparsity'])} removed, seed {row['seed']}<br>{number(row['x'])}, "
-        f"{row['said']}<br>{row['verdict']}"
-        for row in rows.to_dict("records")
-    ]
-    bars = {a: _bars(rows, a) | {"color": line} for a in ("x", "y")}
+def ring(rows: pd.DataFrame, colours: Palette) -> go.Scatter:
+    """Draw a ring around what is held."""
     return go.Scatter(
-        x=rows["at"].tolist(), y=rows["y"].tolist(),
-        error_x=bars["x"], error_y=bars["y"],
-        mode="lines+markers", line={"color": line, "width": 1},
-        marker={"symbol": [_symbol(symbol, v) for v in verdicts],
-                "size": [SIZES[v] for v in verdicts], "opacity": 1,
-                "color": [quiet if v == "beaten" else colour for v in verdicts],
+        x=rows["at"].tolist(), y=rows["y"].tolist(), mode="markers",
+        hoverinfo="skip", showlegend=False,
+        marker={"symbol": "circle-open", "size": 22, "color": colours.text,
                 "line": {"width": 2}},
-        unselected={"marker": {"opacity": 1}}, selected={"marker": {"size": 18}},
-        name=plain(str(rows["method"].iloc[0])), showlegend=False,
-        customdata=rows[["run"]].to_numpy().tolist(),
-        text=texts, hovertemplate="%{text}",
     )  # fmt: skip
 
 
-def _bars(rows: pd.DataFrame, axis: str) -> dict[str, object]:
+def bars(rows: pd.DataFrame, axis: str, colour: str) -> dict[str, object]:
     """Leave out the ends that are not finite: one window alone has no interval."""
     above = rows[f"{axis}_high"] - rows[axis]
     below = rows[axis] - rows[f"{axis}_low"]
     finite = [side.where(side < float("inf"), 0).fillna(0) for side in (above, below)]
     up, down = (side.tolist() for side in finite)
-    return {"array": up, "arrayminus": down, "thickness": 1.2, "width": 3}
+    return {"array": up, "arrayminus": down, "thickness": 1.2, "width": 3,
+            "color": colour}  # fmt: skip
+
+
+def said_of(row: Mapping[Hashable, Any]) -> str:
+    """Say in the hover what a point is and where it is."""
+    return (
+        f"{share(row['sparsity'])} removed, seed {row['seed']}<br>{number(row['x'])}, "
+        f"{row['said']}<br>{row['verdict']}"
+    )
+
+
+def _key(standings: pd.DataFrame, colours: Palette) -> Iterator[go.Scatter]:
+    """Say in the legend how the verdicts look."""
+    for verdict, size in SIZES.items():
+        if verdict in set(standings.get("verdict", ())):
+            colour = colours.neutral if verdict == "beaten" else colours.text
+            yield go.Scatter(
+                x=[None], y=[None], mode="markers", name=verdict,
+                marker={"symbol": symbol_of("circle", verdict), "size": size,
+                        "color": colour, "line": {"width": 2}},
+            )  # fmt: skip
+
+
+def _axes(fig: go.Figure, known: pd.DataFrame) -> tuple[Axis, Axis]:
+    """Make room for the points; most of a wide range is shown, the rest on demand."""
+    near = known["y"][known["y"] <= WIDE_RANGE * known["y"].min()]
+    is_cut = is_wide(known["y"]) and len(known) > len(near) >= len(known) / 2
+    if is_cut:
+        outside = counted(len(known) - len(near), "point")
+        caption(fig, f"a double-click shows or hides {outside} far above")
+    across = axis_of(known["x"], is_wide(known["x"]))
+    up = axis_of(near if is_cut else known["y"], is_wide(known["y"]))
+    fig.update_layout(xaxis=across.layout, yaxis=up.layout)
+    return across, up
+
+
+def _spread(
+    standings: pd.DataFrame, first: list[str], across: Axis, up: Axis
+) -> pd.DataFrame:
+    """Add `at`, where each is drawn: beside those that are drawn there already."""
+    is_first = standings["method"].isin(first)
+    standings = pd.concat([standings[is_first], standings[~is_first]])
+    x = across.pixels(standings["x"], SCREEN[0])
+    y = up.pixels(standings["y"], SCREEN[1])
+    n_there = standings.groupby([x // APART, y // APART]).cumcount()
+    aside = n_there.map(dict(enumerate((0, 1, -1, 2, -2)))).fillna(0) * APART
+    return standings.assign(at=across.values(x + aside, SCREEN[0]))
+
+
+def _curve(
+    rows: pd.DataFrame, colour: str, symbol: str, colours: Palette
+) -> go.Scatter:
+    """Draw one method's way over sparsities."""
+    is_quiet = colour == colours.neutral
+    line = faded(colour, 0.25 if is_quiet else 0.7)
+    return go.Scatter(
+        x=rows["at"].tolist(), y=rows["y"].tolist(),
+        error_x=bars(rows, "x", line), error_y=bars(rows, "y", line),
+        mode="lines+markers", line={"color": line, "width": 1 if is_quiet else 2},
+        marker={"symbol": [symbol_of(symbol, v) for v in rows["verdict"]],
+                "size": rows["verdict"].map(SIZES).tolist(),
+                "opacity": 0.5 if is_quiet else 1, "color": colour,
+                "line": {"width": 2, "color": colour}},
+        unselected={"marker": {"opacity": 0.5 if is_quiet else 1}},
+        name=plain(str(rows["method"].iloc[0])), showlegend=False,
+        customdata=rows[["run"]].to_numpy().tolist(),
+        text=[said_of(row) for row in rows.to_dict("records")], hovertemplate="%{text}",
+    )  # fmt: skip
 
 
 def _name(
     fig: go.Figure,
     points: pd.DataFrame,
-    methods: Sequence[str],
+    named: Mapping[str, str],
     axes: tuple[Axis, Axis],
     colours: Palette,
 ) -> None:
@@ -247,7 +247,10 @@ def _name(
     ends = seen.groupby("method").tail(1).sort_values("up", ascending=False)
     is_left = seen["x"].corr(seen["sparsity"]) <= 0
     side, anchor = (-1, "right") if is_left else (1, "left")
-    told = [(row, wrap(row["method"], 20)) for row in ends.to_dict("records")[:LABELS]]
+    told = [
+        (row, wrap(named[row["method"]] or row["method"], 18))
+        for row in ends.to_dict("records")
+    ]
     middles: list[float] = []
     below = float("inf")
     for row, lines in told:
@@ -255,17 +258,17 @@ def _name(
         below = middles[-1] - LINE * len(lines) / 2
     lift = sum(row["up"] for row, _ in told) - sum(middles)  # as far up as down
     for (row, lines), middle in zip(told, middles, strict=True):
-        colour = colours.series[methods.index(row["method"]) % len(colours.series)]
+        colour, _ = look(row["method"], named, colours)
         fig.add_annotation(
             x=across.units(row["at"]), y=up.units(row["y"]),
-            ax=32 * side, ay=row["up"] - middle - lift / len(told),
+            ax=20 * side, ay=row["up"] - middle - lift / len(told),
             text="<br>".join(map(plain, lines)), xanchor=anchor, align=anchor,
             arrowhead=0, arrowwidth=1, arrowcolor=faded(colour, 0.6), standoff=6,
             font={"color": colour, "size": 12},
         )  # fmt: skip
-    room = 0.38 * (across.high - across.low) * bool(told)
-    low, high = across.low - room * is_left, across.high + room * (not is_left)
-    fig.update_xaxes(range=[low, high])
+    room = 0.42 * (across.high - across.low) * bool(told)
+    span = [across.low - room * is_left, across.high + room * (not is_left)]
+    fig.update_xaxes(range=span)
 
 
 def _columns(
@@ -282,10 +285,10 @@ def _columns(
         if units.max() - units.min() > COLUMN * (across.high - across.low):
             continue
         is_here = sparsity == here
-        said = f"{share(sparsity)} removed" if is_here else share(sparsity)
         fig.add_annotation(
-            x=units.mean(), y=1, yref="paper", yanchor="bottom", showarrow=False,
-            text=said,
+            x=units.mean(), y=1, yref="paper", yanchor="bottom",
+            text=share(sparsity) + " removed" * is_here,
+            showarrow=False,
             font={"color": colours.text if is_here else colours.neutral, "size": 12},
         )  # fmt: skip
         if is_here:

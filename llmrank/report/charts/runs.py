@@ -11,6 +11,7 @@ from llmrank.core.formatting import counted, interval, share, times
 from llmrank.report.charts.frontier import HEIGHT, HIGHEST, STEPS
 from llmrank.report.charts.theme import (
     Palette,
+    caption,
     curve_style,
     faded,
     figure,
@@ -18,9 +19,20 @@ from llmrank.report.charts.theme import (
     plain,
 )
 
+LEAST = 3.0
+"""Ratios up to it are in the picture, and up to twice those that have a colour."""
+
+ROW, FAR = 22, 2
+"""Pixels of an option's row; times the best, beyond which it may stand at the edge."""
+
 
 def runs_chart(
-    runs: pd.DataFrame, *, named: Sequence[str], chosen: Sequence[str] = (), dark: bool
+    runs: pd.DataFrame,
+    *,
+    named: Sequence[str],
+    chosen: Sequence[str] = (),
+    labelled: Sequence[str] = (),
+    dark: bool,
 ) -> go.Figure:
     """Draw perplexity over dense against the parameters kept, one line a method.
 
@@ -29,6 +41,7 @@ def runs_chart(
             interval) and run (what a point that is clicked is known by).
         named: the methods that have a colour and intervals; others are grey.
         chosen: the runs that are ringed.
+        labelled: the runs whose method is written under them.
         dark: draw for the dark theme.
     """
     colours = palette(dark)
@@ -46,19 +59,26 @@ def runs_chart(
         marker={"symbol": "circle-open", "size": 22, "color": colours.text,
                 "line": {"width": 2}},
     )  # fmt: skip
-    highest = min(HIGHEST, runs["ratio"].max() * 1.2)
+    for row in runs[runs["run"].isin(list(labelled))].to_dict("records"):
+        fig.add_annotation(
+            x=row["parameters"], y=log10(row["ratio"]), ax=0, ay=24, arrowhead=0,
+            arrowcolor=colours.neutral, standoff=5, text=plain(row["method"]),
+            font={"size": 12, "color": colours.text}, bgcolor=colours.background,
+        )  # fmt: skip
+    least = 2 * runs.loc[runs["method"].isin(list(named)), "ratio"].max()
+    highest = min(HIGHEST, runs["ratio"].max() * 1.2, max(least, LEAST))
     steps = [s for s in STEPS if s <= highest]
     fig.update_yaxes(
-        type="log", range=[-0.03, log10(max(highest, 1.2))], tickvals=steps,
+        type="log", range=[-0.1, log10(max(highest, 1.2))], tickvals=steps,
         ticktext=[f"×{s:g}" for s in steps],
     )  # fmt: skip
     sizes = runs["parameters"]
     room = 0.03 * sizes.max()  # one size alone would make all ticks the same
     ends = [sizes.max() + room, sizes.min() - room]  # the smaller to the right
     fig.update_xaxes(tickformat=".3s", range=ends)
-    outside = int((runs["ratio"] > HIGHEST).sum())
+    outside = int((runs["ratio"] > highest).sum())
     if outside:
-        said = f"{counted(outside, 'run')} above {times(HIGHEST)}, outside"
+        said = f"{counted(outside, 'run')} above {times(highest)}, outside"
         fig.add_annotation(
             text=said, xref="paper", yref="paper", x=1, y=1, xanchor="right",
             yanchor="top", showarrow=False, font={"size": 12, "color": colours.neutral},
@@ -75,21 +95,36 @@ def options_chart(
 
     Args:
         options: columns method, size (as text), ratio, low, high (perplexity over dense
-            with its 95 % interval) and run, which a point that is clicked is known by.
-        in_hand: the run that is accented.
+            with its 95 % interval), here (measured here, not shipped) and run, which a
+            point that is clicked is known by. What costs far more than most stands at
+            the edge.
+        in_hand: the run that is accented, as all that were measured here are.
         dark: draw for the dark theme.
     """
     colours = palette(dark)
-    fig = figure(dark=dark, height=HEIGHT, x="perplexity, × dense", y="")
-    accents = [run == in_hand for run in options["run"]]
-    ends = zip(("array", "arrayminus"), bars(options, "ratio"), strict=True)
-    marks = [colours.accent if mine else colours.neutral for mine in accents]
+    height = max(HEIGHT, 60 + ROW * len(options))
+    fig = figure(dark=dark, height=height, x="perplexity, × dense", y="")
+    best, usual = options["ratio"].min(), options["ratio"].median()
+    near = options[options["ratio"] <= max(FAR * best, usual)]
+    edge = near["ratio"].max()
+    is_near = options["ratio"] <= edge
+    ends = zip(
+        ("array", "arrayminus"), bars(options.where(is_near), "ratio"), strict=True
+    )
+    is_mine = options["run"] == in_hand
+    is_accented = is_mine | options["here"]
+    marks = is_accented.map({True: colours.accent, False: colours.neutral}).tolist()
+    symbols = options["here"].map({True: "diamond", False: "circle"})
     fig.add_scatter(
-        x=options["ratio"].tolist(),
+        x=options["ratio"].clip(upper=edge).tolist(),
         y=list(range(len(options))),
-        error_x={**dict(ends), "thickness": 1.5, "width": 4},
+        error_x={**dict(ends), "thickness": 1.5, "width": 4, "color": colours.neutral},
         mode="markers",
-        marker={"size": 14, "color": marks},
+        marker={
+            "size": 13,
+            "color": marks,
+            "symbol": symbols.where(is_near, "triangle-right").tolist(),
+        },
         customdata=options[["run"]].to_numpy().tolist(),
         text=[
             f"{times(ratio)}{written(low, high)}"
@@ -98,25 +133,30 @@ def options_chart(
         hovertemplate="%{text}<extra></extra>",
     )
     names = []
-    columns = (options["method"], options["ratio"], options["size"], accents)
-    for place, (method, ratio, size, mine) in enumerate(zip(*columns, strict=True)):
+    columns = (options["method"], options["ratio"], options["size"])
+    rows = zip(*columns, is_mine, is_accented, strict=True)
+    for place, (method, ratio, size, mine, accented) in enumerate(rows):
         names.append(f"<b>{plain(method)}</b>" if mine else plain(method))
         fig.add_annotation(
-            x=1, xref="paper", y=place, xanchor="right", showarrow=False,
+            x=1, xref="paper", y=place, xanchor="left", xshift=8, showarrow=False,
             text=f"<b>{times(ratio)}</b>  {size}",
-            font={"color": colours.accent if mine else colours.text},
+            font={"color": colours.accent if accented else colours.text, "size": 14},
         )  # fmt: skip
     fig.update_yaxes(
         tickvals=list(range(len(names))), ticktext=names, showgrid=False,
-        zeroline=False, range=[max(len(names), 4) - 0.5, -0.5],
+        zeroline=False, range=[max(len(names), 4) - 0.5, -0.5], tickfont={"size": 14},
     )  # fmt: skip
-    highest = max(1.2, 1.1 * options["high"].where(options["high"] < inf, 1).max())
+    highest = max(1.2, 1.05 * near["high"].where(near["high"] < inf, edge).max())
     steps = [s for s in STEPS if s <= highest]
     fig.update_xaxes(
         type="log", tickvals=steps, ticktext=[f"×{s:g}" for s in steps],
-        range=[-0.02, log10(highest)], domain=[0, 0.62], tickangle=0,
+        range=[-0.02, log10(highest)], tickangle=0,
     )  # fmt: skip
-    fig.update_layout(showlegend=False, margin={"t": 8}, clickmode="event+select")
+    if options["here"].any():
+        caption(fig, "◆ measured here · ● shipped with the app")
+    fig.update_layout(
+        showlegend=False, margin={"t": 8, "r": 150}, clickmode="event+select"
+    )
     return fig
 
 

@@ -1,6 +1,6 @@
 """How the scores of one layer or of all are distributed, and where the cut is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from llmrank.report.charts.pareto import TICKS
 from llmrank.report.charts.theme import (
     Palette,
     caption,
@@ -18,8 +19,9 @@ from llmrank.report.charts.theme import (
     segments,
 )
 
-HEIGHT = 420
+HEIGHT = 450
 N_BINS = 60
+TITLE = "score, × its layer's mean (log)"
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -36,7 +38,7 @@ def score_distribution(
     half below it.
 
     Args:
-        scores: of one layer, non-negative.
+        scores: of one layer, non-negative, in units of the layer's mean.
         threshold: the lowest score that is kept; None draws no line.
         layer: named in the title.
         dark: draw for the dark theme.
@@ -44,7 +46,7 @@ def score_distribution(
     colours = palette(dark)
     values = scores.detach().to("cpu", torch.float64).numpy()
     positive = values[values > 0]
-    fig = figure(dark=dark, height=HEIGHT, x="score (log)", y="neurons")
+    fig = figure(dark=dark, height=HEIGHT, x=TITLE, y="neurons")
     fig.update_xaxes(type="log", exponentformat="e", showgrid=False)
     fig.update_layout(barmode="overlay")
     n_zero = int((values <= 0).sum())
@@ -52,6 +54,7 @@ def score_distribution(
     caption(fig, f"Layer {layer}: {len(values):,} neurons{zeros}")
     if not len(positive):
         return fig
+    fig.update_xaxes(_ticks(positive))
     edges = _edges(positive, threshold)
     counts, _ = np.histogram(positive, edges)
     below = edges[1:] <= (threshold or 0)
@@ -78,19 +81,21 @@ def distributions(
     scores: Sequence[Float[Tensor, " _"]],
     thresholds: Sequence[float] | None = None,
     *,
+    layer: int | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """Draw each layer's quartiles and its 5th to 95th percentile, with its threshold.
 
     Args:
-        scores: one vector per layer, non-negative.
+        scores: one vector per layer, non-negative, in units of the layer's mean.
         thresholds: the lowest kept score of each layer.
+        layer: stands on a ground of its own.
         dark: draw for the dark theme.
     """
     colours = palette(dark)
     layers = list(range(len(scores)))
     five = [_quantiles(s) for s in scores]
-    fig = figure(dark=dark, height=HEIGHT, x="layer", y="score (log)")
+    fig = figure(dark=dark, height=HEIGHT, x="layer", y=TITLE)
     low, first, median, third, high = (list(q) for q in zip(*five, strict=True))
     fig.add_box(
         x=layers, lowerfence=low, q1=first, median=median, q3=third, upperfence=high,
@@ -104,9 +109,21 @@ def distributions(
             mode="lines", line={"color": colours.accent, "width": 3},
             hovertemplate="threshold %{y:.3g}<extra></extra>",
         )  # fmt: skip
+    if layer is not None:
+        fig.add_vrect(
+            layer - 0.5, layer + 0.5, line_width=0, layer="below",
+            fillcolor=faded(colours.accent, 0.15),
+        )  # fmt: skip
     fig.update_xaxes(layer_ticks(len(layers)))
     fig.update_yaxes(type="log", exponentformat="e")
+    ends = [v for v in (*low, *high) if v]
+    fig.update_yaxes(_ticks(np.array(ends)) if ends else {})
     return fig
+
+
+def _ticks(values: np.ndarray) -> Mapping[str, object]:
+    """Name round numbers on a log axis, unless it is too long for them."""
+    return TICKS if values.max() < 1000 * values.min() else {}
 
 
 def _edges(positive: np.ndarray, threshold: float | None) -> np.ndarray:

@@ -1,14 +1,17 @@
 """The layered neuron graph of a layer or two, and the page and files it is taken as."""
 
-from llmrank.report.network.files import graphml, network_table
-from llmrank.report.network.graph import NetworkSpec, network
-from llmrank.report.network.page import html, node_facts
+from llmrank.report.network.columns import NetworkSpec
+from llmrank.report.network.files import dimension_tables, graphml, network_table
+from llmrank.report.network.graph import network
+from llmrank.report.network.page import html, most_central, signed
 
 __all__ = [
     "NetworkSpec",
+    "dimension_tables",
     "graphml",
     "html",
+    "most_central",
     "network",
     "network_table",
-    "node_facts",
+    "signed",
 ]

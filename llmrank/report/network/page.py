@@ -1,7 +1,8 @@
 """The neuron graph as one HTML file that opens anywhere and requests nothing."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -9,32 +10,21 @@ from typing import Any, Literal
 import jinja2
 import networkx as nx
 import pyvis.network
-from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
+from plotly.colors import sample_colorscale
 
-from llmrank.core.formatting import share
-from llmrank.report.charts.theme import SCORES, Palette, faded, palette
+from llmrank.report.charts.theme import SCORES, Palette, palette
 from llmrank.report.network.graph import HEIGHT, WIDTH
 
 WIDE_RANGE = 10
 """Highest over lowest score from which the colours are logarithmic."""
 
-OPTIONS = {
-    "physics": {"enabled": False},
-    "layout": {"improvedLayout": False},
-    "edges": {"smooth": False, "selectionWidth": 1, "hoverWidth": 1},
-    "interaction": {
-        "dragNodes": False,
-        "hover": True,
-        "tooltipDelay": 80,
-        "keyboard": {"enabled": True, "bindToWindow": True},
-    },
-}
-
 
 def html(graph: nx.DiGraph, *, title: str, theme: Literal["light", "dark"]) -> str:
     """Return a stand-alone page with the graph, its legend and values on hover.
 
-    The page is pyvis's data and its vis-network in a template of ours: pyvis's own
+    The edges of one node are lit: of the most central neuron, until another is held.
+
+    The page is pyvis's vis-network in a template of ours: pyvis's own
     links Bootstrap from a CDN, shows hover text that holds "href" as markup, and does
     not escape the heading. A content security policy forbids every request.
 
@@ -45,28 +35,41 @@ def html(graph: nx.DiGraph, *, title: str, theme: Literal["light", "dark"]) -> s
     """
     colours = palette(theme == "dark")
     scale = _ScoreScale(graph)
-    nodes, edges, _, _, _, options = _pyvis(graph, scale, colours).get_network_data()
-    heaviest = max((w for *_, w in graph.edges(data="weight")), default=0.0)
+    heaviest = max((w for *_, w in graph.edges(data="weight")), default=1.0)
+    edges = [
+        {
+            "from": a,
+            "to": b,
+            "part": e["weight"] / heaviest,
+            "told": signed(e["signed"]),
+        }
+        for a, b, e in graph.edges(data=True)
+    ]
     return (
         _environment()
         .get_template("page.html")
         .render(
             title=title,
-            description=f"{title}: {len(nodes)} nodes and {len(edges)} edges",
+            description=f"{title}: {len(graph)} nodes and {len(edges)} edges",
             c=colours,
             colours=_named(colours),
             gradient=sample_colorscale(SCORES, 12),
             low=f"{scale.low:.3g}",
             high=f"{scale.high:.3g}",
             is_log=scale.is_log,
-            heaviest=f"{heaviest:.3g}",
             has_dropped=any(dropped for _, dropped in graph.nodes(data="dropped")),
             columns=_frame(graph),
-            nodes=nodes,
+            held=most_central(graph),
+            nodes=list(_drawn(graph, scale, colours)),
             edges=edges,
-            options=options,
         )
     )
+
+
+def most_central(graph: nx.DiGraph) -> str:
+    """Name the drawn neuron that scores highest against the mean of its layer."""
+    neurons = [n for n, kind in graph.nodes(data="kind") if kind == "neuron"]
+    return max(neurons, key=lambda n: _times_mean(graph.nodes[n]))
 
 
 class _ScoreScale:
@@ -92,100 +95,101 @@ def _times_mean(node: dict[str, Any]) -> float:
     return float(node["score"]) * int(node["size"])
 
 
-def _pyvis(
-    graph: nx.DiGraph, scale: _ScoreScale, colours: Palette
-) -> pyvis.network.Network:
-    net = pyvis.network.Network(directed=True, cdn_resources="in_line")
-    net.options = OPTIONS
+def _drawn(graph: nx.DiGraph, scale: _ScoreScale, colours: Palette) -> Iterator[Any]:
+    """Yield the nodes as vis-network takes them, and how they look."""
     crowd = Counter(x for _, x in graph.nodes(data="x"))
     for name, node in graph.nodes(data=True):
-        room = HEIGHT / crowd[node["x"]]
-        is_neuron = node["kind"] == "neuron"
-        fill = scale.colour(_times_mean(node)) if is_neuron else colours.neutral
-        net.add_node(
-            name, label=str(node["label"]), title=_node_text(node), shape="custom",
-            x=node["x"], y=node["y"], kind=node["kind"], dropped=node["dropped"],
-            fill=fill, ink=_ink(fill),
-            r=min(14, 0.38 * room), text=min(20, 0.7 * room),
-            side="left" if node["x"] == 0 else "right",
-        )  # fmt: skip
-    heaviest = max((w for *_, w in graph.edges(data="weight")), default=1.0)
-    for source, target, edge in graph.edges(data=True):
-        part = math.sqrt(edge["weight"] / heaviest)
-        net.add_edge(
-            source, target, title=_edge_text(graph, source, target), arrows="",
-            width=0.5 + 4 * part,
-            color={
-                "color": faded(colours.neutral, 0.15 + 0.6 * part),
-                "highlight": colours.accent,
-                "hover": colours.accent,
-            },
-        )  # fmt: skip
-    return net
+        room = HEIGHT / (crowd[node["x"]] + 3)
+        fill = colours.neutral
+        if node["kind"] == "neuron":
+            fill = scale.colour(_times_mean(node))
+        yield {
+            "id": name,
+            "shape": "custom",
+            "title": _node_text(node),
+            "fill": colours.background if node["dropped"] else fill,
+            "r": min(14, 0.38 * room),
+            "room": 0.95 * room,
+            "side": "left" if node["x"] == 0 else "right",
+            **{key: node[key] for key in ("label", "kind", "dropped", "x", "y")},
+        }
+
+
+def signed(weight: float) -> str:
+    """Write a weight with its sign, in two significant digits."""
+    return f"{weight:+.2g}".replace("-", "−")
 
 
 def _node_text(node: dict[str, Any]) -> str:
     """Text, not markup: vis-network shows it as it is."""
     place = f"rank {node['rank']:,} of {node['size']:,}"
     score = f"{node['score']:.3g} ({_times_mean(node):.3g} × mean)"
-    strength = f"strength {node['strength']:.3g} (sum of its |weights|)"
+    strength = f"strength {node['strength']:.3g} = Σ|weight|"
     if node["kind"] == "residual":
         return f"{node['label']}\nmass {score}\n{place}\n{strength}"
     state = "removed" if node["dropped"] else "kept"
     return f"{node['label']}, {state}\nscore {score}\n{place}\n{strength}"
 
 
-def node_facts(graph: nx.DiGraph, name: str, n_edges: int = 6) -> list[str]:
-    """Say line by line what a node is, and name the heaviest of its edges drawn."""
-    edges = [*graph.in_edges(name, "weight"), *graph.out_edges(name, "weight")]
-    heaviest = sorted(edges, key=lambda edge: -edge[2])[:n_edges]
-    told = [_edge_text(graph, source, target) for source, target, _ in heaviest]
-    return [
-        *_node_text(graph.nodes[name]).split("\n"),
-        *(": ".join(text.split("\n")[:2]) for text in told),
-    ]
-
-
-def _edge_text(graph: nx.DiGraph, source: str, target: str) -> str:
-    edge = graph.edges[source, target]
-    ends = f"{graph.nodes[source]['label']} → {graph.nodes[target]['label']}"
-    part = f"{share(edge['share'])} of all that leaves {graph.nodes[source]['label']}"
-    return f"{ends}\nweight {edge['signed']:+.3g}\n{part}"
-
-
-def _ink(fill: str) -> str:
-    """Black or white, whichever is seen on a fill given as #rrggbb or rgb(r, g, b)."""
-    red, green, blue = unlabel_rgb(fill) if "(" in fill else hex_to_rgb(fill)
-    return "#000000" if 299 * red + 587 * green + 114 * blue > 128_000 else "#ffffff"
-
-
 def _named(colours: Palette) -> dict[str, str]:
     names = ("background", "text", "neutral", "accent")
-    return {n: getattr(colours, n) for n in names} | {
-        "middle": sample_colorscale(SCORES, 0.6)[0]
-    }
+    return {n: getattr(colours, n) for n in names}
 
 
 def _frame(graph: nx.DiGraph) -> dict[str, Any]:
-    """Where the heads of the columns go, and what must be in view."""
-    heads = {n["x"]: _head(n) for _, n in graph.nodes(data=True)}
-    last = max(heads)
-    heads[last] = "residual out"
+    """Where the columns' heads and the groups' names go, and what must be in view."""
+    columns, groups = defaultdict(list), defaultdict(list)
+    names = graph.graph["central"].split()
+    central = names[0], names[-1]
+    for _, node in graph.nodes(data=True):
+        columns[node["x"]].append(node)
+        if node["kind"] == "neuron":
+            groups[node["x"], node["group"]].append(node)
     return {
-        "heads": [{"x": x, "head": head} for x, head in heads.items()],
-        "y": -30,
-        "text": 22,
-        "middle": HEIGHT / 2 - 25,
+        "heads": [
+            {"x": x, "y": -64, "head": _head(n), "why": _why(n, *central)}
+            for x, n in columns.items()
+        ],
+        "groups": [
+            {
+                "x": x,
+                "y": nodes[0]["y"] - 0.6 * columns[x][0]["y"],
+                "name": _group(nodes),
+            }
+            for (x, _), nodes in groups.items()
+        ],
+        "most": max(map(len, columns.values())),
+        "middle": HEIGHT / 2 - 45,
         "width": WIDTH,
-        "margin": 260,
-        "height": HEIGHT + 110,
+        "margin": 420,
+        "height": HEIGHT + 150,
     }
 
 
-def _head(node: dict[str, Any]) -> str:
-    if node["kind"] == "neuron":
-        return f"layer {node['layer']}"
-    return "residual in" if node["x"] == 0 else "residual"
+def _head(nodes: Sequence[dict[str, Any]]) -> str:
+    first = nodes[0]
+    where = {0.0: "residual in", WIDTH: "residual out"}.get(first["x"], "residual")
+    name = f"layer {first['layer']}" if first["kind"] == "neuron" else where
+    return f"{name}: {len(nodes)} of {first['size']:,}"
+
+
+def _why(nodes: Sequence[dict[str, Any]], first: str, last: str) -> str:
+    """Say, at either end, why these of all residual dimensions are drawn."""
+    central = {0.0: first, WIDTH: last}.get(nodes[0]["x"])
+    if central is None or len(nodes) == nodes[0]["size"]:
+        return ""
+    return f"heaviest edges of {central}, and of all drawn"
+
+
+def _group(nodes: Sequence[dict[str, Any]]) -> str:
+    """Say which ranks stand together, and what happens to them."""
+    first, last, n = nodes[0]["rank"], nodes[-1]["rank"], len(nodes)
+    name = f"ranks {first:,} to {last:,}" if n > 1 else f"rank {first:,}"
+    if first == 1:
+        name = "all" if last == nodes[0]["size"] else f"highest {n}"
+    elif last == nodes[0]["size"]:
+        name = f"lowest {n}"
+    return f"{name} · {'removed' if nodes[0]['dropped'] else 'kept'}"
 
 
 @cache

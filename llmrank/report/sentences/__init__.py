@@ -6,10 +6,11 @@ __getattr__, __all__ = handed_on(
     "llmrank.report",
     **{
         "sentences.networks": "network_sentence",
-        "sentences.scores": "disagreements_sentence distribution_sentence "
-        "distributions_sentence extremes_sentence heatmap_sentence index_sentence "
-        "names overlap_sentence percentiles_sentence ranks_sentence rho_sentence "
-        "zero_share",
-        "tables.scores": "agreement_table layer_table neuron_table pair_table",
+        "sentences.scores": "agreement_words disagreements_sentence "
+        "distribution_sentence distributions_sentence "
+        "heatmap_sentence names neuron_sentence overlap_sentence "
+        "rho_sentence zero_share",
+        "tables.scores": "agreement_table layer_table neuron_table pair_table "
+        "times_uniform",
     },
 )

@@ -48,11 +48,14 @@ def told_by(entries: Sequence[Entry], x: str, y: str) -> str:
     """Say how cells are told apart on two axes, and how surely."""
     counts = {n_windows(entries, name) for name in (x, y) if not AXES[name].is_exact}
     ways = [
-        "by each figure's own interval" if n is None else f"on the same {n} windows"
+        "by each figure's own interval"
+        if n is None
+        else f"window by window on the same {n}, paired (which tells more apart than "
+        "whether two intervals overlap)"
         for n in counts
     ]
     how = " and ".join(ways) or "by exact figures"
-    return f"Told apart {how}; all verdicts hold at once, with 95 % confidence."
+    return f"Judged {how}; all verdicts hold at once, with 95 % confidence."
 
 
 def correlations_sentence(table: pd.DataFrame) -> str:

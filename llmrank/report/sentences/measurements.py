@@ -1,18 +1,24 @@
 """What measurements say, what they were taken on, and the tables behind charts."""
 
+from collections.abc import Collection, Sequence
+
 import pandas as pd
 
 from llmrank.core.formatting import counted, number, share, times
+from llmrank.core.statistics import times_spread
 from llmrank.evaluation import shape_timing
 from llmrank.evaluation.comparison import Comparison
 from llmrank.evaluation.latency import Latency
 from llmrank.evaluation.peak_memory import MemoryPeak
 from llmrank.evaluation.shape_timing import SpeedPoint
 from llmrank.evaluation.speedup import as_fast, disturbance_sentence
+from llmrank.experiments.arena import Entry
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
-from llmrank.report.sentences.summary import PAIRED, left_out, windows
+from llmrank.report.sentences.summary import left_out, windows
 from llmrank.report.tables.comparison import Phase, timing_of
+from llmrank.report.tables.lowest import RATIO, lowest
+from llmrank.report.tables.runs import name
 
 GLOSSARY = """\
 - **Perplexity**: among how many equally likely tokens the model hesitates at each \
@@ -51,25 +57,37 @@ def elsewhere_sentence(shown: Report, in_hand: Experiment, *, ours: bool) -> str
             f"{own.samples:,} × {own.seq_len:,}"
         )
     source = "our measurement, shipped with the app" if ours else "an earlier run"
-    said = f"**Not measured here yet.** This is {source}"
-    untimed = "" if shown.comparison.speedup else " Times do not travel: measure them."
-    return f"{', '.join([said, *other])}.{untimed}"
+    said = f"**Not measured here yet**, so the dots are hollow: this is {source}"
+    return f"{', '.join([said, *other])}."
 
 
-def runs_sentence(runs: pd.DataFrame) -> str:
-    """Say whose perplexity is the lowest where most is removed, or everywhere.
+def runs_sentence(entries: Sequence[Entry], shipped: Collection[str]) -> str:
+    """Say whose perplexity over dense is the lowest, where that can be told.
 
     Args:
-        runs: as `tables.runs.chart_table` returns them, at least one.
+        entries: of runs that remove as much, at least one, each with that ratio.
+        shipped: the runs among them that are not one's own.
     """
-    best = runs.sort_values("ratio").drop_duplicates("sparsity").sort_values("sparsity")
-    *_, last = rows = best.to_dict("records")
-    shown = rows if best["method"].nunique() == 1 else [last]
-    places = " and ".join(
-        f"{times(row['ratio'])} at {share(row['sparsity'])} removed"
-        for row in (shown[0], shown[-1])[: len(shown)]
-    )
-    return f"**{last['method']}** has the lowest perplexity over dense: {places}."
+
+    def said(entry: Entry) -> str:
+        whose = ", shipped" if entry.run.id in shipped else ""
+        ratio = times_spread(entry.figures[RATIO])
+        return f"**{name(entry.run)}** ({ratio}{whose})"
+
+    first, *others = tied = lowest(entries)
+    at = f"At {share(first.run.spec.recipe['pruning']['sparsity'])} removed"
+    if len(entries) == 1:
+        return f"{at} only {said(first)} is measured: perplexity over dense."
+    own = [e for e in entries if e.run.id not in shipped]
+    mine = min(own, key=lambda e: e.figures[RATIO].value, default=first)
+    is_tied = mine.run.id in {e.run.id for e in tied}
+    yours = "" if is_tied else f"; of yours {said(mine)} is the lowest"
+    if not others:
+        return f"{at} {said(first)} has the lowest perplexity over dense{yours}."
+    second = mine if is_tied and mine is not first else others[0]
+    more = f" or {len(tied) - 2:,} more" if len(tied) > 2 else ""
+    both = f"{said(first)} or {said(second)}{more}"
+    return f"{at} the lowest perplexity over dense cannot be told: {both}{yours}."
 
 
 def origins(report: Report) -> list[str]:
@@ -81,8 +99,6 @@ def origins(report: Report) -> list[str]:
     said.append(sizes_sentence(experiment))
     if comparison.dense.latency is not None:
         said.append(clock_sentence(comparison.dense.latency))
-    if comparison.speedup is not None:
-        said.append(PAIRED)
     if comparison.dense.memory is not None:
         said.append(memory_sentence(comparison.dense.memory))
     return said

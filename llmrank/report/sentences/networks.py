@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import networkx as nx
 import torch
 
-from llmrank.core.formatting import number
+from llmrank.core.formatting import times
 from llmrank.models.ffn import FFN
 
 
 def network_sentence(graph: nx.DiGraph, ffns: Sequence[FFN]) -> str:
-    """Say how much of a layer's graph is drawn, and which edge is the strongest."""
+    """Say how large a layer's graph is, what its ends weigh, and its heaviest edge."""
     first, n_layers = graph.graph["layer"], graph.graph["n_layers"]
     drawn = ffns[first : first + n_layers]
     n_edges, weight = _edges(drawn)
@@ -20,18 +20,28 @@ def network_sentence(graph: nx.DiGraph, ffns: Sequence[FFN]) -> str:
         who = f"Layers {first} to {first + n_layers - 1} join"
     said = (
         f"{who} {width:,} neurons and {drawn[0].up.shape[1]:,} residual dimensions by "
-        f"{n_edges:,} edges; drawn are {_strongest(graph)}"
+        f"{n_edges:,} edges{_ends(graph)}."
     )
     best = max(graph.edges(data=True), key=lambda x: x[2]["weight"], default=None)
     if best is None:
-        return f"{said}."
+        return said
     source, target, edge = best
     labels = graph.nodes(data="label")
-    times = number(edge["weight"] * n_edges / weight)
-    return (
-        f"{said}, the heaviest of them {labels[source]} → {labels[target]} with "
-        f"{times} times the mean weight."
-    )
+    times_mean = times(edge["weight"] * n_edges / weight)
+    ends = f"{labels[source]} → {labels[target]}"
+    return f"{said} Heaviest edge drawn: {ends}, {times_mean} the mean weight."
+
+
+def _ends(graph: nx.DiGraph) -> str:
+    """Set the weight of the highest neurons beside that of the lowest, of one layer."""
+    neurons = [n for _, n in graph.nodes(data=True) if n["kind"] == "neuron"]
+    k = len(neurons) // 2
+    high = [n["strength"] for n in neurons if n["rank"] <= k]
+    low = [n["strength"] for n in neurons if n["rank"] > n["size"] - k]
+    if graph.graph["n_layers"] > 1 or not len(high) == len(low) == k or not sum(low):
+        return ""
+    weight = times(sum(high) / sum(low))
+    return f"; its {k} highest have {weight} the edge weight of its {k} lowest"
 
 
 def _edges(ffns: Sequence[FFN]) -> tuple[int, float]:
@@ -41,9 +51,3 @@ def _edges(ffns: Sequence[FFN]) -> tuple[int, float]:
         float(torch.linalg.vector_norm(w, 1, dtype=torch.float32)) for w in weights
     )
     return sum(int(w.count_nonzero()) for w in weights), total
-
-
-def _strongest(graph: nx.DiGraph) -> str:
-    n = graph.number_of_edges()
-    which = "all" if n < graph.graph["n_edges"] else "the strongest"
-    return f"{which} {n:,} among the nodes shown"

@@ -4,69 +4,58 @@ import math
 from collections.abc import Sequence
 
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from llmrank.analysis.agreement import Agreement, extremes
-from llmrank.core.formatting import choice, number, share
+from llmrank.analysis.agreement import Agreement
+from llmrank.analysis.neuron import Neuron
+from llmrank.core.formatting import choice, number, share, times
 from llmrank.core.specs import described, options
 from llmrank.methods.criteria import Criterion, LLMRank
 from llmrank.models.ffn import FFN
-from llmrank.report.tables.scores import CLOSE
+from llmrank.report.tables.scores import CLOSE, neuron_table
 
 
 def heatmap_sentence(layers: pd.DataFrame) -> str:
-    """Say which layer's scores are the flattest and which the most peaked."""
-    flat, peaked = _lowest(layers, "top_tenth"), _highest(layers, "top_tenth")
-    holds = f"highest tenth of neurons holds {share(peaked['top_tenth'])}"
-    if flat["top_tenth"] == peaked["top_tenth"]:
-        whose = "Each layer's" if len(layers) > 1 else "The"
-        return f"{whose} {holds} of the score (10 % if all were equal)."
-    return (
-        f"Layer {peaked['layer']:.0f} is the most peaked, its {holds} of its score; "
-        f"layer {flat['layer']:.0f} is the flattest, with {share(flat['top_tenth'])} "
-        "(10 % if all were equal)."
+    """Say how concentrated scores are, and whom one threshold over all would empty."""
+    layers = layers.assign(
+        even=layers["n_effective"] / layers["n_neurons"],
+        globally=layers["n_dropped_globally"] / layers["n_neurons"],
     )
-
-
-def percentiles_sentence(layers: pd.DataFrame) -> str:
-    """Say which layer's middle neuron ranks highest and lowest in the model."""
-    if len(layers) == 1:
-        return heatmap_sentence(layers)
-    high = _highest(layers, "median_percentile")
-    low = _lowest(layers, "median_percentile")
-    return (
-        f"The middle neuron of layer {high['layer']:.0f} scores higher than "
-        f"{share(high['median_percentile'])} of all neurons, that of layer "
-        f"{low['layer']:.0f} higher than {share(low['median_percentile'])}."
+    most, least = _lowest(layers, "even"), _highest(layers, "even")
+    as_if = (
+        f"as if {number(most['n_effective'])} of its {most['n_neurons']:,.0f} neurons "
+        "shared the score"
     )
-
-
-def extremes_sentence(shown: pd.DataFrame) -> str:
-    """Say which neuron is the highest, and where the highest and the lowest lie."""
-    highest = shown[shown["extreme"] == "highest"]
-    lowest = shown[shown["extreme"] == "lowest"]
-    first = shown.iloc[0]
-    last = shown.iloc[-1]
-    if math.isclose(first["times_uniform"], last["times_uniform"], rel_tol=1e-6):
-        return "All neurons score the mean of their layer."
-    said = (
-        f"{_label(first)} scores highest, {_times(first)}, {_label(last)} lowest, "
-        f"{_times(last)}"
-    )
-    if shown["layer"].nunique() == 1:
+    if math.isclose(most["even"], least["even"], rel_tol=1e-6):
+        return f"Each layer is as concentrated: {as_if}."
+    said = f"Layer {most['layer']:.0f} is the most concentrated: {as_if}"
+    said = f"{said} (layer {least['layer']:.0f}: {number(least['n_effective'])})"
+    high, low = _highest(layers, "globally"), _lowest(layers, "globally")
+    if high["globally"] == low["globally"]:
         return f"{said}."
-    spread = f"the {len(highest)} highest lie in {_layers(highest)}"
-    return f"{said}; {spread}, the {len(lowest)} lowest in {_layers(lowest)}."
-
-
-def index_sentence(scores: Sequence[Float[Tensor, " _"]]) -> str:
-    """Say where the highest and the lowest neuron of the model are."""
-    ends = extremes(scores, 1)
-    first, last = ends.iloc[0], ends.iloc[-1]
     return (
-        f"In the model's own order the highest neuron is {_label(first)}, "
-        f"{_times(first)}, and the lowest {_label(last)}, {_times(last)}."
+        f"{said}. One threshold for all layers would remove {share(high['globally'])} "
+        f"of layer {high['layer']:.0f}, {share(low['globally'])} of layer "
+        f"{low['layer']:.0f}."
+    )
+
+
+def neuron_sentence(
+    scores: Sequence[Float[Tensor, " _"]],
+    keep: Sequence[Int[Tensor, " _"]],
+    neuron: Neuron,
+) -> str:
+    """Say a neuron's rank in its layer, its score, and whether it is removed."""
+    layer = neuron.layer
+    table = neuron_table([scores[layer]], [keep[layer]])
+    if neuron.index >= len(table):
+        return f"Layer {layer} has no neuron {neuron.index:,} here."
+    row = table.iloc[neuron.index]
+    fate = "kept" if row["kept"] else "removed"
+    return (
+        f"**L{layer}·{neuron.index}**: rank {row['rank']:,} of {len(table):,}, "
+        f"{times(row['times_uniform'])} its layer's mean, **{fate}**"
     )
 
 
@@ -134,21 +123,13 @@ def overlap_sentence(
     return f"{said}, the fewest in layer {least}: {share(shares[least])}."
 
 
-def ranks_sentence(
-    agreement: Agreement, names: tuple[str, str], layer: int | None
-) -> str:
-    """Say how well the ranks of two criteria agree, in a layer or (None) in all."""
+def agreement_words(agreement: Agreement, layer: int | None) -> str:
+    """Say Spearman's and Jaccard's numbers of a layer or (None) of all, for a chart."""
     rho = agreement.total_spearman if layer is None else agreement.spearman[layer]
     o = agreement.total if layer is None else agreement.overlaps[layer]
-    where = "of all neurons" if layer is None else f"in layer {layer}"
-    said = (
-        f"The rank correlation {where} is not defined, since all scores of one "
-        "criterion are equal"
-        if rho is None
-        else f"The rank correlation {where} is {rho:.3f}"
-    )
-    only = f"{names[0]} alone removes {o.n_a - o.n_both:,} neurons"
-    return f"{said}; {only}, {names[1]} alone {o.n_b - o.n_both:,}."
+    numbers = {"Spearman": rho, "Jaccard of the removed": o.jaccard}
+    told = ("–" if n is None else f"{n:.3f}" for n in numbers.values())
+    return "<br>".join(f"{k} {v}" for k, v in zip(numbers, told, strict=True))
 
 
 def disagreements_sentence(apart: pd.DataFrame, names: tuple[str, str]) -> str:
@@ -227,16 +208,3 @@ def _lowest(layers: pd.DataFrame, column: str) -> pd.Series:
 
 def _highest(layers: pd.DataFrame, column: str) -> pd.Series:
     return layers.sort_values(column, ascending=False, kind="stable").iloc[0]
-
-
-def _label(neuron: pd.Series) -> str:
-    return f"L{neuron['layer']}·{neuron['neuron']}"
-
-
-def _times(neuron: pd.Series) -> str:
-    return f"{number(neuron['times_uniform'])} times its layer's mean"
-
-
-def _layers(shown: pd.DataFrame) -> str:
-    n = shown["layer"].nunique()
-    return "1 layer" if n == 1 else f"{n} layers"

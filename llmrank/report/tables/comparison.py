@@ -42,44 +42,73 @@ class Pair:
     """One measure as a picture shows it: both models' figures, and the change."""
 
     title: str
+    lower_is_better: bool = True
     dense: Estimate | None = None
     pruned: Estimate | None = None
     change: Cell = Cell()
 
 
 _TITLES = {
-    "perplexity": "Quality · perplexity",
-    "weights_mb": "Size · MB of weights",
-    "decode_ms": "Speed · ms to write a token",
+    "perplexity": "Perplexity",
+    "top1": "Top-1 accuracy, %",
+    "weights_mb": "Weights, MB",
+    "decode_ms": "Writing a token, ms",
+    "prefill_ms": "Reading the prompt, ms",
 }
-BLANK = tuple(map(Pair, _TITLES.values()))
-"""Quality, size and speed before anything is measured; less is better in all."""
+BLANK = tuple(
+    Pair(title, AXES[name].lower_is_better) for name, title in _TITLES.items()
+)
+"""Quality, size and speed before anything is measured."""
+
+N_UNTIMED = 3
+"""So many of the pairs need no clock; they stand first."""
 
 
 def pairs(comparison: Comparison) -> tuple[Pair, ...]:
     """Return quality, size and speed of both models, as far as they are measured."""
-    sides = (comparison.dense, comparison.pruned)
-    speed = _time(comparison, "decode").change
+    sizes = (s.footprint.weight_bytes for s in (comparison.dense, comparison.pruned))
     changes = (
-        _perplexity(comparison).change,
-        Cell(change(*(side.footprint.weight_bytes for side in sides))),
-        replace(speed, spread=_short(speed.spread)),
+        _parted(_perplexity(comparison).change, "of dense"),
+        _parted(_top1(comparison).change, "kept"),
+        Cell(change(*sizes)),
+        _parted(_time(comparison, "decode").change, "as fast"),
+        _parted(_time(comparison, "prefill").change, "as fast"),
     )
-    figures = {
-        n: (AXES[n].dense(comparison), AXES[n].pruned(comparison)) for n in _TITLES
-    }
-    dense, pruned = map(_median, figures["decode_ms"], sides)
-    figures["decode_ms"] = dense, pruned
     return tuple(
-        Pair(_TITLES[n], *figures[n], changed)
-        for n, changed in zip(_TITLES, changes, strict=True)
+        replace(
+            blank,
+            dense=_shown(name, AXES[name].dense(comparison), comparison.dense),
+            pruned=_shown(name, AXES[name].pruned(comparison), comparison.pruned),
+            change=changed,
+        )
+        for (name, blank), changed in zip(
+            zip(_TITLES, BLANK, strict=True), changes, strict=True
+        )
     )
 
 
-def _short(spread: str) -> str:
-    """Leave the interval, and whether it is one to believe."""
-    interval, _, more = spread.partition(";")
-    return f"{interval}, disturbed" if "disturbed" in more else interval
+def _shown(name: str, figure: Estimate | None, side: Side) -> Estimate | None:
+    """Return a share in per cent, and a time as the median that stands in the table."""
+    if figure is None:
+        return None
+    if name == "top1":
+        ends = {end: 100 * getattr(figure, end) for end in ("value", "low", "high")}
+        return replace(figure, **ends)
+    timing = timing_of(side, "decode" if name == "decode_ms" else "prefill")
+    if not name.endswith("_ms") or timing is None:
+        return figure
+    low, high = min(figure.low, timing.median), max(figure.high, timing.median)
+    return replace(figure, value=timing.median, low=low, high=high)
+
+
+def _parted(change: Cell, words: str) -> Cell:
+    """Part a figure from its words; leave the interval, and whether to believe it."""
+    interval, _, more = change.spread.partition(";")
+    said = f"{words} {interval}".strip()
+    said += ", disturbed" if "disturbed" in more else ""
+    said += "\nmedian of paired rounds" if words == "as fast" else ""
+    figure = change.value.removesuffix(f" {words}")
+    return change if change == Cell() else Cell(figure, said)
 
 
 def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:
@@ -94,14 +123,16 @@ def pairs_table(pairs: Sequence[Pair]) -> pd.DataFrame:
 
 
 def lines(comparison: Comparison) -> tuple[Line, ...]:
-    """List what pruning costs and gains, as far as it is measured; tasks last."""
+    """List what pruning costs and gains, as far as it is measured: first the pairs."""
     counted = sizes(comparison.dense.footprint, comparison.pruned.footprint)
+    weights = counted.pop("Weights")
     return (
         _perplexity(comparison),
         _top1(comparison),
-        *(Line(name, *map(Cell, texts)) for name, texts in counted.items()),
-        _time(comparison, "prefill"),
+        Line("Weights", *map(Cell, weights)),
         _time(comparison, "decode"),
+        _time(comparison, "prefill"),
+        *(Line(name, *map(Cell, texts)) for name, texts in counted.items()),
         _memory(comparison),
         *_tasks(comparison),
     )
@@ -112,15 +143,6 @@ def timing_of(side: Side, phase: Phase) -> Timing | None:
     if side.latency is None:
         return None
     return side.latency.prefill if phase == "prefill" else side.latency.decode
-
-
-def _median(decode: Estimate | None, side: Side) -> Estimate | None:
-    """Let a time be the median that stands in the table; the rounds' interval holds."""
-    if decode is None or side.latency is None:
-        return None
-    median = side.latency.decode.median
-    low, high = min(decode.low, median), max(decode.high, median)
-    return replace(decode, value=median, low=low, high=high)
 
 
 def _perplexity(comparison: Comparison) -> Line:
@@ -207,6 +229,6 @@ def _cell(estimate: Estimate, write: Callable[[float], str] = number) -> Cell:
 
 
 def _share_cell(estimate: Estimate, after: str = "") -> Cell:
-    low, high = 100 * estimate.low, 100 * estimate.high
-    spread = f"[{low:.3g}, {high:.3g}]" if math.isfinite(high) else ""
+    ends = (100 * estimate.low, 100 * estimate.high)
+    spread = interval(*ends) if math.isfinite(estimate.high) else ""
     return Cell(f"{share(estimate.value)}{after}", spread)

@@ -11,6 +11,7 @@ from llmrank.core.formatting import interval, number
 from llmrank.core.statistics import Estimate, spread
 from llmrank.experiments.arena import AXES, Entry
 from llmrank.experiments.store import Arena, Run
+from llmrank.report.tables.lowest import best_of_each
 
 Group = tuple[Run, ...]
 
@@ -81,11 +82,13 @@ def filtered(
 
 
 def side_by_side(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return the settings that differ between runs, and every figure; ★ the best.
+    """Return the settings that differ between runs, and every figure.
+
+    ★ the best, where it can be told from every other.
 
     One row per field, one column per run, all as text.
     """
-    best = _best(entries)
+    best = best_of_each(entries)
 
     def fields(entry: Entry) -> dict[str, str]:
         run = entry.run
@@ -229,18 +232,6 @@ def _beside(
     table = pd.DataFrame(columns, dtype=object).fillna("")
     kept = [n in _TITLES or table.loc[n].nunique() > 1 for n in table.index]
     return table[kept].rename_axis("")
-
-
-def _best(entries: Sequence[Entry]) -> dict[str, set[str]]:
-    """Return by axis the runs that are ahead of any other; sizes have no best."""
-    best: dict[str, set[str]] = {}
-    for name in AXES:
-        values = {e.run.id: e.figures[name].value for e in entries if name in e.figures}
-        pick = min if AXES[name].lower_is_better else max
-        is_told = len(set(values.values())) > 1 and not AXES[name].is_exact
-        ends = {pick(values.values())} if is_told else set()
-        best[name] = {run for run, value in values.items() if value in ends}
-    return best
 
 
 def _cut(run: Run) -> str:

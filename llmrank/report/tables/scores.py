@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank.analysis.agreement import Agreement
-from llmrank.core.statistics import average_ranks, ranks
-from llmrank.methods.pruning import PruningPlan
+from llmrank.core.statistics import ranks
+from llmrank.methods.allocation.by_scores import effective_neurons
+from llmrank.methods.pruning import PruningPlan, descending, drop_mask
 
 QUANTILES = {"p05": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 CLOSE = 0.05
@@ -40,18 +41,31 @@ def layer_table(
         Columns layer, n_neurons, n_dropped, threshold (the lowest kept score; 0 where
         none is dropped), n_close (neurons within 5 % of it), n_tied (dropped
         neurons that score exactly it), dropped_score (the share of the layer's score
-        that is dropped), top_tenth (the share that the highest tenth of the neurons
-        holds; 0.1 if all are equal), p05 to p95, and median_percentile (the share of
-        all neurons of the model that score lower than the layer's middle neuron).
+        that is dropped), n_effective (how many equal neurons would be as
+        concentrated), p05 to p95, and n_dropped_globally (how many one threshold over
+        all layers would drop, if it dropped as many in all).
     """
     values = [s.detach().to("cpu", torch.float64) for s in scores]
-    together = average_ranks(torch.cat(values))
-    places = ((together - 0.5) / len(together)).split([len(v) for v in values])
+    globally = dropped_globally(values, sum(map(len, keep)))
     rows = [
-        _layer(layer, v, k.cpu()) | {"median_percentile": float(p.quantile(0.5))}
-        for layer, (v, k, p) in enumerate(zip(values, keep, places, strict=True))
+        _layer(layer, v, k.cpu()) | {"n_dropped_globally": n}
+        for layer, (v, k, n) in enumerate(zip(values, keep, globally, strict=True))
     ]
     return pd.DataFrame(rows)
+
+
+def dropped_globally(scores: Sequence[Float[Tensor, " _"]], n_kept: int) -> list[int]:
+    """Count by layer whom one threshold over all layers would drop."""
+    every = torch.cat(tuple(scores))
+    mask = drop_mask(len(every), descending(every)[:n_kept])
+    return [int(part.sum()) for part in mask.split([len(s) for s in scores])]
+
+
+def times_uniform(
+    scores: Sequence[Float[Tensor, " _"]],
+) -> tuple[Float[Tensor, " _"], ...]:
+    """Return normalised scores in units of their layer's mean."""
+    return tuple(s.to("cpu", torch.float64) * len(s) for s in scores)
 
 
 def agreement_table(agreement: Agreement, second: PruningPlan) -> pd.DataFrame:
@@ -122,14 +136,6 @@ def _layer(layer: int, values: Tensor, keep: Tensor) -> dict[str, int | float]:
         "n_close": int(close.sum()) if is_cut else 0,
         "n_tied": tied if is_cut else 0,
         "dropped_score": float(1 - kept.sum() / values.sum()) if is_cut else 0.0,
-        "top_tenth": _top_tenth(values),
+        "n_effective": effective_neurons(values),
         **dict(zip(QUANTILES, quantiles.tolist(), strict=True)),
     }
-
-
-def _top_tenth(values: Tensor) -> float:
-    """Of a width that is not a multiple of ten, the last neuron counts in part."""
-    highest = values.sort(descending=True).values
-    whole, part = divmod(len(values) / 10, 1)
-    top = highest[: int(whole)].sum() + part * highest[int(whole)]
-    return float(top / values.sum())

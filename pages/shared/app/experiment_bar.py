@@ -6,7 +6,7 @@ from collections.abc import Collection
 import streamlit as st
 
 from llmrank.core.errors import LLMRankError
-from llmrank.core.formatting import number, share, times
+from llmrank.core.formatting import counted, number, share, times
 from llmrank.core.specs import Option, options
 from llmrank.core.statistics import Estimate
 from llmrank.evaluation.footprint import planned
@@ -159,7 +159,11 @@ def _figures(experiment: Experiment, report: object) -> None:
             speed += " (disturbed)" if decode.disturbed else ""
         if ratio is None:
             ratio = comparison.perplexity_ratio
-            so_far = "" if ratio is None else f" :small[{ratio.n_windows} windows]"
+            so_far = (
+                ""
+                if ratio is None
+                else f" :small[{counted(ratio.n_windows, 'window')}]"
+            )
     if n_params is not None:
         size = f"{frontier.megabytes(experiment, n_params):,.0f}"
     quality = "–" if ratio is None or ratio.n_windows < 2 else _ratio(ratio)

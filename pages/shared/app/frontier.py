@@ -68,7 +68,8 @@ def sentence(experiment: Experiment, known: Frontier) -> str:
     if best is None:
         return said
     if own is None:
-        verdict = "costs least of those measured nearby"
+        nearby = "there" if best.sparsity == experiment.pruning.sparsity else "nearby"
+        verdict = f"costs least of those measured {nearby}"
     elif best.method == own.method:
         return f"{said} No other measured method costs less."
     elif own.ratio.low <= best.ratio.high:
@@ -135,15 +136,18 @@ def cards(experiment: Experiment, known: Frontier) -> None:
     for name, (settings, why) in PRESETS.items():
         method = _preset(name)
         with st.container(border=True, key=f"card_{name}"):
-            st.markdown(f"**{name}** &ensp; {method.name}", help=why)
-            st.markdown(_figures(experiment, known, method))
-            st.button(
-                "In hand" if method == experiment.method.unseeded else "Take it",
-                key=f"take_{name}",
-                disabled=method == experiment.method.unseeded,
-                on_click=session.take_method,
-                args=(settings,),
-            )
+            st.markdown(f"**{name}** &ensp; {method.name}")
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(_figures(experiment, known, method), width="stretch")
+                is_in_hand = method == experiment.method.unseeded
+                st.button(
+                    "In hand" if is_in_hand else "Take it",
+                    key=f"take_{name}",
+                    disabled=is_in_hand,
+                    on_click=session.take_method,
+                    args=(settings,),
+                )
+            st.caption(why)
 
 
 def _figures(experiment: Experiment, known: Frontier, method: Method) -> str:
@@ -205,7 +209,9 @@ def _megabytes(experiment: Experiment, known: Frontier) -> Mapping[float, float]
     dense = resources.shape_of(experiment.model)
     if dense is None:
         return None
-    sizes = {c.sparsity: megabytes(experiment, c.n_params) for c in known.choices}
+    own = experiment.method.unseeded
+    choices = sorted(known.choices, key=lambda c: c.method == own)  # its own size last
+    sizes = {c.sparsity: megabytes(experiment, c.n_params) for c in choices}
     return {0.0: dense.weight_bytes / 1e6, **dict(sorted(sizes.items()))}
 
 

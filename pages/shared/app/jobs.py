@@ -16,14 +16,17 @@ from pages.shared.app import access, resources, visitors
 from pages.shared.app.escape import plain
 from pages.shared.app.visitors import on_end, visitor_id
 
-_ENTRY = "jobs"
+_ENTRY, _TOLD = "jobs", "jobs_told"
 LOOK_S: dict[Lane, float] = {"light": 0.5, "heavy": 1.0}
-"""How often a job is looked at: to draw that costs a browser a twentieth of a second,
-which would disturb the timings of a machine with few cores.
-"""
+"""How often a job is looked at."""
 
-MENU_S = 2.0
-"""How often the header's is, which says the same once more."""
+TIMED, TIMED_LOOK_S = ("Measuring latency", "Measuring the FFN layers"), 3.0
+"""The steps that time something, and how often they are looked at: to draw that costs
+a browser a twentieth of a second, which disturbs a timing where cores are few."""
+
+
+ANNOUNCED_S = 10.0
+"""What took so long is announced when it is done."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,6 @@ def active(kind: str) -> bool:
     return seen is not None and not seen.finished
 
 
-def _look_s(kind: str) -> float:
-    seen = view(kind)
-    return LOOK_S["light" if seen is None else seen.lane]
-
-
 def link() -> dict[str, str]:
     """Return the watched jobs as a parameter of the address."""
     named = [f"{kind}.{job_id}" for kind, job_id in _watched().items()]
@@ -117,14 +115,11 @@ def menu() -> None:
 
     They are those of the browser, so a second tab shows them too.
     """
-    if _running_jobs():
-        st.fragment(_menu, run_every=MENU_S)()
+    _again(lambda: max(map(_look_s, _running_jobs()), default=None), _menu)
 
 
 def _menu() -> None:
     running = _running_jobs()
-    if not running:
-        st.rerun()
     with st.popover(_short(running), type="tertiary", width="content"):
         for seen in running:
             _one(seen, "menu")
@@ -154,6 +149,7 @@ def endings() -> None:
             del _watched()[kind]
         elif seen.finished:
             _ended(kind, seen)
+            _announce(seen)
 
 
 def stop_button(kind: str, key: Hashable, label: str) -> None:
@@ -165,16 +161,16 @@ def stop_button(kind: str, key: Hashable, label: str) -> None:
 
     def draw() -> None:
         seen = view(kind)
-        if seen is None or seen.finished:
-            st.rerun()
+        assert seen is not None
         is_other = seen.key != (kind, key)
-        said = f"{plain(seen.title)}: " if is_other else ""
-        words = f"Stop · {said}{_far(seen)}"
+        said = f" · {plain(seen.title)}" if is_other else ""
+        words = f"Stop · {_far(seen)}{said}"
         new = seen.state == "running" and seen.elapsed_s < 0.5
-        if st.button(words, key=label, disabled=seen.stopping or new):
+        disabled, about = seen.stopping or new, plain(seen.title)
+        if st.button(words, key=label, disabled=disabled, help=about):
             _stop(seen)
 
-    st.fragment(draw, run_every=_look_s(kind))()
+    _again(partial(_look_s_of, kind), draw)
 
 
 def _far(seen: JobView) -> str:
@@ -192,28 +188,50 @@ def _far(seen: JobView) -> str:
 
 def here(kind: str) -> None:
     """Show a running job beside what started it, as well as in the header."""
-    if active(kind):
-        st.fragment(_running, run_every=_look_s(kind))(kind)
+    _again(partial(_look_s_of, kind), lambda: _running(kind))
 
 
 def live(kind: str, draw: Callable[[JobView], None]) -> bool:
     """Draw a job's partial result while it runs, and return whether it does."""
-    if not active(kind):
-        return False
 
     def again() -> None:
         seen = view(kind)
         if seen is not None:
             draw(seen)
 
-    st.fragment(again, run_every=_look_s(kind))()
+    return _again(partial(_look_s_of, kind), again)
+
+
+def _again(look_s: Callable[[], float | None], draw: Callable[[], None]) -> bool:
+    """Draw in a fragment as often as it wants to be looked at, if it does at all.
+
+    The page runs anew when that changes: an end, the begin of a timing.
+    """
+    every_s = look_s()
+    if every_s is None:
+        return False
+
+    def again() -> None:
+        if look_s() != every_s:
+            st.rerun()
+        draw()
+
+    st.fragment(again, run_every=every_s)()
     return True
+
+
+def _look_s_of(kind: str) -> float | None:
+    seen = view(kind)
+    return None if seen is None or seen.finished else _look_s(seen)
+
+
+def _look_s(seen: JobView) -> float:
+    return TIMED_LOOK_S if seen.what in TIMED else LOOK_S[seen.lane]
 
 
 def _running(kind: str) -> None:
     seen = view(kind)
-    if seen is None or seen.finished:
-        st.rerun()
+    assert seen is not None
     _one(seen, "here")
 
 
@@ -252,6 +270,15 @@ def _waiting(seen: JobView) -> str:
     if seen.step_s is not None:
         return f"{said}; the one running needs {duration(seen.step_s)} more at least"
     return said
+
+
+def _announce(seen: JobView) -> None:
+    """Say once that long work is done, wherever its visitor is by now."""
+    told: set[str] = st.session_state.setdefault(_TOLD, set())
+    is_long = seen.elapsed_s >= ANNOUNCED_S
+    if seen.state == "done" and is_long and seen.id not in told:
+        st.toast(f"{plain(seen.title)}: done")
+    told.add(seen.id)
 
 
 def _ended(kind: str, seen: JobView) -> None:

@@ -69,8 +69,8 @@ def start_measuring(experiment: Experiment) -> None:
         resources.unkept().put(experiment, _kept(measured))
         return measured
 
-    removed, criterion = experiment.pruning.sparsity, experiment.method.criterion
-    title = f"Measuring {share(removed)} by {criterion.name}"
+    removed, method = share(experiment.pruning.sparsity), experiment.method
+    title = f"Measuring {removed} by {method.name}"
     jobs.start("measure", title, work, experiment)
 
 
@@ -205,7 +205,7 @@ def chart(
         on_select=on_select or "ignore",
         selection_mode="points",
     )
-    said, save = st.columns([0.9, 0.1], vertical_alignment="top")
+    said, save = st.columns([0.86, 0.14], vertical_alignment="top")
     said.markdown(reading)
     with (
         save.container(horizontal=True, horizontal_alignment="right"),

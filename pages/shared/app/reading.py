@@ -25,6 +25,9 @@ WIDTHS = "widths"
 MAX_AT_ONCE = 100_000
 """Neurons up to which a page scores by itself what has been read."""
 
+SKELETON_HEIGHT = 480
+"""Of what stands where the picture will be, in pixels."""
+
 
 def has_scores(experiment: Experiment) -> bool:
     """Return whether scores are at hand; else have the model read, or offer to."""
@@ -123,6 +126,8 @@ def wait(experiment: Experiment, drawn: Experiment | None) -> None:
         left = f", {duration(seen.remaining_s)} left" if seen.remaining_s else ""
         said = f"{plain(seen.title)}: {plain(seen.what)} {100 * far:.0f} %{left}"
         st.progress(min(far, 1.0), text=said)
+        if drawn is None:
+            st.container(key="skeleton", height=SKELETON_HEIGHT, border=False)
 
     jobs.live(KIND, look)
 

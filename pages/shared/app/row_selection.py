@@ -50,8 +50,8 @@ def choose(
 
 def take(picked: Sequence[str], *, key: str) -> None:
     """Choose rows by their ids from elsewhere than the table; a callback."""
-    shown = st.session_state.get(f"{key}_ids", [])
-    rows = [shown.index(one) for one in picked if one in shown]
+    st.session_state[f"{key}_ids"] = list(picked)
+    rows = list(range(len(picked)))
     st.session_state[key] = {"selection": {"rows": rows, "columns": []}}
 
 

@@ -22,6 +22,7 @@ _ENTRY = "settings"
 _VIEW = "view"
 _COMPLAINTS = "link_complaints"
 _ADOPTED = "adopted"
+_ASIDE = "set_aside"
 
 
 def chosen() -> dict[str, Any]:
@@ -60,6 +61,17 @@ def adopt_method(method: Method, sparsity: float) -> None:
     """Take a method and a sparsity; the model and the texts stay."""
     experiment = replace(current(), method=method).at(sparsity)
     adopt(experiment)
+
+
+def set_aside(before: Experiment) -> None:
+    """Remember what was in hand before what is now was put in its place."""
+    st.session_state[_ASIDE] = before, current()
+
+
+def aside() -> Experiment | None:
+    """Return what was set aside, as long as nothing else was changed since."""
+    before, then = st.session_state.get(_ASIDE, (None, None))
+    return before if before != then == current() else None
 
 
 def _renew() -> None:

@@ -23,7 +23,7 @@ KIND = "criteria"
 
 def show(experiment: Experiment, spec: ArenaSpec) -> None:
     """Compare the criteria of an arena on the model in hand."""
-    st.subheader("Do the criteria agree?", anchor=False)
+    st.markdown("##### Do the criteria agree?")
     asked = {label(m.criterion): m.criterion for m in spec.methods}
     experiment = replace(
         experiment,
@@ -51,11 +51,11 @@ def _known(experiment: Experiment, asked: Mapping[str, Criterion]) -> dict[str, 
 def _offer(experiment: Experiment, missing: Mapping[str, Criterion]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         noun = "criterion" if len(missing) == 1 else "criteria"
-        if st.button(f"Score by {len(missing)} {noun}", key=KIND):
+        if st.button(f"Rank the neurons by {len(missing)} {noun}", key=KIND):
             _start(experiment, missing)
         st.caption(
-            "Reads the calibration text where it has not been read, and its gradients "
-            "where a criterion needs them; then every two criteria are compared."
+            "Scores every neuron by each criterion above and draws how alike every two "
+            "order them. Reads the calibration text where that is not done yet."
         )
 
 

@@ -5,26 +5,37 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from llmrank.core.formatting import counted
+from llmrank.core.formatting import counted, number
 from llmrank.core.specs import Option
+from llmrank.core.statistics import times_spread
 from llmrank.experiments import arena
 from llmrank.experiments.arena import AXES, Entry
 from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.settings import PRESETS
+from llmrank.experiments.settings import experiment as built
 from llmrank.report import charts
 from llmrank.report.sentences import arena as readings
+from llmrank.report.sentences.sizes import amount
 from llmrank.report.tables import arena as tables
 from pages.shared.app import open_run, panels, row_selection, session, view_options
 from pages.shared.app.escape import plain
+from pages.shared.arena import matched
 
-CHART, TABLE, CELL = "arena_chart", "arena_table", "arena.cell"
+CHART, LIST = "arena_chart", "arena_list"
+TABLE, CELL = "arena_table", "arena.cell"
 TITLES = {name: AXES[name].title for name in AXES}
 NAMES = tuple(AXES)
 ACROSS = Option("x", str, "parameters", "What its width shows", choices=NAMES)
 UP = Option("y", str, "perplexity_ratio", "What its height shows", choices=NAMES)
 ICONS = {"done": "✓", "failed": "✗", "running": "…", "queued": "·", "cancelled": "–"}
-MARKS = {"on the frontier": "●", "cannot be told": "○", "beaten": "·"}
-LISTED = 318
-"""Pixels of the list beside the chart: eight methods and its heading."""
+
+SHOWN = "arena_shown"
+ALL, MATCHED = "All methods", "Same widths and repair"
+HERE = "◆ "
+"""Before the name of a method that is measured here, among the shipped ones."""
+
+NAMED = 3
+"""So many who are ahead have a colour and a label."""
 
 
 def choose_axes() -> tuple[str, str]:
@@ -34,30 +45,146 @@ def choose_axes() -> tuple[str, str]:
         return across, view_options.choose("arena", UP, "Up", titles=TITLES)
 
 
-def show(entries: Sequence[Entry], axes: tuple[str, str], in_hand: Experiment) -> None:
-    """Draw the chart of the cells known, who is ahead at the sparsity in hand, all."""
-    models = list(dict.fromkeys(entry.experiment.model.name for entry in entries))
-    model = models[0]
-    if len(models) > 1:  # the others compete among themselves
-        model = st.segmented_control(
-            "Model", models, default=model, required=True, key="arena_model"
+def choose_shown() -> None:
+    """Draw the choice of what competes: everything, or only the criterion differs."""
+    st.segmented_control(
+        "What competes", [ALL, MATCHED], default=ALL, required=True, key=SHOWN,
+        label_visibility="collapsed",
+    )  # fmt: skip
+
+
+def show(
+    entries: Sequence[Entry],
+    axes: tuple[str, str],
+    in_hand: Experiment,
+    *,
+    own: Sequence[Entry] = (),
+    is_ours: bool,
+) -> None:
+    """Draw the chart of the cells known, who is ahead at the sparsity in hand, all.
+
+    Where they are ours (`is_ours`), one's `own` stand beside them.
+    """
+    every = _of_one_model(entries)
+    text = every[0].experiment.evaluation.eval_text
+    own = [entry for entry in own if entry.experiment.evaluation.eval_text == text]
+    mine = every
+    if st.session_state.get(SHOWN) == MATCHED:
+        mine, own = (
+            [entry for entry in some if matched.is_matched(entry, in_hand.method)]
+            for some in (every, own)
         )
-    mine = [entry for entry in entries if entry.experiment.model.name == model]
-    standings = tables.standings(mine, *axes)
+    if len(mine) < min(2, len(every)):
+        st.info("No two methods measured have the widths and the repair in hand.")
+        return
+    standings = _standings(mine, own, axes)
+    both, held = [*mine, *own], session.views().get(CELL)
     if standings.empty:
         st.info(
             f"No cell has both {TITLES[axes[0]]} and {TITLES[axes[1]]} yet. Cells "
             "appear the moment they are measured; other axes may be known already."
         )
-        _show_held(mine)
+        _show_held(both, held, standings)
         return
-    picture, beside = st.columns([0.62, 0.38], gap="medium")
+    with st.container(key="arena_standing"):
+        picture, beside = st.columns(2, gap="medium")
+    sparsity, ids = in_hand.pruning.sparsity, [entry.run.id for entry in own]
+    looks = {"named": _named(standings, in_hand), "dark": panels.is_dark()}
+    titles = _titles(axes)
     with picture:
-        _show_chart(standings, mine, axes, in_hand.pruning.sparsity)
+        panels.chart(
+            charts.pareto_chart(
+                standings,
+                titles=titles,
+                marked=(sparsity, held),
+                dense=arena.dense(mine, *axes),
+                **looks,
+            ),
+            readings.standings_sentence(
+                standings[~standings["run"].isin(ids)], axes[1], sparsity
+            ),
+            lambda: standings,
+            key=CHART,
+            on_select=lambda: _take_point(CHART),
+        )
+        st.caption(_origin(mine[0], is_ours=is_ours, own=bool(own)))
+    here = readings.nearest(standings, sparsity)
+    judged = [e for e in mine if e.figures.keys() >= set(axes)]
+    told_by = readings.told_by(judged, *axes)
+    at = float(here["sparsity"].iloc[0])
     with beside:
-        here = readings.nearest(standings, in_hand.pruning.sparsity)
-        _show_standings(here, axes[1])
-        _show_held(mine)
+        panels.chart(
+            charts.standings_chart(here, title=titles[1], held=held, **looks),
+            matched.sentence(every, in_hand.method, at) or told_by,
+            lambda: here,
+            key=LIST,
+            on_select=lambda: _take_point(LIST),
+        )
+        st.caption(told_by)
+        _show_held(both, held, standings)
+
+
+def _of_one_model(entries: Sequence[Entry]) -> list[Entry]:
+    """Ask whose cells are shown: those of other models compete among themselves."""
+    models = list(dict.fromkeys(entry.experiment.model.name for entry in entries))
+    model = models[0]
+    if len(models) > 1:
+        model = st.segmented_control(
+            "Model", models, default=model, required=True, key="arena_model"
+        )
+    return [entry for entry in entries if entry.experiment.model.name == model]
+
+
+def _titles(axes: tuple[str, str]) -> tuple[str, str]:
+    better = {True: "less is better", False: "more is better"}
+    x, y = (f"{TITLES[n]} ({better[AXES[n].lower_is_better]})" for n in axes)
+    return x, y
+
+
+def _origin(entry: Entry, *, is_ours: bool, own: bool) -> str:
+    """Say where the points come from, and how they are drawn."""
+    n_tokens = entry.experiment.evaluation.eval_tokens
+    shipped = (
+        "Shipped with the app: measured on our two cores, on "
+        f"{n_tokens:,} held-out tokens. "
+    )
+    yours = f"{HERE}measured here, told from ours by intervals. " if own else ""
+    return (
+        f"{shipped if is_ours else ''}{yours}Points that coincide stand a few pixels "
+        "aside; hover tells their size."
+    )
+
+
+def _standings(
+    entries: Sequence[Entry], own: Sequence[Entry], axes: tuple[str, str]
+) -> pd.DataFrame:
+    """Return where entries stand, and one's own beside them, marked.
+
+    Windows tell all apart where all have read the same; else one's own by intervals.
+    """
+    alone, both = (tables.standings(e, *axes) for e in (entries, [*entries, *own]))
+    if not own or both.empty:
+        return alone
+    is_own = both["run"].isin([entry.run.id for entry in own])
+    mine = both[is_own].assign(method=HERE + both["method"])
+    counts = {arena.n_windows(e, axes[1]) for e in (entries, [*entries, *own])}
+    table = pd.concat([both[~is_own] if len(counts) == 1 else alone, mine])
+    lower = AXES[axes[1]].lower_is_better
+    return table.sort_values("y", ascending=lower, ignore_index=True)
+
+
+def _named(standings: pd.DataFrame, in_hand: Experiment) -> dict[str, str]:
+    """Name who has a colour, each as on Overview: presets, who is ahead, in hand."""
+    by_verdict = standings.groupby("verdict")["method"].unique().to_dict()
+    ahead = by_verdict.get("on the frontier", by_verdict.get("cannot be told", ()))
+    usual, paper, most = (built(asked).method.name for asked, _ in PRESETS.values())
+    ours = in_hand.method.unseeded.name
+    words = {usual: "the default", paper: "the paper's"} | {ours: "in hand"}
+    drawn = standings["method"].unique().tolist()
+    own = [name for name in drawn if name.startswith(HERE)][:NAMED]
+    words |= dict.fromkeys(own, "measured here")
+    order = dict.fromkeys([usual, most, paper, *ahead[:NAMED], ours, *own])
+    return {name: words.get(name, "") for name in order if name in drawn}
 
 
 def show_table(entries: Sequence[Entry]) -> None:
@@ -87,70 +214,28 @@ def show_table(entries: Sequence[Entry]) -> None:
         "sparsity": st.column_config.NumberColumn(format="percent"),
         "parameters": st.column_config.NumberColumn(format="%,d"),
     }
-    _choose(shown, list(table["run"]), TABLE, column_config=numbers)
-
-
-def _show_chart(
-    standings: pd.DataFrame,
-    entries: Sequence[Entry],
-    axes: tuple[str, str],
-    sparsity: float,
-) -> None:
-    better = {True: "less is better", False: "more is better"}
-    across, up = (
-        f"{TITLES[name]} ({better[AXES[name].lower_is_better]})" for name in axes
-    )
-    panels.chart(
-        charts.pareto_chart(
-            standings,
-            titles=(across, up),
-            here=sparsity,
-            dense=arena.dense(entries, *axes),
-            dark=panels.is_dark(),
-        ),
-        readings.standings_sentence(standings, axes[1], sparsity),
-        lambda: standings,
-        key=CHART,
-        on_select=_take_point,
-    )
-    beside = "Points that coincide stand side by side; hover tells their size."
-    st.caption(f"{readings.told_by(entries, *axes)} {beside}")
-
-
-def _take_point() -> None:
-    points = st.session_state[CHART]["selection"]["points"]
-    named = points[0].get("customdata") if points else None
-    if named:
-        session.view(CELL, str(named[0]))
-
-
-def _show_standings(here: pd.DataFrame, y: str) -> None:
-    """List who competes at one sparsity, the best first."""
-    said = here["verdict"].map(MARKS) + " " + here["said"]
-    shown = pd.DataFrame({TITLES[y]: said, "method": here["method"]})
-    shown["verdict"] = here["verdict"]
-    widths = {TITLES[y]: 130, "method": 230, "verdict": 105}
-    _choose(
-        shown,
-        list(here["run"]),
-        "arena_standings",
-        height=min(LISTED, 38 + 35 * len(shown)),
-        column_config={n: st.column_config.Column(width=w) for n, w in widths.items()},
-    )
-
-
-def _choose(shown: pd.DataFrame, runs: list[str], key: str, **look: object) -> None:
-    """Show cells as rows; the one that is held, here or in the chart, is chosen."""
-    held = session.views().get(CELL)
     row_selection.choose(
-        shown, runs, held, lambda run: session.view(CELL, run), key=key, **look
+        shown,
+        list(table["run"]),
+        session.views().get(CELL),
+        lambda run: session.view(CELL, run),
+        key=TABLE,
+        column_config=numbers,
     )
 
 
-def _show_held(entries: Sequence[Entry]) -> None:
-    """Show what the chosen cell is, why it failed, and how to take it along."""
-    at = session.views().get(CELL)
-    chosen = next((entry for entry in entries if entry.run.id == at), None)
+def _take_point(key: str) -> None:
+    points = st.session_state[key]["selection"]["points"]
+    run = points[0].get("customdata") if points else None
+    if run:
+        session.view(CELL, str(run[0]))
+
+
+def _show_held(
+    entries: Sequence[Entry], held: str | None, standings: pd.DataFrame
+) -> None:
+    """Show what the chosen cell is, its numbers, and how to take it along."""
+    chosen = next((entry for entry in entries if entry.run.id == held), None)
     if chosen is None:
         st.caption("Click a point or a row: its method opens here.")
         return
@@ -160,6 +245,21 @@ def _show_held(entries: Sequence[Entry]) -> None:
             st.error(plain(chosen.run.reason))
         elif chosen.run.state != "done":
             st.caption(f"It is {chosen.run.state}.")
+        if chosen.figures:
+            is_here = standings["run"] == held if len(standings) else []
+            st.markdown(_numbers(chosen, [*standings.loc[is_here, "verdict"]]))
         open_run.show_ways(chosen.run, chosen.comparison, key="arena_open")
         with st.popover("Recipe", type="tertiary"):
             open_run.show_recipe(chosen.experiment)
+
+
+def _numbers(entry: Entry, verdict: Sequence[str]) -> str:
+    """Write what a cell measured, on how much, and how it stands."""
+    figures, text = entry.figures, entry.comparison and entry.comparison.pruned.text
+    told = [f"**{one}**" for one in verdict]
+    if "perplexity_ratio" in figures:
+        told.append(f"perplexity {times_spread(figures['perplexity_ratio'])} of dense")
+    told.append(f"{amount(figures['parameters'].value)} parameters")
+    told.append(f"{number(figures['weights_mb'].value)} MB")
+    told += [] if text is None else [f"read on {text.n_tokens:,} tokens"]
+    return " · ".join(told)

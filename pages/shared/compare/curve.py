@@ -50,7 +50,7 @@ def show(experiment: Experiment) -> None:
     seconds = curve.estimated_s(experiment, missing, resources.pipeline())
     with st.container(horizontal=True, vertical_alignment="center"):
         busy = jobs.active("curve") or not missing
-        asked = st.button("Measure the curve", disabled=busy, key="curve")
+        asked = st.button("Draw the curve", disabled=busy, key="curve")
         st.caption(curves.cost_sentence(missing, len(known), seconds))
     if asked:
         _start(experiment, criteria, sparsities)

@@ -10,7 +10,7 @@ from llmrank.analysis.neuron import Neuron
 from llmrank.core.errors import LLMRankError
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.settings import declared
-from llmrank.methods.allocation import Additive, Global, Uniform
+from llmrank.methods.allocation import Additive, BlockInfluence, Global, Uniform
 from llmrank.methods.pruning import PruningPlan
 from llmrank.report.payload import cut_crc, of_planes, of_response_planes
 from pages.shared.app import assets, payloads, reading, resources, session
@@ -80,13 +80,14 @@ def mount(plan: PruningPlan | None, **given: Any) -> None:
     )
 
 
-def table_of(experiment: Experiment) -> dict[str, Any] | None:
-    """Return the widths at several sparsities, or None where the canvas has its own.
+def table_of(experiment: Experiment) -> dict[str, Any]:
+    """Return the widths at several sparsities of what the server alone computes.
 
-    A search has found those of one sparsity; at others stands what it would begin with.
+    Where the allocation in hand is one of the canvas', block-influence is offered. A
+    search has found those of one sparsity; at others stands what it would begin with.
     """
     if isinstance(experiment.method.allocation, Uniform | Global):
-        return None
+        experiment = experiment.using(allocation=BlockInfluence())
     planner, own = resources.pipeline().planner, experiment.pruning.sparsity
     sparsities = sorted({*TABLED, own})
     if experiment.method.allocation.searches:
@@ -142,6 +143,7 @@ def take() -> None:
     _note("neuron", _joined(at.get("layer"), at.get("neuron")) if at else None)
     if held() != neuron:
         st.session_state[ASKED] = "contexts"
+        session.view("graph.layer", None)
     if commit.get("ask") == "worth":
         st.session_state[ASKED] = "worth"
 
@@ -158,8 +160,9 @@ def named(neuron: Neuron | None) -> dict[str, int]:
 
 
 def hold(layer: int, index: int) -> None:
-    """Hold a neuron, as a click in the canvas does."""
+    """Hold a neuron, as a click in the canvas does; Graph opens on its layer."""
     _note("neuron", _joined(layer, index))
+    session.view("graph.layer", None)
     st.session_state[ASKED] = "contexts"
 
 

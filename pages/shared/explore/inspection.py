@@ -89,6 +89,12 @@ def how_often(firing: Firing) -> str:
     )
 
 
+def in_short(firing: Firing) -> str:
+    """Say how often it fires, and on how much that was read."""
+    often = share(firing.active_share) if firing.contexts else "none"
+    return f"on {often} of {firing.n_tokens:,} tokens"
+
+
 def worths(effect: Effect) -> list[str]:
     """Say how the loss changes without it, in the dense and in the pruned model."""
     verb = "also removed from" if effect.kept_by_plan else "kept in"

@@ -88,7 +88,7 @@ def facts(experiment: Experiment, place: Neuron) -> dict[str, object]:
             inspection.scaled(c)[max(0, c.peak - 8) : c.peak + 4]
             for c in found.firing.contexts[:N_BESIDE]
         ]
-        said["fires"] = inspection.how_often(found.firing)
+        said["fires"] = inspection.in_short(found.firing)
         if found.effect is not None:
             said["worth"] = inspection.worths(found.effect)
     return said
@@ -96,7 +96,7 @@ def facts(experiment: Experiment, place: Neuron) -> dict[str, object]:
 
 def show(experiment: Experiment, place: Neuron) -> None:
     """Show its places and edges as tables, and what was measured of it."""
-    st.subheader(f"Layer {place.layer}, neuron {place.index:,}", anchor=False)
+    st.markdown(f"##### Layer {place.layer}, neuron {place.index:,}")
     left, right = st.columns(2)
     with left, panels.panel():
         show_ranks(experiment, place)

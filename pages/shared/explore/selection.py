@@ -1,11 +1,13 @@
 """What is selected in the canvas: its strongest edges, and its neurons as a table."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 import torch
+from torch import Tensor
 
 from llmrank.analysis.neuron import (
     Neuron,
@@ -18,6 +20,7 @@ from llmrank.analysis.neuron import (
     selection,
 )
 from llmrank.experiments.experiment import Experiment
+from llmrank.methods.pruning import PruningPlan
 from llmrank.models.ffn import ffns
 from llmrank.report import sentences
 from llmrank.report.payload import pack
@@ -113,14 +116,33 @@ def choosable(
     row_selection.choose(table, neurons, canvas.held(), take, key=key, **looks)
 
 
-def show_way() -> None:
-    """Lead to the neuron that is held, in the canvas."""
-    at = canvas.held()
-    if at is None:
-        st.caption("Choose a row to hold that neuron, here and in Explore.")
-        return
-    words = f"Layer {at.layer}, neuron {at.index:,} in Explore"
-    st.page_link("pages/explore.py", label=words, icon=":material/arrow_forward:")
+def first_layer(plan: PruningPlan) -> int:
+    """Open on the layer of the neuron held, or of those that lose most the middle."""
+    neuron = canvas.held()
+    if neuron is not None and neuron.layer < len(plan.keep):
+        return neuron.layer
+    lost = [n - k for n, k in zip(plan.dense_widths, plan.widths, strict=True)]
+    most = [layer for layer, n in enumerate(lost) if n == max(lost)]
+    return most[len(most) // 2]
+
+
+def show_held(scores: Sequence[Tensor], keep: Sequence[Tensor], hint: str) -> None:
+    """Say what the neuron held is and lead to it; without one, how to hold one."""
+    neuron = canvas.held()
+    if neuron is not None and neuron.layer >= len(scores):
+        neuron = None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        said = neuron and sentences.neuron_sentence(scores, keep, neuron)
+        st.markdown(said or f":gray[{hint}]", width="content")
+        open_in_explore(neuron)
+
+
+def open_in_explore(neuron: Neuron | None) -> None:
+    """Lead to a neuron in the canvas, where it is held."""
+    arrow, is_none = ":material/arrow_forward:", neuron is None
+    if st.button("Open in Explore", icon=arrow, key="to_explore", disabled=is_none):
+        canvas.hold(neuron.layer, neuron.index)
+        st.switch_page("pages/explore.py")
 
 
 def _about(table: pd.DataFrame, brush: Range, by_rank: bool) -> str:

@@ -1,5 +1,6 @@
 """The paper's experiment: one button, curves with their spread, the claim beside."""
 
+from collections.abc import Hashable
 from dataclasses import replace
 
 import streamlit as st
@@ -44,7 +45,7 @@ def show(lab: Lab) -> None:
         sets="digits,mnist-5k" if sets == "both" else sets, seeds=seeds
     )
     training = replace(mlp.MLPSpec(), epochs=EPOCHS)
-    key = (spec, training, lab.ranked, lab.data.data_seed)
+    key = key_of(lab, spec, training)
     n_networks = seeds * len(spec.kinds) * len(spec.sets.split(","))
 
     def make(job: Job) -> tuple[mlp.Point, ...]:
@@ -56,13 +57,17 @@ def show(lab: Lab) -> None:
     finished = trained.offer(
         KIND, "Run the experiment", "The paper's experiment", key, make,
         f"{counted(n_networks, 'network')} from the seed on, "
-        f"{EPOCHS} epochs each; about {4 * n_networks} s where nothing else runs. "
-        f"The same as `{command_line(spec, lab.ranked, lab.data.data_seed)}`.",
+        f"{EPOCHS} epochs each; about {4 * n_networks} s where nothing else runs.",
     )  # fmt: skip
     if finished is not None:
         _show(finished, spec, lab.ranked, lab.data.data_seed)
     else:
         jobs.live(KIND, lambda seen: _live(seen, spec, lab))
+
+
+def key_of(lab: Lab, spec: mlp.RetentionSpec, training: mlp.MLPSpec) -> Hashable:
+    """Return all that the experiment's points follow from."""
+    return spec, training, lab.ranked, lab.data.data_seed
 
 
 def _live(seen: JobView, spec: mlp.RetentionSpec, lab: Lab) -> None:

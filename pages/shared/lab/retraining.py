@@ -1,5 +1,6 @@
 """After the cut: three ways back side by side; and what shakes which network."""
 
+from collections.abc import Hashable
 from dataclasses import replace
 
 import streamlit as st
@@ -32,13 +33,14 @@ def show_recovery(lab: Lab, network: mlp.Trained) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         percent = view_options.choose(PAGE, SPARSITY, "Removed, %")
+        lab = replace(lab, percent=percent)
         epochs = view_options.choose(PAGE, EPOCHS, "Epochs")
     if not network.epochs:
         st.info("A loaded network has no beginning to rewind to; train one here.")
         return
     plan = mlp.planned(trained.scores(lab, lab.by), percent / 100)
     training = replace(lab.training, epochs=epochs)
-    key = (lab.network_key, lab.by, percent, training)
+    key = recovery_key(lab, training)
     data = trained.data(lab)
 
     def make(job: Job) -> mlp.Recovery:
@@ -55,6 +57,11 @@ def show_recovery(lab: Lab, network: mlp.Trained) -> None:
         _show_curves(known)
     else:
         jobs.live(AFTER, _live)
+
+
+def recovery_key(lab: Lab, training: mlp.MLPSpec) -> Hashable:
+    """Return all that the three ways back follow from."""
+    return lab.network_key, lab.by, lab.percent, training
 
 
 def _live(seen: JobView) -> None:
@@ -90,7 +97,8 @@ def show_robustness(lab: Lab, network: mlp.Trained) -> None:
         "network and the dense one see the same corrupted test set."
     )
     percent = view_options.choose(PAGE, SPARSITY, "Removed, %")
-    key = (lab.network_key, tuple(lab.criteria.values()), percent)
+    lab = replace(lab, percent=percent)
+    key = robustness_key(lab)
     data = trained.data(lab)
 
     def make(job: Job) -> tuple[mlp.RobustnessResult, ...]:
@@ -110,6 +118,11 @@ def show_robustness(lab: Lab, network: mlp.Trained) -> None:
     )  # fmt: skip
     if known is not None:
         _show_robustness(known, percent)
+
+
+def robustness_key(lab: Lab) -> Hashable:
+    """Return all that the test under corruption follows from."""
+    return lab.network_key, tuple(lab.criteria.values()), lab.percent
 
 
 def _show_robustness(results: tuple[mlp.RobustnessResult, ...], percent: int) -> None:

@@ -84,11 +84,15 @@ def leave(place: Place) -> None:
     """
     if not st.session_state.pop(f"{KEY}_leaves", False):
         return
+    before = session.current()
     session.take("criterion", LLMRank.name)
     session.take("allocation", Uniform.name)  # the lesson's: each layer loses its share
     for name in ("theta", "gamma", *(["sparsity"] if place.step >= CUT else [])):
         session.take(name, getattr(place, name))
+    session.set_aside(before)
     session.view("explore.zoom", f"{min(max(place.node[0] - 1, 0), 1)}-0-0")
+    for name in ("colour", "edges", "neuron"):
+        session.view(f"explore.{name}", None)  # nothing of what was looked at before
     st.switch_page("pages/explore.py")
 
 

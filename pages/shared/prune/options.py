@@ -1,21 +1,23 @@
 """What fits a budget: the methods that were measured, the cheapest in quality first."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import ceil
 
 import pandas as pd
 import streamlit as st
 
-from llmrank.core.formatting import counted, share
+from llmrank.core.formatting import share
 from llmrank.core.specs import Option
 from llmrank.core.statistics import times_spread
+from llmrank.experiments.arena import Entry
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.frontier import Choice, Frontier
+from llmrank.experiments.frontier import Choice, Frontier, measured_here
+from llmrank.experiments.store import Store
 from llmrank.report import charts
-from pages.shared.app import frontier, panels, session, view_options
+from llmrank.report.tables.lowest import RATIO, lowest
+from pages.shared.app import frontier, panels, resources, session, view_options
 
 KEY = "options"
-MOST = 8
 
 
 def show(experiment: Experiment, known: Frontier) -> None:
@@ -27,45 +29,89 @@ def show(experiment: Experiment, known: Frontier) -> None:
     words = "The weights must fit into (MB)"
     budget = Option("budget", int, usual, words, low=ceil(sizes[0]), high=high)
     megabytes = view_options.choose("prune", budget, words)
-    per_parameter = frontier.megabytes(experiment, 1)
-    fit = known.within(int(megabytes / per_parameter))
-    mine = known.at(experiment.method, experiment.pruning.sparsity)
-    shown = [*fit[:MOST], *(c for c in fit[MOST:] if c == mine)]
-    table = _table(experiment, shown)
+    most = int(megabytes / frontier.megabytes(experiment, 1))
+    store = resources.glance()
+    own = Frontier(()) if store is None else measured_here(experiment, store)
+    mine = own.at(experiment.method, experiment.pruning.sparsity)
+    if mine is None or mine.run.experiment != experiment:
+        mine = known.at(experiment.method, experiment.pruning.sparsity) or mine
+    fit = _fitting((known, own), mine, most)
+    here = {choice.run.id for choice in own.choices}
+    table = _table(experiment, fit, here)
     panels.chart(
         charts.options_chart(
             table, in_hand=mine and mine.run.id, dark=panels.is_dark()
         ),
-        sentence(megabytes, shown, mine, len(fit) - len(shown), mine in fit),
+        sentence(megabytes, fit, mine, here) + _tied(experiment, fit, store),
         lambda: table,
         key=KEY,
-        on_select=lambda: _take(shown),
+        on_select=lambda: _take(fit),
     )
     st.caption(frontier.origin(experiment, known))
 
 
+def _fitting(
+    measured: Sequence[Frontier], mine: Choice | None, most: int
+) -> list[Choice]:
+    """Return what has at most that many parameters, the least cost first.
+
+    Of each method its best of ours and its best of one's own, and what is in hand.
+    """
+    fit = [choice for known in measured for choice in known.within(most)]
+    fit += [mine] if mine is not None and mine.n_params <= most else []
+    once = {choice.run.id: choice for choice in fit}
+    return sorted(once.values(), key=lambda choice: choice.ratio.value)
+
+
 def sentence(
     megabytes: int,
-    shown: Sequence[Choice],
+    fit: Sequence[Choice],
     mine: Choice | None,
-    n_more: int,
-    mine_fits: bool,
+    here: Collection[str],
 ) -> str:
-    """Say what costs least within a budget, what is in hand, and what is left out."""
-    best = shown[0]
+    """Say what costs least within a budget, and what is in hand.
+
+    Args:
+        megabytes: the budget.
+        fit: what fits it, the least cost first.
+        mine: what is in hand, where it was measured.
+        here: the runs that were measured here; the others are shipped.
+    """
+
+    def cost(choice: Choice) -> str:
+        tokens = choice.run.experiment.evaluation.eval_tokens
+        whose = "measured here" if choice.run.id in here else "shipped"
+        return f"{times_spread(choice.ratio)} ({whose}, {tokens:,} tokens)"
+
+    best = fit[0]
     said = (
-        f"Within {megabytes:,} MB **{best.method.name}** costs least: perplexity "
-        f"{times_spread(best.ratio)} of dense at {share(best.sparsity)} removed"
+        f"Within {megabytes:,} MB **{best.method.name}** costs least at "
+        f"{share(best.sparsity)} removed: perplexity over dense {cost(best)}"
     )
     if mine is not None and mine.run.id != best.run.id:
-        said += f"; what is in hand costs {times_spread(mine.ratio)}"
-        said += "" if mine_fits else " and does not fit"
-    if n_more:
-        said += f". {counted(n_more, 'method')} that cost more are left out"
+        said += f"; what is in hand costs {cost(mine)}"
+        said += "" if mine in fit else " and does not fit"
     return f"{said}."
 
 
-def _table(experiment: Experiment, choices: Sequence[Choice]) -> pd.DataFrame:
+def _tied(experiment: Experiment, fit: Sequence[Choice], own: Store | None) -> str:
+    """Say what cannot be told from what costs least, if anything."""
+    known = {
+        entry.run.id: entry for entry in resources.shipped_entries(experiment.model)
+    }
+    unread = [choice.run.id for choice in fit if choice.run.id not in known]
+    read = {} if own is None else own.comparisons(unread)
+    entries = [known.get(c.run.id) or Entry(c.run, read.get(c.run.id)) for c in fit]
+    _, *tied = lowest([entry for entry in entries if RATIO in entry.figures])
+    if not tied:
+        return ""
+    more = f" and {len(tied) - 1:,} more" if len(tied) > 1 else ""
+    return f" **{tied[0].method.name}**{more} cannot be told from the first."
+
+
+def _table(
+    experiment: Experiment, choices: Sequence[Choice], here: Collection[str]
+) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -75,6 +121,7 @@ def _table(experiment: Experiment, choices: Sequence[Choice]) -> pd.DataFrame:
                 "ratio": c.ratio.value,
                 "low": c.ratio.low,
                 "high": c.ratio.high,
+                "here": c.run.id in here,
                 "run": c.run.id,
             }
             for c in choices
