@@ -1,5 +1,6 @@
 """Recoveries: what every one keeps, and that a distilled model is nearer to dense."""
 
+import copy
 import dataclasses
 import math
 
@@ -97,6 +98,16 @@ def test_a_distilled_model_is_nearer_to_dense_on_what_it_has_not_seen(tiny, inpu
         last_hidden(m.model, inputs.held_out).flatten(0, 1) for m in (tiny, done.model)
     ]
     assert head.divergence(*hidden) == pytest.approx(done.best.held_out, rel=1e-4)
+
+
+def test_half_precision_is_trained_in_single_and_given_back_in_half(tiny, inputs):
+    half = dataclasses.replace(tiny, model=copy.deepcopy(tiny.model).to(torch.bfloat16))
+    pruned = half_of(half)
+    own = dataclasses.replace(inputs, dense=half)
+    done = Distillation(**QUICK | {"lr": 1e-3}).recover(pruned, own)
+    assert {w.dtype for w in done.model.model.parameters()} == {torch.bfloat16}
+    assert {w.dtype for w in pruned.model.parameters()} == {torch.bfloat16}
+    assert done.best.held_out < done.curve[0].held_out
 
 
 def test_only_what_is_asked_for_is_trained(tiny, inputs):

@@ -1,5 +1,6 @@
 """Distillation: the pruned model is taught to predict what the dense one predicts."""
 
+import copy
 import dataclasses
 import math
 import time
@@ -103,7 +104,10 @@ class _Training:
     ) -> None:
         self._spec, self._inputs = spec, inputs
         self._dense: Any = inputs.dense.model
+        self._dtype = next(pruned.model.parameters()).dtype
         self._student: Any = ffn.shared_copy(pruned.model)
+        if self._dtype != torch.float32:  # small steps would be rounded away
+            self._student = copy.deepcopy(pruned.model).float()
         self._pruned = pruned
         self._head = Head(inputs.dense.model)
         self._weights = list(_trainable(self._student, spec.trained))
@@ -202,7 +206,7 @@ class _Training:
             weight.copy_(best)
             weight.requires_grad_(False)
             weight.grad = None
-        return dataclasses.replace(self._pruned, model=self._student)
+        return dataclasses.replace(self._pruned, model=self._student.to(self._dtype))
 
 
 def _trainable(model: nn.Module, trained: str) -> Iterator[nn.Parameter]:

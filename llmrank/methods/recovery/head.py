@@ -27,7 +27,8 @@ class Head:
         self, hidden: Float[Tensor, "rows d_model"]
     ) -> Float[Tensor, "rows d_vocab"]:
         """Return the log-probabilities of the next token, in float32."""
-        logits = self._twin(inputs_embeds=hidden[None], use_cache=False).logits[0]
+        given = hidden[None].to(next(self._twin.parameters()).dtype)
+        logits = self._twin(inputs_embeds=given, use_cache=False).logits[0]
         return logits.float().log_softmax(-1)
 
     @torch.no_grad()
