@@ -1,0 +1,197 @@
+"""Recoveries: what every one keeps, and that a distilled model is nearer to dense."""
+
+import copy
+import dataclasses
+import math
+
+import pytest
+import torch
+from conftest import tiny_model
+
+from llmrank.calibration.activations import CalibrationSpec, calibrate
+from llmrank.core.errors import CancelledError, LLMRankError, OptionError
+from llmrank.methods import recovery
+from llmrank.methods.criteria import Wanda, score
+from llmrank.methods.pruning import PruningSpec, plan, prune
+from llmrank.methods.recovery import (
+    RECOVERIES,
+    Distillation,
+    NoRecovery,
+    RecoveryInputs,
+)
+from llmrank.methods.recovery.head import Head, last_hidden
+from llmrank.models import ffn
+from llmrank.models.families import SUPPORTED
+
+QUICK = {"minutes": 0.0, "tokens": 4096, "lr": 1e-2}
+
+
+def windows(n: int, seed: int, seq_len: int = 32) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, seq_len), generator=generator)
+
+
+def half_of(lm):
+    """Cut half the neurons, at random places."""
+    keep = [torch.arange(0, width, 2) for width in ffn.widths(lm.model)]
+    return dataclasses.replace(lm, model=ffn.cut(lm.model, keep))
+
+
+@pytest.fixture(scope="module")
+def inputs(tiny):
+    return RecoveryInputs(tiny, windows(32, 1), windows(8, 2))
+
+
+def weights(lm) -> dict[str, torch.Tensor]:
+    return {name: w.clone() for name, w in lm.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", tuple(RECOVERIES))
+def test_no_recovery_changes_dense_or_what_was_pruned(tiny, inputs, name):
+    pruned = half_of(tiny)
+    before = weights(tiny), weights(pruned)
+    fields = QUICK if name != "none" else {}
+    done = RECOVERIES.build(name, **fields).recover(pruned, inputs)
+    for lm, old in zip((tiny, pruned), before, strict=True):
+        assert all(torch.equal(w, old[n]) for n, w in lm.model.state_dict().items())
+        assert not any(w.requires_grad for w in lm.model.parameters())
+    assert ffn.widths(done.model.model) == ffn.widths(pruned.model)
+    assert not any(w.requires_grad for w in done.model.model.parameters())
+
+
+@pytest.mark.parametrize("model_type", SUPPORTED)
+def test_the_divergence_by_rows_is_that_of_the_whole_logits(model_type):
+    """By another road: autograd through the model's own forward, in every family."""
+    lm = tiny_model(model_type)
+    pruned = half_of(lm)
+    ids = windows(3, 3, 50)
+    reached = last_hidden(pruned.model, ids).detach().requires_grad_()
+    wanted = last_hidden(lm.model, ids).flatten(0, 1)
+    lost, gradient = Head(lm.model).gradient(wanted, reached.flatten(0, 1))
+    dense, own = (
+        m.model(ids, use_cache=False).logits.log_softmax(-1) for m in (lm, pruned)
+    )
+    whole = (dense.exp() * (dense - own)).sum(-1).mean()
+    assert lost == pytest.approx(float(whole), rel=1e-4, abs=1e-6)
+
+    nudge = 1e-2 * torch.randn(
+        reached.shape, generator=torch.Generator().manual_seed(0)
+    )
+    head = Head(lm.model)
+    ends = [
+        head.divergence(wanted, (reached.detach() + side * nudge).flatten(0, 1))
+        for side in (0.5, -0.5)
+    ]
+    slope = float((gradient.view_as(nudge) * nudge).sum())
+    assert slope == pytest.approx(ends[0] - ends[1], rel=2e-2, abs=1e-6)
+
+
+def test_a_distilled_model_is_nearer_to_dense_on_what_it_has_not_seen(tiny, inputs):
+    pruned = half_of(tiny)
+    done = Distillation(**QUICK).recover(pruned, inputs)
+    first, *_ = done.curve
+    assert first.n_tokens == 0
+    assert math.isnan(first.divergence)
+    assert done.best.held_out < 0.8 * first.held_out
+    head = Head(tiny.model)
+    hidden = [
+        last_hidden(m.model, inputs.held_out).flatten(0, 1) for m in (tiny, done.model)
+    ]
+    assert head.divergence(*hidden) == pytest.approx(done.best.held_out, rel=1e-4)
+
+
+def test_half_precision_is_trained_in_single_and_given_back_in_half(tiny, inputs):
+    half = dataclasses.replace(tiny, model=copy.deepcopy(tiny.model).to(torch.bfloat16))
+    pruned = half_of(half)
+    own = dataclasses.replace(inputs, dense=half)
+    done = Distillation(**QUICK | {"lr": 1e-3}).recover(pruned, own)
+    assert {w.dtype for w in done.model.model.parameters()} == {torch.bfloat16}
+    assert {w.dtype for w in pruned.model.parameters()} == {torch.bfloat16}
+    assert done.best.held_out < done.curve[0].held_out
+
+
+def test_only_what_is_asked_for_is_trained(tiny, inputs):
+    pruned = half_of(tiny)
+    for trained, parts in {
+        "ffn": ("mlp",),
+        "ffn+norms": ("mlp", "norm"),
+        "ffn+norms+attention": ("mlp", "norm", "attn"),
+    }.items():
+        done = Distillation(**QUICK, trained=trained).recover(pruned, inputs)
+        old = pruned.model.state_dict()
+        changed = {
+            name
+            for name, weight in done.model.model.state_dict().items()
+            if not torch.equal(weight, old[name])
+        }
+        assert changed
+        inside = {n for n in old if n.startswith("model.layers.")}
+        assert changed == {n for n in inside if any(part in n for part in parts)}
+
+
+def test_the_budget_of_tokens_is_kept_and_the_order_follows_the_seed(tiny, inputs):
+    pruned = half_of(tiny)
+    spec = Distillation(minutes=0.0, tokens=640, batch=2)
+    once, again = (spec.recover(pruned, inputs) for _ in range(2))
+    assert once.curve[-1].n_tokens == 640
+    assert [m.held_out for m in once.curve] == [m.held_out for m in again.curve]
+    other = dataclasses.replace(spec, seed=1).recover(pruned, inputs)
+    assert other.curve[-1].held_out != once.curve[-1].held_out
+
+
+def test_the_clock_ends_it_too(tiny, inputs):
+    done = Distillation(minutes=0.01, tokens=10**9).recover(half_of(tiny), inputs)
+    assert 0.5 < done.curve[-1].elapsed_s < 30
+    assert done.curve[-1].n_tokens < 10**7
+
+
+def test_enough_keeps_the_best_so_far_and_a_stop_ends_it(tiny, inputs):
+    pruned, moments = half_of(tiny), []
+    done = Distillation(**QUICK).recover(
+        pruned, inputs, publish=moments.append, enough=lambda: len(moments) >= 3
+    )
+    assert len(done.curve) == 3
+    assert done.best in done.curve
+
+    def stop(*_):
+        raise CancelledError("enough")
+
+    with pytest.raises(CancelledError):
+        Distillation(**QUICK).recover(pruned, inputs, progress=stop)
+
+
+def test_what_cannot_be_trained_is_one_sentence(tiny, inputs):
+    pruned = half_of(tiny)
+    with pytest.raises(LLMRankError, match="needs a budget"):
+        Distillation(minutes=0.0, tokens=0).recover(pruned, inputs)
+    with pytest.raises(OptionError, match="minutes must lie in"):
+        Distillation(minutes=365 * 24 * 60.0)
+    few = dataclasses.replace(inputs, windows=inputs.windows[:1])
+    with pytest.raises(LLMRankError, match="give a longer text"):
+        Distillation(**QUICK).recover(pruned, few)
+    with pytest.raises(LLMRankError, match="no longer finite"):
+        Distillation(**QUICK | {"lr": 0.1, "tokens": 10**6}).recover(
+            dataclasses.replace(pruned, model=_broken(pruned.model)), inputs
+        )
+
+
+def _broken(model):
+    other = ffn.shared_copy(model)
+    (first, *_) = ffn.projections(other)
+    ffn.layers.install(first.down, ffn.ffns(model)[0].down * float("nan"), None)
+    return other
+
+
+def test_none_is_none(tiny, inputs):
+    pruned = half_of(tiny)
+    assert NoRecovery().recover(pruned, inputs).model is pruned
+    assert recovery.recovery("none") == NoRecovery()
+
+
+def test_a_repaired_model_recovers_further(tiny, tiny_text, inputs):
+    spec = CalibrationSpec(calibration_text=str(tiny_text), samples=4, seq_len=32)
+    stats = calibrate(tiny, spec)
+    kept = plan(score(tiny, stats, Wanda()), PruningSpec(sparsity=0.5))
+    pruned = prune(tiny, kept)
+    done = Distillation(**QUICK).recover(pruned, inputs)
+    assert done.best.held_out < done.curve[0].held_out
