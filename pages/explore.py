@@ -148,6 +148,7 @@ def show_way_back() -> None:
         said = f"Back to {plain(before.method.name)}"
         if st.button(said, type="tertiary", key="way_back"):
             session.adopt(before)
+            session.view("explore.zoom", None)
             st.rerun()
 
 

@@ -281,6 +281,7 @@ def test_a_step_opens_the_real_model_with_its_own_settings(page):
     linked(page, "criterion=wanda")
     expect(page.get_by_role("button", name="Back to wanda")).to_have_count(0)
     assert "allocation" not in parse_qs(urlsplit(page.url).query)
+    assert "explore.zoom" not in page.url  # the whole model again
 
 
 def test_a_weight_is_edited_where_it_is_drawn_and_kept_in_the_link(page):
