@@ -266,6 +266,8 @@ def show_overlap(
 ) -> None:
     """Draw by layer how much of what one removes the other removes too."""
     table = sentences.agreement_table(agreement, second)
+    n_removed = [o.n_a for o in agreement.overlaps]
+    chance = (table["by_chance"] * n_removed).sum() / max(1, agreement.total.n_a)
     panels.chart(
         charts.overlap_bars(
             [o.share for o in agreement.overlaps],
@@ -273,7 +275,7 @@ def show_overlap(
             by_chance=table["by_chance"].tolist(),
             dark=panels.is_dark(),
         ),
-        sentences.overlap_sentence(agreement, names, second.sparsity),
+        sentences.overlap_sentence(agreement, names, chance),
         lambda: table,
         key="overlap",
     )
