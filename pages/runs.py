@@ -20,7 +20,15 @@ from llmrank.report.sentences.sizes import amount
 from llmrank.report.sentences.summary import PAIRED
 from llmrank.report.tables import runs as readings
 from llmrank.report.tables.lowest import RATIO, lowest_apart
-from pages.shared.app import access, open_run, panels, resources, row_selection, session
+from pages.shared.app import (
+    access,
+    frontier,
+    open_run,
+    panels,
+    resources,
+    row_selection,
+    session,
+)
 from pages.shared.app.escape import plain
 from pages.shared.arena import spec_controls
 
@@ -165,7 +173,8 @@ def show_chart(
     own, grey = alike(runs, shown[0]), alike(behind, shown[0])
     best = min((run.ratio.value, run.id) for run in own or runs if run.ratio)[1]
     is_named = table["run"].isin([best, *ids]) | bool(behind)
-    named = list(dict.fromkeys(table.loc[is_named, "method"]))
+    usual, most, _ = frontier.presets()
+    named = list(dict.fromkeys([usual, most, *table.loc[is_named, "method"]]))
     labelled = sorted(grey, key=lambda run: run.ratio.value)[:1]
 
     def take() -> None:

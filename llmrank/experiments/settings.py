@@ -21,8 +21,8 @@ SECTIONS = tuple(spec_kinds())
 PRESETS: dict[str, tuple[dict[str, Any], str]] = {
     "Default": (
         {},
-        "The best that is ready in seconds: widths by what each block does, output "
-        "weights refitted",
+        "Among the best that are ready in seconds: widths by what each block does, "
+        "output weights refitted",
     ),
     "The paper's": (
         {"site": "up", "allocation": "uniform", "repair": "none"},

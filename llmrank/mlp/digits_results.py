@@ -41,13 +41,16 @@ def as_json(made: Mapping[str, tuple[Hashable, Any]]) -> str:
     return json.dumps(kept).replace("], [", "],\n[") + "\n"
 
 
-def _rows(kind: str, found: Any) -> list[Any]:
+def _rows(kind: str, result: Any) -> list[Any]:
     if kind == "claim":
-        return [astuple(point) for point in found]
+        return [astuple(point) for point in result]
     if kind == "shaken":
-        return [[r.network, r.corruption, r.strength, _as_text(r.right)] for r in found]
-    curves = {name: [astuple(e) for e in curve] for name, curve in found.curves.items()}
-    return [found.dense_accuracy, found.at_start, curves, found.n_test]
+        return [
+            [r.network, r.corruption, r.strength, _as_text(r.right)] for r in result
+        ]
+    epochs = result.curves.items()
+    curves = {name: [astuple(epoch) for epoch in curve] for name, curve in epochs}
+    return [result.dense_accuracy, result.at_start, curves, result.n_test]
 
 
 @cache

@@ -94,7 +94,7 @@ def test_every_view_opens_by_its_link(view, text):
 def test_a_view_opens_on_a_result_that_came_along_for_these_settings_alone(view):
     at = open_page(PAGE, view=f"mlp.view.{view}")
     assert not at.exception
-    assert "came along: measured on our two cores" in said(at)
+    assert "came along: measured by us" in said(at)
     assert len(at.get("plotly_chart")) == 1 + (view != "paper") * 2  # the training's
     other = "mlp.seeds.2" if view == "paper" else "mlp.sparsity.40"
     at = open_page(PAGE, view=f"mlp.view.{view},{other}")

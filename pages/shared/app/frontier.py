@@ -36,9 +36,8 @@ def of(experiment: Experiment) -> Frontier:
 def show(experiment: Experiment, known: Frontier) -> None:
     """Draw the curves and where the settings in hand are."""
     here, best = experiment.method.unseeded, known.best(experiment.pruning.sparsity)
-    usual, paper, most = map(_preset, PRESETS)  # a colour stays its method's
-    methods = (usual, most, paper, best.method if best else here, here)
-    named = list(dict.fromkeys(method.name for method in methods))
+    more = (best.method.name if best else here.name, here.name)
+    named = list(dict.fromkeys([*presets(), *more]))
     curves = {
         method.name: [(c.sparsity, c.ratio, c.run.id) for c in choices]
         for method, choices in known.curves.items()
@@ -164,6 +163,12 @@ def _figures(experiment: Experiment, known: Frontier, method: Method) -> str:
     if about is not None:
         return f"perplexity about **{times(about)}** at {share(sparsity)}"
     return "not measured yet"
+
+
+def presets() -> tuple[str, str, str]:
+    """Name the default, the best measured and the paper's, in colour order anywhere."""
+    usual, paper, most = (_preset(name).name for name in PRESETS)
+    return usual, most, paper
 
 
 def _preset(name: str) -> Method:

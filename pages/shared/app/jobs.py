@@ -24,7 +24,6 @@ TIMED, TIMED_LOOK_S = ("Measuring latency", "Measuring the FFN layers"), 3.0
 """The steps that time something, and how often they are looked at: to draw that costs
 a browser a twentieth of a second, which disturbs a timing where cores are few."""
 
-
 ANNOUNCED_S = 10.0
 """What took so long is announced when it is done."""
 

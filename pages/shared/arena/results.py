@@ -11,13 +11,18 @@ from llmrank.core.statistics import times_spread
 from llmrank.experiments import arena
 from llmrank.experiments.arena import AXES, Entry
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.settings import PRESETS
-from llmrank.experiments.settings import experiment as built
 from llmrank.report import charts
 from llmrank.report.sentences import arena as readings
 from llmrank.report.sentences.sizes import amount
 from llmrank.report.tables import arena as tables
-from pages.shared.app import open_run, panels, row_selection, session, view_options
+from pages.shared.app import (
+    frontier,
+    open_run,
+    panels,
+    row_selection,
+    session,
+    view_options,
+)
 from pages.shared.app.escape import plain
 from pages.shared.arena import matched
 
@@ -177,7 +182,7 @@ def _named(standings: pd.DataFrame, in_hand: Experiment) -> dict[str, str]:
     """Name who has a colour, each as on Overview: presets, who is ahead, in hand."""
     by_verdict = standings.groupby("verdict")["method"].unique().to_dict()
     ahead = by_verdict.get("on the frontier", by_verdict.get("cannot be told", ()))
-    usual, paper, most = (built(asked).method.name for asked, _ in PRESETS.values())
+    usual, most, paper = frontier.presets()
     ours = in_hand.method.unseeded.name
     words = {usual: "the default", paper: "the paper's"} | {ours: "in hand"}
     drawn = standings["method"].unique().tolist()

@@ -106,7 +106,7 @@ def offer(
             jobs.start(kind, title, work, key=key, lane="light")
         if known is None and not jobs.active(kind):
             known = mlp.shipped_result(kind, key)
-            came = "**What is shown came along: measured on our two cores.** "
+            came = "**What is shown came along: measured by us.** "
             said = f"{came}{said}" if known is not None else said
         st.caption(said)
     return known
