@@ -94,12 +94,16 @@ def shown_exceptions(page: Page) -> list[str]:
 
 
 def sideways(page: Page) -> list[str]:
-    """Say by how much the page is too wide for its window."""
-    too_wide = page.evaluate(
-        f"() => {{ const main = document.querySelector('{MAIN}');"
-        " return main ? main.scrollWidth - main.clientWidth : 0; }"
-    )
-    return [f"scrolls sideways by {too_wide} px"] if too_wide > 0 else []
+    """Say by how much the page is too wide for its window, and stays so for 3 s."""
+    for _ in range(31):  # a table's canvas follows a new size some frames late
+        too_wide = page.evaluate(
+            f"() => {{ const main = document.querySelector('{MAIN}');"
+            " return main ? main.scrollWidth - main.clientWidth : 0; }"
+        )
+        if too_wide <= 0:
+            return []
+        page.wait_for_timeout(100)
+    return [f"scrolls sideways by {too_wide} px"]
 
 
 def shoot(page: Page, file: Path, *, full: bool) -> None:

@@ -119,6 +119,7 @@ def test_a_job_named_as_another_kind_is_neither_shown_nor_kept_alive(now):
 def test_too_many_jobs_of_all_visitors_are_one_sentence(monkeypatch):
     monkeypatch.setattr(job_limits, "MAX_QUEUED_IN_ALL", 1)
     at, _ = started()
+    reported(at, "probe")  # it runs: the next one waits
     at.button(key="another").click().run()
     late = opened()
     late.button(key="start").click().run()
