@@ -24,7 +24,7 @@ from llmrank.methods.recovery.head import Head, following, last_hidden
 from llmrank.models import ffn
 from llmrank.models.families import SUPPORTED
 
-QUICK = {"minutes": 0.0, "train_tokens": 4096, "lr": 1e-2}
+QUICK = {"train_tokens": 4096, "lr": 1e-2}
 
 
 def windows(n: int, seed: int, seq_len: int = 32) -> torch.Tensor:
@@ -157,7 +157,7 @@ def test_only_what_is_asked_for_is_trained(tiny, inputs):
 
 def test_the_budget_of_tokens_is_kept_and_the_order_follows_the_seed(tiny, inputs):
     pruned = half_of(tiny)
-    spec = Distillation(minutes=0.0, train_tokens=640)
+    spec = Distillation(train_tokens=640)
     once, again = (spec.recover(pruned, inputs) for _ in range(2))
     assert once.curve[-1].n_tokens == 640
     assert [m.batch for m in once.curve] == [m.batch for m in again.curve]
@@ -166,8 +166,8 @@ def test_the_budget_of_tokens_is_kept_and_the_order_follows_the_seed(tiny, input
 
 
 def test_the_clock_ends_it_too(tiny, inputs):
-    done = Distillation(minutes=0.01, train_tokens=10**9).recover(half_of(tiny), inputs)
-    assert 0.5 < done.curve[-1].elapsed_s < 30
+    done = Distillation(minutes=0.1, train_tokens=10**9).recover(half_of(tiny), inputs)
+    assert 5 < done.curve[-1].elapsed_s < 30
     assert done.curve[-1].n_tokens < 10**7
 
 
@@ -190,8 +190,8 @@ def test_enough_keeps_the_best_so_far_and_a_stop_ends_it(tiny, inputs):
 
 def test_what_cannot_be_trained_is_one_sentence(tiny, inputs):
     pruned = half_of(tiny)
-    with pytest.raises(LLMRankError, match="needs a budget"):
-        Distillation(minutes=0.0).recover(pruned, inputs)
+    with pytest.raises(OptionError, match="minutes must lie in"):
+        Distillation(minutes=0.0)
     with pytest.raises(OptionError, match="minutes must lie in"):
         Distillation(minutes=365 * 24 * 60.0)
     few = dataclasses.replace(inputs, windows=inputs.windows[:1])
