@@ -81,6 +81,8 @@ class Training:
         """
         if not self._resumed():
             self._read_dense()
+            for moment in self.curve:
+                publish(moment)
             if not self.curve:
                 self._note(None, look=True, publish=publish)
             self._train(progress, publish, enough)
