@@ -79,6 +79,7 @@ class Training:
 
         `ended` says why, if not because the budget was spent.
         """
+        progress(TRAINING, 0, 1000)
         if not self._resumed():
             self._read_dense()
             for moment in self.curve:
