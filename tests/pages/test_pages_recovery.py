@@ -94,7 +94,7 @@ def test_the_picture_has_every_moment_and_says_what_they_are_of():
     curve = [
         Moment(0, 1.0, None, start),
         *(Moment(512 * i, 2.0, Reading(0.3, 3.0, 3.4), {}) for i in range(1, 4)),
-        Moment(2048, 4.0, Reading(0.2, 3.0, 3.2), {"a": Reading(0.1, 3.0, 3.3)}),
+        Moment(2048, 4.0, Reading(0.2, 3.0, 3.2), start),
     ]
     fresh, a, b = training_chart(curve).data[:3]
     assert fresh.x == (512, 1024, 1536, 2048)
@@ -102,4 +102,4 @@ def test_the_picture_has_every_moment_and_says_what_they_are_of():
     assert fresh.y[3] == pytest.approx(sum(m.batch.ratio for m in curve[1:]) / 4)
     assert times(a.y[0]) == "×1.65"
     assert a.x == (0, 2048)
-    assert b.x == (0,)
+    assert b.x == (0, 2048)
