@@ -80,7 +80,7 @@ def test_trained_it_says_what_it_measured_on_what(ready):
         ("inside", "1,438 examples to train"),
         ("paper", "6.09 % higher accuracy retention"),
         ("after", "lottery ticket"),
-        ("shaken", "unequally robust"),
+        ("shaken", "at four strengths each"),
     ],
 )
 def test_every_view_opens_by_its_link(view, text):

@@ -79,37 +79,78 @@ def by_baseline(
     columns["mean"] = gains(points, baselines, highest)
     rows = [
         {"form": row[0].criterion}
-        | {name: _points(gain) for name, gain in zip(columns, row, strict=True)}
+        | {name: points_spread(gain) for name, gain in zip(columns, row, strict=True)}
         for row in zip(*columns.values(), strict=True)
     ]
     return pd.DataFrame(rows)
 
 
-def _points(gain: Gain) -> str:
-    spread = ""
+def points_spread(gain: Any) -> str:
+    """Write a difference of shares in points with its interval: +1.2 [+0.3, +2.1]."""
+    said = f"{100 * gain.value:+.1f}"
     if math.isfinite(gain.high):
-        spread = f" [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
-    return f"{100 * gain.value:+.1f}{spread}"
+        said += f" [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+    return said.replace("-", "−")
 
 
 def gain_sentence(gain: Gain) -> str:
     """Say one gain: +1.2 points [0.3, 2.1] over 10 to 50 %, 18 networks."""
     upto = round(100 * gain.highest)
     networks = counted(gain.n_networks, "network")
-    return f"{_points(gain)} points over 10 to {upto} %, {networks}"
+    return f"{points_spread(gain)} points over 10 to {upto} %, {networks}"
 
 
-def verdict(gain: Gain) -> str:
-    """Say in one sentence whether the claim was met here."""
-    if gain.low > 0:
-        ahead = "more than" if gain.value >= PAPERS_GAIN else "less than"
-        said = f"more than the baselines' mean, by {ahead} the paper reports."
-        return f"Here it keeps {said}"
-    if gain.high < 0:
-        return (
-            "Here it keeps less than the baselines' mean: the claim was not reproduced."
-        )
-    return "Here it cannot be told apart from the baselines on average."
+def leads_sentence(leads: pd.DataFrame) -> str:
+    """Say who keeps more at which sparsity: MLP-Rank as it is set, or its best rival.
+
+    Args:
+        leads: of `llmrank.mlp.leads`.
+    """
+    own = leads[leads["criterion"] == leads["criterion"].iloc[0]]
+    ranked, rival = own[["criterion", "rival"]].iloc[0]
+    wins = (
+        (rival, ranked, own[own["high"] < 0], own["value"].idxmin()),
+        (ranked, rival, own[own["low"] > 0], own["value"].idxmax()),
+    )
+    said = []
+    for better, worse, rows, largest in sorted(wins, key=lambda win: -len(win[2])):
+        if len(rows):
+            row = own.loc[largest]
+            ends = sorted(abs(100 * row[["low", "high"]]))
+            most = f"{abs(100 * row['value']):.1f} [{ends[0]:.1f}, {ends[1]:.1f}]"
+            at = f", most at {share(row['sparsity'])}" if len(rows) > 1 else ""
+            said.append(
+                f"**{better} keeps more than {worse} at {_sparsities(rows)} "
+                f"removed**{at}: {most} points"
+            )
+    even = own[(own["low"] <= 0) & (own["high"] >= 0)]
+    if len(even):
+        said.append(f"at {_sparsities(even)} the two cannot be told apart")
+    networks = counted(int(own["networks"].min()), "network")
+    return f"{'; '.join(said)} (95 % intervals over {networks})."
+
+
+def _sparsities(rows: pd.DataFrame) -> str:
+    """Write tenths as runs: 10 and 30 to 50 %."""
+    tenths = [round(10 * s) for s in rows["sparsity"]]
+    starts = [t for t in tenths if t - 1 not in tenths]
+    ends = [t for t in tenths if t + 1 not in tenths]
+    *runs, last = (
+        f"{10 * a} to {10 * b}" if a < b else f"{10 * a}"
+        for a, b in zip(starts, ends, strict=True)
+    )
+    return f"{', '.join(runs)}{' and ' if runs else ''}{last} %"
+
+
+def leads_table(leads: pd.DataFrame) -> pd.DataFrame:
+    """Return each form's lead in points with its interval, a column per sparsity."""
+    cells = [points_spread(row) for row in leads.itertuples()]
+    told = leads.assign(sparsity=leads["sparsity"].map(share), points=cells)
+    return (
+        told.pivot(index="criterion", columns="sparsity", values="points")
+        .reindex(index=told["criterion"].unique())
+        .reset_index()
+    )
 
 
 def recovery_sentence(recovery: Recovery) -> str:
@@ -159,7 +200,7 @@ def brittleness_sentence(table: pd.DataFrame, sparsity: float) -> str:
     best = min(pruned, key=lambda row: row["extra"])
     said = (
         f"At {share(sparsity)} removed, corruption costs **{worst['network']}** "
-        f"{_extra(worst)} points more than dense"
+        f"{_extra(worst)} than dense"
     )
     if worst["network"] != best["network"]:
         said += f", and **{best['network']}** {_extra(best)}"
@@ -170,5 +211,8 @@ def brittleness_sentence(table: pd.DataFrame, sparsity: float) -> str:
 
 
 def _extra(row: Mapping[Hashable, Any]) -> str:
-    low, high = 100 * row["extra_low"], 100 * row["extra_high"]
-    return f"{100 * row['extra']:+.1f} [{low:+.1f}, {high:+.1f}]"
+    value, low, high = (100 * row[n] for n in ("extra", "extra_low", "extra_high"))
+    more = f"{value:.1f} [{low:.1f}, {high:.1f}] points more"
+    if value < 0:
+        more = f"{-value:.1f} [{-high:.1f}, {-low:.1f}] points less"
+    return more.replace("-", "−")
