@@ -1,16 +1,20 @@
-"""What a picture of a neuron graph says, in one computed sentence."""
+"""What a picture of a neuron graph says, in computed sentences."""
 
 from collections.abc import Sequence
 
 import networkx as nx
+import pandas as pd
 import torch
 
-from llmrank.core.formatting import times
+from llmrank.core.formatting import share, times
 from llmrank.models.ffn import FFN
+from llmrank.report.network.columns import sums
+
+PARTS = ("activation", "edges")
 
 
 def network_sentence(graph: nx.DiGraph, ffns: Sequence[FFN]) -> str:
-    """Say how large a layer's graph is, what its ends weigh, and its heaviest edge."""
+    """Say how large a layer's graph is, and its heaviest edge."""
     first, n_layers = graph.graph["layer"], graph.graph["n_layers"]
     drawn = ffns[first : first + n_layers]
     n_edges, weight = _edges(drawn)
@@ -20,7 +24,7 @@ def network_sentence(graph: nx.DiGraph, ffns: Sequence[FFN]) -> str:
         who = f"Layers {first} to {first + n_layers - 1} join"
     said = (
         f"{who} {width:,} neurons and {drawn[0].up.shape[1]:,} residual dimensions by "
-        f"{n_edges:,} edges{_ends(graph)}."
+        f"{n_edges:,} edges."
     )
     best = max(graph.edges(data=True), key=lambda x: x[2]["weight"], default=None)
     if best is None:
@@ -32,16 +36,60 @@ def network_sentence(graph: nx.DiGraph, ffns: Sequence[FFN]) -> str:
     return f"{said} Heaviest edge drawn: {ends}, {times_mean} the mean weight."
 
 
-def _ends(graph: nx.DiGraph) -> str:
-    """Set the weight of the highest neurons beside that of the lowest, of one layer."""
-    neurons = [n for _, n in graph.nodes(data=True) if n["kind"] == "neuron"]
-    k = len(neurons) // 2
-    high = [n["strength"] for n in neurons if n["rank"] <= k]
-    low = [n["strength"] for n in neurons if n["rank"] > n["size"] - k]
-    if graph.graph["n_layers"] > 1 or not len(high) == len(low) == k or not sum(low):
+def separation_sentence(parts: pd.DataFrame, layer: int) -> str:
+    """Say what the kept neurons have more of than the removed ones.
+
+    Args:
+        parts: of `llmrank.report.network.score_parts`.
+        layer: whose they are.
+    """
+    kept = int(parts["kept"].sum())
+    if kept == len(parts):
+        return f"Layer {layer} keeps all of its {kept:,} neurons."
+    said = f"Layer {layer} keeps {kept:,} of {len(parts):,} neurons"
+    means = mean_parts(parts)
+    if "edges" not in parts:
+        return (
+            f"{said}: they score {times(means.loc['score', 'kept'])} the layer's mean, "
+            f"the removed ones {times(means.loc['score', 'removed'])}."
+        )
+    weighted = parts.groupby("kept")[[*PARTS]].mean()
+    gap = weighted.loc[True] - weighted.loc[False]
+    main, other = gap.sort_values(ascending=False).index
+    (kept, removed), (same, instead) = means.loc[[main, other]].to_numpy()
+    said += (
+        f" **by {main}**, {times(kept)} the mean where kept, {times(removed)} where "
+        "removed"
+    )
+    if not parts[other].any():
+        return f"{said}."
+    less = "hardly" if gap[main] > 10 * gap[other] else "less"
+    return f"{said}; {less} by {other}, {times(same)} and {times(instead)}."
+
+
+def mean_parts(parts: pd.DataFrame) -> pd.DataFrame:
+    """Return each part's mean over the kept and removed, in times the layer's mean."""
+    columns = [name for name in (*PARTS, "score") if name in parts]
+    means = (parts.groupby("kept")[columns].mean() / parts[columns].mean()).fillna(0)
+    return means.T.rename(columns={True: "kept", False: "removed"})[["kept", "removed"]]
+
+
+def cut_sentence(parts: pd.DataFrame, ffn: FFN) -> str:
+    """Say how close the cut is, and what the edges alone weigh on its two sides."""
+    dropped = parts[~parts["kept"]]
+    if dropped.empty:
         return ""
-    weight = times(sum(high) / sum(low))
-    return f"; its {k} highest have {weight} the edge weight of its {k} lowest"
+    least, most = parts[parts["kept"]]["score"], dropped["score"]
+    low, high = least.idxmin(), most.idxmax()
+    close = share(1 - most[high] / least[low]) if least[low] else "nothing"
+    strength = pd.Series(sums(ffn.up, 1) + sums(ffn.down, 0))
+    weight = strength.groupby(parts["kept"]).mean()
+    name = f"L{ffn.layer}·"
+    return (
+        f"At the cut the least kept, {name}{low}, scores {times(least[low])} the mean, "
+        f"the most removed, {name}{high}, {close} less. Kept neurons have "
+        f"{times(weight[True] / weight[False])} the edge weight of the removed ones."
+    )
 
 
 def _edges(ffns: Sequence[FFN]) -> tuple[int, float]:
