@@ -4,7 +4,6 @@ import pandas as pd
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from llmrank.core.statistics import ranks
 from llmrank.methods.pruning import drop_mask
 
 
@@ -21,15 +20,14 @@ def score_parts(
         activation: how much of each score is activation; None where that is no sum.
 
     Returns:
-        Columns kept, rank (1 = highest), score and, with an activation, edges and
+        Columns kept, score and, with an activation, edges and
         activation, which add up to the score.
     """
     n = len(score)
     own = score.detach().to("cpu").double()
-    table = pd.DataFrame(
-        {"kept": ~drop_mask(n, keep.cpu()), "rank": ranks(own), "score": n * own}
-    )
+    kept = ~drop_mask(n, keep.cpu())
+    table = pd.DataFrame({"kept": kept.numpy(), "score": n * own.numpy()})
     if activation is not None:
         part = activation.detach().to("cpu").double().minimum(own)
-        table["edges"], table["activation"] = n * (own - part), n * part
+        return table.assign(edges=n * (own - part).numpy(), activation=n * part.numpy())
     return table

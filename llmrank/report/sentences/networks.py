@@ -68,10 +68,11 @@ def separation_sentence(parts: pd.DataFrame, layer: int) -> str:
 
 
 def mean_parts(parts: pd.DataFrame) -> pd.DataFrame:
-    """Return each part's mean over the kept and removed, in times the layer's mean."""
+    """Return each part's mean over kept and removed, in times the layer's mean."""
     columns = [name for name in (*PARTS, "score") if name in parts]
-    means = (parts.groupby("kept")[columns].mean() / parts[columns].mean()).fillna(0)
-    return means.T.rename(columns={True: "kept", False: "removed"})[["kept", "removed"]]
+    fate = parts["kept"].map({True: "kept", False: "removed"})
+    means = parts[columns].groupby(fate).mean() / parts[columns].mean()
+    return means.fillna(0).T  # a part that γ leaves out is nothing everywhere
 
 
 def cut_sentence(parts: pd.DataFrame, ffn: FFN) -> str:
@@ -82,7 +83,7 @@ def cut_sentence(parts: pd.DataFrame, ffn: FFN) -> str:
     least, most = parts[parts["kept"]]["score"], dropped["score"]
     low, high = least.idxmin(), most.idxmax()
     close = share(1 - most[high] / least[low]) if least[low] else "nothing"
-    strength = pd.Series(sums(ffn.up, 1) + sums(ffn.down, 0))
+    strength = pd.Series((sums(ffn.up, 1) + sums(ffn.down, 0)).numpy())
     weight = strength.groupby(parts["kept"]).mean()
     name = f"L{ffn.layer}·"
     return (
