@@ -73,7 +73,7 @@ def retention_chart(
     """
     sets = list(dict.fromkeys(summary["data"]))
     named = {*leads["criterion"].iloc[:1], *leads["rival"].iloc[:1]}
-    last = [f"ahead of {name}, points" for name in leads["rival"].iloc[:1]]
+    last = [f"mlp-rank ahead of {name}, points" for name in leads["rival"].iloc[:1]]
     fig = make_subplots(
         rows=1, cols=len(sets) + len(last), horizontal_spacing=0.055,
         subplot_titles=[*(f"accuracy kept, {plain(str(n))}" for n in sets), *last],
@@ -196,8 +196,9 @@ def shaken_chart(
     n_rows = 2 if len(kinds) > 2 else 1
     first = {"rowspan": n_rows}
     specs = [[first, {}, {}], [None, {}, {}]] if n_rows == 2 else [[first, {}]]
+    n_columns = 3 if n_rows == 2 else 2
     fig = make_subplots(
-        rows=n_rows, cols=len(specs[0]), specs=specs, horizontal_spacing=0.05,
+        rows=n_rows, cols=n_columns, specs=specs, horizontal_spacing=0.05,
         vertical_spacing=0.2,
         subplot_titles=["falls further than dense, points",
                         *(f"{kind} ({units[kind]})" for kind in kinds)],

@@ -1,10 +1,14 @@
 """What a layer's scores are made of: what came along edges, and activation."""
 
 import pandas as pd
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmrank.methods.pruning import drop_mask
+
+ROUNDING = 1e-6
+"""What is left of scores in float32 where edges bring nothing: γ is 0."""
 
 
 def score_parts(
@@ -29,5 +33,8 @@ def score_parts(
     table = pd.DataFrame({"kept": kept.numpy(), "score": n * own.numpy()})
     if activation is not None:
         part = activation.detach().to("cpu").double().minimum(own)
-        return table.assign(edges=n * (own - part).numpy(), activation=n * part.numpy())
+        edges = own - part
+        if edges.sum() < ROUNDING:
+            edges, part = torch.zeros(n), own
+        return table.assign(edges=n * edges.numpy(), activation=n * part.numpy())
     return table

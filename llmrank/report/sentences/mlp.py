@@ -108,20 +108,19 @@ def leads_sentence(leads: pd.DataFrame) -> str:
     """
     own = leads[leads["criterion"] == leads["criterion"].iloc[0]]
     ranked, rival = own[["criterion", "rival"]].iloc[0]
-    wins = (
-        (rival, ranked, own[own["high"] < 0], own["value"].idxmin()),
-        (ranked, rival, own[own["low"] > 0], own["value"].idxmax()),
-    )
+    wins = [
+        (rival, ranked, own[own["high"] < 0]),
+        (ranked, rival, own[own["low"] > 0]),
+    ]
     said = []
-    for better, worse, rows, largest in sorted(wins, key=lambda win: -len(win[2])):
+    for better, worse, rows in sorted(wins, key=lambda win: -len(win[2])):
         if len(rows):
-            row = own.loc[largest]
-            ends = sorted(abs(100 * row[["low", "high"]]))
-            most = f"{abs(100 * row['value']):.1f} [{ends[0]:.1f}, {ends[1]:.1f}]"
+            row = rows.loc[rows["value"].abs().idxmax()]
+            low, value, high = sorted(abs(100 * row[["low", "value", "high"]]))
             at = f", most at {share(row['sparsity'])}" if len(rows) > 1 else ""
             said.append(
                 f"**{better} keeps more than {worse} at {_sparsities(rows)} "
-                f"removed**{at}: {most} points"
+                f"removed**{at}: {value:.1f} [{low:.1f}, {high:.1f}] points"
             )
     even = own[(own["low"] <= 0) & (own["high"] >= 0)]
     if len(even):
@@ -171,7 +170,7 @@ def recovery_sentence(recovery: Recovery) -> str:
         said = f"At the end **{', '.join(near)}** cannot be told apart"
     each = ", ".join(f"{name} {share(value)}" for name, value in ends.items())
     return (
-        f"{said}: {each} of {n:,} test examples right, one training each; dense has "
+        f"{said}: {each} of {n:,} test examples right, one training each; dense "
         f"{share(recovery.dense_accuracy)}."
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import networkx as nx
+import numpy as np
 import pandas as pd
 import torch
 
@@ -43,28 +44,27 @@ def separation_sentence(parts: pd.DataFrame, layer: int) -> str:
         parts: of `llmrank.report.network.score_parts`.
         layer: whose they are.
     """
-    kept = int(parts["kept"].sum())
-    if kept == len(parts):
-        return f"Layer {layer} keeps all of its {kept:,} neurons."
-    said = f"Layer {layer} keeps {kept:,} of {len(parts):,} neurons"
-    means = mean_parts(parts)
+    kept = parts["kept"]
+    if kept.all():
+        return f"Layer {layer} keeps all of its {len(parts):,} neurons."
+    said = f"Layer {layer} keeps {kept.sum():,} of {len(parts):,} neurons"
+    told = mean_parts(parts).map(times)
     if "edges" not in parts:
         return (
-            f"{said}: they score {times(means.loc['score', 'kept'])} the layer's mean, "
-            f"the removed ones {times(means.loc['score', 'removed'])}."
+            f"{said}: they score {told['kept']['score']} the layer's mean, the removed "
+            f"ones {told['removed']['score']}."
         )
-    weighted = parts.groupby("kept")[[*PARTS]].mean()
-    gap = weighted.loc[True] - weighted.loc[False]
-    main, other = gap.sort_values(ascending=False).index
-    (kept, removed), (same, instead) = means.loc[[main, other]].to_numpy()
+    gap = {p: parts[p][kept].mean() - parts[p][~kept].mean() for p in PARTS}
+    main, other = sorted(PARTS, key=gap.__getitem__, reverse=True)
     said += (
-        f" **by {main}**, {times(kept)} the mean where kept, {times(removed)} where "
-        "removed"
+        f" **by {main}**, {told['kept'][main]} the mean where kept, "
+        f"{told['removed'][main]} where removed"
     )
     if not parts[other].any():
         return f"{said}."
     less = "hardly" if gap[main] > 10 * gap[other] else "less"
-    return f"{said}; {less} by {other}, {times(same)} and {times(instead)}."
+    ends = f"{told['kept'][other]} and {told['removed'][other]}"
+    return f"{said}; {less} by {other}, {ends}."
 
 
 def mean_parts(parts: pd.DataFrame) -> pd.DataFrame:
@@ -77,19 +77,20 @@ def mean_parts(parts: pd.DataFrame) -> pd.DataFrame:
 
 def cut_sentence(parts: pd.DataFrame, ffn: FFN) -> str:
     """Say how close the cut is, and what the edges alone weigh on its two sides."""
-    dropped = parts[~parts["kept"]]
-    if dropped.empty:
+    kept, score = parts["kept"].to_numpy(), parts["score"].to_numpy()
+    if kept.all():
         return ""
-    least, most = parts[parts["kept"]]["score"], dropped["score"]
-    low, high = least.idxmin(), most.idxmax()
-    close = share(1 - most[high] / least[low]) if least[low] else "nothing"
-    strength = pd.Series((sums(ffn.up, 1) + sums(ffn.down, 0)).numpy())
-    weight = strength.groupby(parts["kept"]).mean()
+    low = int(np.where(kept, score, np.inf).argmin())
+    high = int(np.where(kept, -np.inf, score).argmax())
+    close = share(1 - score[high] / score[low]) if score[low] else "nothing"
+    strength = (sums(ffn.up, 1) + sums(ffn.down, 0)).numpy()
+    weight, removed = strength[kept].mean(), strength[~kept].mean()
+    ratio = times(weight / removed if removed else np.inf)
     name = f"L{ffn.layer}·"
     return (
-        f"At the cut the least kept, {name}{low}, scores {times(least[low])} the mean, "
+        f"At the cut the least kept, {name}{low}, scores {times(score[low])} the mean, "
         f"the most removed, {name}{high}, {close} less. Kept neurons have "
-        f"{times(weight[True] / weight[False])} the edge weight of the removed ones."
+        f"{ratio} the edge weight of the removed ones."
     )
 
 
