@@ -1,4 +1,4 @@
-"""What a method is: a criterion, an allocation and a repair, each a registered part."""
+"""What a method is: criterion, allocation, repair, recovery; each a registered part."""
 
 import re
 from dataclasses import dataclass, replace
@@ -10,12 +10,14 @@ from llmrank.core.registry import Registry, recipe
 from llmrank.core.specs import options
 from llmrank.methods.allocation import ALLOCATIONS, Allocation, BlockInfluence, Uniform
 from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank
+from llmrank.methods.recovery import RECOVERIES, NoRecovery, Recovery
 from llmrank.methods.repair import REPAIRS, LeastSquares, NoRepair, Repair
 
 PARTS: dict[str, Registry[Any]] = {
     "criterion": CRITERIA,
     "allocation": ALLOCATIONS,
     "repair": REPAIRS,
+    "recovery": RECOVERIES,
 }
 """The parts of a method: each is named by one setting and has parameters of its own."""
 
@@ -30,7 +32,7 @@ _BETWEEN = re.compile(r":(?=\s*\w+\s*=)")
 
 @dataclass(frozen=True)
 class Method:
-    """What is compared: which neurons go, how many of each layer, and what is mended.
+    """What is compared: which neurons go, how many of each layer, what is mended after.
 
     Its parts are named as in `PARTS`.
     """
@@ -38,6 +40,7 @@ class Method:
     criterion: Criterion = LLMRank()
     allocation: Allocation = Uniform()
     repair: Repair = NoRepair()
+    recovery: Recovery = NoRecovery()
 
     @property
     def name(self) -> str:
@@ -56,8 +59,12 @@ class Method:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the method as plain values."""
-        return {part: recipe(getattr(self, part)) for part in PARTS}
+        """Return the method as plain values.
+
+        No recovery is not named: recipes from before there was one stay the same.
+        """
+        named = [part for part in PARTS if part != "recovery" or self.recovery.trains]
+        return {part: recipe(getattr(self, part)) for part in named}
 
     @staticmethod
     def from_json(plain: dict[str, Any]) -> "Method":
