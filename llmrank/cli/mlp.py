@@ -52,7 +52,7 @@ def mlp_command(options: argparse.Namespace) -> None:
     plain = record(points, spec, training, ranked, data_seed)
     each_of(
         lambda: write(options.csv, lambda: retention_table(points).to_csv(index=False)),
-        lambda: write(options.figure, lambda: _page(points)),
+        lambda: write(options.figure, lambda: _page(points, spec)),
         lambda: give(plain, options.json, text),
     )
 
@@ -67,11 +67,11 @@ def _announce_files(sets: str, data_seed: int) -> None:
             print(f"{name}: {about}", file=sys.stderr)
 
 
-def _page(points: Any) -> str:
+def _page(points: Any, spec: Any) -> str:
     from llmrank import mlp
     from llmrank.report.charts import CONFIG, retention_chart
 
-    fig = retention_chart(mlp.summary(points), mlp.leads(points))
+    fig = retention_chart(mlp.summary(points), mlp.leads(points, tuple(spec.names())))
     return fig.to_html(config=dict(CONFIG))  # Plotly changes it
 
 

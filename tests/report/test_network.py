@@ -142,7 +142,6 @@ def test_residuals_are_those_with_the_most_weight_to_the_drawn_neurons(layers):
         neurons = drawn(graph, "neuron", 0)
         assert central in neurons
         assert len(neurons) == (4 if central == best else 5)
-        assert graph.graph["central"] == f"L0·{central}"
         sides = ((layers[0].up, 0), (layers[0].down.T, 1))
         for place, (weights, layer) in enumerate(sides):
             own = weights[central].abs().topk(2).indices.tolist()

@@ -54,11 +54,7 @@ def criterion_place(name: str) -> int:
 
 
 def retention_chart(
-    summary: pd.DataFrame,
-    leads: pd.DataFrame,
-    *,
-    dark: bool = False,
-    height: int = 400,
+    summary: pd.DataFrame, leads: pd.DataFrame, *, dark: bool = False
 ) -> go.Figure:
     """Draw accuracy retention over sparsity for each data set, then who is ahead.
 
@@ -69,7 +65,6 @@ def retention_chart(
         summary: columns data, criterion, sparsity, mean, spread.
         leads: of `llmrank.mlp.leads`; with no rows there is no last panel.
         dark: draw for the dark theme.
-        height: in pixels.
     """
     sets = list(dict.fromkeys(summary["data"]))
     named = {*leads["criterion"].iloc[:1], *leads["rival"].iloc[:1]}
@@ -87,12 +82,10 @@ def retention_chart(
             fig.add_traces([band, line] if name in named else [line], 1, column)
     if last:
         fig.add_traces(list(_lead_lines(leads, looks)), 1, len(sets) + 1)
-        fig.add_hline(
-            0, line={"color": palette(dark).text, "width": 1}, col=len(sets) + 1
-        )
-        fig.update_yaxes(tickformat="d", col=len(sets) + 1)
+        zero = {"zerolinecolor": palette(dark).text}
+        fig.update_yaxes(tickformat="d", col=len(sets) + 1, **zero)
     fig.update_layout(
-        template=template(dark), height=height, hovermode="x unified",
+        template=template(dark), height=400, hovermode="x unified",
         legend={"y": 1.1}, margin={"t": 76},
     )  # fmt: skip
     fig.update_xaxes(tickformat=".0%", title_text="hidden neurons removed")
@@ -122,8 +115,7 @@ def _lead_lines(
     """Yield each form's lead in points, the first with its intervals."""
     for place, (name, rows) in enumerate(leads.groupby("criterion", sort=False)):
         points = 100 * rows[["value", "low", "high"]]
-        above, below = points["high"] - points["value"], points["value"] - points["low"]
-        ends = {"array": above.tolist(), "arrayminus": below.tolist(), "thickness": 1.5}
+        ends = {"array": (points["high"] - points["value"]).tolist(), "thickness": 1.5}
         yield go.Scatter(
             x=rows["sparsity"].tolist(),
             y=points["value"].tolist(),
@@ -244,7 +236,7 @@ def _falls(
         yield go.Scatter(
             x=[value],
             y=[plain(row["network"])],
-            error_x={"array": [high - value], "arrayminus": [value - low]},
+            error_x={"array": [high - value]},
             hovertemplate=f"{value:+.1f} [{low:+.1f}, {high:+.1f}]<extra></extra>",
             showlegend=False,
             **(looks[row["network"]] | {"mode": "markers"}),

@@ -115,7 +115,7 @@ def show_robustness(lab: Lab, network: mlp.Trained) -> None:
         )  # fmt: skip
     if known is not None:
         _show_robustness(known, percent)
-    st.caption(about)
+    st.caption(f"{about} What is less accurate when clean has less to lose.")
 
 
 def robustness_key(lab: Lab) -> Hashable:
@@ -131,18 +131,4 @@ def _show_robustness(results: tuple[mlp.RobustnessResult, ...], percent: int) ->
         reading.brittleness_sentence(fragile, percent / 100),
         lambda: table,
         key="lab-shaken",
-    )
-    columns = {
-        "clean": st.column_config.NumberColumn("clean", format="%.1f %%"),
-        "shaken": st.column_config.NumberColumn(
-            "corrupted", format="%.1f %%", help="Mean over all kinds and strengths"
-        ),
-        "loss": st.column_config.NumberColumn(
-            "falls by, points", format="%.1f",
-            help="What is less accurate when clean has less to lose",
-        ),
-    }  # fmt: skip
-    points = {name: 100 * fragile[name] for name in columns}
-    st.dataframe(
-        fragile[["network"]].assign(**points), hide_index=True, column_config=columns
     )
