@@ -195,10 +195,10 @@ def _frame(graph: nx.DiGraph) -> dict[str, Any]:
             for (x, _), nodes in groups.items()
         ],
         "most": max(map(len, columns.values())),
-        "middle": HEIGHT / 2 - 45,
+        "middle": HEIGHT / 2 - 35,
         "width": WIDTH,
         "margin": 420,
-        "height": HEIGHT + 150,
+        "height": HEIGHT + 170,
     }
 
 

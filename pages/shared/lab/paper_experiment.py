@@ -19,7 +19,7 @@ from pages.shared.lab.settings import PAGE, Lab
 
 KIND = "claim"
 SETS = Option(
-    "sets", str, "both", "Which embedded images the networks are trained on",
+    "sets", str, "both", "Whose networks are shown; those of both are measured",
     choices=("both", "digits", "mnist-5k"),
 )  # fmt: skip
 TITLES = {
@@ -37,9 +37,7 @@ def show(lab: Lab) -> None:
         sets = view_options.choose(PAGE, SETS, "Data", titles=TITLES)
         with st.container(width=200):
             seeds = view_options.choose(PAGE, SEEDS, "Networks of each kind")
-        spec = mlp.RetentionSpec(
-            sets="digits,mnist-5k" if sets == "both" else sets, seeds=seeds
-        )
+        spec = mlp.RetentionSpec(seeds=seeds)
         training = replace(mlp.MLPSpec(), epochs=EPOCHS)
         n_networks = seeds * len(spec.kinds) * len(spec.sets.split(","))
 
@@ -60,7 +58,7 @@ def show(lab: Lab) -> None:
         jobs.live(KIND, _live)
         st.caption(about)
     else:
-        _show(known, about)
+        _show(tuple(p for p in known if sets in ("both", p.data)), about)
         st.code(command_line(spec, lab.ranked, lab.data.data_seed), "bash")
 
 
