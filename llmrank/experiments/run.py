@@ -16,7 +16,7 @@ from llmrank.evaluation.comparison import Comparison, beside, compare
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.memory_estimate import estimate
 from llmrank.experiments.pipeline import Pipeline
-from llmrank.methods.recovery import Recovered
+from llmrank.methods.recovery import Moment, Recovered
 from llmrank.models.language_model import LanguageModel
 
 
@@ -44,10 +44,13 @@ def run(
     pipeline: Pipeline | None = None,
     progress: Progress = silent,
     publish: Callable[[Report], None] = lambda _: None,
+    train: Callable[[Moment], None] = lambda _: None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Report:
-    """Do the whole job: load, calibrate, score, plan, prune, compare.
+    """Do the whole job: load, calibrate, score, plan, prune, recover, compare.
 
-    `publish` is given the report so far, whenever it has more.
+    `publish` is given the report so far, whenever it has more, and `train` each moment
+    of a recovery, which ends where there is `enough`.
 
     Raises:
         LLMRankError: whatever a stage refuses; names are checked before any work.
@@ -58,6 +61,8 @@ def run(
     dense = known.model(experiment, progress=progress)
     stats = known.stats(experiment, progress=progress)
     experiment.method.repair.check(dense)
+    if experiment.method.recovery.trains:
+        known.recovered(experiment, progress=progress, publish=train, enough=enough)
     pruned = known.pruned(experiment, progress=progress)
     where = environment(dense, experiment.calibration)
     where |= recovery_facts(known.recovered.peek(experiment))

@@ -26,7 +26,7 @@ SEEDS = ("seed", "items_seed")
 """The fields that a cell's seed sets, wherever a part of its experiment has one."""
 
 
-_BETWEEN = re.compile(r":(?=\s*\w+\s*=)")
+BETWEEN = re.compile(r":(?=\s*\w+\s*=)")
 """Between two fields: a colon before anything else is of the value."""
 
 
@@ -103,7 +103,7 @@ def method(words: str) -> Method:
     parts: dict[str, Any] = {}
     for word in words.split("+"):
         name, colon, rest = (w.strip() for w in word.partition(":"))
-        fields = _BETWEEN.split(rest) if colon else []
+        fields = BETWEEN.split(rest) if colon else []
         part = _part_of(name)
         if part in parts:
             raise OptionError(f"{words[:80]!r} names {part} twice")

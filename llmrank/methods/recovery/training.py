@@ -79,8 +79,11 @@ class Training:
 
         `ended` says why, if not because the budget was spent.
         """
+        progress(TRAINING, 0, 1000)
         if not self._resumed():
             self._read_dense()
+            for moment in self.curve:
+                publish(moment)
             if not self.curve:
                 self._note(None, look=True, publish=publish)
             self._train(progress, publish, enough)

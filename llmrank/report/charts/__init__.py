@@ -17,6 +17,7 @@ __getattr__, __all__ = handed_on(
         "runs": "options_chart runs_chart",
         "scores": "distributions score_distribution",
         "standings": "standings_chart",
+        "training": "training_chart",
         "theme": "CONFIG SVG_CONFIG",
     },
 )
