@@ -11,7 +11,6 @@ from llmrank.core.statistics import NORMAL_95
 from llmrank.mlp.experiment import (
     PAPERS_GAIN,
     PAPERS_SPARSITIES,
-    SPARSITIES,
     Point,
     RetentionSpec,
     gains,
@@ -31,23 +30,22 @@ CLAIM = (
 def summary_sentence(points: Sequence[Point]) -> str:
     """Return the curves as a table of text: mean ± spread of retention in per cent."""
     table = summary(points)
-    lines = []
-    for name in table["data"].unique():
-        rows = table[table["data"] == name]
-        networks = int(rows["networks"].iloc[0])
-        lines.append(f"{name}, {counted(networks, 'network')}: accuracy kept, per cent")
-        lines.append(_line("removed", [f"{round(100 * s)} %" for s in SPARSITIES]))
-        for criterion in rows["criterion"].unique():
-            own = rows[rows["criterion"] == criterion]
-            pairs = zip(own["mean"], own["spread"], strict=True)
-            cells = [f"{100 * mean:.0f}±{100 * spread:.0f}" for mean, spread in pairs]
-            lines.append(_line(criterion, cells))
-        lines.append("")
-    return "\n".join(lines[:-1])
+    pairs = zip(100 * table["mean"], 100 * table["spread"], strict=True)
+    table["kept"] = [f"{mean:.0f}±{spread:.0f}" for mean, spread in pairs]
+    parts = []
+    for name, rows in table.groupby("data", sort=False):
+        networks = counted(int(rows["networks"].iloc[0]), "network")
+        kept = _by_sparsity(rows, "kept").to_string(index=False)
+        parts.append(f"{name}, {networks}: accuracy kept, per cent\n{kept}")
+    return "\n\n".join(parts)
 
 
-def _line(head: str, cells: Sequence[str]) -> str:
-    return "".join([f"  {head:<26}", *(f"{cell:>8}" for cell in cells)])
+def _by_sparsity(rows: pd.DataFrame, values: str) -> pd.DataFrame:
+    """Return a row per criterion, in their order, and a column per sparsity."""
+    told = rows.assign(sparsity=rows["sparsity"].map(share))
+    wide = told.pivot(index="criterion", columns="sparsity", values=values)
+    wide = wide.reindex(told["criterion"].unique()).rename_axis(columns=None)
+    return wide.reset_index()
 
 
 def gains_sentence(points: Sequence[Point], spec: RetentionSpec) -> str:
@@ -117,12 +115,7 @@ def _sparsities(rows: pd.DataFrame) -> str:
 def leads_table(led: pd.DataFrame) -> pd.DataFrame:
     """Return each form's lead in points with its interval, a column per sparsity."""
     cells = [points_spread(row) for row in led.itertuples()]
-    told = led.assign(sparsity=led["sparsity"].map(share), points=cells)
-    return (
-        told.pivot(index="criterion", columns="sparsity", values="points")
-        .reindex(index=told["criterion"].unique())
-        .reset_index()
-    )
+    return _by_sparsity(led.assign(points=cells), "points")
 
 
 def recovery_sentence(recovery: Recovery) -> str:
