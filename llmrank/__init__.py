@@ -27,7 +27,7 @@ _HOMES = {
     "Effective Global PQIndex Search Similarity Standardised Uniform",
     "methods.repair": "REPAIRS Bias LeastSquares NoRepair Repair "
     "SequentialLeastSquares",
-    "methods.recovery": "RECOVERIES Distillation NoRecovery Recovery",
+    "methods.recovery": "RECOVERIES Distillation LoRA NoRecovery Recovery",
     "experiments.pipeline": "Pipeline",
     "experiments.pipeline.recovery": "recover",
     "methods.pruning": "PruningPlan PruningSpec plan prune",

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import math
+import sys
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from llmrank.methods.pruning import PruningSpec, plan, prune
 from llmrank.methods.recovery import (
     RECOVERIES,
     Distillation,
+    LoRA,
     NoRecovery,
     RecoveryInputs,
     training,
@@ -283,3 +285,42 @@ def test_what_grows_worse_is_stopped_and_the_best_is_kept(tiny, inputs, monkeypa
     assert "it grew worse" in done.ended
     assert done.curve[-1].n_tokens < 10**5
     assert done.best.divergence <= done.curve[0].divergence
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "opt", "gpt_neox"])
+def test_low_rank_updates_are_merged_into_plain_weights(model_type):
+    lm = tiny_model(model_type)
+    pruned, ids = half_of(lm), {"a": windows(8, 2)}
+    spec = LoRA(train_tokens=2048, lr=1e-2, rank=2)
+    done = spec.recover(pruned, RecoveryInputs(lm, windows(32, 1), ids))
+    assert done.best.divergence < done.curve[0].divergence
+    old, new = pruned.model.state_dict(), done.model.model.state_dict()
+    assert list(old) == list(new)  # nothing of the adapter is left
+    inside = [module for p in ffn.projections(pruned.model) for module in p.modules]
+    trained = {
+        f"{name}.weight"
+        for name, module in pruned.model.named_modules()
+        if module in inside
+    }
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    assert changed == trained
+    for name in changed:
+        update = (new[name] - old[name]).double()
+        sizes = torch.linalg.svdvals(update)
+        assert sizes[2:].max() < 1e-4 * sizes[0]  # of rank 2
+
+
+def test_low_rank_updates_begin_at_the_pruned_model_and_follow_the_seed(tiny, inputs):
+    pruned = half_of(tiny)
+    before = torch.get_rng_state()
+    runs = [LoRA(train_tokens=512, seed=s).recover(pruned, inputs) for s in (0, 0, 1)]
+    assert torch.equal(before, torch.get_rng_state())
+    assert len({r.curve[0].divergence for r in runs}) == 1
+    ends = [r.curve[-1].divergence for r in runs]
+    assert ends[0] == ends[1] != ends[2]
+
+
+def test_without_peft_it_is_one_sentence(tiny, inputs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(LLMRankError, match="pip install peft"):
+        LoRA(train_tokens=512).recover(half_of(tiny), inputs)

@@ -14,5 +14,6 @@ from llmrank.methods.recovery.base import (
 )
 from llmrank.methods.recovery.none import NoRecovery
 from llmrank.methods.recovery.distil import Distillation
+from llmrank.methods.recovery.lora import LoRA
 
 # isort: on

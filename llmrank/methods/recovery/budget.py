@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 
 from llmrank.core.errors import LLMRankError
+from llmrank.core.specs import option, spec
+from llmrank.methods.recovery.base import Recovery
 
 WARM_UP_STEPS = 8
 
@@ -44,3 +46,40 @@ class Budget:
         """Return the learning rate: a rise over the first steps, then a cosine to 0."""
         rise = min(1.0, (step + 1) / WARM_UP_STEPS)
         return self.lr * rise * (1 + math.cos(math.pi * min(1.0, spent))) / 2
+
+
+@spec
+class Trained(Recovery):
+    """What every training has: a budget, a text, a learning rate, an order."""
+
+    minutes: float = option(
+        default=10.0, low=0.1, high=1440.0, help="Budget by the clock"
+    )
+    train_tokens: int = option(
+        default=0,
+        low=0,
+        high=10**9,
+        help="Budget of tokens, if that is spent before; 0: none",
+    )
+    recovery_text: str = option(
+        default="mix",
+        help="mix (seven kinds of text), embedded, situations, or a UTF-8 text file",
+    )
+    lr: float = option(
+        default=4e-4, low=1e-6, high=1e-1, help="Highest learning rate of AdamW"
+    )
+    step_windows: int = option(
+        default=2, low=1, high=256, help="Windows of 256 tokens in one step"
+    )
+    seed: int = option(default=0, low=0, help="Order in which the windows are read")
+
+    @property
+    def budget(self) -> Budget:
+        """How it trains, and until when."""
+        return Budget(
+            self.minutes, self.train_tokens, self.lr, self.step_windows, self.seed
+        )
+
+    def expected_s(self, token_s: float) -> float:
+        """Estimate how long it takes where reading a token takes so many seconds."""
+        return self.budget.expected_s(token_s)

@@ -14,10 +14,9 @@ from llmrank.methods.recovery.base import (
     RECOVERIES,
     Moment,
     Recovered,
-    Recovery,
     RecoveryInputs,
 )
-from llmrank.methods.recovery.budget import Budget
+from llmrank.methods.recovery.budget import Trained
 from llmrank.methods.recovery.training import Student, Training
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
@@ -28,7 +27,7 @@ NORMS = ("norm", "ln_")
 
 @RECOVERIES.add("distil")
 @spec
-class Distillation(Recovery):
+class Distillation(Trained):
     """Minimise KL(dense ‖ pruned) of the next token over the weights that stay.
 
     Head and embeddings are frozen, so that both models meet at the last hidden states.
@@ -36,29 +35,9 @@ class Distillation(Recovery):
     (Muralidharan et al. 2024, arXiv 2407.14679) for logits alone after pruning.
     """
 
-    minutes: float = option(
-        default=10.0, low=0.1, high=1440.0, help="Budget by the clock"
-    )
-    train_tokens: int = option(
-        default=0,
-        low=0,
-        high=10**9,
-        help="Budget of tokens, if that is spent before; 0: none",
-    )
-    recovery_text: str = option(
-        default="mix",
-        help="mix (seven kinds of text), embedded, situations, or a UTF-8 text file",
-    )
-    lr: float = option(
-        default=4e-4, low=1e-6, high=1e-1, help="Highest learning rate of AdamW"
-    )
-    step_windows: int = option(
-        default=2, low=1, high=256, help="Windows of 256 tokens in one step"
-    )
     trained: Literal["ffn", "ffn+norms", "ffn+norms+attention"] = option(
         default="ffn", help="Which weights are trained; embeddings and head never are"
     )
-    seed: int = option(default=0, low=0, help="Order in which the windows are read")
 
     formula = (
         r"\min_w \frac{1}{n} \sum_t \mathrm{KL}\big(p(\cdot \mid x_{\le t}) "
@@ -75,33 +54,22 @@ class Distillation(Recovery):
         enough: Callable[[], bool] = lambda: False,
     ) -> Recovered:
         """Train on the windows until the budget is spent."""
-        student, dtype = _copied(pruned), next(pruned.model.parameters()).dtype
-        weights = list(_trainable(student, self.trained))
+        student, dtype = copied(pruned), next(pruned.model.parameters()).dtype
+        weights = list(trainable(student, self.trained))
         training = Training(self.budget, Student(student, weights), inputs)
         training.run(progress, publish, enough)
         model = dataclasses.replace(pruned, model=student.to(dtype))
         return Recovered(model, tuple(training.curve), training.ended)
 
-    @property
-    def budget(self) -> Budget:
-        """How it trains, and until when."""
-        return Budget(
-            self.minutes, self.train_tokens, self.lr, self.step_windows, self.seed
-        )
 
-    def expected_s(self, token_s: float) -> float:
-        """Estimate how long it takes where reading a token takes so many seconds."""
-        return self.budget.expected_s(token_s)
-
-
-def _copied(pruned: LanguageModel) -> Any:
+def copied(pruned: LanguageModel) -> Any:
     """Share what is not trained; half precision would round small steps away."""
     if next(pruned.model.parameters()).dtype == torch.float32:
         return ffn.shared_copy(pruned.model)
     return copy.deepcopy(pruned.model).float()
 
 
-def _trainable(model: nn.Module, trained: str) -> Iterator[nn.Parameter]:
+def trainable(model: nn.Module, trained: str) -> Iterator[nn.Parameter]:
     """Give the trained modules weights of their own, which dense does not share."""
     for module in _trained_modules(model, trained):
         for name, weight in list(module.named_parameters(recurse=False)):
