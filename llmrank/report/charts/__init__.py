@@ -14,9 +14,9 @@ __getattr__, __all__ = handed_on(
         "mlps": "learning_curve recovery_chart retention_chart shaken_chart",
         "pairs": "paired_chart",
         "pareto": "pareto_chart",
-        "runs": "options_chart runs_chart",
+        "runs": "runs_chart",
         "scores": "distributions score_distribution",
-        "standings": "standings_chart",
+        "standings": "options_chart standings_chart",
         "theme": "CONFIG SVG_CONFIG",
     },
 )

@@ -7,9 +7,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from llmrank.evaluation.speedup import Ratio, as_fast
-from llmrank.report.charts.runs import bars, written
+from llmrank.report.charts.runs import written
 from llmrank.report.charts.theme import (
     Palette,
+    bars,
     curve_style,
     figure,
     is_wide,
@@ -165,17 +166,13 @@ def _widths(side: str, widths: Sequence[int], marker: dict[str, object]) -> go.B
 
 def _curve(name: str, rows: pd.DataFrame, place: int, colours: Palette) -> go.Scatter:
     rows = rows.sort_values("sparsity")
-    above, below = bars(rows, "value")
+    look = curve_style(place, colours, size=8)
     return go.Scatter(
         x=rows["sparsity"].tolist(),
         y=rows["value"].tolist(),
-        error_y={
-            "array": above,
-            "arrayminus": below,
-            "thickness": 1.5,
-        },
+        error_y=bars(rows["value"], rows["low"], rows["high"], look["line"]["color"]),
         name=name,
         customdata=[[written(low, high)] for low, high in rows[["low", "high"]].values],
         hovertemplate="%{x:.0%}: %{y:.3g}%{customdata[0]}",
-        **curve_style(place, colours, size=8),
+        **look,
     )
