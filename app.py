@@ -32,9 +32,7 @@ def show(report: Report) -> None:
     panels.numbers(report.comparison, report.environment)
     for heading, said in verdict(report.comparison).items():
         st.markdown(f"**{heading}** &ensp; {said}")
-    ratio = report.comparison.perplexity_ratio
-    agreed = "" if ratio is None else frontier.agreement(report.experiment, ratio)
-    st.caption(f"{agreed} In brackets: 95 % intervals.")
+    st.caption("In brackets: 95 % intervals.")
 
 
 def show_running(seen: JobView) -> None:
@@ -64,7 +62,7 @@ def in_words(experiment: Experiment) -> str:
 
 
 with panels.panel():
-    measured = frontier.of(in_hand)
+    measured = known.frontier(in_hand)
     picture, choices = st.columns([0.7, 0.3], gap="medium")
     with picture:
         frontier.show(in_hand, measured)

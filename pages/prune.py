@@ -29,7 +29,6 @@ from llmrank.report.sentences import sizes as readings
 from pages.shared.app import (
     access,
     experiment_bar,
-    frontier,
     jobs,
     known,
     panels,
@@ -248,7 +247,7 @@ def show_recipe() -> None:
         )
 
 
-measured, pair = frontier.of(in_hand), None
+measured, pair = known.frontier(in_hand), None
 picture, taken = st.columns([0.64, 0.36], gap="large")
 with picture, panels.panel():
     if measured.choices:

@@ -13,6 +13,7 @@ import streamlit as st
 from llmrank.core.formatting import counted, number, share, times
 from llmrank.evaluation.comparison import Comparison
 from llmrank.experiments.arena import Entry
+from llmrank.experiments.frontier import agree, longer
 from llmrank.experiments.store import Run, Store
 from llmrank.report import charts
 from llmrank.report.sentences import measurements as sentences
@@ -223,10 +224,23 @@ def chart_sentence(own: Sequence[Run], grey: Sequence[Run], store: Store) -> str
         for i, c in s.comparisons([r.id for r in some]).items()
     }
     entries = [Entry(run, comparisons.get(run.id)) for run in (*own, *grey)]
-    read = [entry for entry in entries if RATIO in entry.figures]
+    twins = {run.id: twin for run in own if (twin := longer(run, grey)) is not None}
+    entries = [entry for entry in entries if RATIO in entry.figures]
+    read = [entry for entry in entries if entry.run.id not in twins]
     if not read:
         return "What is held has read no text."
-    return sentences.runs_sentence(read, {run.id for run in grey})
+    said = sentences.runs_sentence(read, {run.id for run in grey})
+    checks = [
+        agree(entry.figures[RATIO], twin.ratio)
+        for entry in entries
+        if (twin := twins.get(entry.run.id)) is not None and twin.ratio is not None
+    ]
+    if checks:
+        said += (
+            f" Of yours that read fewer tokens than ours, {sum(checks):,} of "
+            f"{len(checks):,} agree with it."
+        )
+    return said
 
 
 def show_held(shown: Sequence[Run], store: Store) -> None:

@@ -139,21 +139,36 @@ def _is_same(run: Run, experiment: Experiment) -> bool:
 
 
 def kept(experiment: Experiment, own: Store | None, ours: Store | None) -> Run | None:
-    """Return the last run of just these settings: an own one, or ours, of any length.
+    """Return the run of just these settings that read most: an own one before ours.
 
     Raises:
         LLMRankError: a store cannot be read.
     """
+    found: list[Run] = []
     if own is not None:
-        recipe = experiment.to_json()
-        for run in own.runs(recipe=recipe, states=("done",), limit=1):
-            return run
-    if ours is None:
-        return None
-    columns = {part: [getattr(experiment.method, part).name] for part in PARTS}
-    columns["sparsity"] = [experiment.pruning.sparsity]
-    runs = ours.runs(columns=columns, states=("done",))
-    return next((run for run in runs if _is_same(run, experiment)), None)
+        found += own.runs(recipe=experiment.to_json(), states=("done",), limit=1)
+    if ours is not None:
+        columns = {part: [getattr(experiment.method, part).name] for part in PARTS}
+        columns["sparsity"] = [experiment.pruning.sparsity]
+        runs = ours.runs(columns=columns, states=("done",))
+        found += [run for run in runs if _is_same(run, experiment)][:1]
+    return max(found, key=n_tokens, default=None)
+
+
+def longer(run: Run, others: Iterable[Run]) -> Run | None:
+    """Return the one of others that pruned alike and read more of the same text."""
+    more = (other for other in others if n_tokens(other) > n_tokens(run))
+    return next((other for other in more if _is_same(other, run.experiment)), None)
+
+
+def agree(one: Estimate, other: Estimate) -> bool:
+    """Whether two intervals overlap."""
+    return one.low <= other.high and other.low <= one.high
+
+
+def n_tokens(run: Run) -> int:
+    """Return how many tokens of its text a run was asked to read."""
+    return int(run.spec.recipe["evaluation"]["eval_tokens"])
 
 
 def shipped() -> Store | None:

@@ -1,6 +1,7 @@
 """Overview: from first visit to a measured result, alone and beside others."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -8,9 +9,12 @@ from visitor import finish, open_page, said
 
 from llmrank.core.formatting import times
 from llmrank.core.statistics import times_spread
+from llmrank.evaluation.comparison import Comparison
+from llmrank.evaluation.perplexity import EvaluationSpec
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.frontier import frontier, shipped
+from llmrank.experiments.frontier import frontier, kept, shipped
 from llmrank.experiments.run import Report
+from llmrank.experiments.store import Store
 from llmrank.methods.method import DEFAULT
 from pages.shared.app import reading, resources
 
@@ -201,3 +205,27 @@ def test_once_measured_the_picture_the_bar_and_the_sentence_say_one_number(overv
     at.slider(key="control_sparsity").set_value(41.0).run()
     assert "Measured before: 40 % removed by llm-rank" in said(at)
     assert "ppl –" in said(at)
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(("more", "agrees"), [(0.0, True), (0.4, False)])
+def test_a_shorter_reading_of_ones_own_is_a_check_of_what_is_shipped(more, agrees):
+    """What read most stands in the bar and in words, and one's own says if it fits."""
+    asked = Experiment(method=DEFAULT, evaluation=EvaluationSpec(eval_tokens=4096))
+    ours = kept(asked, None, shipped())
+    full = shipped().comparison(ours.id)
+    dense, pruned = (
+        replace(side, text=side.text.first(8)) for side in (full.dense, full.pruned)
+    )
+    worse = replace(pruned.text, nll=pruned.text.nll + more)
+    comparison = Comparison(dense, replace(pruned, text=worse))
+    Store().add_report(Report(asked, ours.origin.environment, "c", comparison))
+    at = open_page("app.py", eval_tokens="4096")
+    assert not at.exception
+    own, usual = comparison.perplexity_ratio, times_spread(ours.ratio)
+    assert own.value != pytest.approx(ours.ratio.value, abs=0.01)
+    assert f"ppl **{times(ours.ratio.value)}**" in said(at)
+    assert f"Perplexity {usual} of dense." in said(at)
+    check = f"Measured here on 4,096 tokens: {times_spread(own)}, which "
+    assert (f"{check}agrees." in said(at)) == agrees
+    assert (f"**{check}does not agree:**" in said(at)) != agrees

@@ -1,36 +1,29 @@
 """The frontier of the model in hand: what was measured of it, here and by us."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
 import torch
 
-from llmrank.core.errors import LLMRankError
 from llmrank.core.formatting import counted, interval, share, times
 from llmrank.core.statistics import Estimate, times_spread
 from llmrank.core.whereabouts import is_here
 from llmrank.experiments import frontier as frontiers
+from llmrank.experiments.arena import Entry
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.frontier import Choice, Frontier
 from llmrank.experiments.settings import PRESETS
 from llmrank.experiments.settings import experiment as built
-from llmrank.experiments.store import Store
+from llmrank.experiments.store import Run
 from llmrank.methods.method import Method
 from llmrank.report import charts
 from llmrank.report.charts.frontier import Here
+from llmrank.report.tables.lowest import RATIO, lowest
 from pages.shared.app import panels, resources, session
+from pages.shared.app.known import in_hand
 
 KEY = "frontier"
-
-
-def of(experiment: Experiment) -> Frontier:
-    """Return what this machine and we have measured of the model in hand."""
-    stores: list[Store] = []
-    own, ours = resources.glance(), resources.shipped()
-    stores += [own] if own is not None else []
-    stores += [ours] if ours is not None else []
-    return frontiers.frontier(experiment, stores)
 
 
 def show(experiment: Experiment, known: Frontier) -> None:
@@ -71,14 +64,24 @@ def sentence(experiment: Experiment, known: Frontier) -> str:
         verdict = f"costs least of those measured {nearby}"
     elif best.method == own.method:
         return f"{said} No other measured method costs less."
-    elif own.ratio.low <= best.ratio.high:
-        verdict = "cannot be told from it by these intervals alone"
+    elif own.run.id in {run.id for run in lowest_of(experiment, [best, own])}:
+        verdict = "cannot be told from it, window by window"
     else:
         verdict = "costs less at the same size"
     return (
         f"{said} {best.method.name} {verdict}: {times_spread(best.ratio)} at "
         f"{share(best.sparsity)}."
     )
+
+
+def lowest_of(experiment: Experiment, choices: Sequence[Choice]) -> list[Run]:
+    """Return what costs least and all not told from it, paired where windows are."""
+    ours, own = resources.shipped_entries(experiment.model), resources.glance()
+    known = {entry.run.id: entry for entry in ours}
+    unread = [choice.run.id for choice in choices if choice.run.id not in known]
+    read = {} if own is None or not unread else own.comparisons(unread)
+    entries = [known.get(c.run.id) or Entry(c.run, read.get(c.run.id)) for c in choices]
+    return [entry.run for entry in lowest([e for e in entries if RATIO in e.figures])]
 
 
 def _own(experiment: Experiment, known: Frontier, own: Choice | None) -> str:
@@ -94,18 +97,23 @@ def _own(experiment: Experiment, known: Frontier, own: Choice | None) -> str:
         said = f"Perplexity about {times(about)} of dense, between measured points"
     else:
         said = "This method is not measured here yet"
-    return f"**{share(sparsity)} removed by {method.name}:** {said}."
+    said = f"**{share(sparsity)} removed by {method.name}:** {said}."
+    return said + _check(experiment)
 
 
-def agreement(experiment: Experiment, ratio: Estimate) -> str:
-    """Say whether what was measured here agrees with what we shipped of it."""
-    run = frontiers.kept(experiment, None, resources.shipped())
-    if run is None or run.ratio is None:
+def _check(experiment: Experiment) -> str:
+    """Say whether a shorter reading here agrees with what we shipped of it."""
+    ours, mine = _shipped(experiment), in_hand(experiment)
+    text = None if mine is None else mine.comparison.pruned.text
+    ratio = None if mine is None else mine.comparison.perplexity_ratio
+    if ours is None or ours.ratio is None or text is None or ratio is None:
         return ""
-    ours = f"{times_spread(run.ratio)}, which came along"
-    if ratio.low <= run.ratio.high and run.ratio.low <= ratio.high:
-        return f"It agrees with {ours}: the intervals overlap."
-    return f"**It does not agree with {ours}:** the intervals lie apart."
+    if text.n_tokens >= frontiers.n_tokens(ours):
+        return ""
+    said = f"Measured here on {text.n_tokens:,} tokens: {times_spread(ratio)}"
+    if frontiers.agree(ratio, ours.ratio):
+        return f" {said}, which agrees."
+    return f" **{said}, which does not agree:** the intervals lie apart."
 
 
 def origin(experiment: Experiment, known: Frontier) -> str:
@@ -123,10 +131,6 @@ def origin(experiment: Experiment, known: Frontier) -> str:
             f" Your settings calibrate on {own.samples} × {own.seq_len}: measure them "
             "to know their own."
         )
-    report = resources.reports().peek(experiment)
-    mine = None if report is None else report.comparison.pruned.text
-    if mine is not None and mine.n_tokens != text.eval_tokens:
-        said += f" Yours was read on {mine.n_tokens:,} tokens."
     return said
 
 
@@ -188,18 +192,19 @@ def _here(experiment: Experiment, known: Frontier) -> Here | None:
 def measured(experiment: Experiment) -> tuple[Estimate | None, int | None]:
     """Return perplexity over dense and parameters of just these settings.
 
-    What was measured last on these pages, else what the databases hold: the own one, or
-    ours, on more tokens of the same text.
+    What was measured here, or what we shipped where that read more of the same text.
     """
-    report = resources.reports().peek(experiment)
-    if report is not None:
-        comparison = report.comparison
-        return comparison.perplexity_ratio, comparison.pruned.footprint.n_params
-    try:
-        run = frontiers.kept(experiment, resources.glance(), resources.shipped())
-    except LLMRankError:
-        run = None  # Runs says what is wrong with its file
-    return (None, None) if run is None else (run.ratio, run.n_params)
+    mine, ours = in_hand(experiment), _shipped(experiment)
+    if mine is None:
+        return (None, None) if ours is None else (ours.ratio, ours.n_params)
+    text, ratio = mine.comparison.pruned.text, mine.comparison.perplexity_ratio
+    if text is not None and ours and text.n_tokens < frontiers.n_tokens(ours):
+        ratio = ours.ratio
+    return ratio, mine.comparison.pruned.footprint.n_params
+
+
+def _shipped(experiment: Experiment) -> Run | None:
+    return frontiers.kept(experiment, None, resources.shipped())
 
 
 def megabytes(experiment: Experiment, n_params: int) -> float:

@@ -3,9 +3,16 @@
 from llmrank.evaluation.comparison import Comparison
 from llmrank.experiments import frontier as frontiers
 from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.frontier import Frontier
 from llmrank.experiments.run import Report
 from llmrank.experiments.store import Run, Store
-from pages.shared.app import frontier, resources
+from pages.shared.app import resources
+
+
+def frontier(experiment: Experiment) -> Frontier:
+    """Return what this machine and we have measured of the model in hand."""
+    stores = (resources.glance(), resources.shipped())
+    return frontiers.frontier(experiment, [s for s in stores if s is not None])
 
 
 def in_hand(experiment: Experiment) -> Report | None:
@@ -29,7 +36,7 @@ def widths(experiment: Experiment) -> tuple[int, ...] | None:
 
 def nearest(experiment: Experiment) -> tuple[Report, bool] | None:
     """Return the nearest sparsity of the method that was measured, and if by us."""
-    known = frontier.of(experiment).curves.get(experiment.method.unseeded, ())
+    known = frontier(experiment).curves.get(experiment.method.unseeded, ())
     sparsity, ours = experiment.pruning.sparsity, resources.shipped()
     for choice in sorted(known, key=lambda c: abs(c.sparsity - sparsity)):
         for store in (resources.glance(), ours):

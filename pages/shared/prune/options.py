@@ -9,12 +9,9 @@ import streamlit as st
 from llmrank.core.formatting import share
 from llmrank.core.specs import Option
 from llmrank.core.statistics import times_spread
-from llmrank.experiments.arena import Entry
 from llmrank.experiments.experiment import Experiment
-from llmrank.experiments.frontier import Choice, Frontier, measured_here
-from llmrank.experiments.store import Store
+from llmrank.experiments.frontier import Choice, Frontier, longer, measured_here
 from llmrank.report import charts
-from llmrank.report.tables.lowest import RATIO, lowest
 from pages.shared.app import frontier, panels, resources, session, view_options
 
 KEY = "options"
@@ -32,6 +29,8 @@ def show(experiment: Experiment, known: Frontier) -> None:
     most = int(megabytes / frontier.megabytes(experiment, 1))
     store = resources.glance()
     own = Frontier(()) if store is None else measured_here(experiment, store)
+    ours = [choice.run for choice in known.choices]
+    own = Frontier(tuple(c for c in own.choices if longer(c.run, ours) is None))
     mine = own.at(experiment.method, experiment.pruning.sparsity)
     if mine is None or mine.run.experiment != experiment:
         mine = known.at(experiment.method, experiment.pruning.sparsity) or mine
@@ -42,7 +41,7 @@ def show(experiment: Experiment, known: Frontier) -> None:
         charts.options_chart(
             table, in_hand=mine and mine.run.id, dark=panels.is_dark()
         ),
-        sentence(megabytes, fit, mine, here) + _tied(experiment, fit, store),
+        sentence(megabytes, fit, mine, here) + _tied(experiment, fit),
         lambda: table,
         key=KEY,
         on_select=lambda: _take(fit),
@@ -94,19 +93,13 @@ def sentence(
     return f"{said}."
 
 
-def _tied(experiment: Experiment, fit: Sequence[Choice], own: Store | None) -> str:
+def _tied(experiment: Experiment, fit: Sequence[Choice]) -> str:
     """Say what cannot be told from what costs least, if anything."""
-    known = {
-        entry.run.id: entry for entry in resources.shipped_entries(experiment.model)
-    }
-    unread = [choice.run.id for choice in fit if choice.run.id not in known]
-    read = {} if own is None else own.comparisons(unread)
-    entries = [known.get(c.run.id) or Entry(c.run, read.get(c.run.id)) for c in fit]
-    _, *tied = lowest([entry for entry in entries if RATIO in entry.figures])
+    _, *tied = frontier.lowest_of(experiment, fit)
     if not tied:
         return ""
     more = f" and {len(tied) - 1:,} more" if len(tied) > 1 else ""
-    return f" **{tied[0].method.name}**{more} cannot be told from the first."
+    return f" **{tied[0].experiment.method.name}**{more} cannot be told from the first."
 
 
 def _table(
