@@ -65,7 +65,7 @@ def runs_chart(
     sizes = runs["parameters"]
     room = 0.03 * sizes.max()  # one size alone would make all ticks the same
     ends = [sizes.max() + room, sizes.min() - room]  # the smaller to the right
-    fig.update_xaxes(tickformat=".3s", range=ends)
+    fig.update_xaxes(tickformat="~s", range=ends)
     outside = int((runs["ratio"] > highest).sum())
     if outside:
         caption(fig, f"{counted(outside, 'run')} above {times(highest)}, outside")
