@@ -212,11 +212,12 @@ def show_table(entries: Sequence[Entry], *, is_ours: bool) -> None:
             icon=":material/download:",
         )
     shown = tables.shown(tables.brief(table) if brief else table)
-    numbers = {
+    looks = {
         name: st.column_config.NumberColumn(format="%.4g")
         for name in shown.select_dtypes("float")
     }
-    numbers |= {
+    looks |= {
+        "method": st.column_config.TextColumn(width="large"),
         "sparsity": st.column_config.NumberColumn(format="percent"),
         "parameters": st.column_config.NumberColumn(format="%,d"),
     }
@@ -226,7 +227,7 @@ def show_table(entries: Sequence[Entry], *, is_ours: bool) -> None:
         session.views().get(CELL),
         lambda run: session.view(CELL, run),
         key=TABLE,
-        column_config=numbers,
+        column_config=looks,
     )
 
 
