@@ -50,3 +50,12 @@ def free_bytes(device: torch.device) -> int | None:
 def with_doubles(x: Tensor) -> Tensor:
     """Return a tensor where float64 is to be had: on the CPU if not where it lies."""
     return x.cpu() if x.device.type in WITHOUT_DOUBLES else x
+
+
+def reduces_to_bfloat16(device: torch.device) -> bool:
+    """Whether matrices are multiplied faster in bfloat16 than in float32 there."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return False

@@ -4,7 +4,8 @@ from llmrank.core.lazy import handed_on
 
 __getattr__, __all__ = handed_on(
     __name__,
-    texts="passages situations text",
+    embedded="passages situations",
+    texts="text",
     tokens="encoded fitting opening",
     tasks="TASKS Item Task",
 )

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from llmrank.core.errors import LLMRankError, OptionError
 from llmrank.core.registry import Registry
-from llmrank.data.texts import read_embedded, split_of
+from llmrank.data.embedded import read_embedded
+from llmrank.data.texts import split_of
 
 CHARS_PER_TOKEN = 4.5
 """Of English; 4.3 to 4.9 on these tasks with the demo model's vocabulary."""

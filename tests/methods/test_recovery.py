@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-import math
+import json
 
 import pytest
 import torch
@@ -18,12 +18,13 @@ from llmrank.methods.recovery import (
     Distillation,
     NoRecovery,
     RecoveryInputs,
+    training,
 )
-from llmrank.methods.recovery.head import Head, last_hidden
+from llmrank.methods.recovery.head import Head, following, last_hidden
 from llmrank.models import ffn
 from llmrank.models.families import SUPPORTED
 
-QUICK = {"minutes": 0.0, "tokens": 4096, "lr": 1e-2}
+QUICK = {"minutes": 0.0, "train_tokens": 4096, "lr": 1e-2}
 
 
 def windows(n: int, seed: int, seq_len: int = 32) -> torch.Tensor:
@@ -39,7 +40,15 @@ def half_of(lm):
 
 @pytest.fixture(scope="module")
 def inputs(tiny):
-    return RecoveryInputs(tiny, windows(32, 1), windows(8, 2))
+    return RecoveryInputs(
+        tiny, windows(32, 1), {"a": windows(8, 2), "b": windows(4, 3)}
+    )
+
+
+@pytest.fixture
+def float32(monkeypatch):
+    """Nothing is multiplied in less, so that another road gives the same."""
+    monkeypatch.setattr(training, "reduces_to_bfloat16", lambda _: False)
 
 
 def weights(lm) -> dict[str, torch.Tensor]:
@@ -67,37 +76,54 @@ def test_the_divergence_by_rows_is_that_of_the_whole_logits(model_type):
     ids = windows(3, 3, 50)
     reached = last_hidden(pruned.model, ids).detach().requires_grad_()
     wanted = last_hidden(lm.model, ids).flatten(0, 1)
-    lost, gradient = Head(lm.model).gradient(wanted, reached.flatten(0, 1))
+    targets = following(ids)
+    read, gradient = Head(lm.model).gradient(wanted, reached.flatten(0, 1), targets)
     dense, own = (
         m.model(ids, use_cache=False).logits.log_softmax(-1) for m in (lm, pruned)
     )
     whole = (dense.exp() * (dense - own)).sum(-1).mean()
-    assert lost == pytest.approx(float(whole), rel=1e-4, abs=1e-6)
+    assert read.divergence == pytest.approx(float(whole), rel=1e-4, abs=1e-6)
+    for told, mean in ((dense, read.dense_nll), (own, read.pruned_nll)):
+        came = -told[:, :-1].gather(-1, ids[:, 1:, None]).mean()
+        assert mean == pytest.approx(float(came), rel=1e-4)
 
     nudge = 1e-2 * torch.randn(
         reached.shape, generator=torch.Generator().manual_seed(0)
     )
     head = Head(lm.model)
-    ends = [
-        head.divergence(wanted, (reached.detach() + side * nudge).flatten(0, 1))
-        for side in (0.5, -0.5)
-    ]
+    moved = [(reached.detach() + side * nudge).flatten(0, 1) for side in (0.5, -0.5)]
+    ends = [head.reading(wanted, there, targets).divergence for there in moved]
     slope = float((gradient.view_as(nudge) * nudge).sum())
     assert slope == pytest.approx(ends[0] - ends[1], rel=2e-2, abs=1e-6)
 
 
+@pytest.mark.usefixtures("float32")
 def test_a_distilled_model_is_nearer_to_dense_on_what_it_has_not_seen(tiny, inputs):
     pruned = half_of(tiny)
     done = Distillation(**QUICK).recover(pruned, inputs)
-    first, *_ = done.curve
+    first, *steps = done.curve
     assert first.n_tokens == 0
-    assert math.isnan(first.divergence)
-    assert done.best.held_out < 0.8 * first.held_out
-    head = Head(tiny.model)
-    hidden = [
-        last_hidden(m.model, inputs.held_out).flatten(0, 1) for m in (tiny, done.model)
-    ]
-    assert head.divergence(*hidden) == pytest.approx(done.best.held_out, rel=1e-4)
+    assert first.batch is None
+    assert done.best.divergence < 0.8 * first.divergence
+    lost = [moment.batch.divergence for moment in steps]
+    assert sum(lost[-16:]) < sum(lost[:16])
+    head, ids = Head(tiny.model), inputs.held_out["a"]
+    both = [last_hidden(m.model, ids).flatten(0, 1) for m in (tiny, done.model)]
+    read = head.reading(*both, following(ids))
+    assert dataclasses.astuple(read) == pytest.approx(
+        dataclasses.astuple(done.best.held_out["a"]), rel=1e-4
+    )
+
+
+def test_bfloat16_products_reach_about_the_same(tiny, inputs, monkeypatch):
+    ends = []
+    for fast in (False, True):
+        monkeypatch.setattr(training, "reduces_to_bfloat16", lambda _, f=fast: f)
+        done = Distillation(**QUICK).recover(half_of(tiny), inputs)
+        assert {w.dtype for w in done.model.model.parameters()} == {torch.float32}
+        ends.append(done.best.divergence)
+    assert ends[1] == pytest.approx(ends[0], rel=0.1)
+    assert ends[1] != ends[0]
 
 
 def test_half_precision_is_trained_in_single_and_given_back_in_half(tiny, inputs):
@@ -107,7 +133,7 @@ def test_half_precision_is_trained_in_single_and_given_back_in_half(tiny, inputs
     done = Distillation(**QUICK | {"lr": 1e-3}).recover(pruned, own)
     assert {w.dtype for w in done.model.model.parameters()} == {torch.bfloat16}
     assert {w.dtype for w in pruned.model.parameters()} == {torch.bfloat16}
-    assert done.best.held_out < done.curve[0].held_out
+    assert done.best.divergence < done.curve[0].divergence
 
 
 def test_only_what_is_asked_for_is_trained(tiny, inputs):
@@ -131,16 +157,16 @@ def test_only_what_is_asked_for_is_trained(tiny, inputs):
 
 def test_the_budget_of_tokens_is_kept_and_the_order_follows_the_seed(tiny, inputs):
     pruned = half_of(tiny)
-    spec = Distillation(minutes=0.0, tokens=640, batch=2)
+    spec = Distillation(minutes=0.0, train_tokens=640)
     once, again = (spec.recover(pruned, inputs) for _ in range(2))
     assert once.curve[-1].n_tokens == 640
-    assert [m.held_out for m in once.curve] == [m.held_out for m in again.curve]
+    assert [m.batch for m in once.curve] == [m.batch for m in again.curve]
     other = dataclasses.replace(spec, seed=1).recover(pruned, inputs)
     assert other.curve[-1].held_out != once.curve[-1].held_out
 
 
 def test_the_clock_ends_it_too(tiny, inputs):
-    done = Distillation(minutes=0.01, tokens=10**9).recover(half_of(tiny), inputs)
+    done = Distillation(minutes=0.01, train_tokens=10**9).recover(half_of(tiny), inputs)
     assert 0.5 < done.curve[-1].elapsed_s < 30
     assert done.curve[-1].n_tokens < 10**7
 
@@ -150,7 +176,9 @@ def test_enough_keeps_the_best_so_far_and_a_stop_ends_it(tiny, inputs):
     done = Distillation(**QUICK).recover(
         pruned, inputs, publish=moments.append, enough=lambda: len(moments) >= 3
     )
-    assert len(done.curve) == 3
+    assert len(done.curve) == 4
+    assert done.curve[-1].held_out  # read once more, to be told
+    assert done.ended == "stopped by hand"
     assert done.best in done.curve
 
     def stop(*_):
@@ -163,14 +191,14 @@ def test_enough_keeps_the_best_so_far_and_a_stop_ends_it(tiny, inputs):
 def test_what_cannot_be_trained_is_one_sentence(tiny, inputs):
     pruned = half_of(tiny)
     with pytest.raises(LLMRankError, match="needs a budget"):
-        Distillation(minutes=0.0, tokens=0).recover(pruned, inputs)
+        Distillation(minutes=0.0).recover(pruned, inputs)
     with pytest.raises(OptionError, match="minutes must lie in"):
         Distillation(minutes=365 * 24 * 60.0)
     few = dataclasses.replace(inputs, windows=inputs.windows[:1])
     with pytest.raises(LLMRankError, match="give a longer text"):
         Distillation(**QUICK).recover(pruned, few)
     with pytest.raises(LLMRankError, match="no longer finite"):
-        Distillation(**QUICK | {"lr": 0.1, "tokens": 10**6}).recover(
+        Distillation(**QUICK | {"lr": 0.1, "train_tokens": 10**6}).recover(
             dataclasses.replace(pruned, model=_broken(pruned.model)), inputs
         )
 
@@ -194,4 +222,62 @@ def test_a_repaired_model_recovers_further(tiny, tiny_text, inputs):
     kept = plan(score(tiny, stats, Wanda()), PruningSpec(sparsity=0.5))
     pruned = prune(tiny, kept)
     done = Distillation(**QUICK).recover(pruned, inputs)
-    assert done.best.held_out < done.curve[0].held_out
+    assert done.best.divergence < done.curve[0].divergence
+
+
+class Memory:
+    """Keeps in memory what a training writes, as a file would."""
+
+    def __init__(self):
+        self.kept, self.n_written = None, 0
+
+    def read(self):
+        return copy.deepcopy(self.kept)
+
+    def write(self, plain, tensors):
+        self.kept = json.loads(json.dumps(plain)), copy.deepcopy(tensors)
+        self.n_written += 1
+
+
+def test_a_killed_training_goes_on_to_the_same_end(tiny, inputs, monkeypatch):
+    monkeypatch.setattr(training, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(training, "KEPT_SHARE", 1e9)
+    pruned, spec = half_of(tiny), Distillation(**QUICK)
+    whole = spec.recover(pruned, inputs)
+    memory = Memory()
+    kept = dataclasses.replace(inputs, kept=memory)
+
+    class Killed(BaseException):
+        pass
+
+    def die(moment):
+        if moment.n_tokens == 2048:
+            raise Killed
+
+    with pytest.raises(Killed):
+        spec.recover(pruned, kept, publish=die)
+    assert not memory.kept[0]["done"]
+    moments = []
+    resumed = spec.recover(pruned, kept, publish=moments.append)
+    assert moments[0].n_tokens == 2048
+    assert [m.batch for m in resumed.curve] == [m.batch for m in whole.curve]
+    for one, other in zip(*map(weights_of, (resumed, whole)), strict=True):
+        assert torch.equal(one, other)
+
+    again = spec.recover(pruned, kept, publish=pytest.fail)  # nothing is trained
+    assert [m.batch for m in again.curve] == [m.batch for m in whole.curve]
+    assert all(map(torch.equal, weights_of(again), weights_of(whole)))
+
+
+def weights_of(done):
+    return list(done.model.model.state_dict().values())
+
+
+def test_what_grows_worse_is_stopped_and_the_best_is_kept(tiny, inputs, monkeypatch):
+    monkeypatch.setattr(training, "WORSE", 0.1)  # whatever is not far better is worse
+    pruned = half_of(tiny)
+    wild = Distillation(**QUICK | {"lr": 0.1, "train_tokens": 10**5})
+    done = wild.recover(pruned, inputs)
+    assert "it grew worse" in done.ended
+    assert done.curve[-1].n_tokens < 10**5
+    assert done.best.divergence <= done.curve[0].divergence

@@ -4,7 +4,9 @@
 # isort: off
 from llmrank.methods.recovery.base import (
     RECOVERIES,
+    Checkpoint,
     Moment,
+    Reading,
     Recovered,
     Recovery,
     RecoveryInputs,

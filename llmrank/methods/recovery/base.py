@@ -1,9 +1,10 @@
 """What a recovery is: the pruned model is trained to do again what dense does."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Int
 from torch import Tensor
@@ -13,31 +14,65 @@ from llmrank.core.registry import Registry
 from llmrank.models.language_model import LanguageModel
 
 
+@runtime_checkable
+class Checkpoint(Protocol):
+    """Where a training is kept, to go on with after its process has died."""
+
+    def read(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """Return what was kept last: plain values and tensors; None for nothing."""
+
+    def write(self, plain: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Keep it, whole or not at all."""
+
+
 @dataclass(frozen=True, eq=False)
 class RecoveryInputs:
     """What a recovery starts from.
 
-    `windows` are trained on, in this order, again from the first once all were read;
-    `held_out` are never trained on: they choose the state that is kept.
+    `windows` are trained on, again once all were read; `held_out` are never trained on:
+    they choose the state that is kept, each text counting as much as another.
     """
 
     dense: LanguageModel
     windows: Int[Tensor, "n_windows seq_len"]
-    held_out: Int[Tensor, "n_held_out seq_len"]
+    held_out: dict[str, Int[Tensor, "n_held_out seq_len"]]
+    kept: Checkpoint | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the two models say of one text, in nats per token."""
+
+    divergence: float
+    """KL(dense ‖ pruned) of the next token."""
+    dense_nll: float
+    pruned_nll: float
+
+    @property
+    def ratio(self) -> float:
+        """Perplexity, pruned over dense."""
+        return math.exp(self.pruned_nll - self.dense_nll)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """How far a training is: nats are per token, over what was read at that moment.
+    """How far a training is.
 
-    `divergence` is that of the last batches, before they were trained on; `held_out`
-    that of the windows that choose the state, None where they were not read then.
+    `batch` is the last batch, before it was trained on, None at the start; `held_out`
+    the texts that choose the state, empty where they were not read then.
     """
 
     n_tokens: int
     elapsed_s: float
-    divergence: float
-    held_out: float | None
+    batch: Reading | None
+    held_out: dict[str, Reading]
+
+    @property
+    def divergence(self) -> float:
+        """The mean over the held-out texts; infinite where there is no such number."""
+        read = [reading.divergence for reading in self.held_out.values()]
+        mean = sum(read) / len(read) if read else math.inf
+        return mean if math.isfinite(mean) else math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +80,14 @@ class Recovered:
     """The best state of a training, and how it came about."""
 
     model: LanguageModel
-    curve: tuple[Moment, ...]
+    curve: tuple[Moment, ...] = ()
+    ended: str = ""
+    """Why it ended, if not because the budget was spent."""
 
     @property
     def best(self) -> Moment:
         """The moment whose state was kept."""
-        seen = [m for m in self.curve if m.held_out is not None]
-        return min(seen, key=lambda m: m.held_out or 0.0)
+        return min(self.curve, key=lambda moment: moment.divergence)
 
 
 class Recovery(ABC):
@@ -60,6 +96,14 @@ class Recovery(ABC):
     name: ClassVar[str]
     trains: ClassVar[bool] = True
     """Whether anything is trained at all."""
+
+    recovery_text: str | None = None
+    """The text that is trained on, if any."""
+
+    @property
+    def budget_s(self) -> float:
+        """How long it may take by the clock; 0 for nothing, or for no limit."""
+        return 0.0
 
     @abstractmethod
     def recover(

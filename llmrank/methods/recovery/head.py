@@ -3,6 +3,7 @@
 Neither model's logits are ever held for more than a few rows.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
+from llmrank.methods.recovery.base import Reading
 from llmrank.models import ffn
+
+Hidden = Float[Tensor, "rows d_model"]
+Targets = Int[Tensor, " rows"]
+
+NOTHING = -100
+"""What torch leaves out of a loss."""
 
 ROWS = 128
 """Positions whose logits are held at once: 25 MB of a vocabulary of 50,000."""
@@ -32,40 +40,59 @@ class Head:
         return logits.float().log_softmax(-1)
 
     @torch.no_grad()
-    def divergence(
-        self,
-        dense: Float[Tensor, "rows d_model"],
-        pruned: Float[Tensor, "rows d_model"],
-    ) -> float:
-        """Return the mean KL divergence, dense from pruned, in nats per row."""
-        pairs = zip(dense.split(ROWS), pruned.split(ROWS), strict=True)
-        return sum(float(self._lost(*pair)) for pair in pairs) / len(dense)
+    def reading(self, dense: Hidden, pruned: Hidden, targets: Targets) -> Reading:
+        """Compare what the two say of each position, and of the token that came."""
+        parts = zip(*(t.split(ROWS) for t in (dense, pruned, targets)), strict=True)
+        sums = [self._sums(*part) for part in parts]
+        return _mean([tuple(map(float, some)) for some in sums], targets)
 
     def gradient(
-        self,
-        dense: Float[Tensor, "rows d_model"],
-        pruned: Float[Tensor, "rows d_model"],
-    ) -> tuple[float, Float[Tensor, "rows d_model"]]:
-        """Return the divergence and its gradient by `pruned`."""
-        total, gradients = 0.0, []
-        for theirs, own in zip(dense.split(ROWS), pruned.split(ROWS), strict=True):
+        self, dense: Hidden, pruned: Hidden, targets: Targets
+    ) -> tuple[Reading, Float[Tensor, "rows d_model"]]:
+        """Return the same, and the gradient of the divergence by `pruned`."""
+        parts = zip(*(t.split(ROWS) for t in (dense, pruned, targets)), strict=True)
+        sums, gradients = [], []
+        for theirs, own, wanted in parts:
             hidden = own.detach().requires_grad_()
             with torch.enable_grad():
-                lost = self._lost(theirs, hidden)
+                lost, *nll = self._sums(theirs, hidden, wanted)
             gradients += torch.autograd.grad(lost, hidden)
-            total += float(lost.detach())
-        return total / len(dense), torch.cat(gradients) / len(dense)
+            sums.append((float(lost.detach()), *map(float, nll)))
+        return _mean(sums, targets), torch.cat(gradients) / len(dense)
 
-    def _lost(self, dense: Tensor, pruned: Tensor) -> Tensor:
-        """Sum the divergences of a few rows.
+    def _sums(
+        self, dense: Tensor, pruned: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Sum over a few rows the divergence, and both negative log-likelihoods.
 
         Source: Hinton et al. 2015, arXiv 1503.02531, Eq. 2 at temperature 1.
         """
         with torch.no_grad():
             wanted = self.log_probs(dense)
-        return nn.functional.kl_div(
-            self.log_probs(pruned), wanted, reduction="sum", log_target=True
+        reached = self.log_probs(pruned)
+        lost = nn.functional.kl_div(reached, wanted, reduction="sum", log_target=True)
+        nll = (
+            nn.functional.nll_loss(said.detach(), targets, reduction="sum")
+            for said in (wanted, reached)
         )
+        return (lost, *nll)
+
+
+def _mean(sums: Sequence[tuple[float, ...]], targets: Tensor) -> Reading:
+    n_rows, n_told = len(targets), int((targets != NOTHING).sum())
+    lost, dense, pruned = (sum(column) for column in zip(*sums, strict=True))
+    return Reading(lost / n_rows, dense / n_told, pruned / n_told)
+
+
+def following(ids: Int[Tensor, "batch pos"]) -> Targets:
+    """Return the token that follows each position, row by row; none follows the last.
+
+    Returns:
+        As many as `ids`, one after another.
+    """
+    after = torch.full_like(ids, NOTHING)
+    after[:, :-1] = ids[:, 1:]
+    return after.flatten()
 
 
 def last_hidden(

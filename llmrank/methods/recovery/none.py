@@ -27,4 +27,4 @@ class NoRecovery(Recovery):
         **_: Any,
     ) -> Recovered:
         """Return what was pruned as it is."""
-        return Recovered(pruned, ())
+        return Recovered(pruned)

@@ -1,0 +1,317 @@
+"""One training while it runs: batches, steps, looks at what is held out, the best."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from llmrank.core.devices import reduces_to_bfloat16
+from llmrank.core.errors import LLMRankError
+from llmrank.core.progress import Progress
+from llmrank.methods.recovery.base import Moment, Reading, RecoveryInputs
+from llmrank.methods.recovery.head import Head, following, last_hidden
+
+WARM_UP_STEPS = 8
+CLIP = 1.0
+BETAS = (0.9, 0.95)
+LOOK_EVERY = 1 / 4
+"""Of the budget: how often the held-out windows are read."""
+
+KEEP_EVERY_S = 60.0
+"""How often all is kept on the disk, at most."""
+
+KEPT_SHARE = 1 / 20
+"""Of the time, at most so much is for keeping."""
+
+WORSE = 2.0
+"""So many times the divergence at the start, and the training ends."""
+
+TRAINING = "Recovering"
+"""The step of the progress."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a training ends, by the clock or by tokens, and how it goes until then."""
+
+    minutes: float
+    tokens: int
+    lr: float
+    batch: int
+    seed: int
+
+    def check(self, n_windows: int) -> None:
+        """Refuse a budget of nothing, and a text that does not fill one batch."""
+        if not self.minutes and not self.tokens:
+            raise LLMRankError(
+                "a recovery needs a budget: minutes (up to 1440) or tokens above 0"
+            )
+        if n_windows < self.batch:
+            raise LLMRankError(
+                f"a recovery reads {self.batch} windows in a step, and the text gives "
+                f"{n_windows}; give a longer text, or fewer windows a step"
+            )
+
+    def spent(self, n_tokens: int, elapsed_s: float) -> float:
+        """Return the share of it that is spent."""
+        by_clock = elapsed_s / (60 * self.minutes) if self.minutes else 0.0
+        by_tokens = n_tokens / self.tokens if self.tokens else 0.0
+        return max(by_clock, by_tokens)
+
+
+@dataclass(eq=False)
+class Student:
+    """What is trained: a model, and those of its weights that are."""
+
+    model: Any
+    weights: list[nn.Parameter]
+
+
+class Training:
+    """A student that is taught by the dense model until a budget is spent."""
+
+    def __init__(
+        self, budget: Budget, student: Student, inputs: RecoveryInputs
+    ) -> None:
+        self._budget, self._inputs = budget, inputs
+        self._dense: Any = inputs.dense.model
+        self._device = inputs.dense.device
+        self._student, self._weights = student.model, student.weights
+        self._head = Head(inputs.dense.model)
+        self._optimizer = torch.optim.AdamW(
+            self._weights, lr=budget.lr, betas=BETAS, weight_decay=0.0
+        )
+        self.curve: list[Moment] = []
+        self._best = math.inf
+        self._state: list[Tensor] = []
+        self._first_step, self._n_tokens, self._before_s = 0, 0, 0.0
+        self._start = self._kept_at = time.perf_counter()
+        self._kept_s = 0.0
+        self._wanted: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self.ended = ""
+
+    def run(
+        self,
+        progress: Progress,
+        publish: Callable[[Moment], None],
+        enough: Callable[[], bool],
+    ) -> None:
+        """Train; afterwards the student has its best weights, and `curve` its course.
+
+        `ended` says why, if not because the budget was spent.
+        """
+        if not self._resumed():
+            self._read_dense()
+            if not self.curve:
+                self._note(None, look=True, publish=publish)
+            self._train(progress, publish, enough)
+            self._keep(done=True)
+        with torch.no_grad():
+            for weight, best in zip(self._weights, self._state, strict=True):
+                weight.copy_(best)
+                weight.requires_grad_(False)
+                weight.grad = None
+
+    def _train(
+        self,
+        progress: Progress,
+        publish: Callable[[Moment], None],
+        enough: Callable[[], bool],
+    ) -> None:
+        last, next_look = None, LOOK_EVERY * (1 + self._spent() // LOOK_EVERY)
+        for step, ids in self._batches():
+            if self._spent() >= 1:
+                break
+            if enough():
+                self.ended = "stopped by hand"
+                break
+            for group in self._optimizer.param_groups:
+                group["lr"] = self._budget.lr * _rate(step, self._spent())
+            last = self._step(ids)
+            if not math.isfinite(last.divergence):
+                self.ended = "the loss was no longer finite: a smaller lr may help"
+                break
+            self._n_tokens += ids.numel()
+            spent = self._spent()
+            progress(TRAINING, min(1000, round(1000 * spent)), 1000)
+            look = spent >= min(1.0, next_look)
+            next_look += LOOK_EVERY if look else 0.0
+            self._note(last, look=look, publish=publish)
+            if self.curve[-1].held_out and self._is_worse():
+                self.ended = "it grew worse: a smaller lr may help"
+                return
+            self._first_step = step + 1
+            each_s = max(KEEP_EVERY_S, self._kept_s / KEPT_SHARE)
+            if time.perf_counter() - self._kept_at > each_s:
+                self._keep()
+        self._finish(last, publish)
+
+    def _finish(self, last: Reading | None, publish: Callable[[Moment], None]) -> None:
+        """Read what is held out once more, if anything was trained since."""
+        if last is not None and not math.isfinite(last.divergence):
+            if len(self.curve) == 1:
+                raise LLMRankError(
+                    "the loss is no longer finite; take a smaller lr, or float32"
+                )
+        elif last is not None and not self.curve[-1].held_out:
+            self._note(last, look=True, publish=publish)
+
+    def _is_worse(self) -> bool:
+        return self.curve[-1].divergence > WORSE * self.curve[0].divergence
+
+    def _step(self, ids: Int[Tensor, "batch pos"]) -> Reading:
+        """Train on one batch; return how it was before."""
+        with torch.no_grad(), self._fast():
+            wanted = last_hidden(self._dense, ids).flatten(0, 1)
+        with torch.enable_grad(), self._fast():
+            reached = last_hidden(self._student, ids)
+            read, gradient = self._head.gradient(
+                wanted, reached.flatten(0, 1), following(ids)
+            )
+        if math.isfinite(read.divergence):
+            reached.backward(gradient.view_as(reached))
+            nn.utils.clip_grad_norm_(self._weights, CLIP)
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+        return read
+
+    @torch.no_grad()
+    def _read_dense(self) -> None:
+        """Read the held-out windows with the dense model, once."""
+        for name, windows in self._inputs.held_out.items():
+            batches = windows.to(self._device).split(self._budget.batch)
+            with self._fast():
+                self._wanted[name] = [
+                    (ids, last_hidden(self._dense, ids).flatten(0, 1))
+                    for ids in batches
+                ]
+
+    def _note(
+        self,
+        batch: Reading | None,
+        *,
+        look: bool,
+        publish: Callable[[Moment], None],
+    ) -> None:
+        """Note the moment; where the held-out windows are read, keep the best state."""
+        held_out = {name: self._look(name) for name in self._wanted} if look else {}
+        elapsed_s = self._elapsed_s()
+        moment = Moment(self._n_tokens, elapsed_s, batch, held_out)
+        self.curve.append(moment)
+        if moment.divergence < self._best or not self._state:
+            self._best = moment.divergence
+            self._state = [weight.detach().clone() for weight in self._weights]
+        publish(moment)
+
+    @torch.no_grad()
+    def _look(self, name: str) -> Reading:
+        read = []
+        for ids, wanted in self._wanted[name]:
+            with self._fast():
+                reached = last_hidden(self._student, ids).flatten(0, 1)
+                read.append(self._head.reading(wanted, reached, following(ids)))
+        sizes = [len(ids) for ids, _ in self._wanted[name]]
+        return _mean(read, sizes)
+
+    def _batches(self) -> Iterator[tuple[int, Int[Tensor, "batch pos"]]]:
+        """Draw the windows again and again, each time in another order."""
+        generator = torch.Generator().manual_seed(self._budget.seed)
+        windows, size, step = self._inputs.windows, self._budget.batch, 0
+        while True:
+            order = torch.randperm(len(windows), generator=generator)
+            for part in order[: len(order) // size * size].split(size):
+                if step >= self._first_step:
+                    yield step, windows[part].to(self._device)
+                step += 1
+
+    def _fast(self) -> AbstractContextManager[Any]:
+        """Multiply in bfloat16 where the processor does; weights stay as they are."""
+        device = self._device
+        return torch.autocast(
+            device.type, torch.bfloat16, enabled=reduces_to_bfloat16(device)
+        )
+
+    def _elapsed_s(self) -> float:
+        return self._before_s + time.perf_counter() - self._start
+
+    def _spent(self) -> float:
+        return self._budget.spent(self._n_tokens, self._elapsed_s())
+
+    def _keep(self, *, done: bool = False) -> None:
+        """Keep on the disk all that is needed to go on, or only what came out."""
+        if self._inputs.kept is None:
+            return
+        start = time.perf_counter()
+        tensors = {f"best.{i}": w for i, w in enumerate(self._state)}
+        if not done:
+            for i, weight in enumerate(self._weights):
+                own = self._optimizer.state[weight]
+                tensors[f"weight.{i}"] = weight.detach()
+                tensors[f"mean.{i}"] = own["exp_avg"]
+                tensors[f"square.{i}"] = own["exp_avg_sq"]
+        plain = {
+            "done": done,
+            "ended": self.ended,
+            "step": self._first_step,
+            "n_tokens": self._n_tokens,
+            "elapsed_s": self._elapsed_s(),
+            "best": self._best,
+            "curve": [dataclasses.asdict(moment) for moment in self.curve],
+        }
+        self._inputs.kept.write(plain, tensors)
+        self._kept_at = time.perf_counter()
+        self._kept_s = self._kept_at - start
+
+    def _resumed(self) -> bool:
+        """Go on from what was kept; return whether that is all there is to do."""
+        found = None if self._inputs.kept is None else self._inputs.kept.read()
+        if found is None:
+            return False
+        plain, tensors = found
+        names = range(len(self._weights))
+        self._state = [tensors[f"best.{i}"].to(self._device) for i in names]
+        self.curve = [_moment(one) for one in plain["curve"]]
+        self._best, self.ended = plain["best"], plain["ended"]
+        if plain["done"]:
+            return True
+        self._first_step, self._n_tokens = plain["step"], plain["n_tokens"]
+        self._before_s = plain["elapsed_s"]
+        for i, weight in enumerate(self._weights):
+            with torch.no_grad():
+                weight.copy_(tensors[f"weight.{i}"])
+            self._optimizer.state[weight] = {
+                "step": torch.tensor(float(self._first_step)),
+                "exp_avg": tensors[f"mean.{i}"].to(self._device),
+                "exp_avg_sq": tensors[f"square.{i}"].to(self._device),
+            }
+        return False
+
+
+def _mean(read: Sequence[Reading], sizes: Sequence[int]) -> Reading:
+    """Average readings of so many windows each."""
+    columns = zip(*(dataclasses.astuple(one) for one in read), strict=True)
+    means = (sum(map(math.prod, zip(c, sizes, strict=True))) for c in columns)
+    return Reading(*(mean / sum(sizes) for mean in means))
+
+
+def _moment(plain: dict[str, Any]) -> Moment:
+    batch = plain["batch"]
+    return Moment(
+        plain["n_tokens"],
+        plain["elapsed_s"],
+        None if batch is None else Reading(**batch),
+        {name: Reading(**read) for name, read in plain["held_out"].items()},
+    )
+
+
+def _rate(step: int, spent: float) -> float:
+    """Rise over the first steps, then fall to 0 as a cosine over the budget."""
+    rise = min(1.0, (step + 1) / WARM_UP_STEPS)
+    return rise * (1 + math.cos(math.pi * min(1.0, spent))) / 2
