@@ -69,7 +69,7 @@ def runs_chart(
     outside = int((runs["ratio"] > highest).sum())
     if outside:
         caption(fig, f"{counted(outside, 'run')} above {times(highest)}, outside")
-    fig.update_layout(clickmode="event+select", legend={"y": -0.24, "yanchor": "top"},
+    fig.update_layout(clickmode="event+select", legend={"y": -0.27, "yanchor": "top"},
                       margin={"t": 12})  # fmt: skip
     return fig
 
