@@ -633,18 +633,6 @@ def test_who_is_named_has_a_colour_a_symbol_and_a_label_by_what_it_is():
     assert (ring.x, ring.y) == ((100.0,), (1.9,))
 
 
-def test_points_that_coincide_stand_side_by_side_and_who_is_named_where_it_is():
-    pile = a_standing(method=list("abcde"), y=[2.0, 2.0, 2.0, 2.0, 4.0])
-    named = dict.fromkeys("dab", "")
-    fig = drawn_pareto(pile.assign(x=100.0), named=named, dense=(120.0, 1.0))
-    drawn = {name: t.x[0] for name, t in methods_drawn(fig).items()}
-    assert [drawn[name] for name in "dce"] == pytest.approx([100.0] * 3)
-    beside = [drawn[name] for name in "abd"]
-    assert len({round(x, 6) for x in beside}) == 3
-    assert max(abs(x - 100) for x in beside) < 1
-    assert "<br>100, ×1" in methods_drawn(fig)["b"].text[0]
-
-
 def test_the_more_is_removed_the_farther_to_the_right():
     for flipped in (a_standing(), a_standing().iloc[[0]]):  # one alone: beside dense
         high, low = drawn_pareto(flipped, dense=(120.0, 1.0)).layout.xaxis.range

@@ -25,12 +25,9 @@ from llmrank.report.charts.theme import (
 
 HEIGHT = 460
 SCREEN = (480, 320)
-"""About what the axes span, in pixels: what coincides there is spread."""
+"""About what the axes span, in pixels: labels leave one another room there."""
 
 SIZES = {"on the frontier": 13, "cannot be told": 10, "beaten": 8}
-APART = 7
-"""Pixels between two points side by side, at most two to either side."""
-
 LINE = 15
 """Pixels that a line of a label takes."""
 
@@ -71,11 +68,6 @@ class Axis:
         """Return where values are from the low end on."""
         return (self.units(values) - self.low) / (self.high - self.low) * length
 
-    def values(self, pixels: pd.Series, length: int) -> pd.Series:
-        """Return what is so many pixels from the low end."""
-        units = self.low + pixels / length * (self.high - self.low)
-        return 10**units if self.is_log else units
-
 
 def pareto_chart(
     standings: pd.DataFrame,
@@ -89,8 +81,7 @@ def pareto_chart(
     """Draw methods on two axes with their intervals and verdicts.
 
     What is beaten is small, what cannot be told is hollow; the more is removed, the
-    farther to the right. Who is named has intervals, and stands beside another whose
-    point it would hide; the hover says where it is.
+    farther to the right. Who is named has intervals.
 
     Args:
         standings: from `report.tables.arena`; a line joins the points of a method.
@@ -118,15 +109,20 @@ def pareto_chart(
     ends = pd.DataFrame([] if dense is None else [dense], columns=["x", "y"])
     known = pd.concat([standings[["x", "y", "sparsity"]], ends.assign(sparsity=0.0)])
     axes = _axes(fig, known.astype(float))
-    points = _spread(standings, [*named], *axes)
-    quiet = [m for m in points["method"].unique() if m not in named]
+    quiet = [m for m in standings["method"].unique() if m not in named]
     for method in (*quiet, *reversed([*named])):
-        rows = points[points["method"] == method].sort_values(["sparsity", "seed"])
+        rows = standings[standings["method"] == method]
         if len(rows):
-            fig.add_trace(_curve(rows, *look(method, named, colours), colours))
-    fig.add_trace(ring(points[points["run"] == marked[1]], colours))
-    _name(fig, points[points["method"].isin([*named])], named, axes, colours)
-    _columns(fig, points, marked[0], axes[0], colours)
+            fig.add_trace(
+                _curve(
+                    rows.sort_values(["sparsity", "seed"]),
+                    *look(method, named, colours),
+                    colours,
+                )
+            )
+    fig.add_trace(ring(standings[standings["run"] == marked[1]], colours))
+    _name(fig, standings[standings["method"].isin([*named])], named, axes, colours)
+    _columns(fig, standings, marked[0], axes[0], colours)
     return fig
 
 
@@ -154,7 +150,7 @@ def axis_of(values: pd.Series, is_log: bool) -> Axis:
 def ring(rows: pd.DataFrame, colours: Palette) -> go.Scatter:
     """Draw a ring around what is held."""
     return go.Scatter(
-        x=rows["at"].tolist(), y=rows["y"].tolist(), mode="markers",
+        x=rows["x"].tolist(), y=rows["y"].tolist(), mode="markers",
         hoverinfo="skip", showlegend=False,
         marker={"symbol": "circle-open", "size": 22, "color": colours.text,
                 "line": {"width": 2}},
@@ -196,20 +192,6 @@ def _axes(fig: go.Figure, known: pd.DataFrame) -> tuple[Axis, Axis]:
     return across, up
 
 
-def _spread(
-    standings: pd.DataFrame, named: list[str], across: Axis, up: Axis
-) -> pd.DataFrame:
-    """Add `at`, where each is drawn: who is named beside those named before."""
-    rank = {method: place for place, method in enumerate(named)}
-    rows = standings.sort_values("method", key=lambda m: m.map(rank), kind="stable")
-    x = across.pixels(rows["x"], SCREEN[0])
-    y = up.pixels(rows["y"], SCREEN[1])
-    n_there = rows.groupby([x // APART, y // APART]).cumcount()
-    aside = n_there.map(dict(enumerate((0, 1, -1, 2, -2)))).fillna(0) * APART
-    aside = aside.where(rows["method"].isin(named), 0)
-    return rows.assign(at=across.values(x + aside, SCREEN[0]))
-
-
 def _curve(
     rows: pd.DataFrame, colour: str, symbol: str, colours: Palette
 ) -> go.Scatter:
@@ -217,7 +199,7 @@ def _curve(
     is_quiet = colour == colours.neutral
     line = faded(colour, 0.25 if is_quiet else 0.7)
     return go.Scatter(
-        x=rows["at"].tolist(), y=rows["y"].tolist(),
+        x=rows["x"].tolist(), y=rows["y"].tolist(),
         **{} if is_quiet else {f"error_{axis}": bars(
             rows[axis], rows[f"{axis}_low"], rows[f"{axis}_high"], line)
             for axis in "xy"},
@@ -258,7 +240,7 @@ def _name(
     for (row, lines), middle in zip(told, middles, strict=True):
         colour, _ = look(row["method"], named, colours)
         fig.add_annotation(
-            x=across.units(row["at"]), y=up.units(row["y"]),
+            x=across.units(row["x"]), y=up.units(row["y"]),
             ax=20, ay=row["up"] - middle - lift / len(told),
             text="<br>".join(map(plain, lines)), xanchor="left", align="left",
             arrowhead=0, arrowwidth=1, arrowcolor=faded(colour, 0.6), standoff=6,

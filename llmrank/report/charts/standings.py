@@ -1,6 +1,7 @@
 """Who competes: lists that are drawn, the best on top."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,29 +52,22 @@ def standings_chart(
         dark: draw for the dark theme.
     """
     colours = palette(dark)
-    looks = [look(method, named, colours) for method in here["method"]]
-    verdicts = here["verdict"].tolist()
-    beside = [
-        f"<b>{row['said'].partition(' ')[0]}</b> "
-        + (
-            named.get(row["method"], "")
-            if row["verdict"] == "beaten"
-            else row["verdict"]
-        )
-        for row in here.to_dict("records")
-    ]
-    is_named = here["method"].isin([*named])
-    rows = here.assign(
-        colour=[colour for colour, _ in looks],
-        symbol=[symbol_of(s, v) for (_, s), v in zip(looks, verdicts, strict=True)],
-        size=here["verdict"].map(SIZES),
-        ink=[
-            c if n else colours.text for (c, _), n in zip(looks, is_named, strict=True)
-        ],
-        name=here["method"].map(plain),
-        beside=beside,
-        hover=[said_of(row) for row in here.to_dict("records")],
-    )
+
+    def drawn(row: dict[Hashable, Any]) -> dict[Hashable, Any]:
+        method, verdict = row["method"], row["verdict"]
+        colour, symbol = look(method, named, colours)
+        words = named.get(method, "") if verdict == "beaten" else verdict
+        return row | {
+            "colour": colour,
+            "symbol": symbol_of(symbol, verdict),
+            "size": SIZES[verdict],
+            "ink": colour if method in named else colours.text,
+            "name": plain(method),
+            "beside": f"<b>{row['said'].partition(' ')[0]}</b> {words}",
+            "hover": said_of(row),
+        }
+
+    rows = pd.DataFrame([drawn(row) for row in here.to_dict("records")])
     fig = _list(rows, title=title, held=held, dark=dark)
     fig.update_layout(
         title=f"<b>At {share(here['sparsity'].iloc[0])} removed</b>", margin={"t": 36},
@@ -134,9 +128,9 @@ def _list(rows: pd.DataFrame, *, title: str, held: str | None, dark: bool) -> go
         edge = max(FAR * lowest, rows["y"].median())
     is_near = rows["y"] <= edge
     near = rows.where(is_near)
-    shown = rows.assign(at=rows["y"].clip(upper=near["y"].max()), y=places)
+    shown = rows.assign(x=rows["y"].clip(upper=near["y"].max()), y=places)
     fig.add_scatter(
-        x=shown["at"].tolist(), y=places, mode="markers",
+        x=shown["x"].tolist(), y=places, mode="markers",
         error_x=bars(near["y"], near["y_low"], near["y_high"], colours.neutral),
         marker={"size": rows["size"].tolist(), "opacity": 1,
                 "color": rows["colour"].tolist(),
@@ -158,7 +152,7 @@ def _list(rows: pd.DataFrame, *, title: str, held: str | None, dark: bool) -> go
         ticktext=[f'<span style="color:{ink}">{name}</span>' for ink, name in inked],
         range=[max(len(rows), FEW) - 0.5, -0.5],
     )  # fmt: skip
-    ends = near[["y", "y_low", "y_high"]].stack()
+    ends = rows.loc[is_near, ["y", "y_low", "y_high"]].stack()
     span = ends[np.isfinite(ends)]
     fig.update_xaxes(axis_of(span, is_wide(span)).layout, nticks=5, tickangle=0)
     fig.update_layout(
