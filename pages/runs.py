@@ -183,7 +183,7 @@ def show_chart(
 
     def take() -> None:
         points = st.session_state[CHART]["selection"]["points"]
-        picked = [str(p["customdata"][0]) for p in points[:1]]
+        picked = [str(p["customdata"]) for p in points[:1]]
         if {run.id for run in behind}.intersection(picked):
             st.session_state[WHOSE] = SHIPPED
             for column in (*FILTERS, "text"):  # a filter of one's own may hide it

@@ -153,10 +153,10 @@ def test_every_run_is_listed_the_newest_first(asked, entries):
 def test_the_chart_has_every_run_and_rings_the_one_that_is_held(asked, entries):
     at = opened(asked)
     points = {
-        customdata[0]: (x, y)
+        run: (x, y)
         for trace in chart(at)["data"]
         if ", shipped" not in trace.get("name", "")
-        for x, y, customdata in zip(
+        for x, y, run in zip(
             trace["x"], trace["y"], trace.get("customdata", ()), strict=False
         )
     }
@@ -181,7 +181,7 @@ def test_what_is_shipped_of_the_model_stands_grey_behind_ones_own(
     Store().delete([e.run.id for e in entries if e.method.name == "l1"])
     at = opened(asked)
     behind = [t for t in chart(at)["data"] if ", shipped" in t.get("name", "")]
-    drawn = {customdata[0] for trace in behind for customdata in trace["customdata"]}
+    drawn = {run for trace in behind for run in trace["customdata"]}
     assert drawn == {run.id for run in ours.runs()}
     named = [t["name"] for t in behind if t.get("showlegend", True)]
     assert named == [

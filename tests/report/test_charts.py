@@ -369,8 +369,8 @@ def test_runs_are_lines_of_their_methods_and_know_their_ids():
     fig = charts.runs_chart(runs_table(), named=["good"], chosen=["b"], dark=False)
     (good,), (grey,) = traces(fig, "good"), traces(fig, "grey")
     assert (good.x, good.y) == ((95e6, 126e6), (2.0, 1.1))
-    assert [data[0] for data in good.customdata] == ["a", "b"]
-    assert good.customdata[0][2] == "×2.00 [1.80, 2.20]"
+    assert good.customdata == ("a", "b")
+    assert good.text[0].endswith("×2.00 [1.80, 2.20]")
     assert good.error_y.array == pytest.approx((0.2, 0.1))
     assert grey.error_y.array is None
     assert not grey.showlegend

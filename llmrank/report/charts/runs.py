@@ -2,23 +2,13 @@
 
 from collections.abc import Sequence
 from math import isfinite, log10
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from llmrank.core.formatting import counted, interval, share, times
-from llmrank.report.charts.frontier import HEIGHT, HIGHEST, STEPS
-from llmrank.report.charts.theme import (
-    Palette,
-    bars,
-    caption,
-    curve_style,
-    faded,
-    figure,
-    palette,
-    plain,
-)
+from llmrank.report.charts.frontier import HEIGHT, HIGHEST, STEPS, method_line
+from llmrank.report.charts.theme import caption, figure, palette
 
 LEAST = 3.0
 """Ratios up to it are in the picture, and up to twice those that have a colour."""
@@ -42,12 +32,19 @@ def runs_chart(
     """
     colours = palette(dark)
     fig = figure(dark=dark, height=HEIGHT, x="parameters kept", y="perplexity, × dense")
+    said = [
+        f"{share(row['sparsity'])} removed, {row['parameters'] / 1e6:,.1f} M, "
+        f"{times(row['ratio'])}{written(row['low'], row['high'])}"
+        for row in runs.to_dict("records")
+    ]
+    points = runs.assign(x=runs["parameters"], said=said)
     quiet = [m for m in dict.fromkeys(runs["method"]) if m not in named]
     for method in (*quiet, *named):
-        rows = runs[runs["method"] == method]
+        rows = points[points["method"] == method]
+        place = named.index(method) if method in named else None
         if len(rows):
-            place = named.index(method) if method in named else None
-            fig.add_trace(_runs(plain(method), rows, place, colours))
+            line = method_line(rows, name=method, place=place, colours=colours)
+            fig.add_trace(line)
     held = runs[runs["run"].isin(list(chosen))]
     fig.add_scatter(
         x=held["parameters"].tolist(), y=held["ratio"].tolist(), mode="markers",
@@ -77,35 +74,3 @@ def runs_chart(
 def written(low: float, high: float) -> str:
     """Write an interval behind its value; nothing where it has no end."""
     return f" {interval(low, high)}" if isfinite(low + high) else ""
-
-
-def _runs(
-    name: str, rows: pd.DataFrame, place: int | None, colours: Palette
-) -> go.Scatter:
-    """Draw one method's runs; without a place it stays in the background."""
-    if place is None:
-        quiet = faded(colours.neutral, 0.4)
-        look: dict[str, Any] = {
-            "mode": "lines+markers", "showlegend": False,
-            "line": {"color": quiet, "width": 1}, "marker": {"color": quiet, "size": 7},
-        }  # fmt: skip
-    else:
-        look = curve_style(place, colours, size=10)
-        look["error_y"] = bars(
-            rows["ratio"], rows["low"], rows["high"], look["line"]["color"]
-        )
-    spreads = rows[["ratio", "low", "high"]].values
-    return go.Scatter(
-        x=rows["parameters"].tolist(),
-        y=rows["ratio"].tolist(),
-        name=name,
-        customdata=[
-            [run, share(sparsity), f"{times(ratio)}{written(low, high)}"]
-            for run, sparsity, (ratio, low, high) in zip(
-                rows["run"], rows["sparsity"], spreads, strict=True
-            )
-        ],
-        hovertemplate="%{fullData.name}: %{customdata[1]} removed, %{x:.4s}, "
-        "%{customdata[2]}<extra></extra>",
-        **look,
-    )
