@@ -443,7 +443,7 @@ def test_tradeoff_leaves_out_what_was_not_measured():
     fig = charts.tradeoff(rows)
     (curve,) = traces(fig, "llm-rank")
     assert (curve.y, curve.error_y.array[1]) == ((27.1, 31.3), 0)
-    assert curve.customdata[1] == [""]
+    assert curve.text[1] == "10 % removed, 31.3"
     assert "NaN" not in shown(fig)
     assert len(charts.tradeoff(rows.head(0)).data) == 0
 

@@ -89,7 +89,7 @@ def method_line(
     """Draw one method over sizes; without a place it stays in the background.
 
     Args:
-        points: columns x, ratio, low, high (of its 95 % interval), said (in the hover)
+        points: columns x, y, low, high (of its 95 % interval), said (in the hover)
             and run (what a point that is clicked is known by).
         name: of the method.
         place: of its colour.
@@ -103,12 +103,11 @@ def method_line(
         }  # fmt: skip
     else:
         look = curve_style(place, colours, size=9)
-        look["error_y"] = bars(
-            points["ratio"], points["low"], points["high"], look["line"]["color"]
-        )
+        colour = look["line"]["color"]
+        look["error_y"] = bars(points["y"], points["low"], points["high"], colour)
     return go.Scatter(
         x=points["x"].tolist(),
-        y=points["ratio"].tolist(),
+        y=points["y"].tolist(),
         name=plain(name),
         customdata=points["run"].tolist(),
         text=points["said"].tolist(),
@@ -126,7 +125,7 @@ def _from_dense(curve: Curve) -> pd.DataFrame:
         )
         for sparsity, ratio, run in curve
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["x", "ratio", "low", "high", "said", "run"])
+    return pd.DataFrame(rows, columns=["x", "y", "low", "high", "said", "run"])
 
 
 def _labels(

@@ -37,7 +37,7 @@ def runs_chart(
         f"{times(row['ratio'])}{written(row['low'], row['high'])}"
         for row in runs.to_dict("records")
     ]
-    points = runs.assign(x=runs["parameters"], said=said)
+    points = runs.assign(x=runs["parameters"], y=runs["ratio"], said=said)
     quiet = [m for m in dict.fromkeys(runs["method"]) if m not in named]
     for method in (*quiet, *named):
         rows = points[points["method"] == method]
