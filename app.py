@@ -18,7 +18,10 @@ from pages.shared.app import (
     known,
     panels,
     reading,
+    recovering,
+    resources,
 )
+from pages.shared.app.training import Course
 
 NEXT = {
     "pages/explore.py": "See which neurons go",
@@ -33,6 +36,22 @@ def show(report: Report) -> None:
     for heading, said in verdict(report.comparison).items():
         st.markdown(f"**{heading}** &ensp; {said}")
     st.caption("In brackets: 95 % intervals.")
+
+
+def show_recovery(experiment: Experiment) -> None:
+    """Show how the model was recovered, where it was in this process."""
+    recovered = resources.pipeline().recovered.peek(experiment)
+    if recovered is not None and recovered.curve:
+        recovering.show(Course(experiment, recovered.curve), "recovered")
+
+
+def show_picture(seen: JobView) -> None:
+    """Draw the training while there is one, else what was measured."""
+    if isinstance(seen.partial, Course):
+        recovering.show(seen.partial, "training")
+        recovering.stop_early()
+    else:
+        frontier.show(in_hand, measured)
 
 
 def show_running(seen: JobView) -> None:
@@ -65,7 +84,8 @@ with panels.panel():
     measured = known.frontier(in_hand)
     picture, choices = st.columns([0.7, 0.3], gap="medium")
     with picture:
-        frontier.show(in_hand, measured)
+        if not (in_hand.method.recovery.trains and jobs.live("measure", show_picture)):
+            frontier.show(in_hand, measured)
         experiment_bar.strips(in_hand)
     with choices:
         frontier.cards(in_hand, measured)
@@ -78,6 +98,7 @@ with panels.panel():
     elif report is not None:
         st.session_state["measured"] = report
         show(report)
+        show_recovery(in_hand)
     else:
         show_before()
 with panels.panel():

@@ -27,7 +27,9 @@ _HOMES = {
     "Effective Global PQIndex Search Similarity Standardised Uniform",
     "methods.repair": "REPAIRS Bias LeastSquares NoRepair Repair "
     "SequentialLeastSquares",
+    "methods.recovery": "RECOVERIES Distillation NoRecovery Recovery",
     "experiments.pipeline": "Pipeline",
+    "experiments.pipeline.recovery": "recover",
     "methods.pruning": "PruningPlan PruningSpec plan prune",
     "models.export": "save",
     "evaluation.comparison": "Comparison Measures compare",

@@ -26,10 +26,11 @@ def wanted_experiment(options: argparse.Namespace) -> Any:
 
 def described(options: argparse.Namespace) -> Any:
     """Return the experiment of the settings that were given, its texts unread."""
-    from llmrank.experiments.settings import declared, experiment
+    from llmrank.experiments.settings import declared, experiment, spelled_out
 
     given = vars(options)
-    return experiment({n: given[n] for n in declared() if given.get(n) is not None})
+    own = {n: given[n] for n in declared() if given.get(n) is not None}
+    return experiment(spelled_out(own))
 
 
 def run_command(options: argparse.Namespace) -> None:

@@ -18,7 +18,8 @@ class JobView:
     at hand alone, None while too little was seen. When queued they are the running
     job's.
     `position` is the place in the queue (1 starts next), None when not queued.
-    `stopping` says that a running job was cancelled and has not yet noticed. `error` is
+    `stopping` says that a running job was cancelled and has not yet noticed, `enough`
+    that its owner is content with what it has so far. `error` is
     why it failed, or why it was stopped where its owner did not do it. `key` says which
     work it is.
     """
@@ -38,6 +39,7 @@ class JobView:
     step_s: float | None = None
     position: int | None = None
     stopping: bool = False
+    enough: bool = False
     partial: object = None
     result: object = None
     error: str | None = None

@@ -40,6 +40,11 @@ class Job:
         """What the worker knows it by; random, for links."""
         return self._view.id
 
+    @property
+    def enough(self) -> bool:
+        """Whether the owner is content with what there is so far."""
+        return self._view.enough
+
     def progress(self, what: str, done: int, total: int) -> None:
         """Report to whoever watches.
 
@@ -171,8 +176,10 @@ class Worker:
         views = (self.snapshot(job_id) for job_id in ids)
         return tuple(view for view in views if view is not None)
 
-    def cancel(self, job_id: str, owner: str) -> bool:
+    def cancel(self, job_id: str, owner: str, *, enough: bool = False) -> bool:
         """Cancel a queued job at once, a running one at its next report.
+
+        With `enough` it is only told that what it has so far is: it may end early.
 
         Returns:
             False when there is nothing to cancel: an unknown or finished job, or one
@@ -182,7 +189,10 @@ class Worker:
             job = self._jobs.get(job_id)
             if job is None or job._view.owner != owner or job._view.finished:
                 return False
-            self._stop(job, None)
+            if enough:
+                job._change(enough=True)
+            else:
+                self._stop(job, None)
             return True
 
     def watch(self, job_id: str, watcher: str) -> None:

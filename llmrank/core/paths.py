@@ -168,6 +168,16 @@ def keep_in(folder: Path, name: str) -> None:
         ) from error
 
 
+def kept_within(folder: Path, n_bytes: int) -> None:
+    """Delete the tensors of a folder that were used longest ago, beyond a limit."""
+    files = sorted(folder.glob("*.safetensors"), key=lambda p: -p.stat().st_mtime)
+    total = 0
+    for file in files:
+        total += file.stat().st_size
+        if total > n_bytes:
+            file.unlink(missing_ok=True)
+
+
 @contextmanager
 def written_file(path: Path) -> Iterator[Path]:
     """Give a path to write to that becomes the file only when all is on the disk.

@@ -14,6 +14,7 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.memory_estimate import estimate
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import LLMRank
+from llmrank.methods.recovery.training import TRAINING
 
 DEMO_BYTES = 538e6
 TOKENS_PER_S = 500
@@ -72,6 +73,7 @@ def _reading(experiment: Experiment, pipeline: Pipeline, size: float) -> Plan:
 def _cutting(experiment: Experiment, size: float) -> Plan:
     criterion, repair = experiment.method.criterion, experiment.method.repair
     read_s, steps = _calibration_s(experiment, size), []
+    trained = _training(experiment, size)
     if isinstance(criterion, LLMRank) and criterion.from_planes:
         steps.append(Step(f"Building the {criterion.graph} planes", SCORING_S * size))
     else:
@@ -84,10 +86,18 @@ def _cutting(experiment: Experiment, size: float) -> Plan:
             moments,
             cutting,
             Step("Repairing the layers", SOLVING_S * size),
+            *trained,
         )
     if repair.reads:
         steps.append(Step("Repairing layer by layer", repair.reads * read_s))
-    return (*steps, cutting)
+    return (*steps, cutting, *trained)
+
+
+def _training(experiment: Experiment, size: float) -> Plan:
+    recovery = experiment.method.recovery
+    if not recovery.trains:
+        return ()
+    return (Step(TRAINING, recovery.expected_s(size / TOKENS_PER_S)),)
 
 
 def timing_steps(experiment: Experiment, size: float) -> Plan:

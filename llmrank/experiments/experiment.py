@@ -57,16 +57,16 @@ class Experiment:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The texts that are read: calibration, evaluation, a criterion's second."""
-        second = self.method.criterion.second_text
+        """The texts that are read: calibration, evaluation, and those of the method."""
+        more = (self.method.criterion.second_text, self.method.recovery.recovery_text)
         own = (self.calibration.calibration_text, self.evaluation.eval_text)
-        return own if second is None else (*own, second)
+        return (*own, *(text for text in more if text is not None))
 
     def to_json(self) -> dict[str, Any]:
         """Return the experiment as plain values, each part of the method by itself."""
         specs = {name: described(getattr(self, name)) for name in spec_kinds()}
         plain = specs | self.method.to_json()
-        return {name: plain[name] for name in (*FIRST, *PARTS, *specs)}
+        return {name: plain[name] for name in (*FIRST, *PARTS, *specs) if name in plain}
 
     @staticmethod
     def from_json(plain: dict[str, Any]) -> "Experiment":

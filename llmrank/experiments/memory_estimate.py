@@ -10,6 +10,12 @@ from llmrank.evaluation.perplexity import WINDOW
 from llmrank.experiments.experiment import Experiment
 from llmrank.models.language_model import ModelShape, shape
 
+COPIES = 4
+"""Of the weights that are trained: their own, two moments, the best so far."""
+
+TRAINED_TOKENS = 512
+"""Of one step of a training, as it is by default."""
+
 
 @dataclass(frozen=True)
 class MemoryEstimate:
@@ -54,8 +60,8 @@ def estimate(
 
     Working memory: the logits of one evaluation window in float32, three times (model,
     cast, log-softmax), and the activations of one calibration batch; or the backward
-    pass of a criterion that needs gradients, where that is more. The model's shape is
-    read where it is not given.
+    pass of a criterion that needs gradients, or a recovery, where that is more. The
+    model's shape is read where it is not given.
 
     Raises:
         LLMRankError: no such model, an unsupported type, a device that is not there.
@@ -77,10 +83,19 @@ def estimate(
             seq_len=experiment.calibration.seq_len,
             itemsize=itemsize,
         )
+    training = 0
+    if experiment.method.recovery.trains:
+        training = COPIES * 4 * int(ffn_weights * kept) + gradient_bytes(
+            d_model=sizes.d_model,
+            widths=sizes.widths,
+            d_vocab=0,  # logits of few rows at a time
+            seq_len=TRAINED_TOKENS,
+            itemsize=4,
+        )
     return MemoryEstimate(
         name=experiment.model.name,
         dense_bytes=sizes.weight_bytes,
         pruned_bytes=int(ffn_weights * kept) * itemsize,
-        working_bytes=max(forwards, backwards),
+        working_bytes=max(forwards, backwards, training),
         available_bytes=free_bytes(device),
     )

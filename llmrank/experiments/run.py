@@ -16,6 +16,7 @@ from llmrank.evaluation.comparison import Comparison, beside, compare
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.memory_estimate import estimate
 from llmrank.experiments.pipeline import Pipeline
+from llmrank.methods.recovery import Moment, Recovered
 from llmrank.models.language_model import LanguageModel
 
 
@@ -43,10 +44,13 @@ def run(
     pipeline: Pipeline | None = None,
     progress: Progress = silent,
     publish: Callable[[Report], None] = lambda _: None,
+    train: Callable[[Moment], None] = lambda _: None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Report:
-    """Do the whole job: load, calibrate, score, plan, prune, compare.
+    """Do the whole job: load, calibrate, score, plan, prune, recover, compare.
 
-    `publish` is given the report so far, whenever it has more.
+    `publish` is given the report so far, whenever it has more, and `train` each moment
+    of a recovery, which ends where there is `enough`.
 
     Raises:
         LLMRankError: whatever a stage refuses; names are checked before any work.
@@ -57,8 +61,11 @@ def run(
     dense = known.model(experiment, progress=progress)
     stats = known.stats(experiment, progress=progress)
     experiment.method.repair.check(dense)
+    if experiment.method.recovery.trains:
+        known.recovered(experiment, progress=progress, publish=train, enough=enough)
     pruned = known.pruned(experiment, progress=progress)
     where = environment(dense, experiment.calibration)
+    where |= recovery_facts(known.recovered.peek(experiment))
 
     def report(comparison: Comparison) -> Report:
         then = where | {"measured_at": _now()}
@@ -93,7 +100,7 @@ def check_names(experiment: Experiment) -> None:
     """Refuse tasks that are not registered and text files that cannot be read."""
     _ = experiment.tasks.names
     for source in experiment.texts:
-        if source != texts.EMBEDDED:
+        if source not in texts.OURS:
             texts.text(source, "evaluation")
 
 
@@ -116,6 +123,18 @@ def environment(lm: LanguageModel, calibration: CalibrationSpec) -> dict[str, st
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},
     }
+
+
+def recovery_facts(recovered: Recovered | None) -> dict[str, str]:
+    """Return how a recovery went, for what tells where numbers come from."""
+    if recovered is None or not recovered.curve:
+        return {}
+    last, best = recovered.curve[-1], recovered.best
+    said = (
+        f"{last.n_tokens:,} tokens in {last.elapsed_s / 60:.1f} min, "
+        f"the best after {best.n_tokens:,}"
+    )
+    return {"recovery": f"{said}; {recovered.ended}" if recovered.ended else said}
 
 
 def _now() -> str:

@@ -12,7 +12,7 @@ from llmrank.core.errors import OptionError
 from llmrank.core.specs import Option, options
 from llmrank.core.uploads import masked
 from llmrank.experiments.experiment import Experiment, spec_kinds
-from llmrank.methods.method import DEFAULT, PARTS, Method
+from llmrank.methods.method import BETWEEN, DEFAULT, PARTS, Method
 from llmrank.models.checkpoints import DEMO_NAME
 from llmrank.models.precision import OWN
 
@@ -83,6 +83,31 @@ def experiment(settings: Mapping[str, Any]) -> Experiment:
     parts = {part: _built(kind, settings) for part, kind in chosen(settings).items()}
     specs = {name: _built(kind, settings) for name, kind in spec_kinds().items()}
     return Experiment(method=Method(**parts), **specs)
+
+
+def spelled_out(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with what stands behind a part's name as settings of their own.
+
+    As in the words of a method: `recovery=distil:minutes=5` is two settings.
+
+    Raises:
+        OptionError: what stands there is no name=value.
+    """
+    flat = dict(given)
+    for part in PARTS:
+        name, colon, rest = str(given.get(part, "")).partition(":")
+        if not colon:
+            continue
+        flat[part] = name.strip()
+        for field in BETWEEN.split(rest):
+            parameter, equals, value = field.partition("=")
+            if not equals:
+                raise OptionError(
+                    f"{part} {name[:40]!r} has {field[:80]!r} behind it; write one "
+                    f"as {name[:40]}:name=value"
+                )
+            flat[parameter.strip()] = value.strip()
+    return flat
 
 
 def chosen(given: Mapping[str, Any]) -> dict[str, Any]:

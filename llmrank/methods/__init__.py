@@ -1,4 +1,4 @@
-"""What a method is: criteria, allocations, repairs, their graph and the cut."""
+"""What a method is: criteria, allocations, repairs, recoveries, graph and cut."""
 
 from llmrank.core.lazy import handed_on
 
@@ -8,5 +8,6 @@ __getattr__, __all__ = handed_on(
     criteria="CRITERIA Criterion Scores score",
     allocation="ALLOCATIONS Allocation",
     repair="REPAIRS Repair",
+    recovery="RECOVERIES Recovery",
     pruning="PruningPlan PruningSpec plan prune",
 )

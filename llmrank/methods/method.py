@@ -1,4 +1,4 @@
-"""What a method is: a criterion, an allocation and a repair, each a registered part."""
+"""What a method is: criterion, allocation, repair, recovery; each a registered part."""
 
 import re
 from dataclasses import dataclass, replace
@@ -10,12 +10,14 @@ from llmrank.core.registry import Registry, recipe
 from llmrank.core.specs import options
 from llmrank.methods.allocation import ALLOCATIONS, Allocation, BlockInfluence, Uniform
 from llmrank.methods.criteria import CRITERIA, Criterion, LLMRank
+from llmrank.methods.recovery import RECOVERIES, NoRecovery, Recovery
 from llmrank.methods.repair import REPAIRS, LeastSquares, NoRepair, Repair
 
 PARTS: dict[str, Registry[Any]] = {
     "criterion": CRITERIA,
     "allocation": ALLOCATIONS,
     "repair": REPAIRS,
+    "recovery": RECOVERIES,
 }
 """The parts of a method: each is named by one setting and has parameters of its own."""
 
@@ -24,13 +26,13 @@ SEEDS = ("seed", "items_seed")
 """The fields that a cell's seed sets, wherever a part of its experiment has one."""
 
 
-_BETWEEN = re.compile(r":(?=\s*\w+\s*=)")
+BETWEEN = re.compile(r":(?=\s*\w+\s*=)")
 """Between two fields: a colon before anything else is of the value."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """What is compared: which neurons go, how many of each layer, and what is mended.
+    """What is compared: which neurons go, how many of each layer, what is mended after.
 
     Its parts are named as in `PARTS`.
     """
@@ -38,6 +40,7 @@ class Method:
     criterion: Criterion = LLMRank()
     allocation: Allocation = Uniform()
     repair: Repair = NoRepair()
+    recovery: Recovery = NoRecovery()
 
     @property
     def name(self) -> str:
@@ -56,8 +59,12 @@ class Method:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the method as plain values."""
-        return {part: recipe(getattr(self, part)) for part in PARTS}
+        """Return the method as plain values.
+
+        No recovery is not named: recipes from before there was one stay the same.
+        """
+        named = [part for part in PARTS if part != "recovery" or self.recovery.trains]
+        return {part: recipe(getattr(self, part)) for part in named}
 
     @staticmethod
     def from_json(plain: dict[str, Any]) -> "Method":
@@ -96,7 +103,7 @@ def method(words: str) -> Method:
     parts: dict[str, Any] = {}
     for word in words.split("+"):
         name, colon, rest = (w.strip() for w in word.partition(":"))
-        fields = _BETWEEN.split(rest) if colon else []
+        fields = BETWEEN.split(rest) if colon else []
         part = _part_of(name)
         if part in parts:
             raise OptionError(f"{words[:80]!r} names {part} twice")

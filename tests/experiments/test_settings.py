@@ -29,11 +29,13 @@ from llmrank.experiments.settings import (
     export_name,
     settings,
     snippet,
+    spelled_out,
 )
 from llmrank.methods.allocation import ByHand, Global
 from llmrank.methods.criteria import CRITERIA, LLMRank, Random, Wanda, criterion
 from llmrank.methods.method import DEFAULT, PARTS, Method
 from llmrank.methods.pruning import PruningSpec
+from llmrank.methods.recovery import Distillation
 from llmrank.models.language_model import ModelSpec
 from llmrank.models.precision import PRECISIONS
 
@@ -197,7 +199,7 @@ def test_an_unknown_setting_is_refused_with_those_there_are(name):
         experiment({name: "1"})
     text = str(caught.value)
     assert text.startswith(f"unknown setting {name[:80]!r}; there are: criterion, ")
-    assert len(text) < 600
+    assert len(text) < 700
 
 
 @pytest.mark.parametrize(
@@ -342,3 +344,20 @@ def test_help_names_every_setting():
     assert caught.value.code == 0
     for name in declared():
         assert f"--{name.replace('_', '-')} " in printed.getvalue()
+
+
+def test_parameters_may_stand_behind_the_name_of_a_part():
+    given = {
+        "recovery": "distil:minutes=5:lr=0.001",
+        "criterion": "llm-rank: theta = 1",
+    }
+    flat = spelled_out(given | {"sparsity": "0.2"})
+    assert flat == {
+        "recovery": "distil", "minutes": "5", "lr": "0.001",
+        "criterion": "llm-rank", "theta": "1", "sparsity": "0.2",
+    }  # fmt: skip
+    assert experiment(flat).method.recovery == Distillation(minutes=5.0, lr=0.001)
+    with pytest.raises(OptionError, match="write one as distil:name=value"):
+        spelled_out({"recovery": "distil:5"})
+    with pytest.raises(OptionError, match="recovery none has no minutes"):
+        experiment(spelled_out({"recovery": "none:minutes=5"}))

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import math
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from llmrank.methods.recovery.head import Head, following, last_hidden
 from llmrank.models import ffn
 from llmrank.models.families import SUPPORTED
 
-QUICK = {"minutes": 0.0, "train_tokens": 4096, "lr": 1e-2}
+QUICK = {"train_tokens": 4096, "lr": 1e-2}
 
 
 def windows(n: int, seed: int, seq_len: int = 32) -> torch.Tensor:
@@ -157,7 +158,7 @@ def test_only_what_is_asked_for_is_trained(tiny, inputs):
 
 def test_the_budget_of_tokens_is_kept_and_the_order_follows_the_seed(tiny, inputs):
     pruned = half_of(tiny)
-    spec = Distillation(minutes=0.0, train_tokens=640)
+    spec = Distillation(train_tokens=640)
     once, again = (spec.recover(pruned, inputs) for _ in range(2))
     assert once.curve[-1].n_tokens == 640
     assert [m.batch for m in once.curve] == [m.batch for m in again.curve]
@@ -166,8 +167,8 @@ def test_the_budget_of_tokens_is_kept_and_the_order_follows_the_seed(tiny, input
 
 
 def test_the_clock_ends_it_too(tiny, inputs):
-    done = Distillation(minutes=0.01, train_tokens=10**9).recover(half_of(tiny), inputs)
-    assert 0.5 < done.curve[-1].elapsed_s < 30
+    done = Distillation(minutes=0.1, train_tokens=10**9).recover(half_of(tiny), inputs)
+    assert 5 < done.curve[-1].elapsed_s < 30
     assert done.curve[-1].n_tokens < 10**7
 
 
@@ -190,8 +191,8 @@ def test_enough_keeps_the_best_so_far_and_a_stop_ends_it(tiny, inputs):
 
 def test_what_cannot_be_trained_is_one_sentence(tiny, inputs):
     pruned = half_of(tiny)
-    with pytest.raises(LLMRankError, match="needs a budget"):
-        Distillation(minutes=0.0).recover(pruned, inputs)
+    with pytest.raises(OptionError, match="minutes must lie in"):
+        Distillation(minutes=0.0)
     with pytest.raises(OptionError, match="minutes must lie in"):
         Distillation(minutes=365 * 24 * 60.0)
     few = dataclasses.replace(inputs, windows=inputs.windows[:1])
@@ -259,7 +260,8 @@ def test_a_killed_training_goes_on_to_the_same_end(tiny, inputs, monkeypatch):
     assert not memory.kept[0]["done"]
     moments = []
     resumed = spec.recover(pruned, kept, publish=moments.append)
-    assert moments[0].n_tokens == 2048
+    assert tuple(moments) == resumed.curve
+    assert not math.isclose(moments[-1].elapsed_s, whole.curve[-1].elapsed_s)
     assert [m.batch for m in resumed.curve] == [m.batch for m in whole.curve]
     for one, other in zip(*map(weights_of, (resumed, whole)), strict=True):
         assert torch.equal(one, other)

@@ -138,6 +138,8 @@ def _seconds(
     if not own or pace is None:
         return (None if own else 0.0), ()
     seconds, left_out = _tokens(spec, own, pipeline) / pace, []
+    cuts = {pruned_key(e) for e in own}
+    seconds += sum(e.method.recovery.expected_s(1 / pace) for e in cuts)
     if "latency" in spec.measures:
         timing_s = _timing_s(own[0], store)
         if timing_s is None and model.name == "demo":

@@ -19,7 +19,7 @@ from torch import Tensor
 from llmrank.calibration.activations import ActivationStats, LayerStats
 from llmrank.calibration.second_moments import Moments
 from llmrank.core.errors import LLMRankError
-from llmrank.core.paths import cache_folder, keep_in, written_file
+from llmrank.core.paths import cache_folder, keep_in, kept_within, written_file
 from llmrank.data import texts
 from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.experiments.experiment import Experiment
@@ -96,7 +96,7 @@ def readings_folder() -> Path:
 
 def _path(name: str, experiment: Experiment, dense: LanguageModel) -> Path | None:
     """Name the file by all that decides it; None where a text is somebody's own."""
-    if not {texts.EMBEDDED, texts.SITUATIONS}.issuperset(experiment.texts):
+    if not set(texts.OURS).issuperset(experiment.texts):
         return None
     plain = experiment.to_json()
     splits: dict[texts.Split, str] = {
@@ -132,12 +132,7 @@ def _keep(path: Path, result: object) -> None:
     keep_in(path.parent, "what was read")
     with written_file(path) as beside:
         save_file(tensors, beside, metadata)
-    files = sorted(path.parent.glob("*.safetensors"), key=lambda p: -p.stat().st_mtime)
-    total = 0
-    for file in files:
-        total += file.stat().st_size
-        if total > LIMIT:
-            file.unlink(missing_ok=True)
+    kept_within(path.parent, LIMIT)
 
 
 def _taken_apart(value: object, tensors: dict[str, Tensor]) -> Any:

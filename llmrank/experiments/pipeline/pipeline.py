@@ -30,7 +30,7 @@ class Pipeline:
         self.plan, self.sensitivity = self.planner.plan, self.planner.sensitivity
         self.searched = self.planner.searched
         self.pruner = Pruner(self.evidence, scorer, repairer, self.planner, read)
-        self.pruned = self.pruner.pruned
+        self.pruned, self.recovered = self.pruner.pruned, self.pruner.recovered
         self.evaluator = Evaluator(self.evidence, self.pruner, read)
         self.dense_text = self.evaluator.dense_text
         self.pruned_text = self.evaluator.pruned_text

@@ -1,8 +1,10 @@
 """Pruned models, and what dense and pruned ones are on a text."""
 
 import time
+from functools import partial
 from typing import Any
 
+from llmrank.core import uploads
 from llmrank.core.progress import Progress, silent
 from llmrank.core.uploads import masked
 from llmrank.evaluation.footprint import Footprint, footprint
@@ -10,17 +12,21 @@ from llmrank.evaluation.perplexity import TextEvaluation, evaluate
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline.evidence import Evidence
 from llmrank.experiments.pipeline.kept import found, kept
+from llmrank.experiments.pipeline.recovery import recovery_inputs
+from llmrank.experiments.pipeline.recovery_file import RecoveryFile
 from llmrank.experiments.pipeline.repair import Repairer
 from llmrank.experiments.pipeline.scores import Scorer
 from llmrank.experiments.pipeline.stage import (
     ReadTexts,
     Stage,
     dense_text_key,
+    plan_key,
     pruned_key,
     pruned_text_key,
     scores_key,
 )
 from llmrank.experiments.pipeline.widths import Planner
+from llmrank.methods.recovery import NoRecovery, Recovered
 from llmrank.methods.repair import NoRepair
 from llmrank.methods.sorted_model import SortedModel, prefix, sort_neurons
 from llmrank.models.language_model import LanguageModel
@@ -39,7 +45,8 @@ class Pruner:
     ) -> None:
         self._evidence, self._scorer = evidence, scorer
         self._repairer, self._planner = repairer, planner
-        self.pruned = Stage(self._cut, pruned_key, limit=3, read=read)
+        self.pruned = Stage(self._prune, pruned_key, limit=3, read=read)
+        self.recovered = Stage(self._recover, pruned_key, limit=2, read=read)
         self.sorted = Stage(self._sort, scores_key, limit=1, read=read)
 
     def prefix(
@@ -49,10 +56,10 @@ class Pruner:
 
         The first of a criterion sorts the neurons, which takes about as long as
         `pruned`; at every other sparsity it is there at once. The sorted weights of
-        one criterion are held. A repaired model is no prefix: it has weights of its
-        own.
+        one criterion are held. A model that was repaired or recovered is no prefix: it
+        has weights of its own.
         """
-        if experiment.method.repair != NoRepair():
+        if _has_own_weights(experiment):
             return self.pruned(experiment, progress=progress)
         kept = self._planner.plan(experiment, progress=progress)
         return prefix(self.sorted(experiment, progress=progress), kept)
@@ -66,9 +73,28 @@ class Pruner:
         kept = self.pruned.peek(experiment)
         if kept is not None:
             return kept
+        if experiment.method.recovery.trains:
+            return self.pruned(experiment, progress=progress)
         if self.sorted.peek(experiment) is not None:
             return self.prefix(experiment, progress=progress)
         return self._cut(experiment, progress)
+
+    def _prune(self, experiment: Experiment, progress: Progress) -> LanguageModel:
+        if experiment.method.recovery.trains:
+            return self.recovered(experiment, progress=progress).model
+        return self._cut(experiment, progress)
+
+    def _recover(
+        self, experiment: Experiment, progress: Progress, **watched: Any
+    ) -> Recovered:
+        """Train what was cut; `watched` is `publish` and `enough`, as a recovery's."""
+        recovery = experiment.method.recovery
+        cut = self._cut(plan_key(experiment), progress)
+        dense = self._evidence.model(experiment, progress=progress)
+        is_ours = not any(map(uploads.is_upload, experiment.texts))
+        place = partial(RecoveryFile, experiment, dense) if is_ours else None
+        inputs = recovery_inputs(recovery, dense, place)
+        return recovery.recover(cut, inputs, progress=progress, **watched)
 
     def _cut(self, experiment: Experiment, progress: Progress) -> LanguageModel:
         kept = self._planner.plan(experiment, progress=progress)
@@ -132,6 +158,10 @@ class Evaluator:
         return footprint(lm), text
 
 
+def _has_own_weights(experiment: Experiment) -> bool:
+    method = experiment.method
+    return (method.repair, method.recovery) != (NoRepair(), NoRecovery())
+
+
 def _is_told(experiment: Experiment) -> bool:
-    second = experiment.method.criterion.second_text
-    return masked(second) == second
+    return masked(list(experiment.texts)) == list(experiment.texts)

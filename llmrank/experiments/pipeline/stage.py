@@ -103,6 +103,9 @@ model_key = leaves("model")
 reading_key = leaves("model", "calibration")
 scores_key = leaves("model", "calibration", "criterion")
 repair_key = leaves("model", "calibration", "criterion", "repair")
+plan_key = leaves(
+    "model", "calibration", "criterion", "allocation", "repair", "pruning"
+)
 pruned_key = leaves("model", "calibration", *PARTS, "pruning")
 dense_text_key = leaves("model", "evaluation")
 pruned_text_key = leaves("model", "calibration", *PARTS, "pruning", "evaluation")

@@ -16,7 +16,7 @@ from llmrank.experiments.pipeline.search_file import SearchFile
 from llmrank.experiments.pipeline.stage import (
     ReadTexts,
     Stage,
-    pruned_key,
+    plan_key,
     reading_key,
     repair_key,
 )
@@ -43,9 +43,9 @@ class Planner:
         self, evidence: Evidence, scorer: Scorer, repairer: Repairer, texts: ReadTexts
     ) -> None:
         self._evidence, self._scorer, self._repairer = evidence, scorer, repairer
-        self.plan = Stage(self._plan, pruned_key, limit=64, read=texts)
+        self.plan = Stage(self._plan, plan_key, limit=64, read=texts)
         self.sensitivity = Stage(self._measure, trial_key, limit=32, read=texts)
-        self.searched = Stage(self._search, pruned_key, limit=64, read=texts)
+        self.searched = Stage(self._search, plan_key, limit=64, read=texts)
         self._reads = Stage(self._read, reading_key, limit=1, read=texts)
 
     def widths(

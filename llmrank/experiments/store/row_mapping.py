@@ -49,7 +49,7 @@ def spec_columns(spec: RunSpec) -> dict[str, Any]:
         "seed": spec.seed,
         "model": recipe["model"]["name"],
         "sparsity": recipe["pruning"]["sparsity"],
-        **{p: recipe.get(p, {}).get("name", "") for p in PARTS if p in runs.c},
+        **{p: recipe.get(p, {}).get("name", "none") for p in PARTS if p in runs.c},
     }
 
 

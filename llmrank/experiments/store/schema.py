@@ -33,6 +33,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX runs_by_model ON runs (model, created)",
         "CREATE INDEX cells_by_run ON cells (run_id)",
     ),
+    ("ALTER TABLE runs ADD COLUMN recovery TEXT NOT NULL DEFAULT 'none'",),
 )
 """Step n brings version n - 1 to version n. A step that was released never changes."""
 

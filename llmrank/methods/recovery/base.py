@@ -97,13 +97,14 @@ class Recovery(ABC):
     trains: ClassVar[bool] = True
     """Whether anything is trained at all."""
 
-    recovery_text: str | None = None
-    """The text that is trained on, if any."""
-
     @property
-    def budget_s(self) -> float:
-        """How long it may take by the clock; 0 for nothing, or for no limit."""
-        return 0.0
+    def recovery_text(self) -> str | None:
+        """The text that is trained on, if any."""
+        return None
+
+    def expected_s(self, token_s: float) -> float:
+        """Estimate how long it takes where a token is read in so many seconds."""
+        return 0.0 * token_s
 
     @abstractmethod
     def recover(

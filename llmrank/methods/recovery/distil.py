@@ -17,7 +17,8 @@ from llmrank.methods.recovery.base import (
     Recovery,
     RecoveryInputs,
 )
-from llmrank.methods.recovery.training import Budget, Student, Training
+from llmrank.methods.recovery.budget import Budget
+from llmrank.methods.recovery.training import Student, Training
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
 
@@ -36,16 +37,13 @@ class Distillation(Recovery):
     """
 
     minutes: float = option(
-        default=10.0,
-        low=0.0,
-        high=1440.0,
-        help="Budget by the clock; 0: as long as the tokens take",
+        default=10.0, low=0.1, high=1440.0, help="Budget by the clock"
     )
     train_tokens: int = option(
         default=0,
         low=0,
         high=10**9,
-        help="Budget of tokens trained on; 0: as many as the minutes allow",
+        help="Budget of tokens, if that is spent before; 0: none",
     )
     recovery_text: str = option(
         default="mix",
@@ -77,21 +75,23 @@ class Distillation(Recovery):
         enough: Callable[[], bool] = lambda: False,
     ) -> Recovered:
         """Train on the windows until the budget is spent."""
-        budget = Budget(
-            self.minutes, self.train_tokens, self.lr, self.step_windows, self.seed
-        )
-        budget.check(len(inputs.windows))
         student, dtype = _copied(pruned), next(pruned.model.parameters()).dtype
         weights = list(_trainable(student, self.trained))
-        training = Training(budget, Student(student, weights), inputs)
+        training = Training(self.budget, Student(student, weights), inputs)
         training.run(progress, publish, enough)
         model = dataclasses.replace(pruned, model=student.to(dtype))
         return Recovered(model, tuple(training.curve), training.ended)
 
     @property
-    def budget_s(self) -> float:
-        """How long it may take by the clock; 0 for no limit."""
-        return 60 * self.minutes
+    def budget(self) -> Budget:
+        """How it trains, and until when."""
+        return Budget(
+            self.minutes, self.train_tokens, self.lr, self.step_windows, self.seed
+        )
+
+    def expected_s(self, token_s: float) -> float:
+        """Estimate how long it takes where reading a token takes so many seconds."""
+        return self.budget.expected_s(token_s)
 
 
 def _copied(pruned: LanguageModel) -> Any:

@@ -16,9 +16,9 @@ from llmrank.core.devices import reduces_to_bfloat16
 from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress
 from llmrank.methods.recovery.base import Moment, Reading, RecoveryInputs
+from llmrank.methods.recovery.budget import Budget
 from llmrank.methods.recovery.head import Head, following, last_hidden
 
-WARM_UP_STEPS = 8
 CLIP = 1.0
 BETAS = (0.9, 0.95)
 LOOK_EVERY = 1 / 4
@@ -37,35 +37,6 @@ TRAINING = "Recovering"
 """The step of the progress."""
 
 
-@dataclass(frozen=True)
-class Budget:
-    """When a training ends, by the clock or by tokens, and how it goes until then."""
-
-    minutes: float
-    tokens: int
-    lr: float
-    batch: int
-    seed: int
-
-    def check(self, n_windows: int) -> None:
-        """Refuse a budget of nothing, and a text that does not fill one batch."""
-        if not self.minutes and not self.tokens:
-            raise LLMRankError(
-                "a recovery needs a budget: minutes (up to 1440) or tokens above 0"
-            )
-        if n_windows < self.batch:
-            raise LLMRankError(
-                f"a recovery reads {self.batch} windows in a step, and the text gives "
-                f"{n_windows}; give a longer text, or fewer windows a step"
-            )
-
-    def spent(self, n_tokens: int, elapsed_s: float) -> float:
-        """Return the share of it that is spent."""
-        by_clock = elapsed_s / (60 * self.minutes) if self.minutes else 0.0
-        by_tokens = n_tokens / self.tokens if self.tokens else 0.0
-        return max(by_clock, by_tokens)
-
-
 @dataclass(eq=False)
 class Student:
     """What is trained: a model, and those of its weights that are."""
@@ -80,6 +51,7 @@ class Training:
     def __init__(
         self, budget: Budget, student: Student, inputs: RecoveryInputs
     ) -> None:
+        budget.check_text(len(inputs.windows))
         self._budget, self._inputs = budget, inputs
         self._dense: Any = inputs.dense.model
         self._device = inputs.dense.device
@@ -107,8 +79,11 @@ class Training:
 
         `ended` says why, if not because the budget was spent.
         """
+        progress(TRAINING, 0, 1000)
         if not self._resumed():
             self._read_dense()
+            for moment in self.curve:
+                publish(moment)
             if not self.curve:
                 self._note(None, look=True, publish=publish)
             self._train(progress, publish, enough)
@@ -133,7 +108,7 @@ class Training:
                 self.ended = "stopped by hand"
                 break
             for group in self._optimizer.param_groups:
-                group["lr"] = self._budget.lr * _rate(step, self._spent())
+                group["lr"] = self._budget.rate(step, self._spent())
             last = self._step(ids)
             if not math.isfinite(last.divergence):
                 self.ended = "the loss was no longer finite: a smaller lr may help"
@@ -309,9 +284,3 @@ def _moment(plain: dict[str, Any]) -> Moment:
         None if batch is None else Reading(**batch),
         {name: Reading(**read) for name, read in plain["held_out"].items()},
     )
-
-
-def _rate(step: int, spent: float) -> float:
-    """Rise over the first steps, then fall to 0 as a cosine over the budget."""
-    rise = min(1.0, (step + 1) / WARM_UP_STEPS)
-    return rise * (1 + math.cos(math.pi * min(1.0, spent))) / 2

@@ -17,6 +17,7 @@ __getattr__, __all__ = handed_on(
         "runs": "runs_chart",
         "scores": "distributions score_distribution",
         "standings": "options_chart standings_chart",
+        "training": "training_chart",
         "theme": "CONFIG SVG_CONFIG",
     },
 )

@@ -244,7 +244,7 @@ def _name(
             ax=20, ay=row["up"] - middle - lift / len(told),
             text="<br>".join(map(plain, lines)), xanchor="left", align="left",
             arrowhead=0, arrowwidth=1, arrowcolor=faded(colour, 0.6), standoff=6,
-            font={"color": colour, "size": 12},
+            font={"color": colour, "size": 12}, bgcolor=faded(colours.background, 0.8),
         )  # fmt: skip
     room = 0.42 * (across.high - across.low) * bool(told)
     fig.update_xaxes(range=[across.low, across.high + room])

@@ -21,6 +21,12 @@ LABELS = {
     "prompt_tokens": "Prompt tokens",
     "repeats": "Timed rounds",
     "items": "Items per task",
+    "minutes": "Minutes of training",
+    "train_tokens": "Tokens of training, at most",
+    "recovery_text": "Text to train on",
+    "lr": "Learning rate",
+    "step_windows": "Windows per step",
+    "trained": "Trained weights",
 }
 
 Form = Literal["field", "buttons"]
@@ -66,8 +72,10 @@ def control(
     if o.low == o.high:
         return o.low
     low, high = (None if end is None else o.kind(end) for end in (o.low, o.high))
-    if form == "field" or high is None or high > MAX_SLIDER:
-        fine = {"step": 0.001, "format": "%.4g"} if o.kind is float else {}
-        return st.number_input(words, low, high, value, help=o.help, key=key, **fine)
     step = 0.01 if o.kind is float else 1
+    is_small = 0 < o.default < step
+    if form == "field" or high is None or high / step > MAX_SLIDER or is_small:
+        fine = {"step": 1e-4 if is_small else 0.001, "format": "%.4g"}
+        more = fine if o.kind is float else {}
+        return st.number_input(words, low, high, value, help=o.help, key=key, **more)
     return st.slider(words, low, high, value, step, help=o.help, key=key)

@@ -246,8 +246,17 @@ def _one(seen: JobView, place: str) -> None:
             _stop(seen)
 
 
-def _stop(seen: JobView) -> None:
-    if not resources.worker().cancel(seen.id, visitors.owner()):
+def enough_button(kind: str, words: str, about: str) -> None:
+    """Draw a button that ends a running job with what it has so far."""
+    seen = view(kind)
+    if seen is not None and seen.state == "running":
+        disabled = seen.enough or seen.stopping
+        if st.button(words, key=f"enough_{kind}", disabled=disabled, help=about):
+            _stop(seen, enough=True)
+
+
+def _stop(seen: JobView, *, enough: bool = False) -> None:
+    if not resources.worker().cancel(seen.id, visitors.owner(), enough=enough):
         st.toast("Only the browser that started this job can stop it.")
 
 

@@ -22,7 +22,7 @@ from llmrank.experiments.settings import command_line
 from llmrank.experiments.store import Store
 from llmrank.report import charts
 from llmrank.report.sentences.summary import PAIRED, windows
-from pages.shared.app import jobs, resources
+from pages.shared.app import jobs, resources, training
 from pages.shared.app.escape import plain
 from pages.shared.app.reading import WIDTHS as WIDTHS
 from pages.shared.app.reading import has_scores as has_scores
@@ -60,7 +60,12 @@ def start_measuring(experiment: Experiment) -> None:
     def work(job: Job) -> Report:
         job.expect(measuring_steps(experiment, pipeline))
         measured = run(
-            experiment, pipeline=pipeline, progress=job.progress, publish=job.publish
+            experiment,
+            pipeline=pipeline,
+            progress=job.progress,
+            publish=job.publish,
+            train=training.follow(job, experiment),
+            enough=lambda: job.enough,
         )
         resources.reports().put(experiment, measured)
         timed = shape_timing.speed_point(measured.comparison)

@@ -1,0 +1,46 @@
+"""When a training ends, and how fast it goes until then."""
+
+import math
+from dataclasses import dataclass
+
+from llmrank.core.errors import LLMRankError
+
+WARM_UP_STEPS = 8
+
+EACH = 6
+"""A token that is trained on takes about as long as so many that are read."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a training ends, by the clock or by tokens, and how it goes until then."""
+
+    minutes: float
+    tokens: int
+    lr: float
+    batch: int
+    seed: int
+
+    def check_text(self, n_windows: int) -> None:
+        """Refuse a text that does not fill one batch."""
+        if n_windows < self.batch:
+            raise LLMRankError(
+                f"a recovery reads {self.batch} windows in a step, and the text gives "
+                f"{n_windows}; give a longer text, or fewer windows a step"
+            )
+
+    def expected_s(self, token_s: float) -> float:
+        """Estimate how long it takes where reading a token takes so many seconds."""
+        by_clock, by_tokens = 60 * self.minutes, EACH * token_s * self.tokens
+        return min(by_clock, by_tokens) if self.tokens else by_clock
+
+    def spent(self, n_tokens: int, elapsed_s: float) -> float:
+        """Return the share of it that is spent."""
+        by_clock = elapsed_s / (60 * self.minutes)
+        by_tokens = n_tokens / self.tokens if self.tokens else 0.0
+        return max(by_clock, by_tokens)
+
+    def rate(self, step: int, spent: float) -> float:
+        """Return the learning rate: a rise over the first steps, then a cosine to 0."""
+        rise = min(1.0, (step + 1) / WARM_UP_STEPS)
+        return self.lr * rise * (1 + math.cos(math.pi * min(1.0, spent))) / 2

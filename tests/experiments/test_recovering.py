@@ -1,0 +1,133 @@
+"""Recovery through the pipeline: what is kept, gone on with, said and refused."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TEXT
+
+import llmrank
+from llmrank.core.errors import LLMRankError
+from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.pipeline import Pipeline, recovery
+from llmrank.experiments.run import run
+from llmrank.experiments.settings import experiment
+from llmrank.experiments.store import Store
+from llmrank.methods.method import method, written
+from llmrank.methods.recovery import Distillation, NoRecovery, training
+
+
+@pytest.fixture(scope="module")
+def long_text(tmp_path_factory):
+    """Forty windows of 256 bytes."""
+    path = tmp_path_factory.mktemp("texts") / "long.txt"
+    path.write_text((TEXT * 2)[: 40 * 256], "utf-8")
+    return path
+
+
+@pytest.fixture
+def asked(tiny_folder, tiny_text, long_text, tmp_path, monkeypatch):
+    """The settings of a recovery of a second or two; what it keeps is the test's."""
+    monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
+    return {
+        "model": str(tiny_folder),
+        "calibration_text": str(tiny_text),
+        "eval_text": str(tiny_text),
+        "samples": "2",
+        "seq_len": "64",
+        "eval_tokens": "1024",
+        "prompt_tokens": "8",
+        "new_tokens": "2",
+        "repeats": "2",
+        "sparsity": "0.5",
+        "recovery": "distil",
+        "recovery_text": str(long_text),
+        "train_tokens": "2048",
+        "lr": "0.01",
+    }
+
+
+def test_recovery_comes_after_cut_and_repair_and_says_how_it_went(asked):
+    pipeline, moments = Pipeline(), []
+    recovered = experiment(asked)
+    plain = recovered.using(recovery=NoRecovery())
+    report = run(recovered, pipeline=pipeline, train=moments.append)
+    before = run(plain, pipeline=pipeline)
+    assert pipeline.plan(recovered) is pipeline.plan(plain)  # which go is the same
+    assert [m.n_tokens for m in moments] == [512 * i for i in range(5)]
+    said = report.environment["recovery"]
+    assert re.fullmatch(r"2,048 tokens in [\d.]+ min, the best after [\d,]+", said)
+    assert "recovery" not in before.environment
+    first, last = moments[0].held_out, moments[-1].held_out
+    assert set(first) == {"this text", "another text"}
+    assert last["this text"].divergence < first["this text"].divergence
+    assert (
+        report.comparison.pruned.text.perplexity.value
+        < before.comparison.pruned.text.perplexity.value
+    )
+    assert report.comparison.dense.text == before.comparison.dense.text
+
+
+def test_what_was_trained_is_there_in_another_process(asked, monkeypatch):
+    once = Pipeline().recovered(experiment(asked))
+
+    def fail(*_):
+        raise AssertionError("it was trained already")
+
+    monkeypatch.setattr(training.Training, "_train", fail)
+    again = Pipeline().recovered(experiment(asked))
+    assert again.curve == once.curve
+    weights = [r.model.model.state_dict().values() for r in (once, again)]
+    assert all(map(torch.equal, *weights))
+    with pytest.raises(AssertionError, match="trained already"):
+        Pipeline().recovered(experiment(asked | {"seed": "1"}))
+
+
+def test_half_a_file_is_no_file(asked, tmp_path):
+    once = Pipeline().recovered(experiment(asked))
+    (file,) = (tmp_path / "cache" / "recoveries").iterdir()
+    file.write_bytes(file.read_bytes()[:1000])
+    again = Pipeline().recovered(experiment(asked))
+    assert [m.batch for m in again.curve] == [m.batch for m in once.curve]
+
+
+def test_enough_measures_what_there_is(asked):
+    moments = []
+    report = run(
+        experiment(asked), train=moments.append, enough=lambda: len(moments) > 2
+    )
+    assert report.environment["recovery"].endswith("; stopped by hand")
+    assert report.comparison.perplexity_ratio is not None
+
+
+def test_a_text_too_short_to_hold_out_some_is_refused(asked, tiny_text):
+    with pytest.raises(LLMRankError, match="give a longer text"):
+        run(experiment(asked | {"recovery_text": str(tiny_text)}))
+
+
+def test_a_recipe_names_a_recovery_only_where_there_is_one(asked, tmp_path):
+    """Or what was measured before there was one would be measured again."""
+    plain = Experiment()
+    assert "recovery" not in plain.to_json()
+    recovered = plain.using(recovery=Distillation(minutes=3.0))
+    recipe = recovered.to_json()
+    assert recipe["recovery"]["name"] == "distil"
+    assert Experiment.from_json(recipe) == recovered
+    assert Experiment.from_json(plain.to_json()) == plain
+    assert recovered.method.name == "llm-rank + distil minutes=3.0"
+    assert method(written(recovered.method)) == recovered.method
+    store = Store(tmp_path / "results.sqlite3")
+    store.add_report(run(experiment(asked)))
+    (run_,) = store.runs(columns={"recovery": ["distil"]})
+    assert run_.experiment == experiment(asked)
+    assert not store.runs(columns={"recovery": ["none"]})
+
+
+def test_the_library_recovers_a_model_of_ones_own(tiny, long_text, monkeypatch):
+    monkeypatch.setattr(recovery, "HELD_OUT", 4)
+    keep = [torch.arange(0, w, 2) for w in llmrank.models.ffn.widths(tiny.model)]
+    pruned = replace(tiny, model=llmrank.models.ffn.cut(tiny.model, keep))
+    spec = Distillation(train_tokens=1024, recovery_text=str(long_text), lr=0.01)
+    done = llmrank.recover(pruned, tiny, spec)
+    assert done.best.divergence < done.curve[0].divergence
