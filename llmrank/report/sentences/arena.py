@@ -50,8 +50,7 @@ def told_by(entries: Sequence[Entry], x: str, y: str) -> str:
     ways = [
         "by each figure's own interval"
         if n is None
-        else f"window by window on the same {n}, paired (which tells more apart than "
-        "whether two intervals overlap)"
+        else f"window by window on the same {n}, paired"
         for n in counts
     ]
     how = " and ".join(ways) or "by exact figures"

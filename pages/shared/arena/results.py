@@ -39,6 +39,8 @@ ALL, MATCHED = "All methods", "Same widths and repair"
 HERE = "◆ "
 """Before the name of a method that is measured here, among the shipped ones."""
 
+PAIRED = "Pairs tell more apart than whether two intervals overlap."
+
 NAMED = 3
 """So many who are ahead have a colour and a label."""
 
@@ -115,17 +117,17 @@ def show(
         st.caption(_origin(mine[0], is_ours=is_ours, own=bool(own)))
     here = readings.nearest(standings, sparsity)
     judged = [e for e in mine if e.figures.keys() >= set(axes)]
-    told_by = readings.told_by(judged, *axes)
-    at = float(here["sparsity"].iloc[0])
+    alike = matched.sentence(every, in_hand.method, float(here["sparsity"].iloc[0]))
+    said, *more = filter(None, (alike, readings.told_by(judged, *axes)))
     with beside:
         panels.chart(
             charts.standings_chart(here, title=titles[1], held=held, **looks),
-            matched.sentence(every, in_hand.method, at) or told_by,
+            said,
             lambda: here,
             key=LIST,
             on_select=lambda: _take_point(LIST),
         )
-        st.caption(told_by)
+        st.caption(" ".join(more), help=PAIRED)
     _show_held(both, held, standings)
 
 
@@ -249,24 +251,23 @@ def _show_held(
     with st.container(border=True, key="arena_held"):
         said, ways = st.columns(2, vertical_alignment="center")
         with said:
-            st.markdown(f"**{plain(arena.title(chosen.experiment))}**")
+            verdicts = standings.set_index("run")["verdict"] if len(standings) else {}
+            told = _numbers(chosen, verdicts.get(held)) if chosen.figures else ""
+            st.markdown(f"**{plain(arena.title(chosen.experiment))}**  \n{told}")
             if chosen.run.state == "failed":
                 st.error(plain(chosen.run.reason))
             elif chosen.run.state != "done":
                 st.caption(f"It is {chosen.run.state}.")
-            if chosen.figures:
-                is_here = standings["run"] == held if len(standings) else []
-                st.markdown(_numbers(chosen, [*standings.loc[is_here, "verdict"]]))
         with ways.container(horizontal=True, horizontal_alignment="right"):
             open_run.show_ways(chosen.run, chosen.comparison, key="arena_open")
             with st.popover("Recipe"):
                 open_run.show_recipe(chosen.experiment)
 
 
-def _numbers(entry: Entry, verdict: Sequence[str]) -> str:
+def _numbers(entry: Entry, verdict: str | None) -> str:
     """Write what a cell measured, on how much, and how it stands."""
     figures, text = entry.figures, entry.comparison and entry.comparison.pruned.text
-    told = [f"**{one}**" for one in verdict]
+    told = [] if verdict is None else [f"**{verdict}**"]
     if "perplexity_ratio" in figures:
         told.append(f"perplexity {times_spread(figures['perplexity_ratio'])} of dense")
     told.append(f"{amount(figures['parameters'].value)} parameters")
