@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import networkx as nx
+import pandas as pd
 import streamlit as st
 from torch import Tensor
 
-from llmrank.analysis.neuron import Neuron, edges, promoted
+from llmrank.analysis.neuron import Neuron, promoted
 from llmrank.core.errors import LLMRankError
+from llmrank.core.formatting import number
+from llmrank.methods.criteria import LLMRank
 from llmrank.methods.pruning import PruningPlan
 from llmrank.models.checkpoints import DEMO_NAME
 from llmrank.models.ffn import FFN, ffns
@@ -34,14 +37,14 @@ from pages.shared.app import (
 from pages.shared.app.escape import plain
 from pages.shared.explore import canvas, selection
 
-HEIGHT = 520
+HEIGHT = 460
 HEARD = "graph_held"
 """What the picture tells: the node that was clicked."""
 
 DIMENSION = "graph_dimension"
 """The residual dimension held, and the neuron before it: until another is held."""
 
-N_EDGES, N_TOKENS = 6, 6
+N_ROWS, N_TOKENS = 3, 6
 LABELS = {
     "n_layers": "Layers in a chain",
     "which": "Neurons drawn, by score",
@@ -60,19 +63,32 @@ def show(views: Sequence[FFN], scores: Sequence[Tensor], plan: PruningPlan) -> N
         graph = network.network(
             views, scores, plan.keep, spec, mass=mass.input_norm, also=also(spec)
         )
+        parts = parts_of(spec.layer, scores, plan)
+        st.markdown(sentences.separation_sentence(parts, spec.layer))
         left, right = st.columns([0.74, 0.26])
         title = title_of(spec)
         theme = "dark" if panels.is_dark() else "light"
-        page = network.html(graph, title=title, theme=theme)
+        shown = parts if spec.n_layers == 1 else None
+        page = network.html(graph, title=title, theme=theme, parts=shown)
         left.iframe(page, height=HEIGHT, alt=title)
-        with right, st.container(height=HEIGHT, border=True):
+        with right, st.container(height=HEIGHT, border=False, gap="xsmall"):
             show_held(graph, views, scores, plan)
-        st.markdown(sentences.network_sentence(graph, views))
+        cut = sentences.cut_sentence(parts, views[spec.layer])
+        st.markdown(f"{cut} {sentences.network_sentence(graph, views)}")
         if spec.which == "boundary" and not plan.n_dropped:
             st.caption(
                 "Nothing is removed, so there is no boundary: these are the lowest."
             )
         show_edges(graph, page)
+
+
+def parts_of(layer: int, scores: Sequence[Tensor], plan: PruningPlan) -> pd.DataFrame:
+    """Return what the scores of a layer are made of, for a criterion that adds up."""
+    criterion, activation = drawn.method.criterion, None
+    if isinstance(criterion, LLMRank):
+        stats = resources.pipeline().stats(drawn).layers[layer]
+        activation = criterion.activation_part(stats)
+    return network.score_parts(scores[layer], plan.keep[layer], activation)
 
 
 def choose(views: Sequence[FFN], plan: PruningPlan) -> NetworkSpec:
@@ -130,19 +146,28 @@ def show_held(
     neuron = Neuron(node["layer"], node["index"])
     st.markdown(sentences.neuron_sentence(scores, plan.keep, neuron))
     if canvas.held() is None:
-        st.caption("The highest score drawn; a click holds another, on every page.")
-    selection.open_in_explore(neuron)
+        st.caption("The highest drawn; a click holds another.")
+    show_parts(parts_of(neuron.layer, scores, plan), neuron)
     model = resources.pipeline().model(drawn)
-    around = edges(model, neuron, N_EDGES)
-    rows = [
-        f"| r{i.residual} {network.signed(i.weight)} "
-        f"| r{o.residual} {network.signed(o.weight)} |"
-        for i, o in zip(around.incoming, around.outgoing, strict=False)
-    ]
-    st.markdown("\n".join(["| reads from (up) | writes to (down) |", "|-|-|", *rows]))
     with suppress(LLMRankError):  # a head that is not on the residual stream
         tokens = [t.token.strip() for t in promoted(model, neuron, N_TOKENS).promoted]
+        tokens = [token for token in tokens if token]
         st.caption(f"Promotes {plain(' · '.join(tokens))}")
+    selection.open_in_explore(neuron)
+
+
+def show_parts(parts: pd.DataFrame, neuron: Neuron) -> None:
+    """Set a neuron's score and its parts beside those of the kept and the removed."""
+    means = sentences.mean_parts(parts)
+    own = parts.loc[neuron.index, means.index] / parts[means.index].mean()
+    means.insert(0, "this", own.fillna(0))
+    st.table(means.map(number).rename_axis("× mean"))
+    criterion = drawn.method.criterion
+    if "edges" in parts:
+        rest = 1 - criterion.gamma
+        st.caption(
+            f"score = γ {criterion.gamma:.2f} × edges + {rest:.2f} × activation (Eq. 7)"
+        )
 
 
 def held_node(graph: nx.DiGraph) -> str:
@@ -176,7 +201,7 @@ def show_dimension(node: dict[str, Any], views: Sequence[FFN]) -> None:
             view_options.put("graph", {"layer": str(neuron.layer)})
 
     st.markdown(f"**Residual dimension {node['index']}**")
-    tables = network.dimension_tables(views, node["layer"], node["index"], N_EDGES)
+    tables = network.dimension_tables(views, node["layer"], node["index"], N_ROWS)
     for side, table in tables.items():
         layer = int(table["layer"].iloc[0])
         st.caption(f"Most {side} by these neurons of layer {layer}; a row holds one.")

@@ -47,7 +47,7 @@ export function sharp(canvas, width, height) {
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
-  context.font = "12px sans-serif";
+  context.font = `12px ${getComputedStyle(canvas).fontFamily}`;
   return context;
 }
 

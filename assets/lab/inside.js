@@ -7,7 +7,6 @@ import { SCORES } from "../common/theme.js";
 import { pattern, percent, picture, sharp } from "./images.js";
 import { Panel, mounted } from "./panel.js";
 
-const HEIGHT = 520;
 const SHOWN = 40; // neurons of each hidden layer, from the highest score to the lowest
 const EDGES = 140; // into each layer, by what they carry
 const STRIP = 12;
@@ -161,14 +160,15 @@ class Inside extends Panel {
     const { sizes } = this.net;
     const depth = sizes.length;
     const [height, across, channels] = this.images.shape;
-    const side = Math.min(132, HEIGHT * 0.26);
+    const { height: whole } = this;
+    const side = Math.min(132, whole * 0.26);
     const scale = side / Math.max(height, across);
     const left = (width - across * scale) / 2;
     this.box = { left, top: 4, scale };
     const bottom = 6 + Math.max(6, height * scale);
     const nodes = [];
     const places = [new Map()]; // of each layer: which node a neuron is
-    const row = (l) => side + 44 + ((l - 0.6) * (HEIGHT - side - 74)) / (depth - 1.6);
+    const row = (l) => side + 44 + ((l - 0.6) * (whole - side - 74)) / (depth - 1.6);
     for (let l = 1; l < depth; l++) {
       const isLast = l === depth - 1;
       const members = isLast ? [...Array(sizes[l]).keys()].slice(0, 30) : this.shown(l - 1);
@@ -238,7 +238,8 @@ class Inside extends Panel {
   drawGraph() {
     const canvas = this.find(".graph");
     const width = canvas.clientWidth;
-    const c = sharp(canvas, width, HEIGHT);
+    this.height = canvas.clientHeight;
+    const c = sharp(canvas, width, this.height);
     c.imageSmoothingEnabled = false;
     const scene = this.scene(width);
     const one = picture(this.images, this.example);
@@ -300,7 +301,7 @@ class Inside extends Panel {
       return made;
     };
     const place = this.rank[layer][neuron] + 1;
-    const state = this.isGone(layer, neuron) ? "cut" : "kept";
+    const state = this.isGone(layer, neuron) ? "removed" : "kept";
     const value = this.dense[layer + 1][neuron];
     const size = images.shape.reduce((a, b) => a * b, 1);
     const likes = pattern(net[`pattern${layer}`], neuron * size, images.shape);
@@ -337,8 +338,10 @@ class Inside extends Panel {
     const gone = this.hidden.map((n, l) => n - this.kept(l)).join(" and ");
     this.find(".reading").textContent =
       `This is ${classes[labels[this.example]]}. Dense says ${said(this.dense)}; with ${gone} neurons ` +
-      `of the hidden layers cut it says ${said(this.values)}. Colour: how strongly a neuron answers; ` +
-      `crossed: cut; edges: what carries most.${this.sampled()} The highest ranks stand left; click a neuron, or use the arrows.`;
+      `of the hidden layers removed it says ${said(this.values)}.`;
+    this.find(".key").textContent =
+      "Colour: how strongly a neuron answers; crossed: removed; edges: what carries most." +
+      `${this.sampled()} The highest ranks stand left; click a neuron, or use the arrows.`;
   }
 
   // Which neurons are drawn, where that is not all.

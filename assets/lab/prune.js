@@ -106,7 +106,7 @@ class Pruning extends Panel {
   }
 
   colour(c) {
-    return this.look.series[c % this.look.series.length];
+    return this.look.series[this.sweeps.places[c] % this.look.series.length];
   }
 
   // Dense answers, those of now, and where they part.
@@ -149,7 +149,7 @@ class Pruning extends Panel {
       c.strokeStyle = this.colour(k);
       c.globalAlpha = k === this.chosen ? 1 : 0.8;
       c.lineWidth = k === this.chosen ? 3.5 : 2;
-      c.setLineDash(DASHES[k % DASHES.length]);
+      c.setLineDash(DASHES[this.sweeps.places[k] % DASHES.length]);
       c.beginPath();
       this.accuracies[k].forEach((a, p) => c.lineTo(x(p), y(a)));
       c.stroke();
@@ -175,16 +175,17 @@ class Pruning extends Panel {
     const place = (end) => Math.round(end.y / (2 * NAME)); // as good as equal: by the whole line
     ends.sort((a, b) => place(b) - place(a) || a.sum - b.sum);
     let below = lowest + NAME;
+    const usual = c.font;
     c.textAlign = "left";
     c.textBaseline = "middle";
     for (const end of ends) {
       below = Math.min(end.y, below - NAME);
       c.fillStyle = c.strokeStyle = this.colour(end.k);
-      c.font = `${end.k === this.chosen ? 600 : 400} 12px sans-serif`;
+      c.font = `${end.k === this.chosen ? 600 : 400} ${usual}`;
       line(c, from, end.y, x + 10, below);
       c.fillText(this.sweeps.criteria[end.k], x + 13, below, RIGHT - 14);
     }
-    c.font = "12px sans-serif";
+    c.font = usual;
     c.textBaseline = "alphabetic";
   }
 

@@ -34,8 +34,9 @@ def add_arena_options(command: argparse.ArgumentParser) -> None:
         (
             "methods",
             "A,B+C",
-            "Methods, separated by commas: criterion, allocation and repair joined by "
-            "+, parameters after a colon, as in l1,llm-rank:theta=0.25+least-squares",
+            "Methods, separated by commas: criterion, allocation, repair and recovery "
+            "joined by +, parameters after a colon, as in "
+            "l1,llm-rank:theta=0.25+least-squares",
         ),
         ("sparsities", "X,Y", "Shares of the FFN neurons removed (default 0.3)"),
         ("seeds", "N,M", "Each sets every seed there is (default 0)"),

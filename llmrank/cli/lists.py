@@ -6,7 +6,7 @@ from llmrank.cli.terminal import ProgressBar
 
 
 def methods_command(options: argparse.Namespace) -> None:  # noqa: ARG001
-    """List the criteria, allocations and repairs with their parameters."""
+    """List the criteria, allocations, repairs and recoveries with their parameters."""
     from llmrank.core.specs import options as declared
     from llmrank.methods.method import PARTS
 

@@ -52,7 +52,7 @@ def mlp_command(options: argparse.Namespace) -> None:
     plain = record(points, spec, training, ranked, data_seed)
     each_of(
         lambda: write(options.csv, lambda: retention_table(points).to_csv(index=False)),
-        lambda: write(options.figure, lambda: _page(mlp.summary(points))),
+        lambda: write(options.figure, lambda: _page(points, spec)),
         lambda: give(plain, options.json, text),
     )
 
@@ -67,10 +67,12 @@ def _announce_files(sets: str, data_seed: int) -> None:
             print(f"{name}: {about}", file=sys.stderr)
 
 
-def _page(summary: Any) -> str:
+def _page(points: Any, spec: Any) -> str:
+    from llmrank import mlp
     from llmrank.report.charts import CONFIG, retention_chart
 
-    return retention_chart(summary).to_html(config=dict(CONFIG))  # Plotly changes it
+    fig = retention_chart(mlp.summary(points), mlp.leads(points, tuple(spec.names())))
+    return fig.to_html(config=dict(CONFIG))  # Plotly changes it
 
 
 def _specs(options: argparse.Namespace) -> tuple[Any, Any, Any, int]:

@@ -6,7 +6,7 @@ __getattr__, __all__ = handed_on(
     __name__,
     criteria="AUTHORS MLP_CRITERIA MLPRank criterion score",
     datasets="TITLES DataSpec check_open examples",
-    experiment="Point RetentionSpec gains retention summary",
+    experiment="Point RetentionSpec gains leads retention summary",
     example_sets="Examples Shape",
     files="as_bytes load_network network_of save_network",
     hub_datasets="HUB_SETS",

@@ -20,9 +20,10 @@ MLP_CRITERIA: Registry[type[Criterion]] = Registry("criterion of MLPs")
 criterion = MLP_CRITERIA.build
 
 SHARED = (
-    "random", "l1", "l2", "activation", "wanda", "transact", "flap", "taylor", "gblm",
+    "activation", "l1", "random", "wanda", "l2", "transact", "flap", "taylor", "gblm",
 )  # fmt: skip
-"""Criteria of language models that need nothing an MLP has not."""
+"""Criteria of language models that need nothing an MLP has not; charts give them their
+colours in this order, after MLP-Rank's."""
 
 
 @MLP_CRITERIA.add("mlp-rank")

@@ -10,6 +10,7 @@ from llmrank.mlp.example_sets import Examples, Shape
 from llmrank.mlp.network import Network
 from llmrank.mlp.preferred_inputs import PreferredInput
 from llmrank.mlp.pruning import Sweep
+from llmrank.report.charts.mlps import criterion_place
 from llmrank.report.payload import pack
 
 MAX_IMAGES = 1000
@@ -46,6 +47,7 @@ def of_sweeps(name: str, sweeps: Mapping[str, Sweep]) -> bytes:
         name,
         {"predictions": torch.stack([s.predictions for s in sweeps.values()])},
         criteria=list(sweeps),
+        places=[criterion_place(name) for name in sweeps],
         sparsities=first.sparsities,
         widths=first.widths,
         params=first.n_params,

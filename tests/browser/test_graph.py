@@ -341,6 +341,58 @@ def test_what_is_pointed_at_is_told_beside_it_and_covers_no_node(page):
     expect(page.frame_locator("iframe").locator("#tip")).to_be_hidden()
 
 
+DRAWN = """() => {
+    const proto = CanvasRenderingContext2D.prototype;
+    const { fillText, moveTo, bezierCurveTo } = proto;
+    const [words, curves] = [[], []];
+    const on = (c, x, y) => new DOMPoint(x, y).matrixTransform(c.getTransform());
+    let start = null;
+    proto.fillText = function (text, x, y) {
+        const width = this.measureText(text).width * this.getTransform().a;
+        const part = { left: 0, center: 0.5, right: 1 }[this.textAlign];
+        const at = on(this, x, y);
+        const left = at.x - part * width;
+        words.push({ text, left, right: left + width, y: at.y });
+    };
+    proto.moveTo = function (...at) { start = on(this, ...at); };
+    proto.bezierCurveTo = function (x1, y1, x2, y2, x, y) {
+        const bends = [on(this, x1, y1), on(this, x2, y2)];
+        const four = [start, ...bends, on(this, x, y)];
+        curves.push(Array.from({ length: 41 }, (_, k) => {
+            const t = k / 40, s = 1 - t;
+            const shares = [s ** 3, 3 * s * s * t, 3 * s * t * t, t ** 3];
+            const mix = (n) => four.reduce((sum, p, i) => sum + shares[i] * p[n], 0);
+            return [mix("x"), mix("y")];
+        }));
+    };
+    network.redraw();
+    Object.assign(proto, { fillText, moveTo, bezierCurveTo });
+    return { words, curves };
+}"""
+
+
+def test_no_edge_crosses_a_word_and_the_heads_follow_who_is_lit(page):
+    """Whoever is lit, in one layer and in a chain: every curve, every word drawn."""
+    for view, n_heads in (("", 2), ("&view=graph.n_layers.2", 2)):
+        frame = graph_of(page, view)
+        for who in ("held", "nodes[3].id", "nodes.find((n) => n.dropped).id"):
+            name = frame.evaluate(f"() => {{ hold({who}, false); return lit(); }}")
+            drawn = frame.evaluate(DRAWN)
+            assert len(drawn["curves"]) > 500
+            for word in drawn["words"]:
+                crossed = [
+                    (x, y)
+                    for curve in drawn["curves"]
+                    for x, y in curve
+                    if word["left"] < x < word["right"] and abs(y - word["y"]) < 4
+                ]
+                assert not crossed, word["text"]
+            said = [w["text"] for w in drawn["words"] if "weights" in w["text"]]
+            label = frame.evaluate("byId.get(held).label")
+            told = f"weights of {label}" if not view else "its weights"
+            assert said == [told] * (1 if name.startswith("residual") else n_heads)
+
+
 def test_keys_move_along_a_column_and_its_heaviest_edges(page):
     frame = graph_of(page)
     best = frame.evaluate("held")

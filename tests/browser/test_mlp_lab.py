@@ -138,7 +138,7 @@ def test_the_first_visit_looks_inside_and_sees_the_cut_wherever_it_lies(new_page
         });
     }"""
     assert page.evaluate(crossed, None) == pytest.approx([70, 70], abs=4)
-    told = page.locator("p.reading")
+    told = page.locator("p.key")
     expect(told).to_contain_text("Drawn: 40 of 128 and 40 of 64 neurons")
     starts = "llmrankInside.nodes.filter((n) => n.layer === 0).map((n) => n.y)"
     box = page.evaluate("llmrankInside.box")

@@ -340,6 +340,20 @@ def test_llm_rank_without_damping_ranks_as_activation(measured, site, kind):
         assert torch.equal(a.argsort(), b.argsort())
 
 
+@pytest.mark.parametrize("site", get_args(graph.Site))
+def test_a_score_less_its_activation_is_what_the_edges_bring(measured, site):
+    """On an isolated graph: γ times what γ = 1 gives."""
+    lm, stats = measured["llama"]
+    by = LLMRank(gamma=0.3, site=site)
+    ours = score(lm, stats, by)
+    edges = score(lm, stats, replace(by, gamma=1.0))
+    for s, e, layer in zip(
+        ours.normalised, edges.normalised, stats.layers, strict=True
+    ):
+        torch.testing.assert_close(s - by.activation_part(layer), 0.3 * e)
+    assert replace(by, variant="modified").activation_part(layer) is None
+
+
 def test_without_zero_weights_theta_zero_ranks_as_activation(measured):
     """Each input then has an edge to every neuron: the degree term is constant."""
     lm, stats = measured["llama"]

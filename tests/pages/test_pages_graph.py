@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from visitor import buttons, open_page, read, said
 
 import llmrank
+from llmrank.core.formatting import number
 from llmrank.experiments.settings import applicable, experiment
 from llmrank.methods.pruning import PruningPlan
 from llmrank.models.ffn import ffns, projections
@@ -78,6 +79,35 @@ def test_it_opens_on_a_layer_that_loses_most_with_its_best_neuron_held(ready):
     assert held in said(ready)
     assert f'let held = "neuron-1-{best}"' in page_of(ready)
     assert "explore.neuron" not in ready.query_params.get("view", "")  # by nobody
+
+
+def test_it_leads_with_what_separates_kept_from_removed(ready):
+    """Seven of 24 are removed; the parts of the neuron held are Eq. 7's."""
+    e = experiment(applicable(ready.session_state["settings"]))
+    pipeline = resources.pipeline()
+    scores, keep = pipeline.scores(e).normalised[1], pipeline.plan(e).keep[1]
+    norm = pipeline.stats(e).layers[1].neuron_norm.double()
+    of_mean = norm / norm.mean()
+    removed = torch.ones(24, dtype=torch.bool).index_fill(0, keep, False)
+    lead = next(m.value for m in ready.main.markdown if m.value.startswith("Layer 1 k"))
+    assert lead.startswith("Layer 1 keeps 17 of 24 neurons **by ")
+    kept, gone = (f"×{number(float(of_mean[mask].mean()))}" for mask in (keep, removed))
+    assert kept in lead
+    assert gone in lead
+    table = ready.main.table[0].value
+    best = int(scores.argmax())
+    assert table.loc["activation", "this"] == number(float(of_mean[best]))
+    edges = (scores - 0.5 * norm / norm.sum()) * 2  # γ is 0.5
+    assert table.loc["edges", "this"] == number(float(24 * edges[best]))
+    assert any("γ 0.50 × edges + 0.50 × activation" in c.value for c in ready.caption)
+
+
+def test_a_criterion_that_adds_up_nothing_has_its_score_alone(graph_page):
+    at = read(graph_page(criterion="l1", allocation="uniform"))
+    assert not at.exception
+    assert "they score ×" in said(at)
+    assert list(at.main.table[0].value.index) == ["score"]
+    assert "by activation" not in page_of(at)
 
 
 def test_a_neuron_held_elsewhere_is_drawn_in_its_layer_whatever_its_rank(graph_page):

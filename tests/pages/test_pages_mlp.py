@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import hostile
 import numpy as np
@@ -11,6 +12,7 @@ from visitor import finish, open_page
 
 from llmrank import mlp
 from llmrank.mlp import tables
+from llmrank.report.sentences import mlp as reading
 
 pytestmark = pytest.mark.slow  # each opens the app; together half a minute
 
@@ -80,7 +82,7 @@ def test_trained_it_says_what_it_measured_on_what(ready):
         ("inside", "1,438 examples to train"),
         ("paper", "6.09 % higher accuracy retention"),
         ("after", "lottery ticket"),
-        ("shaken", "unequally robust"),
+        ("shaken", "at four strengths each"),
     ],
 )
 def test_every_view_opens_by_its_link(view, text):
@@ -100,6 +102,24 @@ def test_a_view_opens_on_a_result_that_came_along_for_these_settings_alone(view)
     at = open_page(PAGE, view=f"mlp.view.{view},{other}")
     assert not at.exception
     assert "came along: measured" not in said(at)
+
+
+def test_one_data_set_of_the_papers_experiment_is_shown_at_once():
+    points = mlp.shipped_result("claim", paper_experiment_key())
+    digits = tuple(p for p in points if p.data == "digits")
+    at = open_page(PAGE, view="mlp.view.paper,mlp.sets.digits")
+    assert not at.exception
+    assert reading.leads_sentence(mlp.leads(digits)) in said(at)
+    assert "(95 % intervals over 9 networks)" in said(at)
+    both = open_page(PAGE, view="mlp.view.paper")
+    assert reading.leads_sentence(mlp.leads(points)) in said(both)
+    (table,) = [d.value for d in both.main.dataframe if "50 %" in d.value]
+    assert table["50 %"][0].startswith("−7.9 [")  # l1 is ahead, and that is said
+
+
+def paper_experiment_key():
+    training = replace(mlp.MLPSpec(), epochs=15)
+    return mlp.RetentionSpec(), training, mlp.MLPRank(), 0
 
 
 def test_an_own_result_replaces_the_one_that_came_along():

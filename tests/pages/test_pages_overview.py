@@ -174,7 +174,7 @@ def test_the_landing_page_shows_what_we_measured_before_anything_is_read(
     best = known.best(0.3)
     assert best.ratio.value <= own.ratio.value
     assert best.method.name in said(at)
-    assert any("calibrated on 64 × 256 tokens" in c.value for c in at.caption)
+    assert any("calibrated on 64 × 256 others" in c.value for c in at.caption)
     assert resources.pipeline().model.items() == before
     assert asked == [Experiment(method=DEFAULT)]
 

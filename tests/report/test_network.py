@@ -16,7 +16,14 @@ from pyvis.network import Network
 from llmrank.core.errors import OptionError
 from llmrank.models import ffn
 from llmrank.models.ffn import FFN
-from llmrank.report.network import NetworkSpec, graphml, html, network, network_table
+from llmrank.report.network import (
+    NetworkSpec,
+    graphml,
+    html,
+    network,
+    network_table,
+    score_parts,
+)
 
 ALL = {"n_neurons": 24, "n_residual": 16, "n_edges": 1000}
 NASTY = '</script><script>alert(1)</script> <img src="//x/y" onerror=a()> href שלום'
@@ -135,9 +142,6 @@ def test_residuals_are_those_with_the_most_weight_to_the_drawn_neurons(layers):
         neurons = drawn(graph, "neuron", 0)
         assert central in neurons
         assert len(neurons) == (4 if central == best else 5)
-        assert graph.graph["central"] == f"L0·{central}"
-        why = f"heaviest edges of L0\\u00b7{central}, and of all drawn"
-        assert html(graph, title="", theme="light").count(why) == 2
         sides = ((layers[0].up, 0), (layers[0].down.T, 1))
         for place, (weights, layer) in enumerate(sides):
             own = weights[central].abs().topk(2).indices.tolist()
@@ -388,6 +392,30 @@ def test_page_draws_the_graph_it_was_given(layers):
     assert "neuron, removed" not in html(
         network(layers, scores, None, NetworkSpec()), title="", theme="light"
     )
+
+
+def test_a_score_is_drawn_as_what_it_adds_up_and_the_cut_is_the_least_kept(layers):
+    scores = some_scores()
+    keep, activation = highest(scores, 12), 0.5 * some_scores()[1]
+    graph = network(layers, scores, keep, NetworkSpec(n_neurons=6))
+    for part in (activation, None):
+        parts = score_parts(scores[0], keep[0], part)
+        page = html(graph, title="x", theme="light", parts=parts)
+        for node in values(page, "nodes"):
+            if node["kind"] == "residual":
+                assert node["bars"] == []
+                continue
+            index = graph.nodes[node["id"]]["index"]
+            own = float(scores[0][index])
+            by_activation = 0 if part is None else min(float(part[index]), own)
+            told = [own - by_activation, *([by_activation] if part is not None else [])]
+            assert node["bars"] == pytest.approx([24 * v for v in told])
+        least = 24 * float(scores[0].sort(descending=True).values[11])
+        assert values(page, "columns")["cut"] == pytest.approx(least)
+        assert ("by activation" in page) == (part is not None)
+    parts = score_parts(scores[0], torch.arange(24), None)
+    page = html(graph, title="x", theme="light", parts=parts)
+    assert values(page, "columns")["cut"] is None
 
 
 def test_page_is_made_without_writing_a_file(layers, tmp_path, monkeypatch):

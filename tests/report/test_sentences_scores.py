@@ -13,7 +13,7 @@ from llmrank.methods.criteria import Activation, LLMRank, Scores, Wanda
 from llmrank.methods.pruning import PruningPlan, PruningSpec, plan
 from llmrank.models.ffn import ffns
 from llmrank.report import sentences
-from llmrank.report.network import NetworkSpec, network
+from llmrank.report.network import NetworkSpec, network, score_parts
 
 
 def random_scores(*widths, seed=0):
@@ -286,16 +286,69 @@ def test_a_network_is_said_in_the_models_own_numbers(tiny):
     scores = random_scores(24, 24).normalised
     graph = network(views, scores, None, NetworkSpec(layer=1, n_edges=50))
     said = sentences.network_sentence(graph, views)
-    half = [n for n in graph.nodes.values() if n["kind"] == "neuron"]
-    half = [n["strength"] for n in sorted(half, key=lambda n: n["rank"])]
-    ratio = f"{sum(half[:12]) / sum(half[12:]):.3g}"
     assert said.startswith(
-        "Layer 1 joins 24 neurons and 16 residual dimensions by 768 edges; its 12 "
-        f"highest have ×{ratio} the edge weight of its 12 lowest. Heaviest edge drawn: "
+        "Layer 1 joins 24 neurons and 16 residual dimensions by 768 edges. Heaviest "
+        "edge drawn: "
     )
     every = torch.cat([views[1].up.flatten(), views[1].down.flatten()]).abs()
     heaviest = every.max() / every.mean()  # all 24 neurons and 16 dimensions are drawn
     assert said.endswith(f", ×{heaviest:.2f} the mean weight.")
+
+
+def parts_of(score, keep, activation):
+    score = torch.tensor(score)
+    part = activation and torch.tensor(activation)
+    return score_parts(score, torch.tensor(keep), part)
+
+
+@pytest.mark.parametrize(
+    ("activation", "said"),
+    [
+        (
+            [0.3, 0.16, 0.04],  # of 0.4, 0.36, 0.24: edges bring 0.1, 0.2, 0.2
+            "Layer 3 keeps 2 of 3 neurons **by activation**, ×1.38 the mean where "
+            "kept, ×0.240 where removed; hardly by edges, ×0.900 and ×1.20.",
+        ),
+        (
+            [0.2, 0.2, 0.2],
+            "Layer 3 keeps 2 of 3 neurons **by edges**, ×1.35 the mean where kept, "
+            "×0.300 where removed; hardly by activation, ×1.00 and ×1.00.",
+        ),
+        (
+            [0.4, 0.36, 0.2399999],  # γ = 0: no edges, but for rounding
+            "Layer 3 keeps 2 of 3 neurons **by activation**, ×1.14 the mean where "
+            "kept, ×0.720 where removed.",
+        ),
+        (
+            None,
+            "Layer 3 keeps 2 of 3 neurons: they score ×1.14 the layer's mean, the "
+            "removed ones ×0.720.",
+        ),
+    ],
+)
+def test_what_separates_kept_from_removed_is_said(activation, said):
+    parts = parts_of([0.4, 0.36, 0.24], [0, 1], activation)
+    assert sentences.separation_sentence(parts, 3) == said
+
+
+def test_the_cut_is_said_with_the_edge_weight_on_its_sides(tiny):
+    view = ffns(tiny.model)[1]
+    scores = random_scores(24, 24).normalised[1]
+    order = scores.argsort(descending=True)
+    parts = score_parts(scores, order[:20].sort().values, None)
+    strength = view.up.abs().sum(1) + view.down.abs().sum(0)
+    ratio = strength[order[:20]].mean() / strength[order[20:]].mean()
+    gap = 1 - float(scores[order[20]] / scores[order[19]])
+    assert sentences.cut_sentence(parts, view) == (
+        f"At the cut the least kept, L1·{order[19]}, scores "
+        f"×{number(24 * float(scores[order[19]]))} the mean, the most removed, "
+        f"L1·{order[20]}, {100 * gap:.3g} % less. Kept neurons have "
+        f"×{number(float(ratio))} the edge weight of the removed ones."
+    )
+    everything = score_parts(scores, torch.arange(24), None)
+    assert sentences.cut_sentence(everything, view) == ""
+    keeps_all = "Layer 1 keeps all of its 24 neurons."
+    assert sentences.separation_sentence(everything, 1) == keeps_all
 
 
 def test_a_chain_without_edges_is_said_too(tiny):

@@ -8,6 +8,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from llmrank.calibration.activations import LayerStats
 from llmrank.core.specs import option, spec
 from llmrank.methods import pagerank
 from llmrank.methods.criteria.base import CRITERIA, SITE_HELP, Criterion, norm_of
@@ -52,6 +53,16 @@ class LLMRank(Criterion):
             )
         walk = pagerank.isolated if self.graph == "isolated" else pagerank.chained
         return walk(graphs, step, self.site)
+
+    def activation_part(self, stats: LayerStats) -> Float[Tensor, " d_ff"] | None:
+        """Return how much of each neuron's score, of 1 in all, is its activation.
+
+        The rest came along edges. None of a product, which has no parts.
+        """
+        if self.variant == "modified":
+            return None
+        norm = stats.neuron_norm if self.site == "neuron" else stats.up_norm
+        return (1 - self.gamma) * pagerank.distribution(norm.double())
 
     @property
     def from_planes(self) -> bool:

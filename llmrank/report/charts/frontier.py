@@ -165,7 +165,7 @@ def _ends(ratio: Estimate | None, colour: str) -> dict[str, Any]:
 
 
 def _here(fig: go.Figure, here: Here, end: float, colours: Palette) -> None:
-    """Mark where the settings in hand are: filled where measured, else hollow.
+    """Mark where the settings in hand are: filled where measured, else hollow, or not.
 
     Beyond the end of the axis it stands at the end: no point moves under a pointer.
     """
@@ -185,7 +185,7 @@ def _here(fig: go.Figure, here: Here, end: float, colours: Palette) -> None:
     fig.add_trace(
         go.Scatter(
             x=[sparsity],
-            y=[y],
+            y=[None if ratio is None else y],  # the line alone: no height is known
             error_y=_ends(measured, colours.text),
             mode="markers",
             marker={"symbol": symbol, "size": 15, "color": colours.text,

@@ -4,6 +4,7 @@ from llmrank.report.network.columns import NetworkSpec
 from llmrank.report.network.files import dimension_tables, graphml, network_table
 from llmrank.report.network.graph import network
 from llmrank.report.network.page import html, most_central, signed
+from llmrank.report.network.parts import score_parts
 
 __all__ = [
     "NetworkSpec",
@@ -13,5 +14,6 @@ __all__ = [
     "most_central",
     "network",
     "network_table",
+    "score_parts",
     "signed",
 ]

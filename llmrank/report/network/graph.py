@@ -51,10 +51,8 @@ def network(
     kept or all dropped), strength (the sum of the absolute weights
     of all its edges, drawn or not), dropped, x and y. The score of a residual is the
     mass that reaches it: `mass` before the first layer, then the scores of the layer
-    before, carried along `share`. The graph's `central` names the neuron of each layer
-    whose own heaviest dimensions are drawn. Edges carry layer, weight (absolute),
-    signed and share (of all that leaves the source: the column-normalised edge of the
-    PageRank).
+    before, carried along `share`. Edges carry layer, weight (absolute), signed and
+    share (of all that leaves the source: the column-normalised edge of the PageRank).
 
     Args:
         ffns: of all layers.
@@ -84,8 +82,7 @@ def network(
             f"n_neurons and n_residual would draw {n_nodes} nodes, and at most "
             f"{MAX_NODES} are allowed; lower one of them, or n_layers"
         )
-    central = [_label(c, c.central) for c in columns if c.kind == "neuron"]
-    graph = nx.DiGraph(**described(spec), central=" ".join(central))
+    graph = nx.DiGraph(**described(spec))
     for place, column in enumerate(columns):
         graph.add_nodes_from(_nodes(column, WIDTH * place / (len(columns) - 1)))
     graph.add_edges_from(_strongest(layers, columns, spec.n_edges))

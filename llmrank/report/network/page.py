@@ -9,17 +9,28 @@ from typing import Any, Literal
 
 import jinja2
 import networkx as nx
+import pandas as pd
 import pyvis.network
 from plotly.colors import sample_colorscale
 
+from llmrank.core.formatting import times
 from llmrank.report.charts.theme import SCORES, Palette, palette
 from llmrank.report.network.graph import HEIGHT, WIDTH
 
 WIDE_RANGE = 10
 """Highest over lowest score from which the colours are logarithmic."""
 
+LONGEST = 4
+"""Times the mean at which a bar ends, broken: the cut is seen however high a score."""
 
-def html(graph: nx.DiGraph, *, title: str, theme: Literal["light", "dark"]) -> str:
+
+def html(
+    graph: nx.DiGraph,
+    *,
+    title: str,
+    theme: Literal["light", "dark"],
+    parts: pd.DataFrame | None = None,
+) -> str:
     """Return a stand-alone page with the graph, its legend and values on hover.
 
     The edges of one node are lit: of the most central neuron, until another is held.
@@ -32,6 +43,8 @@ def html(graph: nx.DiGraph, *, title: str, theme: Literal["light", "dark"]) -> s
         graph: from `network`, with at least one neuron.
         title: any text; it is escaped.
         theme: light or dark.
+        parts: of `score_parts`, of the one layer drawn: each neuron's score is drawn
+            beside it, with the cut.
     """
     colours = palette(theme == "dark")
     scale = _ScoreScale(graph)
@@ -58,9 +71,11 @@ def html(graph: nx.DiGraph, *, title: str, theme: Literal["light", "dark"]) -> s
             high=f"{scale.high:.3g}",
             is_log=scale.is_log,
             has_dropped=any(dropped for _, dropped in graph.nodes(data="dropped")),
-            columns=_frame(graph),
+            columns=_frame(graph) | _bars(graph, parts),
+            has_bars=parts is not None,
+            has_parts=parts is not None and "edges" in parts,
             held=most_central(graph),
-            nodes=list(_drawn(graph, scale, colours)),
+            nodes=list(_drawn(graph, scale, colours, parts)),
             edges=edges,
         )
     )
@@ -95,14 +110,18 @@ def _times_mean(node: dict[str, Any]) -> float:
     return float(node["score"]) * int(node["size"])
 
 
-def _drawn(graph: nx.DiGraph, scale: _ScoreScale, colours: Palette) -> Iterator[Any]:
+def _drawn(
+    graph: nx.DiGraph, scale: _ScoreScale, colours: Palette, parts: pd.DataFrame | None
+) -> Iterator[Any]:
     """Yield the nodes as vis-network takes them, and how they look."""
     crowd = Counter(x for _, x in graph.nodes(data="x"))
     for name, node in graph.nodes(data=True):
         room = HEIGHT / (crowd[node["x"]] + 3)
-        fill = colours.neutral
+        fill, bars = colours.neutral, []
         if node["kind"] == "neuron":
             fill = scale.colour(_times_mean(node))
+            if parts is not None:
+                bars = [float(parts[c][node["index"]]) for c in _columns(parts)]
         yield {
             "id": name,
             "shape": "custom",
@@ -111,13 +130,14 @@ def _drawn(graph: nx.DiGraph, scale: _ScoreScale, colours: Palette) -> Iterator[
             "r": min(14, 0.38 * room),
             "room": 0.95 * room,
             "side": "left" if node["x"] == 0 else "right",
+            "bars": bars,
             **{key: node[key] for key in ("label", "kind", "dropped", "x", "y")},
         }
 
 
 def signed(weight: float) -> str:
-    """Write a weight with its sign, in two significant digits."""
-    return f"{weight:+.2g}".replace("-", "−")
+    """Write a weight with its sign, in two significant digits and four decimals."""
+    return f"{round(weight, 4):+.2g}".replace("-", "−")
 
 
 def _node_text(node: dict[str, Any]) -> str:
@@ -133,63 +153,74 @@ def _node_text(node: dict[str, Any]) -> str:
 
 def _named(colours: Palette) -> dict[str, str]:
     names = ("background", "text", "neutral", "accent")
-    return {n: getattr(colours, n) for n in names}
+    return {n: getattr(colours, n) for n in names} | {"activation": colours.series[1]}
+
+
+def _columns(parts: pd.DataFrame) -> list[str]:
+    return ["edges", "activation"] if "edges" in parts else ["score"]
+
+
+def _bars(graph: nx.DiGraph, parts: pd.DataFrame | None) -> dict[str, Any]:
+    """Where the cut lies and how far the bars go, in times the layer's mean score."""
+    if parts is None:
+        return {"cut": None, "longest": None}
+    scores, kept = parts["score"], parts["kept"]
+    drawn = [n["index"] for n in graph.nodes.values() if n["kind"] == "neuron"]
+    cut = None if kept.all() else float(scores[kept].min())
+    return {
+        "cut": cut,
+        "told": cut and times(cut),
+        "longest": min(max(cut or 0, float(scores[drawn].max())), LONGEST),
+    }
 
 
 def _frame(graph: nx.DiGraph) -> dict[str, Any]:
     """Where the columns' heads and the groups' names go, and what must be in view."""
     columns, groups = defaultdict(list), defaultdict(list)
-    names = graph.graph["central"].split()
-    central = names[0], names[-1]
+    is_chain = graph.graph["n_layers"] > 1
     for _, node in graph.nodes(data=True):
         columns[node["x"]].append(node)
         if node["kind"] == "neuron":
             groups[node["x"], node["group"]].append(node)
     return {
         "heads": [
-            {"x": x, "y": -64, "head": _head(n), "why": _why(n, *central)}
-            for x, n in columns.items()
+            {"x": x, "y": -64, "head": _head(n, is_chain)} for x, n in columns.items()
         ],
         "groups": [
             {
                 "x": x,
                 "y": nodes[0]["y"] - 0.6 * columns[x][0]["y"],
-                "name": _group(nodes),
+                "name": _group(nodes, is_chain),
             }
             for (x, _), nodes in groups.items()
         ],
         "most": max(map(len, columns.values())),
-        "middle": HEIGHT / 2 - 45,
+        "middle": HEIGHT / 2 - 35,
         "width": WIDTH,
         "margin": 420,
-        "height": HEIGHT + 150,
+        "height": HEIGHT + 170,
     }
 
 
-def _head(nodes: Sequence[dict[str, Any]]) -> str:
+def _head(nodes: Sequence[dict[str, Any]], is_chain: bool) -> str:
     first = nodes[0]
     where = {0.0: "residual in", WIDTH: "residual out"}.get(first["x"], "residual")
     name = f"layer {first['layer']}" if first["kind"] == "neuron" else where
-    return f"{name}: {len(nodes)} of {first['size']:,}"
+    return name if is_chain else f"{name}: {len(nodes)} of {first['size']:,}"
 
 
-def _why(nodes: Sequence[dict[str, Any]], first: str, last: str) -> str:
-    """Say, at either end, why these of all residual dimensions are drawn."""
-    central = {0.0: first, WIDTH: last}.get(nodes[0]["x"])
-    if central is None or len(nodes) == nodes[0]["size"]:
-        return ""
-    return f"heaviest edges of {central}, and of all drawn"
-
-
-def _group(nodes: Sequence[dict[str, Any]]) -> str:
-    """Say which ranks stand together, and what happens to them."""
+def _group(nodes: Sequence[dict[str, Any]], is_chain: bool) -> str:
+    """Say which ranks stand together, and what happens to them; briefly in a chain."""
+    fate = "removed" if nodes[0]["dropped"] else "kept"
+    if is_chain:
+        return f"{len(nodes)} {fate}"
     first, last, n = nodes[0]["rank"], nodes[-1]["rank"], len(nodes)
     name = f"ranks {first:,} to {last:,}" if n > 1 else f"rank {first:,}"
     if first == 1:
         name = "all" if last == nodes[0]["size"] else f"highest {n}"
     elif last == nodes[0]["size"]:
         name = f"lowest {n}"
-    return f"{name} · {'removed' if nodes[0]['dropped'] else 'kept'}"
+    return f"{name} · {fate}"
 
 
 @cache

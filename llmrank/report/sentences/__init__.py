@@ -5,7 +5,8 @@ from llmrank.core.lazy import handed_on
 __getattr__, __all__ = handed_on(
     "llmrank.report",
     **{
-        "sentences.networks": "network_sentence",
+        "sentences.networks": "cut_sentence mean_parts network_sentence "
+        "separation_sentence",
         "sentences.scores": "agreement_words disagreements_sentence "
         "distribution_sentence distributions_sentence "
         "heatmap_sentence names neuron_sentence overlap_sentence "

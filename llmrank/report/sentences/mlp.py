@@ -11,11 +11,10 @@ from llmrank.core.statistics import NORMAL_95
 from llmrank.mlp.experiment import (
     PAPERS_GAIN,
     PAPERS_SPARSITIES,
-    SPARSITIES,
-    Gain,
     Point,
     RetentionSpec,
     gains,
+    leads,
     summary,
 )
 from llmrank.mlp.retraining import Recovery
@@ -31,85 +30,92 @@ CLAIM = (
 def summary_sentence(points: Sequence[Point]) -> str:
     """Return the curves as a table of text: mean ± spread of retention in per cent."""
     table = summary(points)
-    lines = []
-    for name in table["data"].unique():
-        rows = table[table["data"] == name]
-        networks = int(rows["networks"].iloc[0])
-        lines.append(f"{name}, {counted(networks, 'network')}: accuracy kept, per cent")
-        lines.append(_line("removed", [f"{round(100 * s)} %" for s in SPARSITIES]))
-        for criterion in rows["criterion"].unique():
-            own = rows[rows["criterion"] == criterion]
-            pairs = zip(own["mean"], own["spread"], strict=True)
-            cells = [f"{100 * mean:.0f}±{100 * spread:.0f}" for mean, spread in pairs]
-            lines.append(_line(criterion, cells))
-        lines.append("")
-    return "\n".join(lines[:-1])
+    pairs = zip(100 * table["mean"], 100 * table["spread"], strict=True)
+    table["kept"] = [f"{mean:.0f}±{spread:.0f}" for mean, spread in pairs]
+    parts = []
+    for name, rows in table.groupby("data", sort=False):
+        networks = counted(int(rows["networks"].iloc[0]), "network")
+        kept = _by_sparsity(rows, "kept").to_string(index=False)
+        parts.append(f"{name}, {networks}: accuracy kept, per cent\n{kept}")
+    return "\n\n".join(parts)
 
 
-def _line(head: str, cells: Sequence[str]) -> str:
-    return "".join([f"  {head:<26}", *(f"{cell:>8}" for cell in cells)])
+def _by_sparsity(rows: pd.DataFrame, values: str) -> pd.DataFrame:
+    """Return a row per criterion, in their order, and a column per sparsity."""
+    told = rows.assign(sparsity=rows["sparsity"].map(share))
+    wide = told.pivot(index="criterion", columns="sparsity", values=values)
+    wide = wide.reindex(told["criterion"].unique()).rename_axis(columns=None)
+    return wide.reset_index()
 
 
 def gains_sentence(points: Sequence[Point], spec: RetentionSpec) -> str:
     """Say how far MLP-Rank is ahead or behind, beside the paper's claim."""
     names = tuple(spec.names())
-    wide, narrow = (
-        gains(points, names, highest)
-        for highest in (SPARSITIES[-1], PAPERS_SPARSITIES[-1])
-    )
-    lines = [f"{CLAIM}.", f"Measured here, against the mean of {', '.join(names)}:"]
-    for whole, papers in zip(wide, narrow, strict=True):
-        lines.append(
-            f"  {whole.criterion}: {gain_sentence(papers)}; {gain_sentence(whole)}"
-        )
-    lines.append("Against each alone, points over 10 to 50 %:")
-    table = by_baseline(points, names, PAPERS_SPARSITIES[-1]).drop(columns="mean")
-    for row in table.to_dict("records"):
-        form, *alone = row.items()
-        cells = [f"{name} {value}" for name, value in alone]
-        lines.append(f"  {form[1]}: {', '.join(cells)}")
-    return "\n".join(lines)
-
-
-def by_baseline(
-    points: Sequence[Point], baselines: Sequence[str], highest: float
-) -> pd.DataFrame:
-    """Return each form of MLP-Rank against each baseline alone, then their mean."""
-    columns = {name: gains(points, (name,), highest) for name in baselines}
-    columns["mean"] = gains(points, baselines, highest)
-    rows = [
-        {"form": row[0].criterion}
-        | {name: _points(gain) for name, gain in zip(columns, row, strict=True)}
-        for row in zip(*columns.values(), strict=True)
+    lines = [
+        f"{CLAIM}.",
+        f"Measured here, points more than the mean of {', '.join(names)}, 10 to 50 %:",
     ]
-    return pd.DataFrame(rows)
+    for gain in gains(points, names, PAPERS_SPARSITIES[-1]):
+        lines.append(f"  {gain.criterion}: {points_spread(gain)}")
+    said = leads_sentence(leads(points, names)).replace("**", "")
+    return "\n".join([*lines, f"Against the best of them: {said}"])
 
 
-def _points(gain: Gain) -> str:
-    spread = ""
+def points_spread(gain: Any) -> str:
+    """Write a difference of shares in points with its interval: +1.2 [+0.3, +2.1]."""
+    said = f"{100 * gain.value:+.1f}"
     if math.isfinite(gain.high):
-        spread = f" [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
-    return f"{100 * gain.value:+.1f}{spread}"
+        said += f" [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+    return said.replace("-", "−")
 
 
-def gain_sentence(gain: Gain) -> str:
-    """Say one gain: +1.2 points [0.3, 2.1] over 10 to 50 %, 18 networks."""
-    upto = round(100 * gain.highest)
-    networks = counted(gain.n_networks, "network")
-    return f"{_points(gain)} points over 10 to {upto} %, {networks}"
+def leads_sentence(led: pd.DataFrame) -> str:
+    """Say who keeps more at which sparsity: MLP-Rank as it is set, or its best rival.
+
+    Args:
+        led: of `llmrank.mlp.leads`.
+    """
+    if led.empty:
+        return "no baseline was measured."
+    own = led[led["criterion"] == led["criterion"].iloc[0]]
+    ranked, rival = own[["criterion", "rival"]].iloc[0]
+    wins = [
+        (rival, ranked, own[own["high"] < 0]),
+        (ranked, rival, own[own["low"] > 0]),
+    ]
+    said = []
+    for better, worse, rows in sorted(wins, key=lambda win: -len(win[2])):
+        if len(rows):
+            row = rows.loc[rows["value"].abs().idxmax()]
+            low, value, high = sorted(abs(100 * row[["low", "value", "high"]]))
+            at = f", most at {share(row['sparsity'])}" if len(rows) > 1 else ""
+            said.append(
+                f"**{better} keeps more than {worse} at {_sparsities(rows)} "
+                f"removed**{at}: {value:.1f} [{low:.1f}, {high:.1f}] points"
+            )
+    even = own[(own["low"] <= 0) & (own["high"] >= 0)]
+    if len(even):
+        said.append(f"at {_sparsities(even)} the two cannot be told apart")
+    networks = counted(int(own["networks"].min()), "network")
+    return f"{'; '.join(said)} (95 % intervals over {networks})."
 
 
-def verdict(gain: Gain) -> str:
-    """Say in one sentence whether the claim was met here."""
-    if gain.low > 0:
-        ahead = "more than" if gain.value >= PAPERS_GAIN else "less than"
-        said = f"more than the baselines' mean, by {ahead} the paper reports."
-        return f"Here it keeps {said}"
-    if gain.high < 0:
-        return (
-            "Here it keeps less than the baselines' mean: the claim was not reproduced."
-        )
-    return "Here it cannot be told apart from the baselines on average."
+def _sparsities(rows: pd.DataFrame) -> str:
+    """Write tenths as runs: 10 and 30 to 50 %."""
+    tenths = [round(10 * s) for s in rows["sparsity"]]
+    starts = [t for t in tenths if t - 1 not in tenths]
+    ends = [t for t in tenths if t + 1 not in tenths]
+    *runs, last = (
+        f"{10 * a} to {10 * b}" if a < b else f"{10 * a}"
+        for a, b in zip(starts, ends, strict=True)
+    )
+    return f"{', '.join(runs)}{' and ' if runs else ''}{last} %"
+
+
+def leads_table(led: pd.DataFrame) -> pd.DataFrame:
+    """Return each form's lead in points with its interval, a column per sparsity."""
+    cells = [points_spread(row) for row in led.itertuples()]
+    return _by_sparsity(led.assign(points=cells), "points")
 
 
 def recovery_sentence(recovery: Recovery) -> str:
@@ -130,7 +136,7 @@ def recovery_sentence(recovery: Recovery) -> str:
         said = f"At the end **{', '.join(near)}** cannot be told apart"
     each = ", ".join(f"{name} {share(value)}" for name, value in ends.items())
     return (
-        f"{said}: {each} of {n:,} test examples right, one training each; dense has "
+        f"{said}: {each} of {n:,} test examples right, one training each; dense "
         f"{share(recovery.dense_accuracy)}."
     )
 
@@ -159,7 +165,7 @@ def brittleness_sentence(table: pd.DataFrame, sparsity: float) -> str:
     best = min(pruned, key=lambda row: row["extra"])
     said = (
         f"At {share(sparsity)} removed, corruption costs **{worst['network']}** "
-        f"{_extra(worst)} points more than dense"
+        f"{_extra(worst)} than dense"
     )
     if worst["network"] != best["network"]:
         said += f", and **{best['network']}** {_extra(best)}"
@@ -170,5 +176,8 @@ def brittleness_sentence(table: pd.DataFrame, sparsity: float) -> str:
 
 
 def _extra(row: Mapping[Hashable, Any]) -> str:
-    low, high = 100 * row["extra_low"], 100 * row["extra_high"]
-    return f"{100 * row['extra']:+.1f} [{low:+.1f}, {high:+.1f}]"
+    value, low, high = (100 * row[n] for n in ("extra", "extra_low", "extra_high"))
+    more = f"{value:.1f} [{low:.1f}, {high:.1f}] points more"
+    if value < 0:
+        more = f"{-value:.1f} [{-high:.1f}, {-low:.1f}] points less"
+    return more.replace("-", "−")

@@ -9,6 +9,7 @@ import torch
 from llmrank.core.formatting import counted, interval, share, times
 from llmrank.core.statistics import Estimate, times_spread
 from llmrank.core.whereabouts import is_here
+from llmrank.data.texts import EMBEDDED
 from llmrank.experiments import frontier as frontiers
 from llmrank.experiments.arena import Entry
 from llmrank.experiments.experiment import Experiment
@@ -122,8 +123,9 @@ def origin(experiment: Experiment, known: Frontier) -> str:
     read, text = theirs.calibration, theirs.evaluation
     said = (
         f"{counted(len(known.choices), 'pruned model')}, each on {text.eval_tokens:,} "
-        f"held-out tokens, calibrated on {read.samples} × {read.seq_len} tokens; 95 % "
-        "intervals, paired by window. A click on a point takes it in hand."
+        f"held-out tokens{of_text(text.eval_text)}, calibrated on {read.samples} × "
+        f"{read.seq_len} others; 95 % intervals, paired by window. A click on a point "
+        "takes it in hand."
     )
     own = experiment.calibration
     if own != read and measured(experiment)[0] is None:
@@ -132,6 +134,11 @@ def origin(experiment: Experiment, known: Frontier) -> str:
             "to know their own."
         )
     return said
+
+
+def of_text(source: str) -> str:
+    """Name the embedded text; one's own is named in the bar."""
+    return " of Wikipedia passages" if source == EMBEDDED else ""
 
 
 def cards(experiment: Experiment, known: Frontier) -> None:

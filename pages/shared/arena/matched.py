@@ -1,6 +1,7 @@
 """What the criterion does by itself: methods of the same widths and repair."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from llmrank.core.formatting import share, times
 from llmrank.experiments import arena
@@ -12,9 +13,8 @@ from llmrank.report.tables.lowest import RATIO
 
 
 def is_matched(entry: Entry, method: Method) -> bool:
-    """Whether an entry's widths and repair are those of a method."""
-    own = entry.method
-    return (own.allocation, own.repair) == (method.allocation, method.repair)
+    """Whether all of an entry's method but its criterion is as in another."""
+    return entry.method == replace(method.unseeded, criterion=entry.method.criterion)
 
 
 def sentence(entries: Sequence[Entry], method: Method, sparsity: float) -> str:

@@ -42,8 +42,8 @@ MEASURED = Several(
 )  # fmt: skip
 METHODS = Several(
     "methods", "Methods", arena.offered(), arena.USUAL, is_open=True,
-    help="Criterion, allocation and repair joined by +, parameters after a colon: "
-    "wanda+additive+least-squares, llm-rank:theta=0.25. Type another to add it.",
+    help="Criterion, allocation, repair, recovery, joined by +; parameters after a "
+    "colon: wanda+additive+least-squares, llm-rank:theta=0.25. Type another to add it.",
 )  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def _described(arena_id: str, store: Store) -> ArenaSpec:
 
 
 def _choose_methods(experiment: Experiment) -> list[str]:
-    """Choose by name or write: criterion, allocation and repair joined by +."""
+    """Choose by name or write: criterion, allocation, repair, recovery."""
     in_hand = _in_hand(experiment)
     more = () if in_hand is None else (in_hand,)
     known = tuple(dict.fromkeys([*METHODS.known, *more]))

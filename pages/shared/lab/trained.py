@@ -91,25 +91,27 @@ def likes(lab: Lab) -> tuple[PreferredInput, ...]:
 
 def offer(
     kind: str, label: str, title: str, key: Hashable, make: Callable[[Job], Any],
-    said: str,
-) -> Any:  # fmt: skip
-    """Offer to make a result in the worker; return it, or the one that comes along."""
+    about: str,
+) -> tuple[Any, str]:  # fmt: skip
+    """Offer to make a result in the worker.
+
+    Returns:
+        The result, or the one that comes along, or None; and what to say of it.
+    """
     results = resources.lab(kind)
     known = results.peek(key)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        busy = jobs.active(kind) or known is not None
-        if st.button(label, type="primary", disabled=busy, key=kind):
+    busy = jobs.active(kind) or known is not None
+    if st.button(label, type="primary", disabled=busy, key=kind):
 
-            def work(job: Job) -> None:
-                results.put(key, make(job))
+        def work(job: Job) -> None:
+            results.put(key, make(job))
 
-            jobs.start(kind, title, work, key=key, lane="light")
-        if known is None and not jobs.active(kind):
-            known = mlp.shipped_result(kind, key)
-            came = "**What is shown came along: measured by us.** "
-            said = f"{came}{said}" if known is not None else said
-        st.caption(said)
-    return known
+        jobs.start(kind, title, work, key=key, lane="light")
+    if known is None and not jobs.active(kind):
+        known = mlp.shipped_result(kind, key)
+        if known is not None:
+            about = f"**What is shown came along: measured by us.** {about}"
+    return known, about
 
 
 def _network(lab: Lab) -> mlp.Network:
