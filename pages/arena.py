@@ -36,7 +36,7 @@ def show(
     if ours or entries:
         own = arena.measured(in_hand.model, store) if ours else ()
         results.show(ours or entries, axes, in_hand, own=own, is_ours=bool(ours))
-        results.show_table(ours or entries)
+        results.show_table(ours or entries, is_ours=bool(ours))
     else:
         st.markdown(
             "Nothing of this choice is measured yet. **Run the arena**: every cell "

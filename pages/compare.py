@@ -25,7 +25,7 @@ from llmrank.report.tables import comparison as tables
 from pages.shared.app import escape, jobs, known, panels, resources
 from pages.shared.compare import curve
 
-MEASURE = "Measure dense and pruned"
+MEASURE, AGAIN = "Measure dense and pruned", "Time it again"
 HEIGHT = 350
 """Pixels of the place where a button stands instead of the times."""
 
@@ -91,10 +91,11 @@ def show(
                 width="content",
             )
             panels.measure(in_hand, button)
+    if button is not None and is_timed:
+        is_told = all(pair.change.value != tables.NOT_TOLD for pair in pairs)
+        panels.measure(in_hand, button if is_told else AGAIN, primary=not is_told)
     if report is not None:
         show_lines(report.comparison, missing)
-    if button is not None and is_timed:
-        panels.measure(in_hand, button, primary=False)
     if button is not None and report is not None:
         show_details(report)
 

@@ -137,19 +137,30 @@ def show_beside(*, committed: bool) -> None:
 
 
 def show_way_back() -> None:
-    """Say that the lesson changed what is in hand, and offer what was before."""
-    before = session.aside()
-    if before is None:
+    """Lead back to the lesson's step that led here, and to what was in hand before."""
+    step, before = session.views().get(canvas.LESSON), session.aside()
+    if step is None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(
-            "The lesson's θ, γ and uniform widths are in hand now.", width="content"
-        )
-        said = f"Back to {plain(before.method.name)}"
-        if st.button(said, type="tertiary", key="way_back"):
-            session.adopt(before)
-            session.view("explore.zoom", None)
-            st.rerun()
+        to_lesson = st.button(
+            f"Back to step {plain(step[:2])} of the lesson",
+            icon=":material/arrow_back:", key="way_back",
+        )  # fmt: skip
+        to_own = False
+        if before is not None:
+            st.caption(
+                "Its θ, γ, sparsity and uniform widths are in hand.", width="content"
+            )
+            said = f"Back to {plain(before.method.name)}"
+            to_own = st.button(said, type="tertiary", key="own_way_back")
+    if not (to_lesson or to_own):
+        return
+    if before is not None:
+        session.adopt(before)
+    session.view(canvas.LESSON, None)
+    if to_lesson:
+        st.switch_page("pages/lesson.py")
+    st.rerun()
 
 
 drawn = None

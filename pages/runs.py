@@ -31,14 +31,14 @@ from pages.shared.app import (
     session,
 )
 from pages.shared.app.escape import plain
-from pages.shared.arena import spec_controls
+from pages.shared.arena import kept
 
-TABLE, ARENAS, DOOMED, CHART = "runs_table", "runs_arenas", "runs_doomed", "runs_chart"
+TABLE, DOOMED, CHART = "runs_table", "runs_doomed", "runs_chart"
 FILTERS = {"model": "Models", "criterion": "Criteria", "state": "States"}
 HERE, SHIPPED = "Measured here", "Shipped"
 WHOSE = "runs_whose"
 BEHIND = ", shipped"
-GREY = "Grey: measured by us, shipped with the app; a click holds it."
+GREY = "Grey, or named shipped: measured by us; a click holds it."
 MOST = 6
 """How many runs fit side by side."""
 FORMATS = {
@@ -146,10 +146,12 @@ def choose(table: pd.DataFrame, listed: Sequence[Run]) -> list[str]:
             "finished": "finished, UTC",
         },
     )
-    alike = " · ".join(f"{name} {plain(value)}" for name, value in shared.items())
-    said = f"{counted(len(table), 'row')}, the newest first"
-    said += "." if best is None else "; ★ the lowest, its interval apart from the next."
-    st.caption(f"{said} All alike: {alike}." if alike else said)
+    if len(table) > 1:
+        alike = " · ".join(f"{name} {plain(value)}" for name, value in shared.items())
+        said = f"{counted(len(table), 'row')}, the newest first"
+        star = "; ★ the lowest, its interval apart from the next"
+        said += "." if best is None else f"{star}."
+        st.caption(f"{said} All alike: {alike}." if alike else said)
     return ids
 
 
@@ -174,13 +176,14 @@ def show_chart(
     own, grey = alike(runs, shown[0]), alike(behind, shown[0])
     best = min((run.ratio.value, run.id) for run in own or runs if run.ratio)[1]
     is_named = table["run"].isin([best, *ids]) | bool(behind)
-    usual, most, _ = frontier.presets()
-    named = list(dict.fromkeys([usual, most, *table.loc[is_named, "method"]]))
-    labelled = sorted(grey, key=lambda run: run.ratio.value)[:1]
+    *presets, _ = frontier.presets()
+    named = list(dict.fromkeys([*presets, *table.loc[is_named, "method"]]))
+    mine = set(table["method"])
+    named = [m if m in mine else m + BEHIND for m in named]
 
     def take() -> None:
         points = st.session_state[CHART]["selection"]["points"]
-        picked = [str(p["customdata"][0]) for p in points[:1]]
+        picked = [str(p["customdata"]) for p in points[:1]]
         if {run.id for run in behind}.intersection(picked):
             st.session_state[WHOSE] = SHIPPED
             for column in (*FILTERS, "text"):  # a filter of one's own may hide it
@@ -194,7 +197,6 @@ def show_chart(
             drawn,
             named=named,
             chosen=ids,
-            labelled=[run.id for run in labelled],
             dark=panels.is_dark(),
         ),
         chart_sentence(own, grey, store) + (f" {GREY}" if behind else ""),
@@ -343,41 +345,6 @@ def _doom(ids: Sequence[str]) -> None:
     st.session_state[DOOMED] = ids
 
 
-def show_arenas(store: Store) -> None:
-    """List the arenas; one that is chosen opens on its page."""
-    arenas = store.arenas()
-    if not arenas:
-        return
-    st.markdown("##### Arenas")
-    table = readings.arenas_table(arenas)
-    chosen = row_selection.chosen(
-        table.drop(columns="id"),
-        table["id"].tolist(),
-        key=ARENAS,
-        selection_mode="single-row",
-    )
-    if not chosen:
-        st.caption("Choose an arena to open it.")
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Open it in Arena", type="primary", key="open_arena"):
-            session.view(spec_controls.SHOWN, chosen[0])
-            st.switch_page("pages/arena.py")
-        show_delete_arena(chosen[0], store)
-
-
-def show_delete_arena(arena_id: str, store: Store) -> None:
-    """Delete the description of an arena; its runs stay."""
-    if access.is_shared():
-        return
-    with st.popover("Delete", icon=":material/delete:", key="arena_delete_ask"):
-        st.markdown("The list of its cells is lost; what it measured stays as runs.")
-        if st.button("Delete the arena", type="primary", key="arena_delete"):
-            store.delete_arena(arena_id)
-            row_selection.forget(ARENAS)
-            st.rerun()
-
-
 with panels.panel():
     store = resources.store()
     if store.notice:
@@ -385,4 +352,4 @@ with panels.panel():
     with panels.panel():
         show_runs(store)
     with panels.panel():
-        show_arenas(store)
+        kept.show(store)

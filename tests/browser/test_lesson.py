@@ -272,16 +272,31 @@ def test_a_step_opens_the_real_model_with_its_own_settings(page):
     page.goto(f"{page.url}&criterion=wanda")  # another method in hand
     page.get_by_role("button", name="See it in the real model").click()
     page.wait_for_url(re.compile("/explore"), timeout=60_000)
-    linked(page, "explore.zoom.1-0-0")
+    linked(page, "explore.lesson.7")
     asked = parse_qs(urlsplit(page.url).query)
     values = {"theta": "0.2", "gamma": "0.7", "sparsity": "0.4"}
     assert {name: asked[name] for name in values} == {n: [v] for n, v in values.items()}
     assert "criterion" not in asked  # the app's own again
+    assert "explore.zoom" not in page.url  # the whole model is in sight
     page.get_by_role("button", name="Back to wanda + block-influence").click()
     linked(page, "criterion=wanda")
-    expect(page.get_by_role("button", name="Back to wanda")).to_have_count(0)
+    expect(page.get_by_role("button", name="Back to ")).to_have_count(0)
     assert "allocation" not in parse_qs(urlsplit(page.url).query)
-    assert "explore.zoom" not in page.url  # the whole model again
+
+
+def test_explore_leads_back_to_the_step_whatever_was_moved_there(page):
+    opened(page, "step.7", "sparsity.0.4", "guesses.6:-")
+    page.get_by_role("button", name="See it in the real model").click()
+    page.wait_for_url(re.compile("/explore"), timeout=60_000)
+    slider = page.locator("input[type=range][data-setting=theta]")
+    slider.fill("0.25")
+    slider.dispatch_event("change")
+    linked(page, "theta=0.25")
+    expect(page.get_by_role("button", name="Back to llm-rank")).to_have_count(0)
+    page.get_by_role("button", name="Back to step 7 of the lesson").click()
+    page.wait_for_url(re.compile("/lesson"), timeout=60_000)
+    expect(title(page)).to_contain_text("7. ")
+    assert "explore.lesson" not in page.url
 
 
 def test_a_weight_is_edited_where_it_is_drawn_and_kept_in_the_link(page):

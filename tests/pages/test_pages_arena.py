@@ -23,6 +23,7 @@ from llmrank.experiments.store import RunSpec, Store
 from llmrank.methods.criteria import LLMRank, Wanda
 from llmrank.methods.method import Method, method, written
 from llmrank.methods.repair import LeastSquares
+from llmrank.report.charts.theme import LIGHT
 from pages.shared.app import resources
 
 pytestmark = [
@@ -269,7 +270,12 @@ def test_of_the_demo_what_comes_along_is_drawn_until_one_has_compared_oneself(da
     labels = charts_shown(at)["arena_chart"]["layout"]["annotations"]
     assert {"in hand", "the paper's"} <= {label["text"] for label in labels}
     assert "about" in captions(at)
+    assert "Here: 33 of 33 cells to measure" in captions(at)
     assert "on two cores like ours" in captions(at)
+    n_shipped = len(shipped().runs(states=("done",)))
+    assert f"{n_shipped} cells shipped with the app: ✓ {n_shipped} done." in captions(
+        at
+    )
     store = Store(database)
     e = settings.experiment({"model": "demo"})
     spec = arena.asked(e, arena.USUAL, (0.2, 0.3, 0.5), (0,), ("text", "latency"))
@@ -282,6 +288,23 @@ def test_of_the_demo_what_comes_along_is_drawn_until_one_has_compared_oneself(da
         at = open_page(PAGE, sparsity="0.3")
         assert not at.exception
         assert ("Shipped with the app" in captions(at)) is is_shipped
+
+
+def test_the_method_of_the_cell_that_is_held_has_a_colour_and_its_name():
+    (cell,) = (
+        run.id
+        for run in shipped().runs(columns={"sparsity": [0.3]}, states=("done",))
+        if run.experiment.method.name == "activation"
+    )
+    for view, is_held in (("", False), (f"arena.cell.{cell}", True)):
+        at = open_page(PAGE, sparsity="0.3", view=view)
+        chart = charts_shown(at)["arena_chart"]
+        notes = [note["text"] for note in chart["layout"]["annotations"]]
+        (line,) = (t for t in chart["data"] if t.get("name") == "activation")
+        assert ("activation" in notes) is is_held
+        assert (line["marker"]["color"] != LIGHT.neutral) is is_held
+        opens = [b.key for b in at.main.button if b.key == "arena_open_Explore"]
+        assert bool(opens) is is_held
 
 
 def test_ones_own_runs_stand_marked_among_the_shipped(database):

@@ -288,6 +288,9 @@ def test_a_disturbed_speed_is_marked_wherever_it_stands(opened, report):
         assert "Faster**" not in everything
         assert "**Disturbed** &ensp; Prefill ×1.16" in everything
         assert "decode **×1.10** (disturbed)" in everything
+    assert [said.count("not told") for said in notes(at)].count(1) == 2
+    assert "<b>×1.16</b>" not in notes(at)  # no headline
+    assert "Time it again" in buttons(at)
     assert "- Other work took 34 %" in texts(at.markdown)
     assert "Why it is not as fast" not in texts(at.markdown)
     assert table(at).loc["Reading the prompt (prefill)"].iloc[-1].count("disturbed")

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -368,33 +369,34 @@ def test_runs_are_lines_of_their_methods_and_know_their_ids():
     fig = charts.runs_chart(runs_table(), named=["good"], chosen=["b"], dark=False)
     (good,), (grey,) = traces(fig, "good"), traces(fig, "grey")
     assert (good.x, good.y) == ((95e6, 126e6), (2.0, 1.1))
-    assert [data[0] for data in good.customdata] == ["a", "b"]
-    assert good.customdata[0][2] == "×2.00 [1.80, 2.20]"
+    assert good.customdata == ("a", "b")
+    assert good.text[0].endswith("×2.00 [1.80, 2.20]")
     assert good.error_y.array == pytest.approx((0.2, 0.1))
     assert grey.error_y.array is None
     assert not grey.showlegend
     ring = fig.data[-1]
     assert (ring.x, ring.y) == ((126e6,), (1.1,))
-    assert "1 run above ×4.00, outside" in notes(fig)  # twice what has a colour
-    labelled = charts.runs_chart(runs_table(), named=[], labelled=["c"], dark=False)
-    assert notes(labelled)[0] == "grey"
+    # twice what has a colour
+    assert "1 run above ×4.00, outside" in fig.layout.xaxis.title.text
 
 
 def test_options_that_fit_have_the_best_on_top_and_the_one_in_hand_accented():
     table = runs_table().assign(size="50 % · 9 MB", here=[False, False, True, False])
+    table = table.sort_values("ratio")  # b, c, a, d
     fig = charts.options_chart(table, in_hand="b", dark=False)
-    (dots,) = fig.data
+    dots = fig.data[0]
     assert dots.y == (0, 1, 2, 3)
     assert fig.layout.yaxis.range[0] > fig.layout.yaxis.range[1]
     grey, accent = LIGHT.neutral, LIGHT.accent
-    assert dots.marker.color == (grey, accent, accent, grey)
-    assert dots.marker.symbol == ("circle", "circle", "diamond", "triangle-right")
-    assert dots.x == (2.0, 1.1, 1.5, 2.0)  # what is far stands at the edge
+    assert dots.marker.color == (accent, accent, grey, grey)
+    assert dots.marker.symbol == ("circle", "diamond", "circle", "triangle-right")
+    assert dots.x == (1.1, 1.5, 2.0, 2.0)  # what is far stands at the edge
     assert "measured here" in fig.layout.xaxis.title.text
-    assert fig.layout.yaxis.ticktext == ("good", "<b>good</b>", "grey", "lost")
-    assert notes(fig)[0] == "<b>×2.00</b>  50 % · 9 MB"
-    assert [data[0] for data in dots.customdata] == ["a", "b", "c", "d"]
-    assert dots.error_x.array == pytest.approx((0.2, 0.1, 0, 0))  # one has no end
+    names = [re.sub("</?span[^>]*>", "", n) for n in fig.layout.yaxis.ticktext]
+    assert names == ["<b>good</b>", "grey", "good", "lost"]
+    assert notes(fig)[0] == "<b>×1.10</b>  50 % · 9 MB"
+    assert [data[0] for data in dots.customdata] == ["b", "c", "a", "d"]
+    assert dots.error_x.array == pytest.approx((0.1, 0, 0.2, 0))  # one has no end
     dark = charts.options_chart(table, in_hand="b", dark=True)
     assert dark.data[0].error_x.color == DARK.neutral
 
@@ -441,7 +443,7 @@ def test_tradeoff_leaves_out_what_was_not_measured():
     fig = charts.tradeoff(rows)
     (curve,) = traces(fig, "llm-rank")
     assert (curve.y, curve.error_y.array[1]) == ((27.1, 31.3), 0)
-    assert curve.customdata[1] == [""]
+    assert curve.text[1] == "10 % removed, 31.3"
     assert "NaN" not in shown(fig)
     assert len(charts.tradeoff(rows.head(0)).data) == 0
 
@@ -592,7 +594,7 @@ def methods_drawn(fig):
     return {t.name: t for t in fig.data if t.customdata}
 
 
-def test_a_verdict_is_a_size_a_filling_and_a_colour_and_every_interval_stays():
+def test_a_verdict_is_a_size_a_filling_and_a_colour_and_who_is_named_has_intervals():
     fig = drawn_pareto(a_standing(), dense=(120.0, 1.0))
     looks = {
         run: (symbol.endswith("open"), size, t.marker.color)
@@ -604,9 +606,11 @@ def test_a_verdict_is_a_size_a_filling_and_a_colour_and_every_interval_stays():
     assert looks == {
         "r1": (False, 13, LIGHT.series[1]), "r2": (False, 8, LIGHT.series[1]),
         "r3": (False, 8, LIGHT.accent), "r4": (True, 10, LIGHT.accent),
-        "r5": (False, 8, LIGHT.neutral),
+        "r5": (False, 5, LIGHT.neutral),
     }  # fmt: skip
-    for t in methods_drawn(fig).values():
+    drawn = methods_drawn(fig)
+    assert drawn.pop("random").error_y.array is None
+    for t in drawn.values():
         assert list(t.error_y.array) == pytest.approx([0.1] * len(t.x))
         assert list(t.error_x.array) == [0.0] * len(t.x)
     dense = next(t for t in fig.data if t.name == "dense")
@@ -629,16 +633,12 @@ def test_who_is_named_has_a_colour_a_symbol_and_a_label_by_what_it_is():
     assert (ring.x, ring.y) == ((100.0,), (1.9,))
 
 
-def test_points_that_coincide_stand_side_by_side_and_who_is_named_where_it_is():
-    pile = a_standing(method=list("abcde"), y=[2.0, 2.0, 2.0, 2.0, 4.0])
-    named = {"d": ""}
-    fig = drawn_pareto(pile.assign(x=100.0), named=named, dense=(120.0, 1.0))
-    drawn = {name: t.x[0] for name, t in methods_drawn(fig).items()}
-    assert drawn["d"] == drawn["e"] == pytest.approx(100.0)
-    beside = [drawn[name] for name in "abcd"]
-    assert len({round(x, 6) for x in beside}) == 4
-    assert max(abs(x - 100) for x in beside) < 1
-    assert "<br>100, ×1" in methods_drawn(fig)["b"].text[0]
+def test_the_more_is_removed_the_farther_to_the_right():
+    for flipped in (a_standing(), a_standing().iloc[[0]]):  # one alone: beside dense
+        high, low = drawn_pareto(flipped, dense=(120.0, 1.0)).layout.xaxis.range
+        assert high > 120 > 100 > low
+    low, high = drawn_pareto(a_standing(x=[1.0, 3.0, 1.0, 1.0, 3.0])).layout.xaxis.range
+    assert low < 1 < 3 < high
 
 
 def test_labels_leave_each_other_room():
@@ -674,7 +674,7 @@ def test_the_list_has_every_method_of_a_sparsity_whole_and_the_best_on_top():
     assert notes(fig) == [
         "<b>×1</b> on the frontier", "<b>×1</b> in hand", "<b>×1</b> the paper's",
     ]  # fmt: skip
-    assert list(points.error_x.array) == pytest.approx([0.1] * 3)
+    assert list(points.error_x.array) == pytest.approx([0.1, 0.1, 0])  # 9.0 is far
     low, high = listed(y_low=1.0, y_high=20.0).layout.xaxis.range
     assert low < 0 < math.log10(20) < high  # the whiskers too
     assert len(listed(y_high=float("inf")).data[0].x) == 3
@@ -714,7 +714,7 @@ def test_pareto_of_a_wide_range_is_logarithmic_and_of_shares_is_not():
 def test_pareto_leaves_out_an_interval_without_ends():
     fig = drawn_pareto(a_standing(y_high=float("inf"), y_low=float("-inf")))
     points = methods_drawn(fig).values()
-    assert {bar for t in points for bar in t.error_y.array} == {0.0}
+    assert {bar for t in points for bar in t.error_y.array or ()} == {0.0}
 
 
 def test_pareto_of_nothing_is_an_empty_chart():

@@ -44,9 +44,15 @@ def test_it_says_so_when_llm_rank_loses():
 def test_who_cannot_be_told_is_named_and_many_are_counted():
     rows = [(f"m{i}", f"×{i}", UNTOLD) for i in range(1, 6)]
     said = said_of(*rows)
-    assert "**m1** (×1), **m2** (×2), **m3** (×3) and 2 more cannot be told." in said
+    told = "**m1** (×1), **m2** (×2), **m3** (×3) and 2 more cannot be told from the "
+    assert told + "frontier." in said
     assert "beaten" not in said
     assert "LLM-Rank is not measured there" in said
+
+
+def test_a_verdict_of_ours_is_a_whole_sentence():
+    said = said_of(("wanda", "×2", FRONT), ("llm-rank", "×3", UNTOLD))
+    assert said.endswith("**llm-rank** (×3), cannot be told from the frontier.")
 
 
 def test_all_may_be_beaten_by_other_sparsities():

@@ -5,14 +5,15 @@ from math import log10
 from textwrap import wrap
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
-from llmrank.core.formatting import number, share, times
-from llmrank.core.statistics import Estimate
+from llmrank.core.formatting import share, times
+from llmrank.core.statistics import Estimate, times_spread
 from llmrank.report.charts.theme import (
-    DASHES,
-    SYMBOLS,
     Palette,
+    bars,
+    curve_style,
     faded,
     figure,
     palette,
@@ -56,11 +57,11 @@ def frontier_chart(
     colours = palette(dark)
     title = "FFN neurons removed" + (" · size of the weights" if megabytes else "")
     fig = figure(dark=dark, height=HEIGHT, x=title, y="Perplexity, × dense")
-    for name in [n for n in curves if n not in named]:
-        fig.add_trace(_quiet(name, curves[name], colours))
     drawn = [name for name in named if name in curves]
-    for place, name in enumerate(drawn):
-        fig.add_trace(_loud(name, curves[name], place, colours))
+    for name in (*(n for n in curves if n not in named), *drawn):
+        place = drawn.index(name) if name in drawn else None
+        points = _from_dense(curves[name])
+        fig.add_trace(method_line(points, name=name, place=place, colours=colours))
     _labels(fig, [(name, curves[name]) for name in drawn], colours)
     ticks = sorted(megabytes or {s for c in curves.values() for s, *_ in c})
     end = max([*ticks, 0.5]) + 0.13
@@ -82,40 +83,49 @@ def _tick(sparsity: float, megabytes: Mapping[float, float] | None) -> str:
     return f"{share(sparsity)}{size}"
 
 
-def _quiet(name: str, curve: Curve, colours: Palette) -> go.Scatter:
+def method_line(
+    points: pd.DataFrame, *, name: str, place: int | None, colours: Palette
+) -> go.Scatter:
+    """Draw one method over sizes; without a place it stays in the background.
+
+    Args:
+        points: columns x, y, low, high (of its 95 % interval), said (in the hover)
+            and run (what a point that is clicked is known by).
+        name: of the method.
+        place: of its colour.
+        colours: of the theme.
+    """
+    if place is None:
+        quiet = faded(colours.neutral, 0.4)
+        look: dict[str, Any] = {
+            "mode": "lines+markers", "showlegend": False,
+            "line": {"color": quiet, "width": 1}, "marker": {"color": quiet, "size": 6},
+        }  # fmt: skip
+    else:
+        look = curve_style(place, colours, size=9)
+        colour = look["line"]["color"]
+        look["error_y"] = bars(points["y"], points["low"], points["high"], colour)
     return go.Scatter(
-        x=[0.0, *(s for s, *_ in curve)],
-        y=[1.0, *(ratio.value for _, ratio, _ in curve)],
-        mode="lines+markers",
-        line={"color": faded(colours.neutral, 0.35), "width": 1},
-        marker={"size": 6, "color": faded(colours.neutral, 0.35)},
+        x=points["x"].tolist(),
+        y=points["y"].tolist(),
         name=plain(name),
-        customdata=["", *(run for *_, run in curve)],
-        hovertemplate="%{x:.0%} removed: ×%{y:.3~g}",
+        customdata=points["run"].tolist(),
+        text=points["said"].tolist(),
+        hovertemplate="%{fullData.name}: %{text}<extra></extra>",
+        **look,
     )
 
 
-def _loud(name: str, curve: Curve, place: int, colours: Palette) -> go.Scatter:
-    colour = colours.series[place % len(colours.series)]
-    above = [ratio.high - ratio.value for _, ratio, _ in curve]
-    below = [ratio.value - ratio.low for _, ratio, _ in curve]
-    spread = [
-        f"{times(ratio.value)} [{number(ratio.low)}, {number(ratio.high)}]"
-        for _, ratio, _ in curve
-    ]
-    return go.Scatter(
-        x=[0.0, *(s for s, *_ in curve)],
-        y=[1.0, *(ratio.value for _, ratio, _ in curve)],
-        error_y={"array": [0.0, *above], "arrayminus": [0.0, *below],
-                 "thickness": 1.2, "width": 3, "color": colour},
-        mode="lines+markers",
-        line={"color": colour, "width": 2, "dash": DASHES[place % len(DASHES)]},
-        marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 8, "color": colour},
-        name=plain(name),
-        customdata=["", *(run for *_, run in curve)],
-        text=["dense", *spread],
-        hovertemplate="%{x:.0%} removed: %{text}",
-    )  # fmt: skip
+def _from_dense(curve: Curve) -> pd.DataFrame:
+    rows = [(0.0, 1.0, 1.0, 1.0, "dense", "")]
+    rows += [
+        (
+            sparsity, ratio.value, ratio.low, ratio.high,
+            f"{share(sparsity)} removed, {times_spread(ratio)}", run,
+        )
+        for sparsity, ratio, run in curve
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["x", "y", "low", "high", "said", "run"])
 
 
 def _labels(

@@ -6,11 +6,11 @@ from statistics import median
 import pandas as pd
 import plotly.graph_objects as go
 
+from llmrank.core.formatting import number, share
 from llmrank.evaluation.speedup import Ratio, as_fast
-from llmrank.report.charts.runs import bars, written
+from llmrank.report.charts.frontier import method_line
+from llmrank.report.charts.runs import written
 from llmrank.report.charts.theme import (
-    Palette,
-    curve_style,
     figure,
     is_wide,
     layer_ticks,
@@ -65,8 +65,18 @@ def tradeoff(
             name=f"dense: {value:.3g}",
             hoverinfo="name",
         )
+    said = [
+        f"{share(sparsity)} removed, {number(value)}{written(low, high)}"
+        for sparsity, value, low, high in known[
+            ["sparsity", "value", "low", "high"]
+        ].to_numpy()
+    ]
+    known = known.assign(x=known["sparsity"], y=known["value"], said=said, run="")
     for place, (criterion, rows) in enumerate(known.groupby("criterion", sort=False)):
-        fig.add_trace(_curve(plain(str(criterion)), rows, place, colours))
+        line = method_line(
+            rows.sort_values("x"), name=str(criterion), place=place, colours=colours
+        )
+        fig.add_trace(line)
     fig.update_xaxes(tickformat=".0%")
     if is_wide(known["value"]):
         fig.update_yaxes(type="log")
@@ -160,22 +170,4 @@ def _widths(side: str, widths: Sequence[int], marker: dict[str, object]) -> go.B
         name=f"{side}: {sum(widths):,}",
         marker=marker,
         hovertemplate=f"layer %{{x}}: %{{y:,}} neurons {side}<extra></extra>",
-    )
-
-
-def _curve(name: str, rows: pd.DataFrame, place: int, colours: Palette) -> go.Scatter:
-    rows = rows.sort_values("sparsity")
-    above, below = bars(rows, "value")
-    return go.Scatter(
-        x=rows["sparsity"].tolist(),
-        y=rows["value"].tolist(),
-        error_y={
-            "array": above,
-            "arrayminus": below,
-            "thickness": 1.5,
-        },
-        name=name,
-        customdata=[[written(low, high)] for low, high in rows[["low", "high"]].values],
-        hovertemplate="%{x:.0%}: %{y:.3g}%{customdata[0]}",
-        **curve_style(place, colours, size=8),
     )

@@ -66,9 +66,10 @@ def _heading(
     fig.update_yaxes(range=[0, 1.12 * _highest(pair)], col=place)
     left = fig.get_subplot(1, place).xaxis.domain[0]
     changed = missing if pair.change == Cell() else pair.change.value
+    height, large = (76, 32) if any(map(str.isdigit, changed)) else (64, 20)
     for above, size, text, colour in (
         (98, 14, plain(pair.title), colours.text),
-        (76, 32, f"<b>{changed}</b>", colours.text),
+        (height, large, f"<b>{changed}</b>", colours.text),
         (32, 12, plain(pair.change.spread).replace("\n", "<br>"), colours.neutral),
     ):
         fig.add_annotation(

@@ -14,6 +14,7 @@ from llmrank.report.charts.theme import (
     SYMBOLS,
     WIDE_RANGE,
     Palette,
+    bars,
     caption,
     faded,
     figure,
@@ -24,12 +25,9 @@ from llmrank.report.charts.theme import (
 
 HEIGHT = 460
 SCREEN = (480, 320)
-"""About what the axes span, in pixels: what coincides there is spread."""
+"""About what the axes span, in pixels: labels leave one another room there."""
 
 SIZES = {"on the frontier": 13, "cannot be told": 10, "beaten": 8}
-APART = 7
-"""Pixels between two points side by side, at most two to either side."""
-
 LINE = 15
 """Pixels that a line of a label takes."""
 
@@ -47,7 +45,10 @@ V = TypeVar("V", float, pd.Series)
 
 @dataclass(frozen=True)
 class Axis:
-    """What is shown of some values: in decades where the axis is logarithmic."""
+    """What is shown of some values: in decades where the axis is logarithmic.
+
+    An axis that falls has its highest value at the `low` end.
+    """
 
     low: float
     high: float
@@ -67,11 +68,6 @@ class Axis:
         """Return where values are from the low end on."""
         return (self.units(values) - self.low) / (self.high - self.low) * length
 
-    def values(self, pixels: pd.Series, length: int) -> pd.Series:
-        """Return what is so many pixels from the low end."""
-        units = self.low + pixels / length * (self.high - self.low)
-        return 10**units if self.is_log else units
-
 
 def pareto_chart(
     standings: pd.DataFrame,
@@ -84,8 +80,8 @@ def pareto_chart(
 ) -> go.Figure:
     """Draw methods on two axes with their intervals and verdicts.
 
-    What is beaten is small, what cannot be told is hollow. Points that would lie on one
-    another stand side by side; the hover says where they are.
+    What is beaten is small, what cannot be told is hollow; the more is removed, the
+    farther to the right. Who is named has intervals.
 
     Args:
         standings: from `report.tables.arena`; a line joins the points of a method.
@@ -111,17 +107,22 @@ def pareto_chart(
     if standings.empty:
         return fig
     ends = pd.DataFrame([] if dense is None else [dense], columns=["x", "y"])
-    known = pd.concat([standings[["x", "y"]], ends]).astype(float)
-    axes = _axes(fig, known)
-    points = _spread(standings, [*named], *axes)
-    quiet = [m for m in points["method"].unique() if m not in named]
+    known = pd.concat([standings[["x", "y", "sparsity"]], ends.assign(sparsity=0.0)])
+    axes = _axes(fig, known.astype(float))
+    quiet = [m for m in standings["method"].unique() if m not in named]
     for method in (*quiet, *reversed([*named])):
-        rows = points[points["method"] == method].sort_values(["sparsity", "seed"])
+        rows = standings[standings["method"] == method]
         if len(rows):
-            fig.add_trace(_curve(rows, *look(method, named, colours), colours))
-    fig.add_trace(ring(points[points["run"] == marked[1]], colours))
-    _name(fig, points[points["method"].isin([*named])], named, axes, colours)
-    _columns(fig, points, marked[0], axes[0], colours)
+            fig.add_trace(
+                _curve(
+                    rows.sort_values(["sparsity", "seed"]),
+                    *look(method, named, colours),
+                    colours,
+                )
+            )
+    fig.add_trace(ring(standings[standings["run"] == marked[1]], colours))
+    _name(fig, standings[standings["method"].isin([*named])], named, axes, colours)
+    _columns(fig, standings, marked[0], axes[0], colours)
     return fig
 
 
@@ -149,21 +150,11 @@ def axis_of(values: pd.Series, is_log: bool) -> Axis:
 def ring(rows: pd.DataFrame, colours: Palette) -> go.Scatter:
     """Draw a ring around what is held."""
     return go.Scatter(
-        x=rows["at"].tolist(), y=rows["y"].tolist(), mode="markers",
+        x=rows["x"].tolist(), y=rows["y"].tolist(), mode="markers",
         hoverinfo="skip", showlegend=False,
         marker={"symbol": "circle-open", "size": 22, "color": colours.text,
                 "line": {"width": 2}},
     )  # fmt: skip
-
-
-def bars(rows: pd.DataFrame, axis: str, colour: str) -> dict[str, object]:
-    """Leave out the ends that are not finite: one window alone has no interval."""
-    above = rows[f"{axis}_high"] - rows[axis]
-    below = rows[axis] - rows[f"{axis}_low"]
-    finite = [side.where(side < float("inf"), 0).fillna(0) for side in (above, below)]
-    up, down = (side.tolist() for side in finite)
-    return {"array": up, "arrayminus": down, "thickness": 1.2, "width": 3,
-            "color": colour}  # fmt: skip
 
 
 def said_of(row: Mapping[Hashable, Any]) -> str:
@@ -194,22 +185,11 @@ def _axes(fig: go.Figure, known: pd.DataFrame) -> tuple[Axis, Axis]:
         outside = counted(len(known) - len(near), "point")
         caption(fig, f"a double-click shows or hides {outside} far above")
     across = axis_of(known["x"], is_wide(known["x"]))
+    if known["x"].corr(known["sparsity"]) < 0:
+        across = Axis(across.high, across.low, across.is_log)
     up = axis_of(near if is_cut else known["y"], is_wide(known["y"]))
     fig.update_layout(xaxis=across.layout, yaxis=up.layout)
     return across, up
-
-
-def _spread(
-    standings: pd.DataFrame, first: list[str], across: Axis, up: Axis
-) -> pd.DataFrame:
-    """Add `at`, where each is drawn: beside those that are drawn there already."""
-    is_first = standings["method"].isin(first)
-    standings = pd.concat([standings[is_first], standings[~is_first]])
-    x = across.pixels(standings["x"], SCREEN[0])
-    y = up.pixels(standings["y"], SCREEN[1])
-    n_there = standings.groupby([x // APART, y // APART]).cumcount()
-    aside = n_there.map(dict(enumerate((0, 1, -1, 2, -2)))).fillna(0) * APART
-    return standings.assign(at=across.values(x + aside, SCREEN[0]))
 
 
 def _curve(
@@ -219,13 +199,15 @@ def _curve(
     is_quiet = colour == colours.neutral
     line = faded(colour, 0.25 if is_quiet else 0.7)
     return go.Scatter(
-        x=rows["at"].tolist(), y=rows["y"].tolist(),
-        error_x=bars(rows, "x", line), error_y=bars(rows, "y", line),
+        x=rows["x"].tolist(), y=rows["y"].tolist(),
+        **{} if is_quiet else {f"error_{axis}": bars(
+            rows[axis], rows[f"{axis}_low"], rows[f"{axis}_high"], line)
+            for axis in "xy"},
         mode="lines+markers", line={"color": line, "width": 1 if is_quiet else 2},
         marker={"symbol": [symbol_of(symbol, v) for v in rows["verdict"]],
-                "size": rows["verdict"].map(SIZES).tolist(),
+                "size": (rows["verdict"].map(SIZES) - 3 * is_quiet).tolist(),
                 "opacity": 0.5 if is_quiet else 1, "color": colour,
-                "line": {"width": 2, "color": colour}},
+                "line": {"width": 1 if is_quiet else 2, "color": colour}},
         unselected={"marker": {"opacity": 0.5 if is_quiet else 1}},
         name=plain(str(rows["method"].iloc[0])), showlegend=False,
         customdata=rows[["run"]].to_numpy().tolist(),
@@ -245,8 +227,6 @@ def _name(
     seen = points.assign(up=up.pixels(points["y"], SCREEN[1]))
     seen = seen[seen["up"] <= SCREEN[1]].sort_values("sparsity")
     ends = seen.groupby("method").tail(1).sort_values("up", ascending=False)
-    is_left = seen["x"].corr(seen["sparsity"]) <= 0
-    side, anchor = (-1, "right") if is_left else (1, "left")
     told = [
         (row, wrap(named[row["method"]] or row["method"], 18))
         for row in ends.to_dict("records")
@@ -260,15 +240,14 @@ def _name(
     for (row, lines), middle in zip(told, middles, strict=True):
         colour, _ = look(row["method"], named, colours)
         fig.add_annotation(
-            x=across.units(row["at"]), y=up.units(row["y"]),
-            ax=20 * side, ay=row["up"] - middle - lift / len(told),
-            text="<br>".join(map(plain, lines)), xanchor=anchor, align=anchor,
+            x=across.units(row["x"]), y=up.units(row["y"]),
+            ax=20, ay=row["up"] - middle - lift / len(told),
+            text="<br>".join(map(plain, lines)), xanchor="left", align="left",
             arrowhead=0, arrowwidth=1, arrowcolor=faded(colour, 0.6), standoff=6,
-            font={"color": colour, "size": 12},
+            font={"color": colour, "size": 12}, bgcolor=faded(colours.background, 0.8),
         )  # fmt: skip
     room = 0.42 * (across.high - across.low) * bool(told)
-    span = [across.low - room * is_left, across.high + room * (not is_left)]
-    fig.update_xaxes(range=span)
+    fig.update_xaxes(range=[across.low, across.high + room])
 
 
 def _columns(
@@ -282,7 +261,7 @@ def _columns(
     for sparsity in points["sparsity"].unique().tolist():
         rows = points[points["sparsity"] == sparsity]
         units = across.units(rows["x"])
-        if units.max() - units.min() > COLUMN * (across.high - across.low):
+        if units.max() - units.min() > COLUMN * abs(across.high - across.low):
             continue
         is_here = sparsity == here
         fig.add_annotation(

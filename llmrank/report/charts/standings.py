@@ -1,26 +1,34 @@
-"""Who competes at one sparsity: a list that is drawn, the best on top."""
+"""Who competes: lists that are drawn, the best on top."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from llmrank.core.formatting import share
+from llmrank.core.formatting import share, times
 from llmrank.report.charts.pareto import (
     HEIGHT,
     SIZES,
     axis_of,
-    bars,
     look,
     ring,
     said_of,
     symbol_of,
 )
-from llmrank.report.charts.theme import figure, is_wide, palette, plain
+from llmrank.report.charts.runs import written
+from llmrank.report.charts.theme import (
+    bars,
+    caption,
+    figure,
+    is_wide,
+    palette,
+    plain,
+)
 
 ROW, FEW = 22, 8
-"""Of the list: pixels of a method, and the methods that there is room for at least."""
+"""Of a list: pixels of a method, and the methods that there is room for at least."""
 
 FAR = 2
 """Times the best: what is farther than that and the half stands at the list's edge."""
@@ -43,51 +51,112 @@ def standings_chart(
         held: the run that is ringed.
         dark: draw for the dark theme.
     """
-    colours, rows = palette(dark), here.assign(place=range(len(here)))
-    height = max(HEIGHT, 90 + ROW * len(rows))
-    fig = figure(dark=dark, height=height, x=plain(title), y="")
+    colours = palette(dark)
+
+    def drawn(row: dict[Hashable, Any]) -> dict[Hashable, Any]:
+        method, verdict = row["method"], row["verdict"]
+        colour, symbol = look(method, named, colours)
+        words = named.get(method, "") if verdict == "beaten" else verdict
+        return row | {
+            "colour": colour,
+            "symbol": symbol_of(symbol, verdict),
+            "size": SIZES[verdict],
+            "ink": colour if method in named else colours.text,
+            "name": plain(method),
+            "beside": f"<b>{row['said'].partition(' ')[0]}</b> {words}",
+            "hover": said_of(row),
+        }
+
+    rows = pd.DataFrame([drawn(row) for row in here.to_dict("records")])
+    fig = _list(rows, title=title, held=held, dark=dark)
+    fig.update_layout(
+        title=f"<b>At {share(here['sparsity'].iloc[0])} removed</b>", margin={"t": 36},
+        height=max(HEIGHT, 90 + ROW * len(here)),
+    )  # fmt: skip
+    return fig
+
+
+def options_chart(
+    options: pd.DataFrame, *, in_hand: str | None, dark: bool
+) -> go.Figure:
+    """Draw the methods that fit a budget, the one that costs least on top.
+
+    Args:
+        options: columns method, size (as text), ratio, low, high (perplexity over dense
+            with its 95 % interval), here (measured here, not shipped) and run, which a
+            point that is clicked is known by.
+        in_hand: the run that is accented, as all that were measured here are.
+        dark: draw for the dark theme.
+    """
+    colours = palette(dark)
+    is_mine = options["run"] == in_hand
+    is_accented = is_mine | options["here"]
+    names, ratios = options["method"].map(plain), options["ratio"].map(times)
+    spreads = [written(*ends) for ends in options[["low", "high"]].to_numpy()]
+    rows = options.rename(columns={"ratio": "y", "low": "y_low", "high": "y_high"})
+    rows = rows.assign(
+        colour=is_accented.map({True: colours.accent, False: colours.neutral}),
+        symbol=options["here"].map({True: "diamond", False: "circle"}),
+        size=SIZES["on the frontier"],
+        ink=is_accented.map({True: colours.accent, False: colours.text}),
+        name=names.where(~is_mine, "<b>" + names + "</b>"),
+        beside="<b>" + ratios + "</b>  " + options["size"],
+        hover=ratios + spreads,
+    )
+    fig = _list(rows, title="perplexity, × dense", held=None, dark=dark)
+    if options["here"].any():
+        caption(fig, "◆ measured here · ● shipped with the app")
+    return fig
+
+
+def _list(rows: pd.DataFrame, *, title: str, held: str | None, dark: bool) -> go.Figure:
+    """Draw rows from the top down; a click anywhere in one chooses it.
+
+    Where less is better, what is far behind stands at the edge without an interval.
+
+    Args:
+        rows: columns y with y_low and y_high (the figure), run; colour, symbol and size
+            of the mark; name, `beside` it and hover (texts), ink (their colour).
+        title: of the figure.
+        held: the run that is ringed.
+        dark: draw for the dark theme.
+    """
+    colours, places = palette(dark), list(range(len(rows)))
+    fig = figure(dark=dark, height=max(350, 60 + ROW * len(rows)), x=plain(title), y="")
     lowest, edge = rows["y"].min(), rows["y"].max()
-    if is_wide(rows["y"]) and rows["y"].iloc[0] == lowest:
+    if rows["y"].iloc[0] == lowest:
         edge = max(FAR * lowest, rows["y"].median())
     is_near = rows["y"] <= edge
-    shown = rows.assign(at=rows["y"].clip(upper=rows["y"][is_near].max()))
-    looks = [look(method, named, colours) for method in rows["method"]]
-    symbols = zip(looks, rows["verdict"], is_near, strict=True)
+    near = rows.where(is_near)
+    shown = rows.assign(x=rows["y"].clip(upper=near["y"].max()), y=places)
     fig.add_scatter(
-        x=shown["at"].tolist(), y=rows["place"].tolist(), mode="markers",
-        error_x=bars(rows.where(is_near), "y", colours.neutral),
-        marker={"size": rows["verdict"].map(SIZES).tolist(), "opacity": 1,
-                "color": [colour for colour, _ in looks],
-                "line": {"width": 2, "color": [colour for colour, _ in looks]},
-                "symbol": [symbol_of(symbol, verdict) if near else "triangle-right"
-                           for (_, symbol), verdict, near in symbols]},
+        x=shown["x"].tolist(), y=places, mode="markers",
+        error_x=bars(near["y"], near["y_low"], near["y_high"], colours.neutral),
+        marker={"size": rows["size"].tolist(), "opacity": 1,
+                "color": rows["colour"].tolist(),
+                "line": {"width": 2, "color": rows["colour"].tolist()},
+                "symbol": rows["symbol"].where(is_near, "triangle-right").tolist()},
         unselected={"marker": {"opacity": 1}},
         customdata=rows[["run"]].to_numpy().tolist(),
-        text=[said_of(row) for row in rows.to_dict("records")],
-        hovertemplate="%{text}<extra></extra>",
+        text=rows["hover"].tolist(), hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
-    fig.add_trace(ring(shown.assign(y=rows["place"])[rows["run"] == held], colours))
-    names = []
-    for row, (colour, _) in zip(rows.to_dict("records"), looks, strict=True):
-        method = row["method"]
-        colour = colour if method in named else colours.text
-        is_beaten = row["verdict"] == "beaten"
-        said = named.get(method, "") if is_beaten else row["verdict"]
+    fig.add_trace(ring(shown[rows["run"] == held], colours))
+    for place, beside, ink in zip(places, rows["beside"], rows["ink"], strict=True):
         fig.add_annotation(
-            x=1, xref="paper", y=row["place"], xanchor="left", xshift=10,
-            text=f"<b>{row['said'].partition(' ')[0]}</b> {said}", showarrow=False,
-            font={"size": 12, "color": colour},
+            x=1, xref="paper", y=place, xanchor="left", xshift=10, text=beside,
+            showarrow=False, font={"size": 12, "color": ink},
         )  # fmt: skip
-        names.append(f'<span style="color:{colour}">{plain(method)}</span>')
+    inked = zip(rows["ink"], rows["name"], strict=True)
     fig.update_yaxes(
-        tickvals=rows["place"].tolist(), ticktext=names, tickfont={"size": 12},
-        range=[max(len(rows), FEW) - 0.5, -0.5], showgrid=False, zeroline=False,
+        tickvals=places, tickfont={"size": 12}, showgrid=False, zeroline=False,
+        ticktext=[f'<span style="color:{ink}">{name}</span>' for ink, name in inked],
+        range=[max(len(rows), FEW) - 0.5, -0.5],
     )  # fmt: skip
     ends = rows.loc[is_near, ["y", "y_low", "y_high"]].stack()
     span = ends[np.isfinite(ends)]
     fig.update_xaxes(axis_of(span, is_wide(span)).layout, nticks=5, tickangle=0)
     fig.update_layout(
-        title=f"<b>At {share(rows['sparsity'].iloc[0])} removed</b>", showlegend=False,
-        margin={"t": 36, "r": 126}, clickmode="event+select", hovermode="y",
+        showlegend=False, margin={"t": 8, "r": 136}, clickmode="event+select",
+        hovermode="y",
     )  # fmt: skip
     return fig

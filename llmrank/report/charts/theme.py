@@ -4,6 +4,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from typing import Any
 
 import pandas as pd
@@ -149,6 +150,18 @@ def curve_style(place: int, colours: Palette, *, size: int = 7) -> dict[str, Any
         },
         "marker": {"symbol": SYMBOLS[place % len(SYMBOLS)], "size": size},
     }
+
+
+def bars(
+    values: pd.Series, low: pd.Series, high: pd.Series, colour: str
+) -> dict[str, object]:
+    """Return Plotly's error bars; 0 for an end that is infinite or not known."""
+    up, down = (
+        side.where(side < inf, 0).fillna(0).tolist()
+        for side in (high - values, values - low)
+    )
+    return {"array": up, "arrayminus": down, "thickness": 1.2, "width": 3,
+            "color": colour}  # fmt: skip
 
 
 def is_wide(values: pd.Series) -> bool:

@@ -31,14 +31,14 @@ def standings_sentence(standings: pd.DataFrame, y: str, sparsity: float) -> str:
     here = nearest(standings, sparsity)
     groups = {v: here[here["verdict"] == v] for v in get_args(Verdict)}
     told = [
-        f"{_listed(rows)} {_is(rows, verdict)}"
+        f"{_listed(rows)} {_is(len(rows), verdict)}"
         for verdict, rows in groups.items()
         if len(rows) and verdict != "beaten"
     ]
     n_beaten = len(groups["beaten"])
     if n_beaten:
         rest = "the other " if told else ""
-        told.append(f"{rest}{n_beaten} {_is(groups['beaten'], 'beaten')}")
+        told.append(f"{rest}{n_beaten} {_is(n_beaten, 'beaten')}")
     removed = share(here["sparsity"].iloc[0])
     said = f"At {removed} removed, by {AXES[y].title}: {'; '.join(told)}."
     return said + _ours(here)
@@ -50,8 +50,7 @@ def told_by(entries: Sequence[Entry], x: str, y: str) -> str:
     ways = [
         "by each figure's own interval"
         if n is None
-        else f"window by window on the same {n}, paired (which tells more apart than "
-        "whether two intervals overlap)"
+        else f"window by window on the same {n}, paired"
         for n in counts
     ]
     how = " and ".join(ways) or "by exact figures"
@@ -81,10 +80,10 @@ def correlations_sentence(table: pd.DataFrame) -> str:
     )
 
 
-def _is(rows: pd.DataFrame, verdict: str) -> str:
+def _is(n: int, verdict: str) -> str:
     if verdict == "cannot be told":
-        return verdict
-    return f"{'is' if len(rows) == 1 else 'are'} {verdict}"
+        return f"{verdict} from the frontier"
+    return f"{'is' if n == 1 else 'are'} {verdict}"
 
 
 def _ours(here: pd.DataFrame) -> str:
@@ -93,7 +92,7 @@ def _ours(here: pd.DataFrame) -> str:
     if ours.empty:
         return " LLM-Rank is not measured there."
     best = ours.iloc[[0]]
-    return f" LLM-Rank's best, {_listed(best)}, {_is(best, best['verdict'].iloc[0])}."
+    return f" LLM-Rank's best, {_listed(best)}, {_is(1, best['verdict'].iloc[0])}."
 
 
 def _listed(rows: pd.DataFrame) -> str:

@@ -60,6 +60,9 @@ BLANK = tuple(
 )
 """Quality, size and speed before anything is measured."""
 
+NOT_TOLD = "not told"
+"""Stands for a speed that other work disturbed."""
+
 N_UNTIMED = 3
 """So many of the pairs need no clock; they stand first."""
 
@@ -102,12 +105,13 @@ def _shown(name: str, figure: Estimate | None, side: Side) -> Estimate | None:
 
 
 def _parted(change: Cell, words: str) -> Cell:
-    """Part a figure from its words; leave the interval, and whether to believe it."""
+    """Part a figure from its words, and leave the interval; disturbed tells nothing."""
     interval, _, more = change.spread.partition(";")
-    said = f"{words} {interval}".strip()
-    said += ", disturbed" if "disturbed" in more else ""
-    said += "\nmedian of paired rounds" if words == "as fast" else ""
     figure = change.value.removesuffix(f" {words}")
+    if "disturbed" in more:
+        return Cell(NOT_TOLD, f"{figure} {interval}\nwhile other work disturbed it")
+    said = f"{words} {interval}".strip()
+    said += "\nmedian of paired rounds" if words == "as fast" else ""
     return change if change == Cell() else Cell(figure, said)
 
 

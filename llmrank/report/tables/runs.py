@@ -59,8 +59,6 @@ def chart_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def differing(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """Part a table into the columns that differ, and what several rows share."""
-    if len(table) < 2:
-        return table, {}
     few = table.nunique(dropna=False) < 2
     shared = [c for c in map(str, table) if few[c] and c not in _ALWAYS]
     values = {c: _searched(table[c].iloc[0]) for c in shared}

@@ -39,6 +39,8 @@ ALL, MATCHED = "All methods", "Same widths and repair"
 HERE = "◆ "
 """Before the name of a method that is measured here, among the shipped ones."""
 
+PAIRED = "Pairs tell more apart than whether two intervals overlap."
+
 NAMED = 3
 """So many who are ahead have a colour and a label."""
 
@@ -94,7 +96,7 @@ def show(
     with st.container(key="arena_standing"):
         picture, beside = st.columns(2, gap="medium")
     sparsity, ids = in_hand.pruning.sparsity, [entry.run.id for entry in own]
-    looks = {"named": _named(standings, in_hand), "dark": panels.is_dark()}
+    looks = {"named": _named(standings, in_hand, held), "dark": panels.is_dark()}
     titles = _titles(axes)
     with picture:
         panels.chart(
@@ -115,18 +117,18 @@ def show(
         st.caption(_origin(mine[0], is_ours=is_ours, own=bool(own)))
     here = readings.nearest(standings, sparsity)
     judged = [e for e in mine if e.figures.keys() >= set(axes)]
-    told_by = readings.told_by(judged, *axes)
-    at = float(here["sparsity"].iloc[0])
+    alike = matched.sentence(every, in_hand.method, float(here["sparsity"].iloc[0]))
+    said, *more = filter(None, (alike, readings.told_by(judged, *axes)))
     with beside:
         panels.chart(
             charts.standings_chart(here, title=titles[1], held=held, **looks),
-            matched.sentence(every, in_hand.method, at) or told_by,
+            said,
             lambda: here,
             key=LIST,
             on_select=lambda: _take_point(LIST),
         )
-        st.caption(told_by)
-        _show_held(both, held, standings)
+        st.caption(" ".join(more), help=PAIRED)
+    _show_held(both, held, standings)
 
 
 def _of_one_model(entries: Sequence[Entry]) -> list[Entry]:
@@ -147,17 +149,11 @@ def _titles(axes: tuple[str, str]) -> tuple[str, str]:
 
 
 def _origin(entry: Entry, *, is_ours: bool, own: bool) -> str:
-    """Say where the points come from, and how they are drawn."""
+    """Say where the points come from."""
     n_tokens = entry.experiment.evaluation.eval_tokens
-    shipped = (
-        "Shipped with the app: measured on our two cores, on "
-        f"{n_tokens:,} held-out tokens. "
-    )
-    yours = f"{HERE}measured here, told from ours by intervals. " if own else ""
-    return (
-        f"{shipped if is_ours else ''}{yours}Points that coincide stand a few pixels "
-        "aside; hover tells their size."
-    )
+    shipped = "Shipped with the app: measured on our two cores, on" if is_ours else "On"
+    yours = f" {HERE}measured here, told from ours by intervals." if own else ""
+    return f"{shipped} {n_tokens:,} held-out tokens.{yours}"
 
 
 def _standings(
@@ -178,8 +174,13 @@ def _standings(
     return table.sort_values("y", ascending=lower, ignore_index=True)
 
 
-def _named(standings: pd.DataFrame, in_hand: Experiment) -> dict[str, str]:
-    """Name who has a colour, each as on Overview: presets, who is ahead, in hand."""
+def _named(
+    standings: pd.DataFrame, in_hand: Experiment, held: str | None
+) -> dict[str, str]:
+    """Name who has a colour, each as on Overview: presets, who is ahead, in hand.
+
+    And the method of the cell that is held.
+    """
     by_verdict = standings.groupby("verdict")["method"].unique().to_dict()
     ahead = by_verdict.get("on the frontier", by_verdict.get("cannot be told", ()))
     usual, most, paper = frontier.presets()
@@ -188,18 +189,20 @@ def _named(standings: pd.DataFrame, in_hand: Experiment) -> dict[str, str]:
     drawn = standings["method"].unique().tolist()
     own = [name for name in drawn if name.startswith(HERE)][:NAMED]
     words |= dict.fromkeys(own, "measured here")
-    order = dict.fromkeys([usual, most, paper, *ahead[:NAMED], ours, *own])
+    chosen = standings.loc[standings["run"] == held, "method"]
+    order = dict.fromkeys([usual, most, paper, *ahead[:NAMED], ours, *own, *chosen])
     return {name: words.get(name, "") for name in order if name in drawn}
 
 
-def show_table(entries: Sequence[Entry]) -> None:
+def show_table(entries: Sequence[Entry], *, is_ours: bool) -> None:
     """List the cells: sorted by a click, taken along."""
     table = tables.arena_table(entries)
     with st.container(horizontal=True, vertical_alignment="center"):
         brief = st.toggle("Only columns that differ", value=True, key="arena_brief")
         states = table["state"].value_counts()
         said = ", ".join(f"{ICONS[name]} {n:,} {name}" for name, n in states.items())
-        st.caption(f"{counted(len(table), 'cell')}: {said}.")
+        shipped = " shipped with the app" if is_ours else ""
+        st.caption(f"{counted(len(table), 'cell')}{shipped}: {said}.")
         panels.csv(lambda: table, key="arena")
         st.download_button(
             "LaTeX",
@@ -211,11 +214,12 @@ def show_table(entries: Sequence[Entry]) -> None:
             icon=":material/download:",
         )
     shown = tables.shown(tables.brief(table) if brief else table)
-    numbers = {
+    looks = {
         name: st.column_config.NumberColumn(format="%.4g")
         for name in shown.select_dtypes("float")
     }
-    numbers |= {
+    looks |= {
+        "method": st.column_config.TextColumn(width="large"),
         "sparsity": st.column_config.NumberColumn(format="percent"),
         "parameters": st.column_config.NumberColumn(format="%,d"),
     }
@@ -225,7 +229,7 @@ def show_table(entries: Sequence[Entry]) -> None:
         session.views().get(CELL),
         lambda run: session.view(CELL, run),
         key=TABLE,
-        column_config=numbers,
+        column_config=looks,
     )
 
 
@@ -244,24 +248,26 @@ def _show_held(
     if chosen is None:
         st.caption("Click a point or a row: its method opens here.")
         return
-    with st.container(border=True):
-        st.markdown(f"**{plain(arena.title(chosen.experiment))}**")
-        if chosen.run.state == "failed":
-            st.error(plain(chosen.run.reason))
-        elif chosen.run.state != "done":
-            st.caption(f"It is {chosen.run.state}.")
-        if chosen.figures:
-            is_here = standings["run"] == held if len(standings) else []
-            st.markdown(_numbers(chosen, [*standings.loc[is_here, "verdict"]]))
-        open_run.show_ways(chosen.run, chosen.comparison, key="arena_open")
-        with st.popover("Recipe", type="tertiary"):
-            open_run.show_recipe(chosen.experiment)
+    with st.container(border=True, key="arena_held"):
+        said, ways = st.columns(2, vertical_alignment="center")
+        with said:
+            verdicts = standings.set_index("run")["verdict"] if len(standings) else {}
+            told = _numbers(chosen, verdicts.get(held)) if chosen.figures else ""
+            st.markdown(f"**{plain(arena.title(chosen.experiment))}**  \n{told}")
+            if chosen.run.state == "failed":
+                st.error(plain(chosen.run.reason))
+            elif chosen.run.state != "done":
+                st.caption(f"It is {chosen.run.state}.")
+        with ways.container(horizontal=True, horizontal_alignment="right"):
+            open_run.show_ways(chosen.run, chosen.comparison, key="arena_open")
+            with st.popover("Recipe"):
+                open_run.show_recipe(chosen.experiment)
 
 
-def _numbers(entry: Entry, verdict: Sequence[str]) -> str:
+def _numbers(entry: Entry, verdict: str | None) -> str:
     """Write what a cell measured, on how much, and how it stands."""
     figures, text = entry.figures, entry.comparison and entry.comparison.pruned.text
-    told = [f"**{one}**" for one in verdict]
+    told = [] if verdict is None else [f"**{verdict}**"]
     if "perplexity_ratio" in figures:
         told.append(f"perplexity {times_spread(figures['perplexity_ratio'])} of dense")
     told.append(f"{amount(figures['parameters'].value)} parameters")

@@ -82,7 +82,7 @@ def forecast(spec: ArenaSpec, store: Store, runs: Mapping[int, Run]) -> None:
     if busy:
         jobs.here(KIND)
     else:
-        st.caption(plain(said.sentence) + _taken(said))
+        st.caption(f"Here: {plain(said.sentence)}{_taken(said)}", width=680)
 
 
 def _label(said: Forecast) -> str:

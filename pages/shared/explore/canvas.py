@@ -33,6 +33,9 @@ CHOICES = {
     "edges": ("off", "on"),
 }
 PAGE = "explore"
+LESSON = f"{PAGE}.lesson"
+"""The view that names the lesson's step that led here."""
+
 ASKED = f"{KEY}_asked"
 """What is to be read of the neuron that was just taken in hand, and not by a link."""
 

@@ -20,11 +20,12 @@ from llmrank.report.lesson import race
 from pages.shared.app import assets, jobs, panels, resources, session
 from pages.shared.app.escape import plain
 from pages.shared.app.lasting import lasting
+from pages.shared.explore.canvas import LESSON
 from pages.shared.lesson import place as places
 from pages.shared.lesson.place import KEY, Place
 
 KIND = "race"
-CUT, SURFER, WHY_CUT = 6, 8, 9
+SURFER, WHY_CUT = 8, 9
 
 
 @lasting
@@ -78,21 +79,18 @@ def turned() -> bool:
 
 
 def leave(place: Place) -> None:
-    """Go to Explore, if that was asked for, with what the sliders of the step say.
-
-    Hidden A stands for the first layer of the language model, hidden B for the second.
-    """
+    """Go to Explore, if that was asked for: the whole model as the sliders stand."""
     if not st.session_state.pop(f"{KEY}_leaves", False):
         return
     before = session.current()
     session.take("criterion", LLMRank.name)
     session.take("allocation", Uniform.name)  # the lesson's: each layer loses its share
-    for name in ("theta", "gamma", *(["sparsity"] if place.step >= CUT else [])):
+    for name in ("theta", "gamma", "sparsity"):
         session.take(name, getattr(place, name))
     session.set_aside(before)
-    session.view("explore.zoom", f"{min(max(place.node[0] - 1, 0), 1)}-0-0")
-    for name in ("colour", "edges", "neuron"):
+    for name in ("zoom", "brush", "pin", "colour", "edges", "neuron"):
         session.view(f"explore.{name}", None)  # nothing of what was looked at before
+    session.view(LESSON, str(place.step + 1))
     st.switch_page("pages/explore.py")
 
 
