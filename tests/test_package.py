@@ -39,7 +39,10 @@ def pinned(name):
 @pytest.mark.parametrize(
     ("file", "wanted"),
     [
-        ("requirements.txt", [*PROJECT["dependencies"], *EXTRAS["app"]]),
+        (
+            "requirements.txt",
+            [*PROJECT["dependencies"], *EXTRAS["app"], *EXTRAS["lora"]],
+        ),
         ("requirements-dev.txt", EXTRAS["dev"]),
     ],
 )
