@@ -57,6 +57,8 @@ def run_command(options: argparse.Namespace) -> None:
     text, seq_len = table(report.comparison), report.environment.get("seq_len")
     if seq_len is not None:
         text += f"\nCalibration: windows of {seq_len} tokens, all that the model takes."
+    how = report.environment.get("recovery")
+    text += "" if how is None else f"\nRecovery: {how}."
     each_of(
         lambda: give(report.to_json(), options.json, text),
         lambda: _export(wanted, pipeline, options, bar),

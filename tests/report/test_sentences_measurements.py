@@ -17,6 +17,7 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
 from llmrank.experiments.store import Run, RunSpec
 from llmrank.methods.criteria import L1, Random, Wanda
+from llmrank.methods.recovery import Distillation
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
 from llmrank.report.sentences import measurements as readings
@@ -258,6 +259,11 @@ def test_origins_name_data_seed_machine_and_time(found, nothing):
         assert part in said
     few = readings.origins(Report(e, {}, "x", nothing))
     assert [line.partition(":")[0] for line in few] == ["Text", "Sizes"]
+    trained = e.using(recovery=Distillation(minutes=5.0))
+    _, how, _ = readings.origins(
+        Report(trained, {"recovery": "512 tokens"}, "x", nothing)
+    )
+    assert how == "Recovery (distil minutes=5.0): 512 tokens."
 
 
 def test_one_thread_and_many_tokens_are_written_as_such(found):

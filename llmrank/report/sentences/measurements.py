@@ -15,6 +15,7 @@ from llmrank.evaluation.speedup import as_fast, disturbance_sentence
 from llmrank.experiments.arena import Entry
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.run import Report
+from llmrank.methods.method import label
 from llmrank.report.sentences.summary import left_out, windows
 from llmrank.report.tables.comparison import Phase, timing_of
 from llmrank.report.tables.lowest import RATIO, lowest
@@ -94,6 +95,9 @@ def origins(report: Report) -> list[str]:
     """Say where the numbers come from, one line for each kind measured so far."""
     experiment, comparison = report.experiment, report.comparison
     said = [text_sentence(report)]
+    how = report.environment.get("recovery")
+    if how is not None:
+        said.append(f"Recovery ({label(experiment.method.recovery)}): {how}.")
     if comparison.dense.tasks:
         said += [tasks_sentence(experiment), *left_out(comparison.dense.tasks)]
     said.append(sizes_sentence(experiment))
