@@ -31,6 +31,9 @@ from pages.shared.app import (
 from pages.shared.app.escape import plain
 
 IN_WORDS = {"graph": "{} graph", "site": "site {}", "variant": "{} variant"}
+UNITS = {"minutes": "min"}
+"""Of numbers that need no name beside them, and are always told."""
+
 WIDTH, HEIGHT = 96, 32
 """Of the miniature, in pixels."""
 
@@ -127,7 +130,8 @@ def _named(part: Criterion | Allocation | Repair) -> str:
     numbers = [
         _number(o, value)
         for o, value in values.items()
-        if not isinstance(value, str) and (o.symbol or value != o.default)
+        if not isinstance(value, str)
+        and (o.symbol or o.name in UNITS or value != o.default)
     ]
     chosen = [
         IN_WORDS.get(o.name, o.name + " {}").format(plain(value, limit=60))
@@ -138,6 +142,8 @@ def _named(part: Criterion | Allocation | Repair) -> str:
 
 
 def _number(option: Option, value: float | int) -> str:
+    if option.name in UNITS:
+        return f"{value:g} {UNITS[option.name]}"
     shown = f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
     return f"{option.letter} {shown}"
 
