@@ -35,6 +35,9 @@ def show(report: Report) -> None:
     panels.numbers(report.comparison, report.environment)
     for heading, said in verdict(report.comparison).items():
         st.markdown(f"**{heading}** &ensp; {said}")
+    control = report.environment.get("control")
+    if control is not None:
+        st.markdown(f"**Control** &ensp; {control}.")
     st.caption("In brackets: 95 % intervals.")
 
 

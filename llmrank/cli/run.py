@@ -59,6 +59,8 @@ def run_command(options: argparse.Namespace) -> None:
         text += f"\nCalibration: windows of {seq_len} tokens, all that the model takes."
     how = report.environment.get("recovery")
     text += "" if how is None else f"\nRecovery: {how}."
+    control = report.environment.get("control")
+    text += "" if control is None else f"\nControl: {control}."
     each_of(
         lambda: give(report.to_json(), options.json, text),
         lambda: _export(wanted, pipeline, options, bar),

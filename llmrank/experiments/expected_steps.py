@@ -14,6 +14,7 @@ from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.memory_estimate import estimate
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import LLMRank
+from llmrank.methods.recovery.lora import CONTROL
 from llmrank.methods.recovery.training import TRAINING
 
 DEMO_BYTES = 538e6
@@ -97,7 +98,9 @@ def _training(experiment: Experiment, size: float) -> Plan:
     recovery = experiment.method.recovery
     if not recovery.trains:
         return ()
-    return (Step(TRAINING, recovery.expected_s(size / TOKENS_PER_S)),)
+    seconds = recovery.expected_s(size / TOKENS_PER_S)
+    control = (Step(CONTROL, seconds),) if recovery.has_control else ()
+    return (Step(TRAINING, seconds), *control)
 
 
 def timing_steps(experiment: Experiment, size: float) -> Plan:

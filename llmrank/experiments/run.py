@@ -11,8 +11,10 @@ import torch
 
 from llmrank.calibration.activations import CalibrationSpec
 from llmrank.core.progress import Progress, silent
+from llmrank.core.statistics import times_spread
 from llmrank.data import texts, tokens
 from llmrank.evaluation.comparison import Comparison, beside, compare
+from llmrank.evaluation.perplexity import evaluate, perplexity_ratio
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.memory_estimate import estimate
 from llmrank.experiments.pipeline import Pipeline
@@ -88,6 +90,7 @@ def run(
             known.dense_text.put(experiment, dense_side.text)
         if side.text is not None:
             known.pruned_text.put(experiment, (side.footprint, side.text))
+    where |= control_facts(experiment, known, comparison, progress)
     return report(comparison)
 
 
@@ -135,6 +138,22 @@ def recovery_facts(recovered: Recovered | None) -> dict[str, str]:
         f"the best after {best.n_tokens:,}"
     )
     return {"recovery": f"{said}; {recovered.ended}" if recovered.ended else said}
+
+
+def control_facts(
+    experiment: Experiment, known: Pipeline, comparison: Comparison, progress: Progress
+) -> dict[str, str]:
+    """Read the text with dense trained likewise, where that is a recovery's control."""
+    recovered = known.recovered.peek(experiment)
+    dense, pruned = comparison.dense.text, comparison.pruned.text
+    if recovered is None or recovered.control is None or not (dense and pruned):
+        return {}
+    text = evaluate(recovered.control, experiment.evaluation, progress=progress)
+    own, against = perplexity_ratio(dense, text), perplexity_ratio(text, pruned)
+    return {
+        "control": f"dense trained likewise is at {times_spread(own)} of dense; "
+        f"against that, pruned is at {times_spread(against)}"
+    }
 
 
 def _now() -> str:

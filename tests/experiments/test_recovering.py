@@ -9,6 +9,8 @@ from conftest import TEXT
 
 import llmrank
 from llmrank.core.errors import LLMRankError
+from llmrank.core.statistics import times_spread
+from llmrank.evaluation.perplexity import evaluate, perplexity_ratio
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline, recovery
 from llmrank.experiments.run import run
@@ -131,3 +133,20 @@ def test_the_library_recovers_a_model_of_ones_own(tiny, long_text, monkeypatch):
     spec = Distillation(train_tokens=1024, recovery_text=str(long_text), lr=0.01)
     done = llmrank.recover(pruned, tiny, spec)
     assert done.best.divergence < done.curve[0].divergence
+
+
+def test_the_control_of_cross_entropy_is_read_on_the_same_text(asked):
+    settings = {k: v for k, v in asked.items() if k != "recovery"}
+    more = {"recovery": "lora", "loss": "cross-entropy", "train_tokens": "1024"}
+    pipeline, lora = Pipeline(), experiment(settings | more)
+    report = run(lora, pipeline=pipeline)
+    control = pipeline.recovered(lora).control
+    dense, pruned = report.comparison.dense.text, report.comparison.pruned.text
+    text = evaluate(control, lora.evaluation)
+    own, against = perplexity_ratio(dense, text), perplexity_ratio(text, pruned)
+    assert report.environment["control"] == (
+        f"dense trained likewise is at {times_spread(own)} of dense; against that, "
+        f"pruned is at {times_spread(against)}"
+    )
+    again = Pipeline().recovered(lora).control.model.state_dict().values()
+    assert all(map(torch.equal, again, control.model.state_dict().values()))

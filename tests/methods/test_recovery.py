@@ -237,6 +237,9 @@ class Memory:
     def read(self):
         return copy.deepcopy(self.kept)
 
+    def beside(self, name):
+        raise NotImplementedError
+
     def write(self, plain, tensors):
         self.kept = json.loads(json.dumps(plain)), copy.deepcopy(tensors)
         self.n_written += 1
@@ -324,3 +327,46 @@ def test_without_peft_it_is_one_sentence(tiny, inputs, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(LLMRankError, match="pip install peft"):
         LoRA(train_tokens=512).recover(half_of(tiny), inputs)
+
+
+def test_the_gradient_of_cross_entropy_is_that_of_the_whole_logits(tiny):
+    pruned, ids = half_of(tiny), windows(3, 3, 50)
+    wanted = last_hidden(tiny.model, ids).flatten(0, 1)
+    reached = last_hidden(pruned.model, ids).detach().requires_grad_()
+    read, gradient = Head(tiny.model).gradient(
+        wanted, reached.detach().flatten(0, 1), following(ids), "cross-entropy"
+    )
+    logits = tiny.model.lm_head(reached)[:, :-1]
+    whole = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), ids[:, 1:].flatten()
+    )
+    (slope,) = torch.autograd.grad(whole, reached)
+    assert read.pruned_nll == pytest.approx(float(whole), rel=1e-5)
+    assert torch.allclose(gradient.view_as(slope), slope, rtol=1e-3, atol=1e-7)
+
+
+def test_cross_entropy_has_dense_trained_likewise_beside_it(tiny, inputs):
+    """What it learns of the text it would learn of any model: the control tells."""
+    text = windows(4, 7).repeat(8, 1)
+    own = dataclasses.replace(inputs, windows=text, held_out={"a": text[:4]})
+    before = weights(tiny)
+    spec = LoRA(train_tokens=8192, lr=1e-2, loss="cross-entropy")
+    done = spec.recover(half_of(tiny), own)
+    first, last = done.curve[0].held_out["a"], done.best.held_out["a"]
+    assert last.pruned_nll < first.pruned_nll - 0.5
+    assert last.ratio < 1  # better than dense, on a text that it has learnt
+    both = [last_hidden(m.model, text[:4]).flatten(0, 1) for m in (tiny, done.control)]
+    control = Head(tiny.model).reading(*both, following(text[:4]))
+    assert control.ratio < 1
+    assert all(torch.equal(w, before[n]) for n, w in tiny.model.state_dict().items())
+    assert LoRA(train_tokens=512).recover(half_of(tiny), inputs).control is None
+
+
+@pytest.mark.usefixtures("float32")
+def test_dense_distilled_from_itself_stays_as_it_is(tiny, inputs):
+    """That is why the divergence needs no control."""
+    done = Distillation(**QUICK).recover(tiny, inputs)
+    assert done.curve[-1].divergence == pytest.approx(0, abs=1e-6)
+    old = tiny.model.state_dict()
+    for name, weight in done.model.model.state_dict().items():
+        assert torch.allclose(weight, old[name], atol=1e-3), name

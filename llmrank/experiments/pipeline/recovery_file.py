@@ -1,5 +1,6 @@
 """Recoveries on the disk: one that was killed goes on, one that ended is there."""
 
+import copy
 import hashlib
 import json
 import os
@@ -33,6 +34,12 @@ class RecoveryFile:
         digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode())
         name = f"{digest.hexdigest()[:32]}.safetensors"
         self._path = cache_folder() / "recoveries" / name
+
+    def beside(self, name: str) -> "RecoveryFile":
+        """Return the file of a second training that belongs to this one."""
+        other = copy.copy(self)
+        other._path = self._path.with_stem(f"{self._path.stem}-{name}")
+        return other
 
     def read(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """Return what was kept last; None for nothing, and for what is damaged."""

@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Int
 from torch import Tensor
@@ -12,6 +12,9 @@ from torch import Tensor
 from llmrank.core.progress import Progress, silent
 from llmrank.core.registry import Registry
 from llmrank.models.language_model import LanguageModel
+
+Loss = Literal["kl", "cross-entropy"]
+"""The divergence from what dense predicts, or the surprise at what came."""
 
 
 @runtime_checkable
@@ -23,6 +26,9 @@ class Checkpoint(Protocol):
 
     def write(self, plain: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Keep it, whole or not at all."""
+
+    def beside(self, name: str) -> "Checkpoint":
+        """Return the place of a second training that belongs to this one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +59,10 @@ class Reading:
         """Perplexity, pruned over dense."""
         return math.exp(self.pruned_nll - self.dense_nll)
 
+    def lost(self, loss: Loss) -> float:
+        """Return what a training makes small."""
+        return self.divergence if loss == "kl" else self.pruned_nll
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -70,7 +80,11 @@ class Moment:
     @property
     def divergence(self) -> float:
         """The mean over the held-out texts; infinite where there is no such number."""
-        read = [reading.divergence for reading in self.held_out.values()]
+        return self.lost("kl")
+
+    def lost(self, loss: Loss) -> float:
+        """Return the mean of what is made small; infinite where there is none."""
+        read = [reading.lost(loss) for reading in self.held_out.values()]
         mean = sum(read) / len(read) if read else math.inf
         return mean if math.isfinite(mean) else math.inf
 
@@ -83,11 +97,14 @@ class Recovered:
     curve: tuple[Moment, ...] = ()
     ended: str = ""
     """Why it ended, if not because the budget was spent."""
+    loss: Loss = "kl"
+    control: LanguageModel | None = None
+    """Dense, trained likewise, where the loss teaches it something as well."""
 
     @property
     def best(self) -> Moment:
         """The moment whose state was kept."""
-        return min(self.curve, key=lambda moment: moment.divergence)
+        return min(self.curve, key=lambda moment: moment.lost(self.loss))
 
 
 class Recovery(ABC):
@@ -101,6 +118,11 @@ class Recovery(ABC):
     def recovery_text(self) -> str | None:
         """The text that is trained on, if any."""
         return None
+
+    @property
+    def has_control(self) -> bool:
+        """Whether dense is trained likewise, which takes as long again."""
+        return False
 
     def expected_s(self, token_s: float) -> float:
         """Estimate how long it takes where a token is read in so many seconds."""

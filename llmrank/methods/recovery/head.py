@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
-from llmrank.methods.recovery.base import Reading
+from llmrank.methods.recovery.base import Loss, Reading
 from llmrank.models import ffn
 
 Hidden = Float[Tensor, "rows d_model"]
@@ -47,18 +47,20 @@ class Head:
         return _mean([tuple(map(float, some)) for some in sums], targets)
 
     def gradient(
-        self, dense: Hidden, pruned: Hidden, targets: Targets
+        self, dense: Hidden, pruned: Hidden, targets: Targets, loss: Loss = "kl"
     ) -> tuple[Reading, Float[Tensor, "rows d_model"]]:
-        """Return the same, and the gradient of the divergence by `pruned`."""
+        """Return the same, and the gradient of the loss by `pruned`."""
         parts = zip(*(t.split(ROWS) for t in (dense, pruned, targets)), strict=True)
         sums, gradients = [], []
         for theirs, own, wanted in parts:
             hidden = own.detach().requires_grad_()
             with torch.enable_grad():
-                lost, *nll = self._sums(theirs, hidden, wanted)
+                read = self._sums(theirs, hidden, wanted)
+                lost = read[0] if loss == "kl" else read[2]
             gradients += torch.autograd.grad(lost, hidden)
-            sums.append((float(lost.detach()), *map(float, nll)))
-        return _mean(sums, targets), torch.cat(gradients) / len(dense)
+            sums.append(tuple(float(value.detach()) for value in read))
+        n = len(dense) if loss == "kl" else int((targets != NOTHING).sum())
+        return _mean(sums, targets), torch.cat(gradients) / n
 
     def _sums(
         self, dense: Tensor, pruned: Tensor, targets: Tensor
@@ -72,7 +74,7 @@ class Head:
         reached = self.log_probs(pruned)
         lost = nn.functional.kl_div(reached, wanted, reduction="sum", log_target=True)
         nll = (
-            nn.functional.nll_loss(said.detach(), targets, reduction="sum")
+            nn.functional.nll_loss(said, targets, reduction="sum")
             for said in (wanted, reached)
         )
         return (lost, *nll)

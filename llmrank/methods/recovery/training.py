@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from llmrank.core.devices import reduces_to_bfloat16
 from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress
-from llmrank.methods.recovery.base import Moment, Reading, RecoveryInputs
+from llmrank.methods.recovery.base import Loss, Moment, Reading, RecoveryInputs
 from llmrank.methods.recovery.budget import Budget
 from llmrank.methods.recovery.head import Head, following, last_hidden
 
@@ -49,10 +49,14 @@ class Training:
     """A student that is taught by the dense model until a budget is spent."""
 
     def __init__(
-        self, budget: Budget, student: Student, inputs: RecoveryInputs
+        self,
+        budget: Budget,
+        student: Student,
+        inputs: RecoveryInputs,
+        loss: Loss = "kl",
     ) -> None:
         budget.check_text(len(inputs.windows))
-        self._budget, self._inputs = budget, inputs
+        self._budget, self._inputs, self._loss = budget, inputs, loss
         self._dense: Any = inputs.dense.model
         self._device = inputs.dense.device
         self._student, self._weights = student.model, student.weights
@@ -139,7 +143,8 @@ class Training:
             self._note(last, look=True, publish=publish)
 
     def _is_worse(self) -> bool:
-        return self.curve[-1].divergence > WORSE * self.curve[0].divergence
+        first, last = self.curve[0], self.curve[-1]
+        return last.lost(self._loss) > WORSE * first.lost(self._loss)
 
     def _step(self, ids: Int[Tensor, "batch pos"]) -> Reading:
         """Train on one batch; return how it was before."""
@@ -148,7 +153,7 @@ class Training:
         with torch.enable_grad(), self._fast():
             reached = last_hidden(self._student, ids)
             read, gradient = self._head.gradient(
-                wanted, reached.flatten(0, 1), following(ids)
+                wanted, reached.flatten(0, 1), following(ids), self._loss
             )
         if math.isfinite(read.divergence):
             reached.backward(gradient.view_as(reached))
@@ -180,8 +185,8 @@ class Training:
         elapsed_s = self._elapsed_s()
         moment = Moment(self._n_tokens, elapsed_s, batch, held_out)
         self.curve.append(moment)
-        if moment.divergence < self._best or not self._state:
-            self._best = moment.divergence
+        if moment.lost(self._loss) < self._best or not self._state:
+            self._best = moment.lost(self._loss)
             self._state = [weight.detach().clone() for weight in self._weights]
         publish(moment)
 

@@ -98,6 +98,8 @@ def origins(report: Report) -> list[str]:
     how = report.environment.get("recovery")
     if how is not None:
         said.append(f"Recovery ({label(experiment.method.recovery)}): {how}.")
+    control = report.environment.get("control")
+    said += [] if control is None else [f"Control: {control}."]
     if comparison.dense.tasks:
         said += [tasks_sentence(experiment), *left_out(comparison.dense.tasks)]
     said.append(sizes_sentence(experiment))
