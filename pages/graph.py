@@ -146,13 +146,12 @@ def show_held(
     neuron = Neuron(node["layer"], node["index"])
     st.markdown(sentences.neuron_sentence(scores, plan.keep, neuron))
     if canvas.held() is None:
-        st.caption("The highest drawn; a click holds another.")
+        st.caption("The highest drawn; click another's circle, square or name.")
     show_parts(parts_of(neuron.layer, scores, plan), neuron)
     model = resources.pipeline().model(drawn)
     with suppress(LLMRankError):  # a head that is not on the residual stream
-        tokens = [t.token.strip() for t in promoted(model, neuron, N_TOKENS).promoted]
-        tokens = [token for token in tokens if token]
-        st.caption(f"Promotes {plain(' · '.join(tokens))}")
+        tokens = promoted(model, neuron, N_TOKENS, readable=True).promoted
+        st.caption(f"Promotes {plain(' · '.join(t.token.strip() for t in tokens))}")
     selection.open_in_explore(neuron)
 
 

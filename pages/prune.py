@@ -108,11 +108,13 @@ def ask_folder() -> str:
 
 def ask_precision() -> str:
     """Ask for the precision of the weights in the files."""
+    lm = resources.pipeline().model.peek(in_hand)
+    own = "" if lm is None else f": {written_in(lm.stored, in_hand.model.dtype)}"
     return st.selectbox(
         "Precision of the files",
         PRECISIONS,
-        format_func=lambda p: "as in the checkpoint" if p == OWN else p,
-        width=220,
+        format_func=lambda p: f"the model's own{own}" if p == OWN else p,
+        width=240,
         key="export_precision",
         persist_state="session",
         help="The model's own files decide unless another is named here. What it is "

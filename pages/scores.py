@@ -83,7 +83,7 @@ def show_heatmap(
     )
     panels.chart(
         fig,
-        sentences.heatmap_sentence(layers),
+        sentences.heatmap_sentence(layers, lined=order == "sorted"),
         lambda: sentences.neuron_table(scores, plan.keep),
         key="scores",
     )
@@ -165,9 +165,7 @@ def show_extremes(scores: Scored) -> None:
                 key=f"extremes_{end}",
                 column_order=["layer", "neuron", "times_uniform", "rank"],
                 column_config={
-                    "times_uniform": st.column_config.NumberColumn(
-                        "score, × its layer's mean", format="%.3g"
-                    ),
+                    "times_uniform": "score, × its layer's mean",
                     "neuron": st.column_config.NumberColumn(format="%,d"),
                     "rank": st.column_config.NumberColumn(
                         "rank in its layer", format="%,d", help="1 is the highest"

@@ -20,6 +20,12 @@ export function ramp(stops) {
   });
 }
 
+// Two pixels, with a share of the second.
+export function mixed(a, b, share) {
+  const part = (k) => Math.round((1 - share) * ((a >> k) & 255) + share * ((b >> k) & 255));
+  return pack(part(0), part(8), part(16));
+}
+
 function rgb(hex) {
   return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 }

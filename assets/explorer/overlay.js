@@ -56,14 +56,18 @@ export class Overlay {
     c.fillText(text, Math.min(x, GUTTER + this.width - width) + 6, y < 26 ? y + 34 : y - 10);
   }
 
-  // Tall rows first; the others where there is room.
+  // Tall rows all, low ones in regular steps.
   names(c, rows, ratio) {
     c.textAlign = "right";
     c.textBaseline = "middle";
     const written = [];
-    for (const row of [...rows].sort((a, b) => b.height - a.height)) {
+    const low = Math.min(...rows.map((row) => row.height)) / ratio + 1;
+    const step = [1, 2, 5, 10, 20].find((n) => n * low >= LINE) ?? 50;
+    const tall = (row) => row.height / ratio >= LINE;
+    for (const row of [...rows].sort((a, b) => tall(b) - tall(a))) {
       const y = Math.max(LINE / 2, (row.top + row.height / 2) / ratio);
-      if (written.some((other) => Math.abs(other - y) < LINE)) continue;
+      if (!tall(row) && row.layer % step) continue;
+      if (written.some((other) => Math.abs(other - y) < LINE - 1)) continue;
       written.push(y);
       c.fillText(`L${row.layer}`, GUTTER - 6, y);
     }

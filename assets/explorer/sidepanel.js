@@ -94,7 +94,7 @@ export class Beside {
 
   caption(of, text) {
     const x = this.explorer;
-    x.find(of).previousElementSibling.textContent = text;
+    x.find(of).nextElementSibling.textContent = text;
     x.find(of).setAttribute("aria-label", text);
   }
 
@@ -145,9 +145,8 @@ function distributionReading(engine, shown) {
   }
   const of = shown.length === 1 ? `layer ${shown[0]}` : "all layers";
   return (
-    `Scores of ${of}, in times their layer's mean; left of the band is removed. ` +
-    `Effective number of neurons 1/Σs²: ${card.percent(effective)} of all; PQ index ` +
-    `${card.three(pq)}. A hint, not measured: remove ` +
-    `up to ${card.percent(1 - effective)}.`
+    `Scores of ${of}, × the layer's mean; the lower ones (striped) are removed. ` +
+    `Effective neurons 1/Σs²: ${card.percent(effective)}, PQ index ${card.three(pq)}: ` +
+    `a hint, not measured, to remove up to ${card.percent(1 - effective)}.`
   );
 }

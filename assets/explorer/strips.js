@@ -1,9 +1,10 @@
 // Draws one strip per layer, one column per neuron or per group of neurons.
 
-import { css } from "../common/colours.js";
+import { css, mixed } from "../common/colours.js";
 import { DIFFERENCES, NEWLY_DROPPED, NEWLY_KEPT, SCORES } from "../common/theme.js";
 
 const OF = { score: 0, percentile: 1, change: 2 };
+const WHITE = 0xffffffff;
 const HATCH = 8; // period of the stripes on dropped neurons, in device pixels
 export const GUTTER = 44; // room for the layers' names, in CSS pixels
 
@@ -26,7 +27,8 @@ export class Strips {
     this.line = new Uint32Array(this.canvas.width);
   }
 
-  // `background` is a pixel; `pinned` may be null: {dropped, rank} of another setting.
+  // `background` is a pixel, of a dark one the stripes are lightened: the lowest scores
+  // are nearly as dark. `pinned` may be null: {dropped, rank} of another setting.
   draw(engine, view, scale, pinned, background) {
     this.pixels.fill(background);
     for (const row of this.rows) {
@@ -53,6 +55,7 @@ export class Strips {
     const rank = byRank ? null : engine.rank; // by rank, the place is the rank
     const rankBefore = pinned === null || of !== OF.change ? null : pinned.rank;
     const paint = painter(of, engine, layer, scale);
+    const isDark = (background & 255) < 128;
     for (let x = 0; x < solid.length; x++) {
       const first = Math.floor(from + x * per);
       if (first >= width) break;
@@ -76,8 +79,9 @@ export class Strips {
       let colour = paint(sum / n);
       if (4 * changed >= n) colour = NEWLY_DROPPED;
       else if (-4 * changed >= n) colour = NEWLY_KEPT;
-      solid[x] = colour;
-      striped[x] = 2 * nGone >= n ? background : colour;
+      const isGone = 2 * nGone >= n;
+      solid[x] = isGone && isDark ? mixed(colour, WHITE, 0.3) : colour;
+      striped[x] = isGone ? background : colour;
     }
   }
 

@@ -1,6 +1,8 @@
 """The tokens that a neuron's output direction promotes and suppresses."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -8,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from llmrank.analysis.neuron.neuron import Neuron, check, check_count
-from llmrank.analysis.neuron.tokens import token_strings
+from llmrank.analysis.neuron.tokens import is_text, token_strings
 from llmrank.core.errors import LLMRankError
 from llmrank.methods.pruning import descending
 from llmrank.models import ffn
@@ -41,7 +43,9 @@ class Promoted:
 
 
 @torch.inference_mode()
-def promoted(lm: LanguageModel, neuron: Neuron, n: int = 10) -> Promoted:
+def promoted(
+    lm: LanguageModel, neuron: Neuron, n: int = 10, *, readable: bool = False
+) -> Promoted:
     """Read a neuron's column of `down` through the final norm and the unembedding.
 
     `value = U (w ⊙ d)`, less its mean over the vocabulary, which no softmax sees: the
@@ -52,6 +56,8 @@ def promoted(lm: LanguageModel, neuron: Neuron, n: int = 10) -> Promoted:
     An estimate of the direct path only. Ignored: the norms' division by the scale of
     the real residual stream, which differs from token to token, all later layers, and
     constants of the head that keep the order (logit scale, soft cap, bias).
+
+    Where they are to be `readable`, blanks and parts of characters are passed over.
 
     Raises:
         OptionError: no such neuron, or n below 1.
@@ -69,8 +75,10 @@ def promoted(lm: LanguageModel, neuron: Neuron, n: int = 10) -> Promoted:
     logits = _unembedded(lm, direction)
     order = descending(logits).tolist()
     return Promoted(
-        promoted=_listed(lm.tokenizer, logits, order[:n]),
-        suppressed=_listed(lm.tokenizer, logits, order[::-1][:n]),
+        promoted=tuple(islice(_listed(lm.tokenizer, logits, order, readable), n)),
+        suppressed=tuple(
+            islice(_listed(lm.tokenizer, logits, order[::-1], readable), n)
+        ),
         final_norm=_final_norm(lm.model) is not None,
     )
 
@@ -123,9 +131,10 @@ def _unembedded(lm: LanguageModel, direction: Tensor) -> Float[Tensor, " _"]:
     return logits - logits.mean()
 
 
-def _listed(tokenizer: Any, logits: Tensor, ids: list[int]) -> tuple[TokenLogit, ...]:
-    texts = token_strings(tokenizer, ids)
-    return tuple(
-        TokenLogit(i, text, float(logits[i]))
-        for i, text in zip(ids, texts, strict=True)
-    )
+def _listed(
+    tokenizer: Any, logits: Tensor, ids: list[int], readable: bool
+) -> Iterator[TokenLogit]:
+    for i in ids:
+        (text,) = token_strings(tokenizer, [i])
+        if is_text(text) or not readable:
+            yield TokenLogit(i, text, float(logits[i]))

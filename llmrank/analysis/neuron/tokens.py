@@ -21,6 +21,11 @@ def token_strings(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
     return tuple(_string(tokenizer, i) for i in ids)
 
 
+def is_text(token: str) -> bool:
+    """Whether there is something to read: no blank, no part of a character."""
+    return bool(token.strip()) and not token.startswith(("<0x", "<token "))
+
+
 def _string(tokenizer: Any, token_id: int) -> str:
     piece = tokenizer.convert_ids_to_tokens(token_id)
     if piece is None:

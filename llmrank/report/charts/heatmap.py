@@ -80,7 +80,7 @@ def score_heatmap(
         shown = [s[o] for s, o in zip(shown, orders, strict=True)]
         dropped = [d[o] for d, o in zip(dropped, orders, strict=True)]
     n_layers, left = len(values), FIRST[order] - 0.5
-    height = max(280, min(900, 100 + 13 * n_layers))
+    height = max(280, min(900, 100 + 10 * n_layers))
     fig = figure(dark=dark, height=height, x=X_TITLE[order], y="layer")
     fig.add_trace(_heatmap(binned(shown, dropped), order, value))
     fig.update_yaxes(layer_ticks(n_layers) | {"range": [n_layers - 0.5, -0.5]})

@@ -27,8 +27,11 @@ from llmrank.report.charts.theme import (
     plain,
 )
 
-ROW, FEW = 22, 8
+ROW, FEW = 25, 8
 """Of a list: pixels of a method, and the methods that there is room for at least."""
+
+MARK = 0.6
+"""Of its size elsewhere, a mark: its interval is seen on both sides."""
 
 FAR = 2
 """Times the best: what is farther than that and the half stands at the list's edge."""
@@ -70,8 +73,8 @@ def standings_chart(
     rows = pd.DataFrame([drawn(row) for row in here.to_dict("records")])
     fig = _list(rows, title=title, held=held, dark=dark)
     fig.update_layout(
-        title=f"<b>At {share(here['sparsity'].iloc[0])} removed</b>", margin={"t": 36},
-        height=max(HEIGHT, 90 + ROW * len(here)),
+        title=f"<b>At {share(here['sparsity'].iloc[0])} removed</b>", margin={"t": 30},
+        height=max(HEIGHT, 84 + ROW * len(here)),
     )  # fmt: skip
     return fig
 
@@ -122,7 +125,7 @@ def _list(rows: pd.DataFrame, *, title: str, held: str | None, dark: bool) -> go
         dark: draw for the dark theme.
     """
     colours, places = palette(dark), list(range(len(rows)))
-    fig = figure(dark=dark, height=max(350, 60 + ROW * len(rows)), x=plain(title), y="")
+    fig = figure(dark=dark, height=max(350, 54 + ROW * len(rows)), x=plain(title), y="")
     lowest, edge = rows["y"].min(), rows["y"].max()
     if rows["y"].iloc[0] == lowest:
         edge = max(FAR * lowest, rows["y"].median())
@@ -132,31 +135,32 @@ def _list(rows: pd.DataFrame, *, title: str, held: str | None, dark: bool) -> go
     fig.add_scatter(
         x=shown["x"].tolist(), y=places, mode="markers",
         error_x=bars(near["y"], near["y_low"], near["y_high"], colours.neutral),
-        marker={"size": rows["size"].tolist(), "opacity": 1,
+        marker={"size": (MARK * rows["size"]).tolist(), "opacity": 1,
                 "color": rows["colour"].tolist(),
-                "line": {"width": 2, "color": rows["colour"].tolist()},
+                "line": {"width": 1, "color": rows["colour"].tolist()},
                 "symbol": rows["symbol"].where(is_near, "triangle-right").tolist()},
         unselected={"marker": {"opacity": 1}},
         customdata=rows[["run"]].to_numpy().tolist(),
         text=rows["hover"].tolist(), hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
     fig.add_trace(ring(shown[rows["run"] == held], colours))
-    for place, beside, ink in zip(places, rows["beside"], rows["ink"], strict=True):
-        fig.add_annotation(
-            x=1, xref="paper", y=place, xanchor="left", xshift=10, text=beside,
-            showarrow=False, font={"size": 12, "color": ink},
-        )  # fmt: skip
-    inked = zip(rows["ink"], rows["name"], strict=True)
+    for x, side in enumerate(("left", "right")):
+        texts = rows["beside" if x else "name"]
+        for place, text, ink in zip(places, texts, rows["ink"], strict=True):
+            fig.add_annotation(
+                x=x, xref="paper", y=place, xanchor=side,
+                yanchor="bottom", yshift=1, borderpad=0, text=text, showarrow=False,
+                font={"size": 12, "color": ink},
+            )  # fmt: skip
     fig.update_yaxes(
-        tickvals=places, tickfont={"size": 12}, showgrid=False, zeroline=False,
-        ticktext=[f'<span style="color:{ink}">{name}</span>' for ink, name in inked],
-        range=[max(len(rows), FEW) - 0.5, -0.5],
+        tickvals=places, showticklabels=False, zeroline=False,
+        range=[max(len(rows), FEW) - 0.5, -0.9],
     )  # fmt: skip
     ends = rows.loc[is_near, ["y", "y_low", "y_high"]].stack()
     span = ends[np.isfinite(ends)]
-    fig.update_xaxes(axis_of(span, is_wide(span)).layout, nticks=5, tickangle=0)
+    fig.update_xaxes(axis_of(span, is_wide(span)).layout, nticks=10, tickangle=0)
     fig.update_layout(
-        showlegend=False, margin={"t": 8, "r": 136}, clickmode="event+select",
+        showlegend=False, margin={"t": 0, "l": 8, "r": 8}, clickmode="event+select",
         hovermode="y",
     )  # fmt: skip
     return fig

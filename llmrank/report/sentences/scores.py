@@ -16,9 +16,13 @@ from llmrank.models.ffn import FFN
 from llmrank.report.tables.scores import CLOSE, neuron_table
 
 
-def heatmap_sentence(layers: pd.DataFrame) -> str:
-    """Say how concentrated scores are, and whom one threshold over all would empty."""
+def heatmap_sentence(layers: pd.DataFrame, *, lined: bool = True) -> str:
+    """Say whom one threshold over all would empty, and how concentrated scores are.
+
+    Where it is `lined`, the picture has a line for each of both cuts.
+    """
     layers = layers.assign(
+        removed=layers["n_dropped"] / layers["n_neurons"],
         even=layers["n_effective"] / layers["n_neurons"],
         globally=layers["n_dropped_globally"] / layers["n_neurons"],
     )
@@ -34,10 +38,12 @@ def heatmap_sentence(layers: pd.DataFrame) -> str:
     high, low = _highest(layers, "globally"), _lowest(layers, "globally")
     if high["globally"] == low["globally"]:
         return f"{said}."
+    dotted, solid = (" (dotted)", " (solid)") if lined else ("", "")
     return (
-        f"{said}. One threshold for all layers would remove {share(high['globally'])} "
-        f"of layer {high['layer']:.0f}, {share(low['globally'])} of layer "
-        f"{low['layer']:.0f}."
+        f"One threshold for all layers{dotted} would remove {share(high['globally'])} "
+        f"of layer {high['layer']:.0f} and {share(low['globally'])} of layer "
+        f"{low['layer']:.0f}; the cut in hand{solid} removes {share(high['removed'])} "
+        f"and {share(low['removed'])}. {said}."
     )
 
 

@@ -95,12 +95,14 @@ def checkpoint_sentence(
 
 def precision_sentence(pruned: Footprint, computed: str, written: str) -> str:
     """Say in which precision a model is computed and written, and the weights' size."""
-    n_bytes = size(pruned.n_params * bytes_of(written))
+    said = f"{size(pruned.n_params * bytes_of(written))} of weights"
+    if bytes_of(written) > bytes_of("bfloat16"):
+        said += f"; bfloat16 takes {size(pruned.n_params * bytes_of('bfloat16'))}"
     if computed == written:
-        return f"Computed and written in {written}: {n_bytes} of weights."
+        return f"Loaded and written in {written}: {said}."
     rounded = bytes_of(written) < bytes_of(computed)
     to = "rounded to" if rounded else "written in"
-    return f"Computed in {computed}, {to} {written}: {n_bytes} of weights."
+    return f"Loaded in {computed}, {to} {written}: {said}."
 
 
 def widths_table(plan: PruningPlan) -> pd.DataFrame:

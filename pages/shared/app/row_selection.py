@@ -27,7 +27,7 @@ def chosen(
 
 
 def choose(
-    table: pd.DataFrame,
+    table: pd.DataFrame | Styler,
     ids: Sequence[T],
     held: T | None,
     take: Callable[[T | None], None],

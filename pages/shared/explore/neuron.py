@@ -21,8 +21,8 @@ from pages.shared.app.escape import plain
 from pages.shared.explore import canvas, inspection, selection
 
 N_SHOWN = 8
-N_BESIDE, N_TOKENS = 3, 6
-"""Edges, neighbours, contexts and tokens beside the canvas; more stands below."""
+N_BESIDE, N_TOKENS, N_CONTEXTS = 3, 4, 2
+"""Edges and neighbours, tokens, contexts beside the canvas; more stands below."""
 
 POSITIVE, NEGATIVE = "0, 114, 178", "213, 94, 0"
 """Blue and vermilion, told apart by colour-blind people."""
@@ -80,13 +80,13 @@ def facts(experiment: Experiment, place: Neuron) -> dict[str, object]:
             for path in getattr(wiring, way)
         ]
     with suppress(LLMRankError):  # a head that is not on the residual stream
-        tokens = neuron.promoted(model, place, N_TOKENS)
+        tokens = neuron.promoted(model, place, N_TOKENS, readable=True)
         said["promotes"] = [t.token for t in tokens.promoted]
         said["suppresses"] = [t.token for t in tokens.suppressed]
     if found is not None:
         said["contexts"] = [
             inspection.scaled(c)[max(0, c.peak - 8) : c.peak + 4]
-            for c in found.firing.contexts[:N_BESIDE]
+            for c in found.firing.contexts[:N_CONTEXTS]
         ]
         said["fires"] = inspection.in_short(found.firing)
         if found.effect is not None:

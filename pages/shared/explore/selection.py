@@ -19,6 +19,7 @@ from llmrank.analysis.neuron import (
     paths,
     selection,
 )
+from llmrank.core.formatting import number
 from llmrank.experiments.experiment import Experiment
 from llmrank.methods.pruning import PruningPlan
 from llmrank.models.ffn import ffns
@@ -94,7 +95,7 @@ def show_range(experiment: Experiment) -> None:
         height=min(HEIGHT, 38 + 35 * len(table)),
         column_config={
             "times_uniform": st.column_config.NumberColumn(
-                "score, × mean", format="%.3g", help="Times its layer's mean"
+                "score, × mean", help="Times its layer's mean"
             ),
             "rank": st.column_config.NumberColumn(help="In its layer, from 1"),
             "fate": st.column_config.TextColumn("at this sparsity"),
@@ -113,7 +114,8 @@ def choosable(
         elif canvas.held() in neurons:
             canvas.let_go()
 
-    row_selection.choose(table, neurons, canvas.held(), take, key=key, **looks)
+    written = table.style.format(number, [c for c in table if c == "times_uniform"])
+    row_selection.choose(written, neurons, canvas.held(), take, key=key, **looks)
 
 
 def first_layer(plan: PruningPlan) -> int:
