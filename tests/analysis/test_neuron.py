@@ -552,6 +552,20 @@ def test_a_norm_in_half_precision_is_asked_in_its_own(tiny):
     torch.testing.assert_close(logit_lens.through(norm, d), norm.weight.float() * d)
 
 
+def test_tokens_that_are_no_text_are_passed_over_where_they_are_to_be_read(tiny):
+    every = promoted(tiny, Neuron(0, 0), n=257)
+    read = promoted(tiny, Neuron(0, 0), n=257, readable=True)
+    for side in ("promoted", "suppressed"):
+        plain = [
+            t for t in getattr(every, side)
+            if t.token.strip() and not t.token.startswith("<0x")
+        ]  # fmt: skip
+        assert 100 < len(plain) < 129  # bytes of longer characters and blanks are not
+        assert getattr(read, side) == tuple(plain)
+    few = promoted(tiny, Neuron(0, 0), n=5, readable=True)
+    assert few.promoted == read.promoted[:5]
+
+
 def test_a_model_without_a_final_norm_says_so():
     lm = tiny_model("opt")
     lm.model.model.decoder.final_layer_norm = None

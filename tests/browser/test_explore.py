@@ -305,7 +305,7 @@ def test_a_neuron_that_is_clicked_is_told_beside_the_canvas_and_leads_on(page, s
     page.locator("canvas.overlay").click(position={"x": 400, "y": 150})
     facts, held = page.locator(".facts"), ask(page, "x.chosen")
     at = Neuron(held["layer"], held["neuron"])
-    tokens = promoted(served[0], at, 6).promoted
+    tokens = promoted(served[0], at, 4, readable=True).promoted
     shown = [t.token.replace(" ", "␣").replace("\n", "↵") for t in tokens]
     expect(facts.locator("dd").first.locator("code")).to_have_text(shown)
     expect(facts).to_contain_text(f"r{edges(served[0], at, 1).incoming[0].residual} ")
@@ -368,5 +368,5 @@ def test_the_hints_of_how_even_the_scores_are_are_llmranks(page, served):
         assert found["effective"] == pytest.approx(effective_neurons(scores[layer]))
         assert found["pq"] == pytest.approx(pq_index(scores[layer]))
     effective = sum(map(effective_neurons, scores)) / sum(map(len, scores))
-    hint = f"remove up to {share(1 - effective)}"
+    hint = f"to remove up to {share(1 - effective)}"
     expect(page.get_by_text(hint)).to_be_visible()

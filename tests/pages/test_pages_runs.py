@@ -330,8 +330,8 @@ def test_an_arena_opens_on_its_page(asked, entries):
     assert not at.exception
     assert any("All 4 cells are measured" in c.value for c in at.main.caption)
     [spec] = [c.proto.spec for c in at.get("plotly_chart") if c.key == "arena_list"]
-    names = json.loads(spec)["layout"]["yaxis"]["ticktext"]
-    assert len(names) == len(entries) / 2  # those of the sparsity in hand
+    points = json.loads(spec)["data"][0]["customdata"]
+    assert len(points) == len(entries) / 2  # those of the sparsity in hand
 
 
 def test_an_arena_is_listed_with_its_counts(asked, entries):

@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import json
 import math
-import re
 
 import numpy as np
 import pandas as pd
@@ -390,11 +389,14 @@ def test_options_that_fit_have_the_best_on_top_and_the_one_in_hand_accented():
     grey, accent = LIGHT.neutral, LIGHT.accent
     assert dots.marker.color == (accent, accent, grey, grey)
     assert dots.marker.symbol == ("circle", "diamond", "circle", "triangle-right")
-    assert dots.x == (1.1, 1.5, 2.0, 2.0)  # what is far stands at the edge
+    assert dots.x == (1.1, 1.5, 2.0, 2.2)  # what is far stands at the edge
     assert "measured here" in fig.layout.xaxis.title.text
-    names = [re.sub("</?span[^>]*>", "", n) for n in fig.layout.yaxis.ticktext]
+    names, beside = notes(fig)[:4], notes(fig)[4:]
     assert names == ["<b>good</b>", "grey", "good", "lost"]
-    assert notes(fig)[0] == "<b>×1.10</b>  50 % · 9 MB"
+    assert beside[0] == "<b>×1.10</b>  50 % · 9 MB"
+    places = [(note.x, note.y) for note in fig.layout.annotations]
+    assert places == [(side, row) for side in (0, 1) for row in range(4)]
+    assert not fig.layout.yaxis.showticklabels  # the scale has the whole width
     assert [data[0] for data in dots.customdata] == ["b", "c", "a", "d"]
     assert dots.error_x.array == pytest.approx((0.1, 0, 0.2, 0))  # one has no end
     dark = charts.options_chart(table, in_hand="b", dark=True)
@@ -665,13 +667,10 @@ def test_the_list_has_every_method_of_a_sparsity_whole_and_the_best_on_top():
     fig = listed()
     points, ring = fig.data
     assert [run for [run] in points.customdata] == ["r1", "r3", "r5"]
-    names = fig.layout.yaxis.ticktext
-    assert [name in shown for name, shown in zip(
-        ("wanda", "llm-rank", "random"), names, strict=True
-    )] == [True] * 3  # fmt: skip
     assert fig.layout.yaxis.range[0] > fig.layout.yaxis.range[1]  # downwards
     assert (ring.x, ring.y) == ((1.4,), (0,))
     assert notes(fig) == [
+        "wanda", "llm-rank", "random",
         "<b>×1</b> on the frontier", "<b>×1</b> in hand", "<b>×1</b> the paper's",
     ]  # fmt: skip
     assert list(points.error_x.array) == pytest.approx([0.1, 0.1, 0])  # 9.0 is far
@@ -682,7 +681,7 @@ def test_the_list_has_every_method_of_a_sparsity_whole_and_the_best_on_top():
 
 def test_who_is_far_behind_stands_at_the_lists_edge_without_an_interval():
     points, _ = listed(y=[1.4, 4.0, 90.0, 1.9, 3.0]).data
-    assert points.x == (1.4, 1.9, 1.9)
+    assert points.x == (1.4, 1.9, 2.0)  # where the last interval ends
     assert points.marker.symbol[2] == "triangle-right"
     assert points.error_x.array[2] == 0
 

@@ -83,12 +83,19 @@ def concentrated(**columns):
 
 
 def test_heatmap_names_the_most_concentrated_layer_and_whom_one_threshold_empties():
-    said = sentences.heatmap_sentence(concentrated(n_dropped_globally=[3, 9, 0]))
-    assert said == (
-        "Layer 1 is the most concentrated: as if 2.50 of its 10 neurons shared the "
-        "score (layer 2: 9.96). One threshold for all layers would remove 90 % of "
-        "layer 1, 0 % of layer 2."
+    said = sentences.heatmap_sentence(
+        concentrated(n_dropped=[3, 4, 2], n_dropped_globally=[3, 9, 0])
     )
+    assert said == (
+        "One threshold for all layers (dotted) would remove 90 % of layer 1 and 0 % of "
+        "layer 2; the cut in hand (solid) removes 40 % and 20 %. Layer 1 is the most "
+        "concentrated: as if 2.50 of its 10 neurons shared the score (layer 2: 9.96)."
+    )
+    lineless = sentences.heatmap_sentence(
+        concentrated(n_dropped_globally=[3, 9, 0]), lined=False
+    )
+    assert "solid" not in lineless
+    assert "dotted" not in lineless
     alike = sentences.heatmap_sentence(concentrated(n_dropped_globally=[3, 3, 3]))
     assert "threshold" not in alike
 

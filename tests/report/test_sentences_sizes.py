@@ -105,10 +105,10 @@ def test_the_precision_says_what_rounding_does_to_the_size(tiny):
     kept, half = (readings.size(n * whole.n_params) for n in (4, 2))
     said = readings.precision_sentence
     assert said(whole, "float32", "float32") == (
-        f"Computed and written in float32: {kept} of weights."
+        f"Loaded and written in float32: {kept} of weights; bfloat16 takes {half}."
     )
     assert said(whole, "float32", "bfloat16") == (
-        f"Computed in float32, rounded to bfloat16: {half} of weights."
+        f"Loaded in float32, rounded to bfloat16: {half} of weights."
     )
     assert "bfloat16, written in float32" in said(whole, "bfloat16", "float32")
 

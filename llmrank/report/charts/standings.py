@@ -27,7 +27,7 @@ from llmrank.report.charts.theme import (
     plain,
 )
 
-ROW, FEW = 25, 8
+ROW, FEW = 24, 8
 """Of a list: pixels of a method, and the methods that there is room for at least."""
 
 MARK = 0.6
@@ -131,7 +131,9 @@ def _list(rows: pd.DataFrame, *, title: str, held: str | None, dark: bool) -> go
         edge = max(FAR * lowest, rows["y"].median())
     is_near = rows["y"] <= edge
     near = rows.where(is_near)
-    shown = rows.assign(x=rows["y"].clip(upper=near["y"].max()), y=places)
+    ends = rows.loc[is_near, ["y", "y_low", "y_high"]].stack()
+    span = ends[np.isfinite(ends)]
+    shown = rows.assign(x=rows["y"].where(is_near, span.max()), y=places)
     fig.add_scatter(
         x=shown["x"].tolist(), y=places, mode="markers",
         error_x=bars(near["y"], near["y_low"], near["y_high"], colours.neutral),
@@ -149,15 +151,13 @@ def _list(rows: pd.DataFrame, *, title: str, held: str | None, dark: bool) -> go
         for place, text, ink in zip(places, texts, rows["ink"], strict=True):
             fig.add_annotation(
                 x=x, xref="paper", y=place, xanchor=side,
-                yanchor="bottom", yshift=1, borderpad=0, text=text, showarrow=False,
+                yanchor="bottom", yshift=2, borderpad=0, text=text, showarrow=False,
                 font={"size": 12, "color": ink},
             )  # fmt: skip
     fig.update_yaxes(
         tickvals=places, showticklabels=False, zeroline=False,
         range=[max(len(rows), FEW) - 0.5, -0.9],
     )  # fmt: skip
-    ends = rows.loc[is_near, ["y", "y_low", "y_high"]].stack()
-    span = ends[np.isfinite(ends)]
     fig.update_xaxes(axis_of(span, is_wide(span)).layout, nticks=10, tickangle=0)
     fig.update_layout(
         showlegend=False, margin={"t": 0, "l": 8, "r": 8}, clickmode="event+select",
