@@ -357,6 +357,27 @@ def test_the_canvas_follows_a_switch_of_the_theme(page):
     page.mouse.up()
     agreed(page)
     assert ask(page, "x.theme().dark") is True
+    brightest = """(() => {
+        const { canvas, pixels, rows } = x.strips;
+        const end = (rows.at(-1).top + 2) * canvas.width + canvas.width;
+        const mean = (p) => ((p & 255) + ((p >> 8) & 255) + ((p >> 16) & 255)) / 3;
+        return Math.max(...[...pixels.subarray(end - 20, end)].map(mean));
+    })()"""
+    assert ask(page, brightest) > 90  # the darkest of the scores has 51
+
+
+def test_layers_too_low_for_a_name_each_are_named_in_regular_steps(page):
+    opened(page)
+    named = """((height) => {
+        const said = [];
+        const rows = Array.from({ length: 30 }, (_, layer) => (
+            { layer, top: layer * (height + 1), height: height - (layer % 3 === 1) }));
+        x.overlay.names({ fillText: (text) => said.push(text) }, rows, 1);
+        return said;
+    })"""
+    assert ask(page, f"{named}(15)") == [f"L{n}" for n in range(30)]
+    assert ask(page, f"{named}(9)") == [f"L{n}" for n in range(0, 30, 2)]
+    assert ask(page, f"{named}(4)") == [f"L{n}" for n in range(0, 30, 5)]
 
 
 def test_the_hints_of_how_even_the_scores_are_are_llmranks(page, served):

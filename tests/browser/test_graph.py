@@ -436,6 +436,14 @@ def test_a_node_of_the_network_is_held_and_opens_in_explore(page):
     _, layer, index = removed.split("-")
     line = page.get_by_text(re.compile(rf"L{layer}·{index}: rank .* removed"))
     expect(line).to_be_visible()
+    at_node(page, frame, "nodes.findLast((n) => n.dropped)")
+    aside = frame.evaluate(NODE.replace("NODE", "nodes.findLast((n) => n.dropped)"))
+    page.mouse.click(box["x"] + aside["x"] + 60, box["y"] + aside["y"])  # its name
+    frame.wait_for_function("() => held === nodes.findLast((n) => n.dropped).id")
+    at_node(page, frame, "nodes.find((n) => n.dropped)")
+    page.mouse.down()
+    page.mouse.up()
+    expect(line).to_be_visible()
     assert frame.evaluate("held") == removed
     assert page.locator("iframe").first.bounding_box() == box
     page.get_by_role("button", name="Open in Explore").click()
