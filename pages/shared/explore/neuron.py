@@ -85,7 +85,7 @@ def facts(experiment: Experiment, place: Neuron) -> dict[str, object]:
         said["suppresses"] = [t.token for t in tokens.suppressed]
     if found is not None:
         said["contexts"] = [
-            inspection.scaled(c)[max(0, c.peak - 8) : c.peak + 4]
+            inspection.scaled(c)[max(0, c.peak - 7) : c.peak + 3]
             for c in found.firing.contexts[:N_CONTEXTS]
         ]
         said["fires"] = inspection.in_short(found.firing)
