@@ -8,6 +8,7 @@ from llmrank.core.progress import Progress, silent
 from llmrank.core.statistics import Estimate, t_interval
 from llmrank.evaluation.footprint import Footprint
 from llmrank.evaluation.perplexity import READING, TextEvaluation
+from llmrank.experiments.expected_steps import TOKENS_PER_S
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.pipeline.stage import pruned_key
@@ -98,8 +99,13 @@ def measured_points(base: Experiment, pipeline: Pipeline) -> tuple[Point, ...]:
 
 
 def estimated_s(base: Experiment, n_points: int, pipeline: Pipeline) -> float | None:
-    """Estimate the seconds to measure points; None where the model was never read."""
+    """Estimate the seconds to measure points; None where the model was never read.
+
+    The embedded model was read by us.
+    """
     pace = pipeline.tokens_per_s(base.model)
+    if pace is None and base.model.name == "demo":
+        pace = TOKENS_PER_S
     if pace is None:
         return None
     unread = pipeline.dense_text.peek(base) is None
