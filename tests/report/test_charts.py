@@ -659,7 +659,7 @@ def test_what_is_ones_own_looks_alike_has_one_entry_and_hides_nothing():
     assert [*drawn][-1] != "wanda"  # on top
     looks = {(drawn[m].marker.color, drawn[m].marker.symbol[0]) for m in named}
     assert looks == {
-        (LIGHT.series[0], "square-open"), (LIGHT.text, "diamond"),
+        (LIGHT.series[0], "circle"), (LIGHT.text, "diamond"),
     }  # fmt: skip
     assert [t.name for t in fig.data if t.showlegend is not False].count(YOURS) == 1
     labels = [n for n in fig.layout.annotations if n.showarrow is not False]

@@ -217,7 +217,7 @@ def test_perplexity_stands_beside_its_paired_ratio(found):
 def test_top1_accuracy_is_kept_in_part(found):
     line = by_name(found)["Top-1 accuracy"]
     assert (line.dense.value, line.pruned.value) == ("50.0 %", "40.0 %")
-    assert line.change.value == "80 % kept"
+    assert line.change.value == "80.0 % kept"
 
 
 def test_one_window_has_no_interval(nothing):
@@ -260,7 +260,7 @@ def test_a_task_asked_of_one_side_waits_for_the_other(nothing):
 def test_times_stand_beside_the_ideal(found):
     line = by_name(found)["Writing a token (decode)"]
     assert line.dense == Cell("11.5 ms", "(9 in 10 within 12.7)")
-    assert line.pruned == Cell("9.50 ms", "(10.7)")
+    assert line.pruned == Cell("9.50 ms", "(9 in 10 within 10.7)")
     assert line.change == Cell("×1.25 as fast", "[1.12, 1.38]; ideal ×1.50")
 
 

@@ -183,8 +183,7 @@ def _key(
     if YOURS in named.values():
         yield go.Scatter(
             x=[None], y=[None], mode="markers", name=YOURS,
-            marker={"symbol": "diamond-open", "size": 11, "color": colours.text,
-                    "line": {"width": 2}},
+            marker={"symbol": "diamond", "size": 11, "color": colours.text},
         )  # fmt: skip
     for verdict, size in SIZES.items():
         if verdict in set(standings.get("verdict", ())):
