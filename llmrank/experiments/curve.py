@@ -109,7 +109,10 @@ def estimated_s(base: Experiment, n_points: int, pipeline: Pipeline) -> float | 
     if pace is None:
         return None
     unread = pipeline.dense_text.peek(base) is None
-    return (n_points + unread) * base.evaluation.eval_tokens / pace
+    n_tokens = (n_points + unread) * base.evaluation.eval_tokens
+    if pipeline.stats.peek(base) is None and not pipeline.evidence.is_kept(base):
+        n_tokens += base.calibration.samples * base.calibration.seq_len
+    return n_tokens / pace
 
 
 def rivals(in_hand: Criterion) -> tuple[Criterion, ...]:

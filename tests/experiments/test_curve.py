@@ -112,7 +112,8 @@ def test_the_time_is_estimated_from_how_fast_the_model_read(base, pipeline, poin
     assert len(points) == 4
     assert estimated_s(base, 3, Pipeline()) is None
     demo = dataclasses.replace(base, model=ModelSpec())
-    assert estimated_s(demo, 3, Pipeline()) == pytest.approx(4 * 1536 / TOKENS_PER_S)
+    n_tokens = 4 * 1536 + base.calibration.samples * base.calibration.seq_len
+    assert estimated_s(demo, 3, Pipeline()) == pytest.approx(n_tokens / TOKENS_PER_S)
     one, three = (estimated_s(base, n, pipeline) for n in (1, 3))
     assert three == pytest.approx(3 * one)
     assert one == pytest.approx(1536 / pipeline.tokens_per_s(base.model))

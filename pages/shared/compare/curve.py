@@ -53,12 +53,13 @@ def show(experiment: Experiment) -> None:
         metric = view_options.choose("compare", METRIC, "Measure", titles=TITLES)
     known = curve.known_points(experiment, criteria, sparsities, resources.pipeline())
     missing = len(criteria) * len(sparsities) - len(known)
-    with _place(is_empty=not known):
-        busy = jobs.active("curve") or not missing
-        asked = st.button("Draw the curve", disabled=busy, key="curve")
+    busy = jobs.active("curve")
+    with _place(is_empty=not known and not busy):
+        asked = st.button("Draw the curve", disabled=busy or not missing, key="curve")
         st.caption(_cost(experiment, missing, len(known)), width="content")
     if asked:
         _start(experiment, criteria, sparsities)
+        st.rerun()  # the picture takes the button's place
     jobs.here("curve")
 
     def draw(_: JobView | None = None) -> None:
