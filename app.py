@@ -48,6 +48,19 @@ def show_recovery(experiment: Experiment) -> None:
         recovering.show(Course(experiment, recovered.curve), "recovered")
 
 
+def show_result() -> None:
+    """Show what the settings in hand have measured, as far as they have."""
+    report = known.in_hand(in_hand)
+    if jobs.active("measure"):
+        jobs.live("measure", show_running)
+    elif report is not None:
+        st.session_state["measured"] = report
+        show(report)
+        show_recovery(in_hand)
+    else:
+        show_before()
+
+
 def show_picture(seen: JobView) -> None:
     """Draw the training while there is one, else what was measured."""
     if isinstance(seen.partial, Course):
@@ -89,21 +102,12 @@ with panels.panel():
     with picture:
         if not (in_hand.method.recovery.trains and jobs.live("measure", show_picture)):
             frontier.show(in_hand, measured)
+        show_result()
         experiment_bar.strips(in_hand)
     with choices:
         frontier.cards(in_hand, measured)
         for path, said in NEXT.items():
             st.page_link(path, label=said, icon=":material/arrow_forward:")
-with panels.panel():
-    report = known.in_hand(in_hand)
-    if jobs.active("measure"):
-        jobs.live("measure", show_running)
-    elif report is not None:
-        st.session_state["measured"] = report
-        show(report)
-        show_recovery(in_hand)
-    else:
-        show_before()
 with panels.panel():
     if not reading.is_ready(in_hand):
         reading.begin(in_hand)  # what the layers keep follows from it

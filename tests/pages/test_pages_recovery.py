@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -9,6 +10,7 @@ from visitor import finish, open_page, said
 
 from llmrank.core.formatting import times
 from llmrank.methods.recovery import Moment, Reading, training
+from llmrank.models.language_model import ModelSpec
 from llmrank.report.charts import training_chart
 from pages.shared.app import resources
 
@@ -51,6 +53,15 @@ def test_a_recovery_is_in_the_bar_with_its_budget(overview):
     shown = {c.label: c.value for c in at.number_input}
     assert shown["Tokens of training, at most"] == 2048
     assert shown["Learning rate"] == 0.01
+    assert not any("as fast as it has read" in c.value for c in at.caption)
+
+
+def test_what_minutes_buy_is_told_once_the_model_has_read(overview, tiny_folder):
+    evidence = resources.pipeline().evidence
+    evidence.note_pace(ModelSpec(str(tiny_folder)), 1000, time.perf_counter() - 1)
+    at = overview(minutes="8", train_tokens="0")
+    (about,) = [c.value for c in at.caption if "as fast as it has read" in c.value]
+    assert about.startswith("About 120,000 tokens here")
 
 
 @pytest.mark.slow

@@ -144,10 +144,11 @@ def test_what_stands_in_until_it_is_measured_is_named(found, ours):
     assert "calibrated" not in said
 
 
-def entry_of(run_id, criterion, nll, start=0):
+def entry_of(run_id, criterion, nll, start=0, n_windows=20):
     """A run at 30 % that read so many nats a window; dense read one."""
     windows = torch.tensor([1.0, 1.2] * 10, dtype=torch.float64)
-    read = [windows + start, windows + start + torch.tensor(nll * 10)]
+    both = [windows + start, windows + start + torch.tensor(nll * 10)]
+    read = [nats[:n_windows] for nats in both]
     sizes = Footprint(100, 5, 40, (20,), 9, 9, 9, 9, 9)
     texts = [TextEvaluation(nats, nats, "a text", f"sha {start}") for nats in read]
     comparison = Comparison(*(Side(sizes, text=text) for text in texts))
@@ -195,6 +196,17 @@ def test_a_shorter_reading_is_told_to_agree_or_not_and_several_are_counted():
     counted = "Of your 2 shorter readings 1 agrees with ours."
     assert readings.checks_sentence(own, twins) == counted
     assert readings.checks_sentence([new], twins) == ""
+
+
+def test_a_shorter_reading_is_told_by_the_windows_that_both_have_read():
+    low = entry_of("a", Wanda(), [0.2, 0.6])
+    fewer = entry_of("b", L1(), [0.22, 0.62], n_windows=8)  # paired it is worse
+    assert fewer.figures["perplexity_ratio"].low < low.figures["perplexity_ratio"].high
+    said = readings.runs_sentence([fewer, low], ())
+    assert said.startswith("At 30 % removed **wanda** (×1.49 [")
+    assert "has the lowest perplexity over dense" in said
+    alike = entry_of("c", Random(), [0.23, 0.58], n_windows=8)
+    assert "cannot be told" in readings.runs_sentence([alike, low], ())
 
 
 def test_sizes_are_there_before_anything_is_measured(nothing, sizes):

@@ -9,7 +9,7 @@ from llmrank.methods.recovery.base import Recovery
 
 WARM_UP_STEPS = 8
 
-EACH = 6
+EACH = 4
 """A token that is trained on takes about as long as so many that are read."""
 
 
@@ -35,6 +35,11 @@ class Budget:
         """Estimate how long it takes where reading a token takes so many seconds."""
         by_clock, by_tokens = 60 * self.minutes, EACH * token_s * self.tokens
         return min(by_clock, by_tokens) if self.tokens else by_clock
+
+    def expected_tokens(self, token_s: float) -> int:
+        """Estimate how many tokens it trains on; the inverse of `expected_s`."""
+        by_clock = round(60 * self.minutes / (EACH * token_s), -3)
+        return int(min(by_clock, self.tokens) if self.tokens else by_clock)
 
     def spent(self, n_tokens: int, elapsed_s: float) -> float:
         """Return the share of it that is spent."""

@@ -27,6 +27,10 @@ LOOK_EVERY = 1 / 4
 KEEP_EVERY_S = 60.0
 """How often all is kept on the disk, at most."""
 
+READ_SHARE = 1 / 50
+"""Of the minutes: at most so much is for reading what is held out with dense; each look
+at it takes about twice as long."""
+
 KEPT_SHARE = 1 / 20
 """Of the time, at most so much is for keeping."""
 
@@ -164,14 +168,20 @@ class Training:
 
     @torch.no_grad()
     def _read_dense(self) -> None:
-        """Read the held-out windows with the dense model, once."""
+        """Read the held-out windows with the dense model, once.
+
+        All of them, unless that would take more than `READ_SHARE` of the minutes: of a
+        short training fewer batches of each text choose the state.
+        """
+        most_s = READ_SHARE * 60 * self._budget.minutes / len(self._inputs.held_out)
         for name, windows in self._inputs.held_out.items():
-            batches = windows.to(self._device).split(self._budget.batch)
-            with self._fast():
-                self._wanted[name] = [
-                    (ids, last_hidden(self._dense, ids).flatten(0, 1))
-                    for ids in batches
-                ]
+            start, self._wanted[name] = time.perf_counter(), []
+            for ids in windows.to(self._device).split(self._budget.batch):
+                with self._fast():
+                    hidden = last_hidden(self._dense, ids).flatten(0, 1)
+                self._wanted[name].append((ids, hidden))
+                if time.perf_counter() - start > most_s:
+                    break
 
     def _note(
         self,

@@ -74,7 +74,7 @@ def frontier_chart(
         tickvals=ticks,
         ticktext=[_tick(s, megabytes) for s in ticks],
     )
-    fig.update_layout(showlegend=False, margin={"t": 12}, clickmode="event+select")
+    fig.update_layout(showlegend=False, margin={"t": 26}, clickmode="event+select")
     return fig
 
 
@@ -199,6 +199,6 @@ def _here(fig: go.Figure, here: Here, end: float, colours: Palette) -> None:
         x=sparsity, y=log10(y), text=f"<b>{said}</b>", showarrow=False,
         xanchor="right" if sparsity > 0.25 else "left",
         xshift=-12 if sparsity > 0.25 else 12,
-        yshift=-14 if y > HIGHEST / 1.3 else 14,  # stays inside of the picture
+        yshift=12 if ratio is None else -14 if y > HIGHEST / 1.3 else 14,
         font={"color": colours.text, "size": 13},
     )  # fmt: skip

@@ -161,8 +161,7 @@ def _figures(experiment: Experiment, report: object) -> None:
         n_params = comparison.pruned.footprint.n_params
         if comparison.speedup is not None:
             decode = comparison.speedup.decode
-            speed = f"**{times(decode.measured)}**"
-            speed += " (disturbed)" if decode.disturbed else ""
+            speed = "not told" if decode.disturbed else f"**{times(decode.measured)}**"
         if ratio is None:
             ratio = comparison.perplexity_ratio
             so_far = (

@@ -11,7 +11,8 @@ from llmrank.experiments.settings import PRESETS, declared
 from llmrank.methods.allocation import ByHand
 from llmrank.methods.criteria import LLMRank
 from llmrank.methods.method import PARTS
-from pages.shared.app import controls, session
+from llmrank.methods.recovery.budget import Trained
+from pages.shared.app import controls, resources, session
 from pages.shared.app.escape import plain
 from pages.shared.app.uploads import named, uploader
 
@@ -84,6 +85,18 @@ def _part(name: str, without: Collection[str]) -> None:
             _text(o.name, controls.label(o.name))
         elif o.name not in ("seed", *without):
             _setting(o.name)
+    if issubclass(kind, Trained):
+        _training()
+
+
+def _training() -> None:
+    """Say what a recovery's minutes buy here, and what it is good for."""
+    in_hand = session.current()
+    pace = resources.pipeline().tokens_per_s(in_hand.model)
+    recovery = in_hand.method.recovery
+    if pace is not None and isinstance(recovery, Trained):
+        n_tokens = recovery.budget.expected_tokens(1 / pace)
+        st.caption(f"About {n_tokens:,} tokens here, as fast as it has read so far.")
 
 
 def _texts() -> None:

@@ -1,6 +1,7 @@
 """The frontier of the model in hand: what was measured of it, here and by us."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
@@ -18,6 +19,7 @@ from llmrank.experiments.settings import PRESETS
 from llmrank.experiments.settings import experiment as built
 from llmrank.experiments.store import Run
 from llmrank.methods.method import Method
+from llmrank.methods.recovery import NoRecovery
 from llmrank.report import charts
 from llmrank.report.charts.frontier import Here
 from llmrank.report.tables.lowest import RATIO, lowest
@@ -90,8 +92,14 @@ def _own(experiment: Experiment, known: Frontier, own: Choice | None) -> str:
     if method.allocation.sets_sparsity:
         return "**Widths of their own** stand at no sparsity of these curves."
     about, (ratio, _) = known.between(method, sparsity), measured(experiment)
+    before = known.at(replace(method, recovery=NoRecovery()), sparsity)
     if ratio is not None:
         said = f"Perplexity {times_spread(ratio)} of dense"
+    elif method.recovery.trains and before is not None:
+        said = (
+            f"Perplexity {times_spread(before.ratio)} of dense before its recovery, "
+            "which is not measured here yet"
+        )
     elif own is not None:
         said = f"Perplexity {times_spread(own.ratio)} of dense, as the curves were read"
     elif about is not None:
@@ -226,7 +234,7 @@ def _megabytes(experiment: Experiment, known: Frontier) -> Mapping[float, float]
     dense = resources.shape_of(experiment.model)
     if dense is None:
         return None
-    own = experiment.method.unseeded
+    own = replace(experiment.method, recovery=NoRecovery()).unseeded
     choices = sorted(known.choices, key=lambda c: c.method == own)  # its own size last
     sizes = {c.sparsity: megabytes(experiment, c.n_params) for c in choices}
     return {0.0: dense.weight_bytes / 1e6, **dict(sorted(sizes.items()))}

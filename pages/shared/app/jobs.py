@@ -165,8 +165,7 @@ def stop_button(kind: str, key: Hashable, label: str) -> None:
         said = f" · {plain(seen.title)}" if is_other else ""
         words = f"Stop · {_far(seen)}{said}"
         new = seen.state == "running" and seen.elapsed_s < 0.5
-        disabled, about = seen.stopping or new, plain(seen.title)
-        if st.button(words, key=label, disabled=disabled, help=about):
+        if st.button(words, key=label, disabled=seen.stopping or new):
             _stop(seen)
 
     _again(partial(_look_s_of, kind), draw)
