@@ -39,7 +39,7 @@ def show(
         results.show_table(ours or entries, is_ours=bool(ours))
     else:
         st.markdown(
-            "Nothing of this choice is measured yet. **Run the arena**: every cell "
+            "Nothing of this choice is measured yet. **Measure the cells**: each "
             "appears here the moment it is done, is kept, and is never measured "
             "twice; the arena can be stopped and goes on where it was."
         )

@@ -13,7 +13,7 @@ import streamlit as st
 from llmrank.core.formatting import counted, number, share, times
 from llmrank.evaluation.comparison import Comparison
 from llmrank.experiments.arena import Entry
-from llmrank.experiments.frontier import agree, longer
+from llmrank.experiments.frontier import checks
 from llmrank.experiments.store import Run, Store
 from llmrank.report import charts
 from llmrank.report.sentences import measurements as sentences
@@ -85,7 +85,8 @@ def show_runs(own: Store) -> None:
     picture, held = st.columns([0.66, 0.34], gap="medium")
     listed = [groups[i][0] for i in table["run"]]
     chosen = [groups[i] for i in choose(table, listed)]
-    shown = [group[0] for group in chosen] or [groups[like_in_hand(table)][0]]
+    first = table["run"].iloc[0] if store is own else like_in_hand(table)
+    shown = [group[0] for group in chosen] or [groups[first][0]]
     with picture:
         show_chart(listed, shown, shipped_too(listed, store), store)
     with held, panels.panel():
@@ -100,10 +101,7 @@ def show_runs(own: Store) -> None:
 
 
 def like_in_hand(table: pd.DataFrame) -> str:
-    """Return the run that is shown until one is chosen: of the method in hand, or any.
-
-    The newest of those that removed most nearly as much.
-    """
+    """Return the run of the method in hand, or any, that removed nearly as much."""
     read = table[table["ratio"].notna()]
     same = read[read["method"] == in_hand.method.name]
     rows = next(some for some in (same, read, table) if len(some))
@@ -191,6 +189,7 @@ def show_chart(
         row_selection.take(picked, key=TABLE)
 
     others["method"] += BEHIND
+    others["age"] += len(runs)
     drawn = pd.concat([table, others])
     panels.chart(
         charts.runs_chart(
@@ -226,23 +225,13 @@ def chart_sentence(own: Sequence[Run], grey: Sequence[Run], store: Store) -> str
         for i, c in s.comparisons([r.id for r in some]).items()
     }
     entries = [Entry(run, comparisons.get(run.id)) for run in (*own, *grey)]
-    twins = {run.id: twin for run in own if (twin := longer(run, grey)) is not None}
+    twins = checks(own, grey)
     entries = [entry for entry in entries if RATIO in entry.figures]
     read = [entry for entry in entries if entry.run.id not in twins]
     if not read:
         return "What is held has read no text."
     said = sentences.runs_sentence(read, {run.id for run in grey})
-    checks = [
-        agree(entry.figures[RATIO], twin.ratio)
-        for entry in entries
-        if (twin := twins.get(entry.run.id)) is not None and twin.ratio is not None
-    ]
-    if checks:
-        said += (
-            f" Of yours that read fewer tokens than ours, {sum(checks):,} of "
-            f"{len(checks):,} agree with it."
-        )
-    return said
+    return f"{said} {sentences.checks_sentence(own, twins)}".strip()
 
 
 def show_held(shown: Sequence[Run], store: Store) -> None:
@@ -297,6 +286,8 @@ def show_figures(comparison: Comparison, origin: dict[str, str]) -> None:
     """List the numbers of a run, one under the other."""
     for figure in panels.figures(comparison, origin, "–"):
         panels.listed(*figure)
+    if "recovery" in origin:
+        panels.listed("Recovery", origin["recovery"], None, "How its training went.")
     if comparison.speedup is not None:
         st.caption(PAIRED)
 

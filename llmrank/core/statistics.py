@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from llmrank.core.formatting import interval, number, share, times
+from llmrank.core.formatting import interval, number, times
 
 NORMAL_95 = 1.96
 """Standard errors to either side of a mean of many samples in its 95 % interval."""
@@ -69,9 +69,10 @@ def times_spread(estimate: Estimate) -> str:
 
 
 def share_spread(estimate: Estimate) -> str:
-    """Write a share with its 95 % interval, both in per cent: 72 % [69, 74.5]."""
-    ends = f" [{100 * estimate.low:.3g}, {100 * estimate.high:.3g}]"
-    return f"{share(estimate.value)}{ends if math.isfinite(estimate.high) else ''}"
+    """Write a share with its 95 % interval, both in per cent: 72.0 % [69.0, 74.5]."""
+    low, value, high = (100 * v for v in (estimate.low, estimate.value, estimate.high))
+    ends = f" {interval(low, high)}" if math.isfinite(high) else ""
+    return f"{number(value)} %{ends}"
 
 
 def _ends(estimate: Estimate) -> str:

@@ -8,6 +8,7 @@ from llmrank.core.progress import Progress, silent
 from llmrank.core.statistics import Estimate, t_interval
 from llmrank.evaluation.footprint import Footprint
 from llmrank.evaluation.perplexity import READING, TextEvaluation
+from llmrank.experiments.expected_steps import TOKENS_PER_S
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.experiments.pipeline.stage import pruned_key
@@ -98,12 +99,20 @@ def measured_points(base: Experiment, pipeline: Pipeline) -> tuple[Point, ...]:
 
 
 def estimated_s(base: Experiment, n_points: int, pipeline: Pipeline) -> float | None:
-    """Estimate the seconds to measure points; None where the model was never read."""
+    """Estimate the seconds to measure points; None where the model was never read.
+
+    The embedded model was read by us.
+    """
     pace = pipeline.tokens_per_s(base.model)
+    if pace is None and base.model.name == "demo":
+        pace = TOKENS_PER_S
     if pace is None:
         return None
     unread = pipeline.dense_text.peek(base) is None
-    return (n_points + unread) * base.evaluation.eval_tokens / pace
+    n_tokens = (n_points + unread) * base.evaluation.eval_tokens
+    if pipeline.stats.peek(base) is None and not pipeline.evidence.is_kept(base):
+        n_tokens += base.calibration.samples * base.calibration.seq_len
+    return n_tokens / pace
 
 
 def rivals(in_hand: Criterion) -> tuple[Criterion, ...]:

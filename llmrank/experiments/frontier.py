@@ -1,7 +1,7 @@
 """What each method costs at every sparsity that was measured, and where one stands."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from math import exp, log
@@ -159,6 +159,12 @@ def longer(run: Run, others: Iterable[Run]) -> Run | None:
     """Return the one of others that pruned alike and read more of the same text."""
     more = (other for other in others if n_tokens(other) > n_tokens(run))
     return next((other for other in more if _is_same(other, run.experiment)), None)
+
+
+def checks(own: Iterable[Run], ours: Collection[Run]) -> dict[str, Run]:
+    """Return the longer run of ours that an own one checks, by the own one's id."""
+    found = ((run.id, longer(run, ours)) for run in own)
+    return {run: twin for run, twin in found if twin is not None}
 
 
 def agree(one: Estimate, other: Estimate) -> bool:

@@ -59,7 +59,7 @@ def pressed(page: Page, name: str) -> None:
 def measured(page: Page, asked: dict[str, str]) -> None:
     """Have the grid measured, unless an earlier test has."""
     opened(page, link("arena", asked, grid()))
-    run = page.get_by_role("button", name="Run the arena", exact=True)
+    run = page.get_by_role("button", name="Measure the 6 cells here")
     if run.is_enabled():
         run.click()
     expect(page.get_by_text("All 6 cells are measured")).to_be_visible(timeout=120_000)
@@ -75,8 +75,9 @@ def downloaded(page: Page, name: str) -> str:
 def test_the_chart_fills_in_and_holds_what_the_database_holds(page, asked, database):
     measured(page, asked)
     assert not sideways(page)
+    written = page.locator(f"{CHART} .textpoint").all_text_contents()
+    assert "dense" in written
     legend = page.locator(f"{CHART} .legendtext").all_text_contents()
-    assert "dense" in legend
     assert "cannot be told" in legend  # two windows are too few to tell anything
     listed = page.locator(f"{LIST} .ytick text").all_text_contents()
     assert sorted(listed) == sorted(METHODS)
@@ -134,7 +135,7 @@ def test_a_stopped_arena_goes_on_where_it_was(page, asked, database):
     slow = {"repeats": "10", "new_tokens": "16", "seed": "3"}
     wanted = link("arena", asked | slow, grid(("wanda", "l1"), (0.1, 0.2, 0.3, 0.4)))
     opened(page, wanted)
-    pressed(page, "Run the arena")
+    pressed(page, "Measure the 8 cells here")
     known = re.compile(r"✓ [1-7] done")
     expect(page.get_by_text(known)).to_be_visible(timeout=60_000)
     pressed(page, "Stop")
@@ -142,7 +143,7 @@ def test_a_stopped_arena_goes_on_where_it_was(page, asked, database):
     pressed(page, "Dismiss")
     settle(page)
     before = {r.id: r.finished for r in Store(database).runs() if r.state == "done"}
-    go_on = page.get_by_role("button", name="Go on", exact=True)
+    go_on = page.get_by_role("button", name=re.compile("Measure the [1-7] cells? here"))
     expect(go_on).to_be_enabled(timeout=30_000)  # other tests keep the cores busy
     go_on.click()
     expect(page.get_by_text("All 8 cells are measured")).to_be_visible(timeout=120_000)

@@ -44,7 +44,7 @@ SIGHTS = {  # of a page: its picture, and what is noticed
     ),
     "arena": (
         ".js-plotly-plot",
-        ["Which method is best?", "on the frontier", "Run the arena"],
+        ["Which method is best?", "on the frontier", "Measure the 33 cells here"],
     ),
     "runs": (
         ".js-plotly-plot",

@@ -21,6 +21,7 @@ from llmrank.experiments.curve import (
     rivals,
     usual_rivals,
 )
+from llmrank.experiments.expected_steps import TOKENS_PER_S
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
 from llmrank.methods.criteria import CRITERIA, L2, Activation, GPrune, LLMRank, Random
@@ -110,6 +111,9 @@ def test_known_points_compute_nothing(base, points, pipeline):
 def test_the_time_is_estimated_from_how_fast_the_model_read(base, pipeline, points):
     assert len(points) == 4
     assert estimated_s(base, 3, Pipeline()) is None
+    demo = dataclasses.replace(base, model=ModelSpec())
+    n_tokens = 4 * 1536 + base.calibration.samples * base.calibration.seq_len
+    assert estimated_s(demo, 3, Pipeline()) == pytest.approx(n_tokens / TOKENS_PER_S)
     one, three = (estimated_s(base, n, pipeline) for n in (1, 3))
     assert three == pytest.approx(3 * one)
     assert one == pytest.approx(1536 / pipeline.tokens_per_s(base.model))

@@ -145,7 +145,7 @@ def test_a_smaller_choice_takes_what_is_known_and_says_so(opened):
     assert "2 of 6 cells to measure" in captions(at)
     assert "4 cells known already" in captions(at)
     assert len(cells_shown(at)) == 4
-    assert at.button(key="run_arena").label == "Go on"
+    assert at.button(key="run_arena").label == "Measure the 2 cells here"
 
 
 def test_the_method_in_hand_is_added_by_a_button(opened):
@@ -234,7 +234,7 @@ def test_a_stopped_arena_goes_on_where_it_was(opened, monkeypatch):
     n_done = sum(r.state == "done" for r in Store().runs())
     assert n_done >= 1
     if n_done < 6:
-        assert at.button(key="run_arena").label == "Go on"
+        assert at.button(key="run_arena").label.startswith("Measure the ")
         at = run_it(at)
     assert sum(r.state == "done" for r in Store().runs()) == 6
 
@@ -320,6 +320,28 @@ def test_ones_own_runs_stand_marked_among_the_shipped(database):
     shown = [name for name, _ in list_shown(at)]
     assert len(shown) == 4
     assert all("block-influence + least-squares" in name for name in shown)
+
+
+def test_a_shorter_reading_of_what_is_shipped_is_a_check_and_no_entry(database):
+    ours = next(
+        run
+        for run in shipped().runs(columns={"sparsity": [0.3]}, states=("done",))
+        if run.experiment.method == settings.experiment({}).method
+    )
+    full = shipped().comparison(ours.id)
+    sides = (replace(s, text=s.text.first(8)) for s in (full.dense, full.pruned))
+    evaluation = replace(ours.experiment.evaluation, eval_tokens=4096)
+    own = replace(ours.experiment, evaluation=evaluation)
+    report = Report(own, ours.origin.environment, "c", Comparison(*sides))
+    before = list_shown(open_page(PAGE, sparsity="0.3"))
+    Store(database).add_report(report)
+    at = open_page(PAGE, sparsity="0.3")
+    assert not at.exception
+    assert list_shown(at) == before
+    assert "◆" not in captions(at)
+    said_of_it = f"Your reading of {own.method.name} at 30 % on 4,096 tokens (×"
+    assert said_of_it in captions(at)
+    assert "agrees with ours" in captions(at)
 
 
 def test_criteria_are_compared_after_one_button(opened, asked):

@@ -15,6 +15,7 @@ from llmrank.core.statistics import Estimate
 from llmrank.evaluation.speedup import Ratio
 from llmrank.methods.allocation import Sensitivity
 from llmrank.report import charts
+from llmrank.report.charts.pareto import YOURS
 from llmrank.report.charts.theme import DARK, LIGHT, plain
 from llmrank.report.tables.comparison import Cell, Pair
 
@@ -361,7 +362,7 @@ def runs_table():
         ("lost", 0.5, 95e6, 900.0, 800.0, 999.0, "d"),
     ]
     names = ["method", "sparsity", "parameters", "ratio", "low", "high", "run"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=names).assign(age=range(len(rows)))
 
 
 def test_runs_are_lines_of_their_methods_and_know_their_ids():
@@ -377,6 +378,20 @@ def test_runs_are_lines_of_their_methods_and_know_their_ids():
     assert (ring.x, ring.y) == ((126e6,), (1.1,))
     # twice what has a colour
     assert "1 run above ×4.00, outside" in fig.layout.xaxis.title.text
+
+
+def test_runs_that_lie_upon_one_another_are_outlines_the_newest_on_top_and_least():
+    names = ["old", "new", "else", "off"]
+    pile = runs_table().assign(
+        method=names, parameters=[100e6, 100.5e6, 100e6, 90e6],
+        ratio=[1.55, 1.57, 3.0, 1.56], age=[3, 0, 1, 2],
+    )  # fmt: skip
+    fig = charts.runs_chart(pile, named=names, dark=False)
+    drawn = [t for t in fig.data if t.name]
+    assert [t.name for t in drawn] == ["old", "off", "else", "new"]
+    assert [t.marker.size for t in drawn] == [(16,), (9,), (9,), (9,)]
+    assert all(t.marker.symbol.endswith("-open") for t in drawn)
+    assert sorted(drawn, key=lambda t: t.legendrank)[0].name == "old"
 
 
 def test_options_that_fit_have_the_best_on_top_and_the_one_in_hand_accented():
@@ -420,6 +435,9 @@ def test_tradeoff_draws_curves_with_intervals_and_the_dense_line():
     assert (curve.x, curve.y) == ((0, 0.1, 0.3), (27.1, 31.3, 49.0))
     assert curve.error_y.array == pytest.approx((5.42, 6.26, 9.8))
     assert curve.error_y.arrayminus == pytest.approx((2.71, 3.13, 4.9))
+    assert curve.mode == "lines+markers"
+    one = charts.tradeoff(points((49.0, 27.1, np.nan)))  # dense and one more: no line
+    assert traces(one, "llm-rank")[0].mode == "markers"
     assert curve.marker.symbol != other.marker.symbol
     assert curve.line.dash != other.line.dash
     assert curve.line.color != other.line.color
@@ -619,7 +637,8 @@ def test_a_verdict_is_a_size_a_filling_and_a_colour_and_who_is_named_has_interva
     assert (dense.x[0], dense.y[0]) == (120.0, 1.0)
     assert dense.marker.color == LIGHT.neutral
     key = [t.name for t in fig.data if t.showlegend is not False]
-    assert key == ["on the frontier", "cannot be told", "beaten", "dense"]
+    assert key == ["on the frontier", "cannot be told", "beaten"]
+    assert dense.text == "dense"
 
 
 def test_who_is_named_has_a_colour_a_symbol_and_a_label_by_what_it_is():
@@ -633,6 +652,22 @@ def test_who_is_named_has_a_colour_a_symbol_and_a_label_by_what_it_is():
     assert not {"random", "llm-rank"} & said
     [ring] = [t for t in fig.data if t.marker.size == 22]
     assert (ring.x, ring.y) == ((100.0,), (1.9,))
+
+
+def test_what_is_ones_own_looks_alike_has_one_entry_and_hides_nothing():
+    named = {"wanda": "", "llm-rank": YOURS, "random": YOURS}
+    fig = drawn_pareto(a_standing(), named=named)
+    drawn = methods_drawn(fig)
+    assert [*drawn][-1] != "wanda"  # on top
+    looks = {(drawn[m].marker.color, drawn[m].marker.symbol[0]) for m in named}
+    assert looks == {
+        (LIGHT.series[0], "circle"), (LIGHT.text, "diamond"),
+    }  # fmt: skip
+    assert [t.name for t in fig.data if t.showlegend is not False].count(YOURS) == 1
+    labels = [n for n in fig.layout.annotations if n.showarrow is not False]
+    assert [n.text for n in labels] == ["wanda"]
+    assert labels[0].bgcolor is None
+    assert fig.layout.xaxis.range[1] > 75  # nothing is beyond the least, 80
 
 
 def test_the_more_is_removed_the_farther_to_the_right():

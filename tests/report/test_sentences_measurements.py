@@ -14,6 +14,7 @@ from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.evaluation.speedup import Ratio, Speedup
 from llmrank.experiments.arena import Entry
 from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.frontier import checks
 from llmrank.experiments.run import Report
 from llmrank.experiments.store import Run, RunSpec
 from llmrank.methods.criteria import L1, Random, Wanda
@@ -116,7 +117,7 @@ def test_quality_size_and_speed_are_paired_with_what_changed(found, sizes):
     assert perplexity.change == Cell("×1.11", "of dense [1.11, 1.11]")
     assert top1.dense.value == 50  # per cent, as the title says
     assert top1.pruned.high == 100 * found.pruned.text.top1.high
-    assert top1.change.value == "80 %"
+    assert top1.change.value == "80.0 %"
     assert top1.change.spread.startswith("kept [")
     assert (perplexity.lower_is_better, top1.lower_is_better) == (True, False)
     assert size.pruned.value == sizes[1].weight_bytes / 1e6
@@ -174,6 +175,29 @@ def test_the_lowest_perplexity_is_said_only_where_it_can_be_told():
     assert "shipped) has the lowest perplexity over dense; of yours **random**" in said
 
 
+def test_a_shorter_reading_is_told_to_agree_or_not_and_several_are_counted():
+    def read(run, n_tokens):
+        evaluation = run.spec.recipe["evaluation"] | {"eval_tokens": n_tokens}
+        recipe = run.spec.recipe | {"evaluation": evaluation}
+        return dataclasses.replace(run, spec=RunSpec(recipe, 0, ("text",)))
+
+    alike = read(entry_of("a", Wanda(), [0.2, 0.6]).run, 4096)
+    apart = read(entry_of("b", Wanda(), [1.2, 1.6]).run, 4096)
+    new = read(entry_of("c", L1(), [0.2, 0.6]).run, 4096)
+    ours = read(entry_of("d", Wanda(), [0.22, 0.62]).run, 16384)
+    own = [alike, apart, new]
+    twins = checks(own, [ours])
+    assert twins == {"a": ours, "b": ours}  # nobody else has read the third
+    said = readings.checks_sentence([alike, new], twins)
+    assert said.startswith("Your reading of wanda at 30 % on 4,096 tokens (×1.49 [")
+    assert "]) agrees with ours (×1.52 [" in said
+    assert said.endswith("], 16,384).")
+    assert "**does not agree**" in readings.checks_sentence([apart], twins)
+    counted = "Of your 2 shorter readings 1 agrees with ours."
+    assert readings.checks_sentence(own, twins) == counted
+    assert readings.checks_sentence([new], twins) == ""
+
+
 def test_a_shorter_reading_is_told_by_the_windows_that_both_have_read():
     low = entry_of("a", Wanda(), [0.2, 0.6])
     fewer = entry_of("b", L1(), [0.22, 0.62], n_windows=8)  # paired it is worse
@@ -204,8 +228,8 @@ def test_perplexity_stands_beside_its_paired_ratio(found):
 
 def test_top1_accuracy_is_kept_in_part(found):
     line = by_name(found)["Top-1 accuracy"]
-    assert (line.dense.value, line.pruned.value) == ("50 %", "40 %")
-    assert line.change.value == "80 % kept"
+    assert (line.dense.value, line.pruned.value) == ("50.0 %", "40.0 %")
+    assert line.change.value == "80.0 % kept"
 
 
 def test_one_window_has_no_interval(nothing):
@@ -213,7 +237,7 @@ def test_one_window_has_no_interval(nothing):
     dense = dataclasses.replace(nothing.dense, text=text([1.0], [0.5]))
     shown = by_name(dataclasses.replace(nothing, dense=dense))
     assert shown["Perplexity"].dense == Cell("2.72")
-    assert shown["Top-1 accuracy"].dense == Cell("50 %")
+    assert shown["Top-1 accuracy"].dense == Cell("50.0 %")
     assert shown["Perplexity"].change == Cell("–")
 
 
@@ -247,8 +271,8 @@ def test_a_task_asked_of_one_side_waits_for_the_other(nothing):
 
 def test_times_stand_beside_the_ideal(found):
     line = by_name(found)["Writing a token (decode)"]
-    assert line.dense == Cell("11.5 ms", "(12.7)")
-    assert line.pruned == Cell("9.50 ms", "(10.7)")
+    assert line.dense == Cell("11.5 ms", "(9 in 10 within 12.7)")
+    assert line.pruned == Cell("9.50 ms", "(9 in 10 within 10.7)")
     assert line.change == Cell("×1.25 as fast", "[1.12, 1.38]; ideal ×1.50")
 
 

@@ -19,6 +19,9 @@ from llmrank.report.charts.theme import (
     segments,
 )
 
+FEW = 3
+"""Points, dense among them, below which no line is drawn through a curve."""
+
 
 def widths_chart(
     before: Sequence[int], after: Sequence[int], *, dark: bool = False
@@ -43,6 +46,7 @@ def tradeoff(
 ) -> go.Figure:
     """Draw a metric over sparsity, one curve per criterion, with its intervals.
 
+    Dense and one point more are no line.
     Values that pass 1 and span more than a decade get a log axis.
 
     Args:
@@ -76,6 +80,8 @@ def tradeoff(
         line = method_line(
             rows.sort_values("x"), name=str(criterion), place=place, colours=colours
         )
+        if len(rows) < FEW:
+            line.mode = "markers"
         fig.add_trace(line)
     fig.update_xaxes(tickformat=".0%")
     if is_wide(known["value"]):

@@ -27,6 +27,12 @@ HEIGHT = 460
 SCREEN = (480, 320)
 """About what the axes span, in pixels: labels leave one another room there."""
 
+YOURS = "measured here"
+"""What one's own methods are to the reader: all look alike, and the legend says it."""
+
+LABELS = 112
+"""Pixels right of the axes, where labels hide no point."""
+
 SIZES = {"on the frontier": 13, "cannot be told": 10, "beaten": 8}
 LINE = 15
 """Pixels that a line of a label takes."""
@@ -96,10 +102,11 @@ def pareto_chart(
     fig = figure(dark=dark, height=HEIGHT, x=plain(titles[0]), y=plain(titles[1]))
     legend = {"itemclick": False, "itemdoubleclick": False, "y": 1.06}
     fig.update_layout(margin={"t": 56}, clickmode="event+select", legend=legend)
-    fig.add_traces(list(_key(standings, colours)))
+    fig.add_traces(list(_key(standings, named, colours)))
     if dense is not None:
         fig.add_scatter(
-            x=[dense[0]], y=[dense[1]], mode="markers", name="dense",
+            x=[dense[0]], y=[dense[1]], mode="markers+text", name="dense",
+            text="dense", textposition="top center", showlegend=False,
             marker={"symbol": "star-open", "size": 14, "color": colours.neutral,
                     "line": {"width": 2}},
             hovertemplate="%{x:.4~g}, %{y:.4~g}",
@@ -110,7 +117,9 @@ def pareto_chart(
     known = pd.concat([standings[["x", "y", "sparsity"]], ends.assign(sparsity=0.0)])
     axes = _axes(fig, known.astype(float))
     quiet = [m for m in standings["method"].unique() if m not in named]
-    for method in (*quiet, *reversed([*named])):
+    labelled = [method for method, what in named.items() if what != YOURS]
+    own = named.keys() - set(labelled)
+    for method in (*quiet, *reversed(labelled), *own):
         rows = standings[standings["method"] == method]
         if len(rows):
             fig.add_trace(
@@ -121,7 +130,7 @@ def pareto_chart(
                 )
             )
     fig.add_trace(ring(standings[standings["run"] == marked[1]], colours))
-    _name(fig, standings[standings["method"].isin([*named])], named, axes, colours)
+    _name(fig, standings[standings["method"].isin(labelled)], named, axes, colours)
     _columns(fig, standings, marked[0], axes[0], colours)
     return fig
 
@@ -130,6 +139,8 @@ def look(method: str, named: Mapping[str, str], colours: Palette) -> tuple[str, 
     """Return a method's colour and symbol: colour is never alone."""
     if method not in named:
         return colours.neutral, "circle"
+    if named[method] == YOURS:
+        return colours.text, "diamond"
     n = [*named].index(method)
     return colours.series[n % len(colours.series)], SYMBOLS[n % len(SYMBOLS)]
 
@@ -165,8 +176,15 @@ def said_of(row: Mapping[Hashable, Any]) -> str:
     )
 
 
-def _key(standings: pd.DataFrame, colours: Palette) -> Iterator[go.Scatter]:
-    """Say in the legend how the verdicts look."""
+def _key(
+    standings: pd.DataFrame, named: Mapping[str, str], colours: Palette
+) -> Iterator[go.Scatter]:
+    """Say in the legend how the verdicts look, and one's own."""
+    if YOURS in named.values():
+        yield go.Scatter(
+            x=[None], y=[None], mode="markers", name=YOURS,
+            marker={"symbol": "diamond", "size": 11, "color": colours.text},
+        )  # fmt: skip
     for verdict, size in SIZES.items():
         if verdict in set(standings.get("verdict", ())):
             colour = colours.neutral if verdict == "beaten" else colours.text
@@ -244,10 +262,9 @@ def _name(
             ax=20, ay=row["up"] - middle - lift / len(told),
             text="<br>".join(map(plain, lines)), xanchor="left", align="left",
             arrowhead=0, arrowwidth=1, arrowcolor=faded(colour, 0.6), standoff=6,
-            font={"color": colour, "size": 12}, bgcolor=faded(colours.background, 0.8),
+            font={"color": colour, "size": 12},
         )  # fmt: skip
-    room = 0.42 * (across.high - across.low) * bool(told)
-    fig.update_xaxes(range=[across.low, across.high + room])
+    fig.update_layout(margin={"r": LABELS})
 
 
 def _columns(

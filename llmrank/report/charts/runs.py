@@ -13,6 +13,12 @@ from llmrank.report.charts.theme import caption, figure, palette
 LEAST = 3.0
 """Ratios up to it are in the picture, and up to twice those that have a colour."""
 
+SIZE, WIDER = 9, 7
+"""Pixels of a mark, and how much wider it is for each that lies upon it."""
+
+NEAR_X, NEAR_Y = 0.01, 0.06
+"""Runs that differ by less of their parameters and ratios lie upon one another."""
+
 
 def runs_chart(
     runs: pd.DataFrame,
@@ -25,7 +31,8 @@ def runs_chart(
 
     Args:
         runs: columns method, sparsity, parameters, ratio, low, high (of its 95 %
-            interval) and run (what a point that is clicked is known by).
+            interval), run (what a point that is clicked is known by) and age: the
+            lower lies upon the higher, which is wider, so that both are seen.
         named: the methods that have a colour and intervals; others are grey.
         chosen: the runs that are ringed.
         dark: draw for the dark theme.
@@ -38,18 +45,19 @@ def runs_chart(
         for row in runs.to_dict("records")
     ]
     points = runs.assign(x=runs["parameters"], y=runs["ratio"], said=said)
+    seen = points[points["method"].isin(list(named))]
+    newest = seen.groupby("method")["age"].min().sort_values(ascending=False)
     quiet = [m for m in dict.fromkeys(runs["method"]) if m not in named]
-    for method in (*quiet, *named):
+    for method in (*quiet, *newest.index):
         rows = points[points["method"] == method]
         place = named.index(method) if method in named else None
-        if len(rows):
-            line = method_line(rows, name=method, place=place, colours=colours)
-            fig.add_trace(line)
-    held = runs[runs["run"].isin(list(chosen))]
+        line = method_line(rows, name=method, place=place, colours=colours)
+        fig.add_trace(line if place is None else _open(line, place, rows, seen))
+    held = points[points["run"].isin(list(chosen))]
     fig.add_scatter(
         x=held["parameters"].tolist(), y=held["ratio"].tolist(), mode="markers",
         hoverinfo="skip", showlegend=False,
-        marker={"symbol": "circle-open", "size": 22, "color": colours.text,
+        marker={"symbol": "circle-open", "size": 32, "color": colours.text,
                 "line": {"width": 2}},
     )  # fmt: skip
     least = 2 * runs.loc[runs["method"].isin(list(named)), "ratio"].max()
@@ -66,9 +74,22 @@ def runs_chart(
     outside = int((runs["ratio"] > highest).sum())
     if outside:
         caption(fig, f"{counted(outside, 'run')} above {times(highest)}, outside")
-    fig.update_layout(clickmode="event+select", legend={"y": -0.27, "yanchor": "top"},
-                      margin={"t": 12})  # fmt: skip
+    legend = {"y": -0.27, "yanchor": "top"}
+    fig.update_layout(clickmode="event+select", legend=legend, margin={"t": 12})
     return fig
+
+
+def _open(
+    line: go.Scatter, place: int, rows: pd.DataFrame, among: pd.DataFrame
+) -> go.Scatter:
+    """Draw a method's points as outlines, wider by each newer point upon them."""
+    x, y, age = rows[["x", "y", "age"]].to_numpy(float).T[..., None]
+    others = among[["x", "y", "age"]].to_numpy(float).T
+    is_near = (abs(others[0] / x - 1) < NEAR_X) & (abs(others[1] / y - 1) < NEAR_Y)
+    sizes = SIZE + WIDER * (is_near & (others[2] < age)).sum(axis=1)
+    symbol, width = f"{line.marker.symbol}-open", {"width": 2}
+    marker = {"symbol": symbol, "size": sizes.tolist(), "line": width}
+    return line.update(legendrank=place, marker=marker)
 
 
 def written(low: float, high: float) -> str:

@@ -20,7 +20,8 @@ WIDE_RANGE = 10
 """Highest over lowest value from which an axis is logarithmic."""
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+SYMBOLS = ("circle", "square", "triangle-up", "cross", "x", "star", "hexagon")
+"""Of curves; a diamond is one's own wherever it stands."""
 
 CONFIG: dict[str, Any] = {
     "displaylogo": False,

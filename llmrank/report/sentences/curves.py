@@ -7,7 +7,7 @@ from llmrank.core.statistics import share_spread, times_spread
 from llmrank.evaluation.perplexity import perplexity_ratio, top1_retention
 from llmrank.experiments.curve import Metric, Point, Ranking, ranking
 from llmrank.methods.criteria import Criterion
-from llmrank.methods.method import label
+from llmrank.methods.method import Method, label
 
 BETTER = {"perplexity": "the lowest perplexity", "top1": "the highest top-1 accuracy"}
 
@@ -16,10 +16,11 @@ def curve_sentence(
     points: Sequence[Point],
     sparsity: float,
     metric: Metric,
-    in_hand: Criterion,
+    in_hand: Method,
 ) -> str:
     """Say who is best at a sparsity, who cannot be told from it, and who is not.
 
+    All have the widths, the repair and the recovery in hand, which are named.
     Where nothing is measured at that sparsity, the nearest one is taken and named.
     """
     there = {p.sparsity for p in points}
@@ -29,10 +30,16 @@ def curve_sentence(
     said = f"At {share(nearest)} removed "
     if nearest != sparsity:
         said = f"{share(sparsity)} is not measured; at {share(nearest)} removed "
+    said += f"with {rest} " if (rest := beside_criterion(in_hand)) else ""
     if not order.tied and not order.behind:
         alone = f"{label(order.best.criterion)} is alone so far"
         return f"{said}{alone}: {_value(order.best, metric)}."
-    return f"{said}{_ahead(order, metric)}{_own(order, metric, in_hand)}."
+    return f"{said}{_ahead(order, metric)}{_own(order, metric, in_hand.criterion)}."
+
+
+def beside_criterion(method: Method) -> str:
+    """Name what all criteria of a curve share: widths, repair, recovery, if unusual."""
+    return method.name.partition(" + ")[2]
 
 
 def points_sentence(points: Sequence[Point]) -> str:
@@ -45,9 +52,12 @@ def points_sentence(points: Sequence[Point]) -> str:
     )
 
 
-def cost_sentence(n_points: int, n_known: int, seconds: float | None) -> str:
-    """Say what measuring a curve will take."""
-    known = f"; {n_known:,} are measured already" if n_known else ""
+def cost_sentence(
+    n_points: int, n_known: int, seconds: float | None, *, is_ours: bool
+) -> str:
+    """Say what measuring a curve will take; `is_ours`: at our pace, none was seen."""
+    verb = "is" if n_known == 1 else "are"
+    known = f"; {n_known:,} {verb} measured already" if n_known else ""
     points = counted(n_points, "point")
     if not n_points and not n_known:
         return "Choose a sparsity above 0."
@@ -55,8 +65,10 @@ def cost_sentence(n_points: int, n_known: int, seconds: float | None) -> str:
         return "Every point of this choice is measured."
     if seconds is None:
         return f"{points} to measure{known}; how long it takes shows once it runs."
+    pace = "on two cores like ours" if is_ours else "at the pace just seen here"
     return (
-        f"{points} to measure, {duration(seconds)} at the pace just seen here{known}."
+        f"{points} to measure: {duration(seconds)} {pace}, not counted: scoring, "
+        f"cutting and solving{known}."
     )
 
 
@@ -101,7 +113,7 @@ def _against(point: Point, best: Point, metric: Metric) -> str:
 def _value(point: Point, metric: Metric) -> str:
     if metric == "perplexity":
         return number(point.pruned.perplexity.value)
-    return share(point.pruned.top1.value)
+    return f"{number(100 * point.pruned.top1.value)} %"
 
 
 def _listed(names: Sequence[str]) -> str:

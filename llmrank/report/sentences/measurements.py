@@ -1,6 +1,6 @@
 """What measurements say, what they were taken on, and the tables behind charts."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -14,7 +14,9 @@ from llmrank.evaluation.shape_timing import SpeedPoint
 from llmrank.evaluation.speedup import as_fast, disturbance_sentence
 from llmrank.experiments.arena import Entry
 from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.frontier import agree, n_tokens
 from llmrank.experiments.run import Report
+from llmrank.experiments.store import Run
 from llmrank.methods.method import label
 from llmrank.report.sentences.summary import left_out, windows
 from llmrank.report.tables.comparison import Phase, timing_of
@@ -89,6 +91,32 @@ def runs_sentence(entries: Sequence[Entry], shipped: Collection[str]) -> str:
     more = f" or {len(tied) - 2:,} more" if len(tied) > 2 else ""
     both = f"{said(first)} or {said(second)}{more}"
     return f"{at} the lowest perplexity over dense cannot be told: {both}{yours}."
+
+
+def checks_sentence(own: Sequence[Run], twins: Mapping[str, Run]) -> str:
+    """Say whether own readings agree with our longer ones of the same.
+
+    Args:
+        own: runs; those that check nothing are left out.
+        twins: what `frontier.checks` found of them.
+    """
+    told = [
+        (run, run.ratio, twin, twin.ratio)
+        for run in own
+        if (twin := twins.get(run.id)) and run.ratio and twin.ratio
+    ]
+    n_alike = sum(agree(mine, theirs) for _, mine, _, theirs in told)
+    if len(told) > 1:
+        agreeing = "1 agrees" if n_alike == 1 else f"{n_alike:,} agree"
+        return f"Of your {len(told):,} shorter readings {agreeing} with ours."
+    verb = "agrees" if n_alike else "**does not agree**"
+    return "".join(
+        f"Your reading of {name(run)} at "
+        f"{share(run.spec.recipe['pruning']['sparsity'])} on {n_tokens(run):,} tokens "
+        f"({times_spread(mine)}) {verb} with ours ({times_spread(theirs)}, "
+        f"{n_tokens(twin):,})."
+        for run, mine, twin, theirs in told
+    )
 
 
 def origins(report: Report) -> list[str]:

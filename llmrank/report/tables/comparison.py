@@ -222,7 +222,7 @@ def _memory(comparison: Comparison) -> Line:
 
 
 def _ms(timing: Timing) -> Cell:
-    return Cell(f"{number(timing.median)} ms", f"({number(timing.p90)})")
+    return Cell(f"{number(timing.median)} ms", f"(9 in 10 within {number(timing.p90)})")
 
 
 def _cell(estimate: Estimate, write: Callable[[float], str] = number) -> Cell:
@@ -235,4 +235,4 @@ def _cell(estimate: Estimate, write: Callable[[float], str] = number) -> Cell:
 def _share_cell(estimate: Estimate, after: str = "") -> Cell:
     ends = (100 * estimate.low, 100 * estimate.high)
     spread = interval(*ends) if math.isfinite(estimate.high) else ""
-    return Cell(f"{share(estimate.value)}{after}", spread)
+    return Cell(f"{number(100 * estimate.value)} %{after}", spread)

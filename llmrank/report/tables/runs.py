@@ -44,16 +44,19 @@ def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def chart_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return what a chart of runs needs, of those that read a text; by size."""
+    """Return what a chart of runs needs, of those that read a text; by size.
+
+    Their age counts from 0, the first.
+    """
     several = len({run.spec.recipe["model"]["name"] for run in runs}) > 1
     rows = [
         (name(run) + (f", {run.spec.recipe['model']['name']}" if several else ""),
          run.spec.recipe["pruning"]["sparsity"], run.n_params, run.ratio.value,
-         run.ratio.low, run.ratio.high, run.id)
-        for run in runs
+         run.ratio.low, run.ratio.high, run.id, age)
+        for age, run in enumerate(runs)
         if run.ratio is not None and run.n_params is not None
     ]  # fmt: skip
-    columns = ["method", "sparsity", "parameters", "ratio", "low", "high", "run"]
+    columns = ["method", "sparsity", "parameters", "ratio", "low", "high", "run", "age"]
     return pd.DataFrame(rows, columns=columns).sort_values("parameters")
 
 

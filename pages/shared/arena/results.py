@@ -11,8 +11,11 @@ from llmrank.core.statistics import times_spread
 from llmrank.experiments import arena
 from llmrank.experiments.arena import AXES, Entry
 from llmrank.experiments.experiment import Experiment
+from llmrank.experiments.frontier import checks
 from llmrank.report import charts
+from llmrank.report.charts.pareto import YOURS
 from llmrank.report.sentences import arena as readings
+from llmrank.report.sentences.measurements import checks_sentence
 from llmrank.report.sentences.sizes import amount
 from llmrank.report.tables import arena as tables
 from pages.shared.app import (
@@ -70,12 +73,11 @@ def show(
 ) -> None:
     """Draw the chart of the cells known, who is ahead at the sparsity in hand, all.
 
-    Where they are ours (`is_ours`), one's `own` stand beside them.
+    Where they are ours (`is_ours`), one's `own` stand beside them; those that only
+    read less of what we read are checks, and are told in a sentence.
     """
-    every = _of_one_model(entries)
-    text = every[0].experiment.evaluation.eval_text
-    own = [entry for entry in own if entry.experiment.evaluation.eval_text == text]
-    mine = every
+    mine = every = _of_one_model(entries)
+    own, checked = _without_checks(own, every)
     if st.session_state.get(SHOWN) == MATCHED:
         mine, own = (
             [entry for entry in some if matched.is_matched(entry, in_hand.method)]
@@ -114,7 +116,8 @@ def show(
             key=CHART,
             on_select=lambda: _take_point(CHART),
         )
-        st.caption(_origin(mine[0], is_ours=is_ours, own=bool(own)))
+        origin = _origin(mine[0], is_ours=is_ours, own=bool(own))
+        st.caption(f"{origin} {checked}")
     here = readings.nearest(standings, sparsity)
     judged = [e for e in mine if e.figures.keys() >= set(axes)]
     alike = matched.sentence(every, in_hand.method, float(here["sparsity"].iloc[0]))
@@ -129,6 +132,18 @@ def show(
         )
         st.caption(" ".join(more), help=PAIRED)
     _show_held(both, held, standings)
+
+
+def _without_checks(
+    own: Sequence[Entry], ours: Sequence[Entry]
+) -> tuple[list[Entry], str]:
+    """Return own entries of our text but those that check ours, and what these say."""
+    text = ours[0].experiment.evaluation.eval_text
+    own = [entry for entry in own if entry.experiment.evaluation.eval_text == text]
+    runs = [entry.run for entry in own]
+    twins = checks(runs, [entry.run for entry in ours])
+    others = [entry for entry in own if entry.run.id not in twins]
+    return others, checks_sentence(runs, twins)
 
 
 def _of_one_model(entries: Sequence[Entry]) -> list[Entry]:
@@ -152,7 +167,7 @@ def _origin(entry: Entry, *, is_ours: bool, own: bool) -> str:
     """Say where the points come from."""
     n_tokens = entry.experiment.evaluation.eval_tokens
     shipped = "Shipped with the app: measured on our two cores, on" if is_ours else "On"
-    yours = f" {HERE}measured here, told from ours by intervals." if own else ""
+    yours = f" {HERE}{YOURS}, told from ours by intervals." if own else ""
     return f"{shipped} {n_tokens:,} held-out tokens.{yours}"
 
 
@@ -187,10 +202,10 @@ def _named(
     ours = in_hand.method.unseeded.name
     words = {usual: "the default", paper: "the paper's"} | {ours: "in hand"}
     drawn = standings["method"].unique().tolist()
-    own = [name for name in drawn if name.startswith(HERE)][:NAMED]
-    words |= dict.fromkeys(own, "measured here")
+    own = [name for name in drawn if name.startswith(HERE)]
+    words |= dict.fromkeys(own, YOURS)
     chosen = standings.loc[standings["run"] == held, "method"]
-    order = dict.fromkeys([usual, most, paper, *ahead[:NAMED], ours, *own, *chosen])
+    order = dict.fromkeys([usual, most, paper, *ahead[:NAMED], ours, *chosen, *own])
     return {name: words.get(name, "") for name in order if name in drawn}
 
 

@@ -82,13 +82,13 @@ def forecast(spec: ArenaSpec, store: Store, runs: Mapping[int, Run]) -> None:
     if busy:
         jobs.here(KIND)
     else:
-        st.caption(f"Here: {plain(said.sentence)}{_taken(said)}", width=680)
+        st.caption(f"Here: {plain(said.sentence)}{_taken(said)}", width=560)
 
 
 def _label(said: Forecast) -> str:
     if 0 < said.n_missing == said.n_failed:
         return "Try the failed cells again"
-    return "Go on" if 0 < said.n_missing < said.n_cells else "Run the arena"
+    return f"Measure the {counted(said.n_missing or said.n_cells, 'cell')} here"
 
 
 def _taken(said: Forecast) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from llmrank.core.formatting import share
 from llmrank.core.jobs import Job, JobView
@@ -32,12 +33,17 @@ METRIC = Option(
     "Of perplexity less is better, of top-1 accuracy more",
     choices=("perplexity", "top1"),
 )
+EMPTY = 200
+"""Pixels of the place where nothing is drawn yet."""
+
 TITLES = {"perplexity": "perplexity", "top1": "top-1 accuracy"}
 
 
 def show(experiment: Experiment) -> None:
     """Measure and draw perplexity over sparsity for several criteria."""
-    st.markdown("##### Perplexity over sparsity, by criterion")
+    rest = curves.beside_criterion(experiment.method)
+    alike = f", all with {escape.plain(rest)}" if rest else ""
+    st.markdown(f"##### Perplexity over sparsity, by criterion{alike}")
     left, middle, right = st.columns([0.45, 0.3, 0.25])
     with left:
         criteria = _choose_criteria(experiment)
@@ -47,13 +53,13 @@ def show(experiment: Experiment) -> None:
         metric = view_options.choose("compare", METRIC, "Measure", titles=TITLES)
     known = curve.known_points(experiment, criteria, sparsities, resources.pipeline())
     missing = len(criteria) * len(sparsities) - len(known)
-    seconds = curve.estimated_s(experiment, missing, resources.pipeline())
-    with st.container(horizontal=True, vertical_alignment="center"):
-        busy = jobs.active("curve") or not missing
-        asked = st.button("Draw the curve", disabled=busy, key="curve")
-        st.caption(curves.cost_sentence(missing, len(known), seconds))
+    busy = jobs.active("curve")
+    with _place(is_empty=not known and not busy):
+        asked = st.button("Draw the curve", disabled=busy or not missing, key="curve")
+        st.caption(_cost(experiment, missing, len(known)), width="content")
     if asked:
         _start(experiment, criteria, sparsities)
+        st.rerun()  # the picture takes the button's place
     jobs.here("curve")
 
     def draw(_: JobView | None = None) -> None:
@@ -64,6 +70,26 @@ def show(experiment: Experiment) -> None:
 
     if not jobs.live("curve", draw):
         draw()
+
+
+def _place(*, is_empty: bool) -> DeltaGenerator:
+    """Return where the button stands: above the picture, or where it will be."""
+    if not is_empty:
+        return st.container(horizontal=True, vertical_alignment="center")
+    return st.container(
+        border=True, height=EMPTY, horizontal_alignment="center",
+        vertical_alignment="center",
+    )  # fmt: skip
+
+
+def _cost(experiment: Experiment, n_missing: int, n_known: int) -> str:
+    pipeline = resources.pipeline()
+    return curves.cost_sentence(
+        n_missing,
+        n_known,
+        curve.estimated_s(experiment, n_missing, pipeline),
+        is_ours=pipeline.tokens_per_s(experiment.model) is None,
+    )
 
 
 def _choose_criteria(experiment: Experiment) -> tuple[Criterion, ...]:
@@ -123,9 +149,6 @@ def _show_points(
 ) -> None:
     """Draw the points there are, who is ahead, and where they come from."""
     if not points:
-        st.caption(
-            "No point of this choice is measured yet; each appears here when it is."
-        )
         return
     panels.chart(
         charts.tradeoff(
@@ -134,7 +157,7 @@ def _show_points(
             dark=panels.is_dark(),
         ),
         curves.curve_sentence(
-            points, experiment.pruning.sparsity, metric, experiment.method.criterion
+            points, experiment.pruning.sparsity, metric, experiment.method
         ),
         lambda: curve_tables.curve_table(points),
         key="curve_chart",
