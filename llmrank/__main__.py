@@ -8,6 +8,7 @@ from typing import Any
 
 from llmrank import cli
 from llmrank.cli.output import OutputLostError, guarded
+from llmrank.core import threads
 from llmrank.core.errors import LLMRankError
 
 AS_IS = ("model", "evaluation", "tasks")
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Where the reader of its output has left the status is 141, as of any program.
     """
+    threads.settle()
     try:
         with guarded():
             return _status(arguments)

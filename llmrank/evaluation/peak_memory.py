@@ -17,6 +17,7 @@ from llmrank.core.devices import free_bytes
 from llmrank.core.errors import LLMRankError
 from llmrank.core.paths import child_environment
 from llmrank.core.progress import Progress, silent
+from llmrank.core.threads import POLICY
 from llmrank.evaluation.decoding import (
     BenchmarkSpec,
     inference_bytes,
@@ -31,8 +32,6 @@ from llmrank.models.language_model import LanguageModel, ModelSpec
 
 POLL_S = 0.2
 STATUS = Path("/proc/self/status")
-SHARING = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads that wait sleep: spinning, two children on two cores hold each other up."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def _from_child(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=child_environment(**SHARING),
+        env=child_environment(**POLICY),
     ) as child:
         try:
             answer, complaint = _wait(child, _request(lm, spec), timeout_s, progress)

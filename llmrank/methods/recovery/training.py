@@ -192,8 +192,7 @@ class Training:
     ) -> None:
         """Note the moment; where the held-out windows are read, keep the best state."""
         held_out = {name: self._look(name) for name in self._wanted} if look else {}
-        elapsed_s = self._elapsed_s()
-        moment = Moment(self._n_tokens, elapsed_s, batch, held_out)
+        moment = Moment(self._n_tokens, self._elapsed_s(), batch, held_out)
         self.curve.append(moment)
         if moment.lost(self._loss) < self._best or not self._state:
             self._best = moment.lost(self._loss)

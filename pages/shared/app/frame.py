@@ -5,9 +5,12 @@ from collections.abc import Collection
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from llmrank.core import threads
 from pages.shared.app import access, header
 from pages.shared.app.assets import ASSETS
 from pages.shared.app.visitors import mark_browser, visitor_id
+
+threads.settle()  # before anything imports torch
 
 LOGO = str(ASSETS / "logo.svg")
 
