@@ -79,8 +79,8 @@ def test_the_chart_fills_in_and_holds_what_the_database_holds(page, asked, datab
     assert "dense" in written
     legend = page.locator(f"{CHART} .legendtext").all_text_contents()
     assert "cannot be told" in legend  # two windows are too few to tell anything
-    listed = page.locator(f"{LIST} .ytick text").all_text_contents()
-    assert sorted(listed) == sorted(METHODS)
+    texts = page.locator(f"{LIST} .annotation-text").all_text_contents()
+    assert sorted(t for t in texts if t in METHODS) == sorted(METHODS)
     expect(page.locator(POINTS)).to_have_count(len(METHODS) * len(SPARSITIES) + 1)
     table = pd.read_csv(io.StringIO(downloaded(page, "CSV")))
     assert len(table) == len(METHODS) * len(SPARSITIES)
@@ -112,10 +112,10 @@ def test_a_point_of_the_chart_opens_its_cell_and_its_neurons(page, asked, databa
 def test_a_row_of_the_list_is_one_click_wide_and_rings_its_point(page, asked, database):
     measured(page, asked)
     area = page.locator(f"{LIST} .nsewdrag").bounding_box()
-    names = page.locator(f"{LIST} .ytick text")
+    names = page.locator(f"{LIST} .annotation-text")
     at = names.all_text_contents().index("wanda")
     row = names.nth(at).bounding_box()
-    x, y = area["x"] + 0.97 * area["width"], row["y"] + row["height"] / 2
+    x, y = area["x"] + 0.5 * area["width"], row["y"] + row["height"] + 4
     page.mouse.move(x - 5, y)
     expect(page.locator(f"{LIST} .hovertext").first).to_be_visible()
     page.mouse.click(x, y)

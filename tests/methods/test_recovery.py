@@ -248,7 +248,10 @@ class Memory:
 def test_a_killed_training_goes_on_to_the_same_end(tiny, inputs, monkeypatch):
     monkeypatch.setattr(training, "KEEP_EVERY_S", 0.0)
     monkeypatch.setattr(training, "KEPT_SHARE", 1e9)
-    pruned, spec = half_of(tiny), Distillation(**QUICK)
+    pruned = half_of(tiny)
+    spec = Distillation(
+        **QUICK, minutes=1440.0
+    )  # by tokens alone: no clock in the rate
     whole = spec.recover(pruned, inputs)
     memory = Memory()
     kept = dataclasses.replace(inputs, kept=memory)

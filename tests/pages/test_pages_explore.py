@@ -236,7 +236,7 @@ def test_a_neuron_just_taken_in_hand_is_read_and_one_of_a_link_is_not(opened):
     assert [p["neuron"] for p in told["preceding"]] == [
         p.neuron.index for p in wiring.preceding
     ]
-    assert len(told["promotes"]) == 6
+    assert len(told["promotes"]) == 4
     assert "contexts" not in told
     assert "inspect" not in at.session_state["jobs"]
     at.session_state["explorer_asked"] = "contexts"  # as a click in the canvas does

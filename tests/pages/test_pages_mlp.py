@@ -52,7 +52,7 @@ def test_the_first_visit_opens_on_a_network_that_comes_along():
     for part in ("1,438 examples", "64 → 128 → 64 → 10", "30 epochs, seed 0"):
         assert part in recipe
     found = mlp.shipped(mlp.DataSpec(), mlp.MLPSpec())
-    assert f"{100 * found.epochs[-1].test_accuracy:.3g} % [98, 99.8]" in recipe
+    assert f"{100 * found.epochs[-1].test_accuracy:.3g} % [98.0, 99.8]" in recipe
 
 
 def test_not_trained_the_page_offers_one_button_and_starts_nothing():

@@ -252,9 +252,9 @@ def test_uneven_widths_can_be_padded(opened, tmp_path):
 def test_the_files_have_the_precision_that_is_asked_for(opened, tmp_path):
     at = read(opened(sparsity="0.5"))
     half, own = tmp_path / "half", tmp_path / "own"
-    assert "Computed and written in float32: " in texts(at.caption)
+    assert "Loaded and written in float32: " in texts(at.caption)
     at = at.selectbox(key="export_precision").set_value("bfloat16").run()
-    assert "Computed in float32, rounded to bfloat16: " in texts(at.caption)
+    assert "Loaded in float32, rounded to bfloat16: " in texts(at.caption)
     assert any("dtype='bfloat16'" in c.value for c in at.code)
     assert any("--export-dtype bfloat16" in c.value for c in at.code)
     at = finish(export_to(at, half), "export")

@@ -53,7 +53,6 @@ def test_a_recovery_is_in_the_bar_with_its_budget(overview):
     shown = {c.label: c.value for c in at.number_input}
     assert shown["Tokens of training, at most"] == 2048
     assert shown["Learning rate"] == 0.01
-    assert not any("as fast as it has read" in c.value for c in at.caption)
 
 
 def test_what_minutes_buy_is_told_once_the_model_has_read(overview, tiny_folder):

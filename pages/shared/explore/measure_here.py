@@ -166,7 +166,7 @@ def _draw(experiment: Experiment, seen: JobView | None) -> None:
             points,
             experiment.pruning.sparsity,
             "perplexity",
-            experiment.method.criterion,
+            experiment.method,
         ),
         lambda: curve_tables.curve_table(points),
         key="measured_chart",
