@@ -62,8 +62,8 @@ def show_result() -> None:
 
 
 def show_picture(seen: JobView) -> None:
-    """Draw the training while there is one, else what was measured."""
-    if isinstance(seen.partial, Course):
+    """Draw the training of what is in hand while there is one, else what is known."""
+    if isinstance(seen.partial, Course) and seen.partial.experiment == in_hand:
         recovering.show(seen.partial, "training")
         recovering.stop_early()
     else:

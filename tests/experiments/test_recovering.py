@@ -29,20 +29,10 @@ def long_text(tmp_path_factory):
 
 
 @pytest.fixture
-def asked(tiny_folder, tiny_text, long_text, tmp_path, monkeypatch):
+def asked(asked, long_text, tmp_path, monkeypatch):
     """The settings of a recovery of a second or two; what it keeps is the test's."""
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
-    return {
-        "model": str(tiny_folder),
-        "calibration_text": str(tiny_text),
-        "eval_text": str(tiny_text),
-        "samples": "2",
-        "seq_len": "64",
-        "eval_tokens": "1024",
-        "prompt_tokens": "8",
-        "new_tokens": "2",
-        "repeats": "2",
-        "sparsity": "0.5",
+    return asked | {
         "recovery": "distil",
         "recovery_text": str(long_text),
         "train_tokens": "2048",

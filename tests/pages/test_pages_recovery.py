@@ -16,28 +16,18 @@ from pages.shared.app import resources
 
 
 @pytest.fixture
-def overview(tiny_folder, tiny_text, tmp_path, monkeypatch):
+def overview(asked, tiny_text, tmp_path, monkeypatch):
     """The page on a tiny model with a recovery of a second or two."""
     monkeypatch.setenv("LLMRANK_CACHE", str(tmp_path / "cache"))
     long = tmp_path / "long.txt"
     long.write_text(tiny_text.read_text("utf-8") * 2, "utf-8")
-    asked = {
-        "model": str(tiny_folder),
-        "calibration_text": str(tiny_text),
-        "eval_text": str(tiny_text),
-        "samples": "2",
-        "seq_len": "64",
-        "eval_tokens": "1024",
-        "prompt_tokens": "8",
-        "new_tokens": "2",
-        "repeats": "2",
-        "sparsity": "0.5",
+    trained = {
         "recovery": "distil",
         "recovery_text": str(long),
         "train_tokens": "2048",
         "lr": "0.01",
     }
-    return lambda **more: open_page("app.py", **(asked | more))
+    return lambda **more: open_page("app.py", **(asked | trained | more))
 
 
 def chart(at: AppTest, key: str) -> dict:
@@ -57,7 +47,8 @@ def test_a_recovery_is_in_the_bar_with_its_budget(overview):
 
 def test_what_minutes_buy_is_told_once_the_model_has_read(overview, tiny_folder):
     evidence = resources.pipeline().evidence
-    evidence.note_pace(ModelSpec(str(tiny_folder)), 1000, time.perf_counter() - 1)
+    model = ModelSpec(str(tiny_folder), device="cpu")
+    evidence.note_pace(model, 1000, time.perf_counter() - 1)
     at = overview(minutes="8", train_tokens="0")
     (about,) = [c.value for c in at.caption if "as fast as it has read" in c.value]
     assert about.startswith("About 120,000 tokens here")
@@ -88,6 +79,9 @@ def test_a_recovery_is_drawn_while_it_runs_and_may_be_ended_early(
         assert drawn["fresh batches"]["x"] == [512, 1024]
         assert drawn["held out of this text"]["x"] == [0]
         assert "Fresh batches are of the text that is trained on" in said(at)
+        at.slider(key="control_sparsity").set_value(40.0).run()
+        assert not [c for c in at.get("plotly_chart") if c.key == "training"]
+        at.slider(key="control_sparsity").set_value(50.0).run()
         at.button(key="enough_measure").click().run()
     finally:
         goes_on.set()

@@ -90,7 +90,7 @@ def _part(name: str, without: Collection[str]) -> None:
 
 
 def _training() -> None:
-    """Say what a recovery's minutes buy here, and what it is good for."""
+    """Say what a recovery's minutes buy here, once the model has read."""
     in_hand = session.current()
     pace = resources.pipeline().tokens_per_s(in_hand.model)
     recovery = in_hand.method.recovery
