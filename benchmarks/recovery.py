@@ -1,12 +1,12 @@
 """What recovery brings: perplexity over dense by budget, on two texts and its own.
 
-    python -m benchmarks.recovery [--db FILE] [--text FILE] [--minutes 10,60]
+    python -m benchmarks.recovery [--db FILE] [--text FILE] [--tokens 51200,102400]
                                   [--sparsities 0.2,0.3,0.5] [--start METHOD]
 
-Starts from the best method without training. Each cell is trained for its minutes on
-this machine, alone, and read on 16,384 tokens of the embedded passages, which no stage
-has seen, and on as many of a second text, if one is given; intervals are paired by
-window. Stopped, it goes on where it was when it is given the same file.
+Starts from the best method without training. Each cell is trained on so many tokens of
+the mix and read on 16,384 tokens of the embedded passages, which no stage has seen, and
+on as many of a second text, if one is given; intervals are paired by window. Stopped,
+it goes on where it was when it is given the same file.
 """
 
 import argparse
@@ -35,12 +35,12 @@ def main() -> None:
     parser.add_argument("--db", type=Path, default=Path("recovery.sqlite3"))
     parser.add_argument("--text", type=Path, help="a second text, in UTF-8")
     parser.add_argument("--start", default=START)
-    parser.add_argument("--minutes", default="10")
+    parser.add_argument("--tokens", default="51200,102400,204800")
     parser.add_argument("--sparsities", default="0.2,0.3,0.5")
     options = parser.parse_args()
     store, pipeline = Store(options.db), Pipeline()
-    minutes = [float(m) for m in options.minutes.split(",")]
-    words = [options.start] + [f"{options.start}+distil:minutes={m:g}" for m in minutes]
+    trained = [f"distil:train_tokens={n}" for n in options.tokens.split(",")]
+    words = [options.start, *(f"{options.start}+{spec}" for spec in trained)]
     print("| method | removed | tokens trained on | Wikipedia passages | second text |")
     print("|---|---|---|---|---|", flush=True)
     for sparsity in map(float, options.sparsities.split(",")):

@@ -85,7 +85,9 @@ def estimate(
         )
     training = 0
     if experiment.method.recovery.trains:
-        training = COPIES * 4 * int(ffn_weights * kept) + gradient_bytes(
+        training = COPIES * 4 * int(ffn_weights * kept)
+        training += 2 * sizes.n_params  # dense, in bfloat16
+        training += gradient_bytes(
             d_model=sizes.d_model,
             widths=sizes.widths,
             d_vocab=0,  # logits of few rows at a time

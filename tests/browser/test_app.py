@@ -240,7 +240,9 @@ def quoted(text: str) -> str:
 
 def settle_start(page: Page) -> None:
     """Wait for the page, which may be the first one that loads torch."""
-    expect(page.get_by_role("button", name="Measure", exact=True).first).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("button", name="Measure", exact=True).first).to_be_visible(
+        timeout=60_000
+    )
 
 
 def scored(page: Page, shown: Locator) -> None:

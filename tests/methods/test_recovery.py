@@ -169,7 +169,7 @@ def test_the_budget_of_tokens_is_kept_and_the_order_follows_the_seed(tiny, input
 
 
 def test_the_clock_ends_it_too(tiny, inputs):
-    done = Distillation(minutes=0.1, train_tokens=10**9).recover(half_of(tiny), inputs)
+    done = Distillation(minutes=0.1).recover(half_of(tiny), inputs)
     assert 5 < done.curve[-1].elapsed_s < 30
     assert done.curve[-1].n_tokens < 10**7
 
@@ -249,9 +249,7 @@ def test_a_killed_training_goes_on_to_the_same_end(tiny, inputs, monkeypatch):
     monkeypatch.setattr(training, "KEEP_EVERY_S", 0.0)
     monkeypatch.setattr(training, "KEPT_SHARE", 1e9)
     pruned = half_of(tiny)
-    spec = Distillation(
-        **QUICK, minutes=1440.0
-    )  # by tokens alone: no clock in the rate
+    spec = Distillation(**QUICK)
     whole = spec.recover(pruned, inputs)
     memory = Memory()
     kept = dataclasses.replace(inputs, kept=memory)

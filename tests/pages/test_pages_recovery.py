@@ -39,9 +39,9 @@ def test_a_recovery_is_in_the_bar_with_its_budget(overview):
     at = overview(minutes="7")
     assert not at.exception
     labels = [block.proto.popover.label for block in at.get("popover")]
-    assert any("distil 7 min" in label for label in labels)
+    assert any("distil 2,048 tokens" in label for label in labels)
     shown = {c.label: c.value for c in at.number_input}
-    assert shown["Tokens of training, at most"] == 2048
+    assert shown["Tokens of training, not minutes"] == 2048
     assert shown["Learning rate"] == 0.01
 
 

@@ -42,7 +42,7 @@ def verdicts(entries: Sequence[Entry], x: str, y: str) -> tuple[Verdict, ...]:
     """Judge cells that have a figure on both axes; see `judged`.
 
     On axes of the text cells are told apart window by window where all have read the
-    same windows; on others by the figures' own intervals.
+    same text, on what all have read of it; on others by the figures' own intervals.
 
     Raises:
         OptionError: there is no such axis.
@@ -153,10 +153,17 @@ def _figures(entries: Sequence[Entry], name: str, risk: float) -> Figures:
 
 
 def _texts(entries: Sequence[Entry]) -> list[tuple[TextEvaluation, TextEvaluation]]:
-    """Return what dense and pruned have read, of the cells that read a text."""
+    """Return what dense and pruned have read, of the cells that read a text.
+
+    Of one text it is what all have read of it.
+    """
     measured = (e.comparison for e in entries if e.comparison is not None)
-    pairs = ((c.dense.text, c.pruned.text) for c in measured)
-    return [(a, b) for a, b in pairs if a is not None and b is not None]
+    texts = ((c.dense.text, c.pruned.text) for c in measured)
+    pairs = [(a, b) for a, b in texts if a is not None and b is not None]
+    if len({(t.text_sha256, t.seq_len, t.bos) for _, t in pairs}) != 1:
+        return pairs
+    n = min(len(text.nll) for _, text in pairs)
+    return [(a.first(n), b.first(n)) for a, b in pairs]
 
 
 def _bonferroni(

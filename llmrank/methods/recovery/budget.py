@@ -15,13 +15,22 @@ EACH = 4
 
 @dataclass(frozen=True)
 class Budget:
-    """When a training ends, by the clock or by tokens, and how it goes until then."""
+    """When a training ends, and how it goes until then.
+
+    By the clock, or by tokens where there are any: what came out then is the same on a
+    faster machine.
+    """
 
     minutes: float
     tokens: int
     lr: float
     batch: int
     seed: int
+
+    @property
+    def unused(self) -> str:
+        """The setting that says nothing: minutes, where there are tokens."""
+        return "minutes" if self.tokens else "train_tokens"
 
     def check_text(self, n_windows: int) -> None:
         """Refuse a text that does not fill one batch."""
@@ -33,19 +42,17 @@ class Budget:
 
     def expected_s(self, token_s: float) -> float:
         """Estimate how long it takes where reading a token takes so many seconds."""
-        by_clock, by_tokens = 60 * self.minutes, EACH * token_s * self.tokens
-        return min(by_clock, by_tokens) if self.tokens else by_clock
+        return EACH * token_s * self.tokens if self.tokens else 60 * self.minutes
 
     def expected_tokens(self, token_s: float) -> int:
         """Estimate how many tokens it trains on; the inverse of `expected_s`."""
-        by_clock = round(60 * self.minutes / (EACH * token_s), -3)
-        return int(min(by_clock, self.tokens) if self.tokens else by_clock)
+        return self.tokens or int(round(60 * self.minutes / (EACH * token_s), -3))
 
     def spent(self, n_tokens: int, elapsed_s: float) -> float:
         """Return the share of it that is spent."""
-        by_clock = elapsed_s / (60 * self.minutes)
-        by_tokens = n_tokens / self.tokens if self.tokens else 0.0
-        return max(by_clock, by_tokens)
+        if self.tokens:
+            return n_tokens / self.tokens
+        return elapsed_s / (60 * self.minutes)
 
     def rate(self, step: int, spent: float) -> float:
         """Return the learning rate: a rise over the first steps, then a cosine to 0."""
@@ -64,7 +71,7 @@ class Trained(Recovery):
         default=0,
         low=0,
         high=10**9,
-        help="Budget of tokens, if that is spent before; 0: none",
+        help="Budget in tokens, in place of the minutes; 0: by the clock",
     )
     recovery_text: str = option(
         default="mix",

@@ -71,9 +71,7 @@ class LoRA(Trained):
         training.run(progress, publish, enough)
         curve, control = tuple(training.curve), None
         if self.has_control:
-            likewise = replace(
-                self.budget, minutes=60.0 * 24, tokens=max(1, curve[-1].n_tokens)
-            )
+            likewise = replace(self.budget, tokens=max(1, curve[-1].n_tokens))
             kept = None if inputs.kept is None else inputs.kept.beside("control")
             own = replace(inputs, kept=kept)
             dense, beside = self._trained(inputs.dense, own, likewise)

@@ -17,7 +17,7 @@ from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress
 from llmrank.methods.recovery.base import Loss, Moment, Reading, RecoveryInputs
 from llmrank.methods.recovery.budget import Budget
-from llmrank.methods.recovery.head import Head, following, last_hidden
+from llmrank.methods.recovery.head import Head, following, last_hidden, reduced
 
 CLIP = 1.0
 BETAS = (0.9, 0.95)
@@ -61,12 +61,14 @@ class Training:
     ) -> None:
         budget.check_text(len(inputs.windows))
         self._budget, self._inputs, self._loss = budget, inputs, loss
-        self._dense: Any = inputs.dense.model
         self._device = inputs.dense.device
+        self._reduces = reduces_to_bfloat16(self._device)
+        model = inputs.dense.model
+        self._dense: Any = reduced(model) if self._reduces else model
         self._student, self._weights = student.model, student.weights
-        self._head = Head(inputs.dense.model)
+        self._head = Head(self._dense)
         self._optimizer = torch.optim.AdamW(
-            self._weights, lr=budget.lr, betas=BETAS, weight_decay=0.0
+            self._weights, lr=budget.lr, betas=BETAS, weight_decay=0.0, fused=True
         )
         self.curve: list[Moment] = []
         self._best = math.inf
@@ -170,10 +172,11 @@ class Training:
     def _read_dense(self) -> None:
         """Read the held-out windows with the dense model, once.
 
-        All of them, unless that would take more than `READ_SHARE` of the minutes: of a
-        short training fewer batches of each text choose the state.
+        All of them, unless that would take more than `READ_SHARE` of the minutes: then
+        fewer batches of each text choose the state.
         """
-        most_s = READ_SHARE * 60 * self._budget.minutes / len(self._inputs.held_out)
+        minutes = math.inf if self._budget.tokens else self._budget.minutes
+        most_s = READ_SHARE * 60 * minutes / len(self._inputs.held_out)
         for name, windows in self._inputs.held_out.items():
             start, self._wanted[name] = time.perf_counter(), []
             for ids in windows.to(self._device).split(self._budget.batch):
@@ -222,10 +225,8 @@ class Training:
 
     def _fast(self) -> AbstractContextManager[Any]:
         """Multiply in bfloat16 where the processor does; weights stay as they are."""
-        device = self._device
-        return torch.autocast(
-            device.type, torch.bfloat16, enabled=reduces_to_bfloat16(device)
-        )
+        kind = self._device.type
+        return torch.autocast(kind, torch.bfloat16, enabled=self._reduces)
 
     def _elapsed_s(self) -> float:
         return self._before_s + time.perf_counter() - self._start

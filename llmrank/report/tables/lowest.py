@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from llmrank.evaluation.perplexity import perplexity_ratio
-from llmrank.experiments.arena import AXES, Entry, Verdict, n_windows, verdicts
+from llmrank.experiments.arena import AXES, Entry, Verdict, verdicts
 from llmrank.experiments.store import Run
 
 RATIO = "perplexity_ratio"
@@ -15,27 +14,27 @@ FRONT: Verdict = "on the frontier"
 def lowest(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     """Return what has the lowest perplexity over dense, and all not told from it.
 
-    Those that read the same windows are told apart by them, paired; one that read fewer
-    of the same text by those; others by whether their intervals lie apart.
+    Those that have read as much of the same text are told apart all at once; each other
+    one from the best alone, on what both have read or by their intervals.
 
     Args:
         entries: at least one, each with that ratio.
     """
     best, *others = sorted(entries, key=lambda e: e.figures[RATIO].value)
-    alike = [best, *(e for e in others if n_windows([best, e], RATIO) is not None)]
-    judged = zip(alike, verdicts(alike, RATIO, RATIO), strict=True)
-    told = {entry.run.id: verdict == "beaten" for entry, verdict in judged}
-    apart = {e.run.id: _costs_more(e, best) for e in others} | told
-    return (best, *(e for e in others if not apart[e.run.id]))
+    alike = [best, *(e for e in others if _read(e) == _read(best))]
+    groups = [alike, *([best, entry] for entry in others if entry not in alike)]
+    beaten = {
+        entry.run.id
+        for group in groups
+        for entry, verdict in zip(group, verdicts(group, RATIO, RATIO), strict=True)
+        if verdict == "beaten"
+    }
+    return (best, *(entry for entry in others if entry.run.id not in beaten))
 
 
-def _costs_more(entry: Entry, best: Entry) -> bool:
-    comparisons = [e.comparison for e in (best, entry) if e.comparison is not None]
-    texts = [c.pruned.text for c in comparisons if c.pruned.text is not None]
-    if len({(t.text_sha256, t.seq_len, t.bos) for t in texts}) == 1 < len(texts):
-        n = min(len(text.nll) for text in texts)
-        return perplexity_ratio(*(text.first(n) for text in texts)).low > 1
-    return entry.figures[RATIO].low > best.figures[RATIO].high
+def _read(entry: Entry) -> object:
+    text = entry.comparison and entry.comparison.pruned.text
+    return text and text.windows
 
 
 def lowest_apart(runs: Sequence[Run]) -> float | None:

@@ -22,7 +22,7 @@ LABELS = {
     "repeats": "Timed rounds",
     "items": "Items per task",
     "minutes": "Minutes of training",
-    "train_tokens": "Tokens of training, at most",
+    "train_tokens": "Tokens of training, not minutes",
     "recovery_text": "Text to train on",
     "lr": "Learning rate",
     "step_windows": "Windows per step",

@@ -15,6 +15,8 @@ from llmrank.experiments.run import Report
 from llmrank.methods.allocation import Allocation, Uniform
 from llmrank.methods.allocation.base import n_dropped
 from llmrank.methods.criteria import Criterion
+from llmrank.methods.recovery import Recovery
+from llmrank.methods.recovery.budget import Trained
 from llmrank.methods.repair import Repair
 from llmrank.models import ffn
 from llmrank.models.checkpoints import DEMO_NAME
@@ -31,7 +33,7 @@ from pages.shared.app import (
 from pages.shared.app.escape import plain
 
 IN_WORDS = {"graph": "{} graph", "site": "site {}", "variant": "{} variant"}
-UNITS = {"minutes": "min"}
+UNITS = {"minutes": "min", "train_tokens": "tokens"}
 """Of numbers that need no name beside them, and are always told."""
 
 WIDTH, HEIGHT = 96, 32
@@ -124,9 +126,11 @@ def _method(experiment: Experiment) -> str:
     return " · ".join(map(_named, experiment.method.told))
 
 
-def _named(part: Criterion | Allocation | Repair) -> str:
+def _named(part: Criterion | Allocation | Repair | Recovery) -> str:
     """Name it with its numbers that have a letter, and all that is not the usual."""
     values = {o: getattr(part, o.name) for o in options(type(part))}
+    if isinstance(part, Trained):
+        values.pop(next(o for o in values if o.name == part.budget.unused))
     numbers = [
         _number(o, value)
         for o, value in values.items()
@@ -143,7 +147,8 @@ def _named(part: Criterion | Allocation | Repair) -> str:
 
 def _number(option: Option, value: float | int) -> str:
     if option.name in UNITS:
-        return f"{value:g} {UNITS[option.name]}"
+        n = f"{value:g}" if isinstance(value, float) else f"{value:,}"
+        return f"{n} {UNITS[option.name]}"
     shown = f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
     return f"{option.letter} {shown}"
 

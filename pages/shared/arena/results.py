@@ -167,7 +167,7 @@ def _origin(entry: Entry, *, is_ours: bool, own: bool) -> str:
     """Say where the points come from."""
     n_tokens = entry.experiment.evaluation.eval_tokens
     shipped = "Shipped with the app: measured on our two cores, on" if is_ours else "On"
-    yours = f" {HERE}{YOURS}, told from ours by intervals." if own else ""
+    yours = f" {HERE}{YOURS}, told from ours on what both have read." if own else ""
     return f"{shipped} {n_tokens:,} held-out tokens.{yours}"
 
 
@@ -176,7 +176,7 @@ def _standings(
 ) -> pd.DataFrame:
     """Return where entries stand, and one's own beside them, marked.
 
-    Windows tell all apart where all have read the same; else one's own by intervals.
+    Who reads less is told from others on that; ours from each other on all they read.
     """
     alone, both = (tables.standings(e, *axes) for e in (entries, [*entries, *own]))
     if not own or both.empty:
