@@ -13,6 +13,7 @@ from llmrank.core.statistics import Estimate
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.store import Run, Store
 from llmrank.methods.method import PARTS, Method
+from llmrank.methods.recovery import Trained
 
 SHIPPED = Path(__file__).with_name("shipped.sqlite3")
 """What we measured on the demo model: `python -m benchmarks.shipped` makes it anew."""
@@ -28,6 +29,12 @@ class Choice:
     ratio: Estimate
     """Perplexity, pruned over dense, paired by window."""
     run: Run
+
+    @property
+    def n_trained(self) -> int:
+        """The tokens it was trained on; 0 where it was not, or by the clock."""
+        recovery = self.method.recovery
+        return recovery.train_tokens if isinstance(recovery, Trained) else 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,29 @@ class Frontier:
                 share = (sparsity - low) / (high - low)
                 return exp((1 - share) * log(before) + share * log(after))
         return None
+
+    def trained(
+        self, method: Method, sparsity: float, n_tokens: int
+    ) -> tuple[Choice, Choice] | None:
+        """Return what is nearest of what was measured before and after a training.
+
+        Of the same method where it was trained, else of another; then by sparsity, then
+        by the tokens that were trained on.
+        """
+        pairs = [
+            (before, after)
+            for after in self.choices
+            if after.n_trained
+            and (before := self.at(after.method.untrained, after.sparsity))
+        ]
+
+        def apart(pair: tuple[Choice, Choice]) -> tuple[bool, float, float]:
+            before, after = pair
+            times = abs(log(after.n_trained / max(1, n_tokens)))
+            is_other = before.method != method.untrained.unseeded
+            return is_other, abs(after.sparsity - sparsity), times
+
+        return min(pairs, key=apart, default=None)
 
     def within(self, n_params: int) -> tuple[Choice, ...]:
         """Return each method's choice of at most that many parameters that costs least.

@@ -80,6 +80,11 @@ class Method:
         """The method with every seed at its default: what competes with others."""
         return self.seeded(None)
 
+    @property
+    def untrained(self) -> "Method":
+        """The method without its recovery."""
+        return replace(self, recovery=NoRecovery())
+
     def seeded(self, seed: int | None) -> "Method":
         """Return the method with every seed set; None sets the defaults."""
         parts = {part: seeded(getattr(self, part), seed) for part in PARTS}

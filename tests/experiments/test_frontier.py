@@ -32,8 +32,10 @@ from llmrank.experiments.store import Origin, RunSpec, Store
 from llmrank.methods.criteria import L1, LLMRank, Random, Wanda
 from llmrank.methods.method import Method
 from llmrank.methods.pruning import PruningSpec
+from llmrank.methods.recovery import Distillation
 from llmrank.methods.repair import Bias
 from llmrank.models.language_model import ModelSpec
+from llmrank.report.sentences.recoveries import gain_sentence
 
 BASE = Experiment()
 ORIGIN = Origin("c", "e", {"device": "cpu", "n_threads": "2"})
@@ -224,3 +226,40 @@ def test_the_readme_shows_what_came_along():
     readme = Path(__file__).parents[2] / "README.md"
     _, between, _ = re.split(r"<!-- /?shipped -->\n", readme.read_text("utf-8"))
     assert between.strip() == benchmark.table()
+
+
+def test_what_a_training_brought_is_of_the_same_method_size_and_budget_if_it_can(store):
+    for criterion, before in ((LLMRank(), 1.4), (L1(), 1.6)):
+        for sparsity in (0.2, 0.3):
+            base = replace(BASE, method=Method(criterion)).at(sparsity)
+            keep(store, base, before + sparsity)
+            for n, gain in ((1000, 0.1), (8000, 0.3)):
+                trained = base.using(recovery=Distillation(train_tokens=n))
+                keep(store, trained, before + sparsity - gain)
+    keep(store, BASE.using(recovery=Distillation()).at(0.25), 1.0)  # by the clock
+    known = frontier(BASE, [store])
+
+    def found(criterion, sparsity, n_tokens):
+        own = Method(criterion, recovery=Distillation())
+        before, after = known.trained(own, sparsity, n_tokens)
+        assert before.method.criterion == after.method.criterion
+        assert before.method == after.method.untrained
+        assert before.sparsity == after.sparsity
+        return after.method.criterion.name, after.sparsity, after.n_trained
+
+    assert found(LLMRank(), 0.3, 1100) == ("llm-rank", 0.3, 1000)
+    assert found(L1(), 0.21, 7000) == ("l1", 0.2, 8000)
+    assert found(LLMRank(), 0.9, 10**6) == ("llm-rank", 0.3, 8000)
+    assert found(Wanda(), 0.2, 2000)[1:] == (0.2, 1000)  # of another method
+    assert frontier(BASE, []).trained(Method(), 0.3, 10) is None
+
+
+def test_the_gain_of_a_training_is_told_with_its_tokens(store):
+    base = replace(BASE, method=Method()).at(0.3)
+    keep(store, base, 1.5)
+    keep(store, base.using(recovery=Distillation(train_tokens=8000)), 1.2)
+    pair = frontier(BASE, [store]).trained(Method(), 0.3, 1)
+    assert gain_sentence(*pair) == (
+        "Measured: llm-rank at 30 % removed goes from ×1.65 to ×1.22 [1.22, 1.22] by "
+        "8,000 tokens."
+    )

@@ -8,7 +8,6 @@ from pathlib import Path
 from llmrank.core.paths import keep_in, searches_folder, written_file
 from llmrank.core.specs import described
 from llmrank.experiments.experiment import Experiment
-from llmrank.methods.recovery import NoRecovery
 from llmrank.methods.width_search import Searched
 
 
@@ -23,7 +22,7 @@ class SearchFile:
             "model": described(experiment.model),
             "calibration": described(experiment.calibration),
             "pruning": described(experiment.pruning),
-            **experiment.using(recovery=NoRecovery()).method.to_json(),
+            **experiment.method.untrained.to_json(),
             "text": text_sha256,
             "weights": weights_sha256,
         }

@@ -12,6 +12,7 @@ from llmrank.methods.recovery.base import (
     RecoveryInputs,
     recovery,
 )
+from llmrank.methods.recovery.budget import Trained
 from llmrank.methods.recovery.none import NoRecovery
 from llmrank.methods.recovery.distil import Distillation
 from llmrank.methods.recovery.lora import LoRA

@@ -15,8 +15,7 @@ from llmrank.experiments.run import Report
 from llmrank.methods.allocation import Allocation, Uniform
 from llmrank.methods.allocation.base import n_dropped
 from llmrank.methods.criteria import Criterion
-from llmrank.methods.recovery import Recovery
-from llmrank.methods.recovery.budget import Trained
+from llmrank.methods.recovery import Recovery, Trained
 from llmrank.methods.repair import Repair
 from llmrank.models import ffn
 from llmrank.models.checkpoints import DEMO_NAME

@@ -7,12 +7,14 @@ import streamlit as st
 from llmrank.core.specs import Option, options
 from llmrank.data import texts
 from llmrank.data.tasks import TASKS
+from llmrank.experiments.expected_steps import TOKENS_PER_S
 from llmrank.experiments.settings import PRESETS, declared
 from llmrank.methods.allocation import ByHand
 from llmrank.methods.criteria import LLMRank
 from llmrank.methods.method import PARTS
-from llmrank.methods.recovery.budget import Trained
-from pages.shared.app import controls, resources, session
+from llmrank.methods.recovery import Trained
+from llmrank.report.sentences.recoveries import budget_sentence, gain_sentence
+from pages.shared.app import controls, known, resources, session
 from pages.shared.app.escape import plain
 from pages.shared.app.uploads import named, uploader
 
@@ -90,13 +92,20 @@ def _part(name: str, without: Collection[str]) -> None:
 
 
 def _training() -> None:
-    """Say what a recovery's minutes buy here, once the model has read."""
+    """Say what a recovery's budget buys: tokens and time here, and what it bought."""
     in_hand = session.current()
     pace = resources.pipeline().tokens_per_s(in_hand.model)
     recovery = in_hand.method.recovery
-    if pace is not None and isinstance(recovery, Trained):
-        n_tokens = recovery.budget.expected_tokens(1 / pace)
-        st.caption(f"About {n_tokens:,} tokens here, as fast as it has read so far.")
+    if not isinstance(recovery, Trained):
+        return
+    if pace is not None:
+        st.caption(budget_sentence(recovery.budget, 1 / pace))
+    n_tokens = recovery.budget.expected_tokens(1 / (pace or TOKENS_PER_S))
+    pair = known.frontier(in_hand).trained(
+        in_hand.method, in_hand.pruning.sparsity, n_tokens
+    )
+    if pair is not None:
+        st.caption(gain_sentence(*pair))
 
 
 def _texts() -> None:

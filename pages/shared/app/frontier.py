@@ -1,7 +1,6 @@
 """The frontier of the model in hand: what was measured of it, here and by us."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
@@ -19,7 +18,6 @@ from llmrank.experiments.settings import PRESETS
 from llmrank.experiments.settings import experiment as built
 from llmrank.experiments.store import Run
 from llmrank.methods.method import Method
-from llmrank.methods.recovery import NoRecovery
 from llmrank.report import charts
 from llmrank.report.charts.frontier import Here
 from llmrank.report.tables.lowest import RATIO, lowest
@@ -92,7 +90,7 @@ def _own(experiment: Experiment, known: Frontier, own: Choice | None) -> str:
     if method.allocation.sets_sparsity:
         return "**Widths of their own** stand at no sparsity of these curves."
     about, (ratio, _) = known.between(method, sparsity), measured(experiment)
-    before = known.at(replace(method, recovery=NoRecovery()), sparsity)
+    before = known.at(method.untrained, sparsity)
     if ratio is not None:
         said = f"Perplexity {times_spread(ratio)} of dense"
     elif method.recovery.trains and before is not None:
@@ -234,7 +232,7 @@ def _megabytes(experiment: Experiment, known: Frontier) -> Mapping[float, float]
     dense = resources.shape_of(experiment.model)
     if dense is None:
         return None
-    own = replace(experiment.method, recovery=NoRecovery()).unseeded
+    own = experiment.method.untrained.unseeded
     choices = sorted(known.choices, key=lambda c: c.method == own)  # its own size last
     sizes = {c.sparsity: megabytes(experiment, c.n_params) for c in choices}
     return {0.0: dense.weight_bytes / 1e6, **dict(sorted(sizes.items()))}
