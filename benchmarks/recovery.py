@@ -1,12 +1,12 @@
 """What recovery brings: perplexity over dense by budget, on two texts and its own.
 
-    python -m benchmarks.recovery [--db FILE] [--text FILE] [--tokens 51200,102400]
-                                  [--sparsities 0.2,0.3,0.5] [--start METHOD]
+    python -m benchmarks.recovery [--db FILE] [--text FILE] [--sparsities 0.2,0.3,0.5]
+                                  [--methods METHOD,METHOD]
 
-Starts from the best method without training. Each cell is trained on so many tokens of
-the mix and read on 16,384 tokens of the embedded passages, which no stage has seen, and
-on as many of a second text, if one is given; intervals are paired by window. Stopped,
-it goes on where it was when it is given the same file.
+By default the best method without training, and it trained on more and more tokens of
+the mix. Each cell is read on 16,384 tokens of the embedded passages, which no stage has
+seen, and on as many of a second text, if one is given; intervals are paired by window.
+Stopped, it goes on where it was when it is given the same file.
 """
 
 import argparse
@@ -22,11 +22,13 @@ from llmrank.evaluation.footprint import footprint
 from llmrank.evaluation.perplexity import EvaluationSpec
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline
-from llmrank.experiments.run import Report, environment, recovery_facts
+from llmrank.experiments.run import Report, control_facts, environment, recovery_facts
 from llmrank.experiments.store import Store
 from llmrank.methods.method import method
 
 START = METHODS[-1]
+BUDGETS = 51_200, 102_400, 204_800
+"""Tokens: on two cores at rest about 5, 10 and 20 minutes of training."""
 
 
 def main() -> None:
@@ -34,17 +36,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--db", type=Path, default=Path("recovery.sqlite3"))
     parser.add_argument("--text", type=Path, help="a second text, in UTF-8")
-    parser.add_argument("--start", default=START)
-    parser.add_argument("--tokens", default="51200,102400,204800")
+    trained = [f"{START}+distil:train_tokens={n}" for n in BUDGETS]
+    parser.add_argument("--methods", default=",".join([START, *trained]))
     parser.add_argument("--sparsities", default="0.2,0.3,0.5")
     options = parser.parse_args()
     store, pipeline = Store(options.db), Pipeline()
-    trained = [f"distil:train_tokens={n}" for n in options.tokens.split(",")]
-    words = [options.start, *(f"{options.start}+{spec}" for spec in trained)]
     print("| method | removed | tokens trained on | Wikipedia passages | second text |")
     print("|---|---|---|---|---|", flush=True)
     for sparsity in map(float, options.sparsities.split(",")):
-        for name in words:
+        for name in options.methods.split(","):
             cell = replace(BASE, method=method(name)).at(sparsity)
             print(row(cell, store, pipeline, options.text), flush=True)
 
@@ -56,11 +56,19 @@ def row(cell: Experiment, store: Store, pipeline: Pipeline, text: Path | None) -
         second = EvaluationSpec(eval_text=str(text), eval_tokens=16_384)
         told.append(_measured(replace(cell, evaluation=second), store, pipeline))
     trained = told[0].environment.get("recovery", "–")
-    ratios = [report.comparison.perplexity_ratio for report in told]
-    texts = [times_spread(ratio) for ratio in ratios if ratio is not None]
+    texts = [
+        "; ".join([times_spread(ratio), *_control(report)])
+        for report in told
+        if (ratio := report.comparison.perplexity_ratio) is not None
+    ]
     removed = share(cell.pruning.sparsity)
     cells = [cell.method.name, removed, trained, *texts, "–"]
     return f"| {' | '.join(cells[:5])} |"
+
+
+def _control(report: Report) -> list[str]:
+    told = report.environment.get("control")
+    return [] if told is None else [told]
 
 
 def _measured(cell: Experiment, store: Store, pipeline: Pipeline) -> Report:
@@ -78,6 +86,7 @@ def _measured(cell: Experiment, store: Store, pipeline: Pipeline) -> Report:
     comparison = Comparison(Side(footprint(model), dense), Side(size, pruned))
     where = environment(model, cell.calibration)
     where |= recovery_facts(pipeline.recovered.peek(cell))
+    where |= control_facts(cell, pipeline, comparison, bar)
     sha256 = pipeline.stats(cell).text_sha256
     report = Report(cell, where, sha256, comparison)
     store.add_report(report)

@@ -13,10 +13,13 @@ from llmrank.core.statistics import times_spread
 from llmrank.evaluation.perplexity import evaluate, perplexity_ratio
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline, recovery
+from llmrank.experiments.pipeline.stepwise import nested
 from llmrank.experiments.run import run
 from llmrank.experiments.settings import experiment
 from llmrank.experiments.store import Store
+from llmrank.methods.criteria import Scores
 from llmrank.methods.method import method, written
+from llmrank.methods.pruning import PruningPlan, top
 from llmrank.methods.recovery import Distillation, NoRecovery, training
 
 
@@ -114,6 +117,53 @@ def test_a_recipe_names_a_recovery_only_where_there_is_one(asked, tmp_path):
     (run_,) = store.runs(columns={"recovery": ["distil"]})
     assert run_.experiment == experiment(asked)
     assert not store.runs(columns={"recovery": ["none"]})
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3])
+def test_cuts_in_steps_end_where_one_would_and_take_the_least_first(n_steps):
+    generator = torch.Generator().manual_seed(0)
+    scores = Scores(tuple(torch.rand(n, generator=generator) for n in (40, 60)))
+    whole = top(scores, [10, 60])
+    there, widths = [torch.arange(40), torch.arange(60)], []
+    for own, part in nested(scores, whole, n_steps):
+        assert part.dense_widths == tuple(map(len, there))
+        for mine, score, index in zip(own.layers, scores.layers, there, strict=True):
+            assert torch.equal(mine, score[index])
+        there = [i[k] for i, k in zip(there, part.keep, strict=True)]
+        assert torch.equal(there[0], top(scores, part.widths).keep[0])
+        widths.append(part.widths[0])
+    assert all(map(torch.equal, there, whole.keep))
+    assert widths == {1: [10], 2: [20, 10], 3: [25, 16, 10]}[n_steps]
+
+
+def test_what_is_kept_in_the_end_stays_though_its_scores_are_low():
+    """Widths by hand or a file of one's own may keep others than the highest."""
+    keep = torch.tensor([0, 1])
+    plan = PruningPlan((keep,), (8,))
+    first, last = nested(Scores((torch.arange(8.0),)), plan, 2)
+    assert first[1].keep[0].tolist() == [0, 1, 6, 7]
+    assert last[1].keep[0].tolist() == [0, 1]
+
+
+def test_a_recovery_in_steps_cuts_as_planned_and_counts_all_it_read(asked):
+    pipeline, moments = Pipeline(), []
+    stepwise = experiment(asked | {"steps": "2", "repair": "least-squares"})
+    report = run(stepwise, pipeline=pipeline, train=moments.append)
+    plan = pipeline.plan(stepwise)
+    assert report.comparison.pruned.footprint.widths == plan.widths
+    assert [m.n_tokens for m in moments] == [0, 512, 1024, 1024, 1536, 2048]
+    assert report.environment["recovery"].startswith("2,048 tokens")
+    halfway, cut_again = moments[2], moments[3]
+    assert cut_again.divergence > halfway.divergence  # it lost neurons in between
+    assert moments[-1].divergence < cut_again.divergence
+    once = run(experiment(asked | {"repair": "least-squares"}), pipeline=pipeline)
+    ends = [r.comparison.pruned.text.perplexity.value for r in (once, report)]
+    assert ends[0] != ends[1]
+
+
+def test_what_is_cut_already_is_not_cut_in_steps(tiny):
+    with pytest.raises(LLMRankError, match="cut already"):
+        llmrank.recover(tiny, tiny, Distillation(steps=2))
 
 
 def test_the_library_recovers_a_model_of_ones_own(tiny, long_text, monkeypatch):

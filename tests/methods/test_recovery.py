@@ -21,6 +21,7 @@ from llmrank.methods.recovery import (
     LoRA,
     NoRecovery,
     RecoveryInputs,
+    teacher,
     training,
 )
 from llmrank.methods.recovery.head import Head, following, last_hidden
@@ -51,7 +52,7 @@ def inputs(tiny):
 @pytest.fixture
 def float32(monkeypatch):
     """Nothing is multiplied in less, so that another road gives the same."""
-    monkeypatch.setattr(training, "reduces_to_bfloat16", lambda _: False)
+    monkeypatch.setattr(teacher, "reduces_to_bfloat16", lambda _: False)
 
 
 def weights(lm) -> dict[str, torch.Tensor]:
@@ -118,10 +119,29 @@ def test_a_distilled_model_is_nearer_to_dense_on_what_it_has_not_seen(tiny, inpu
     )
 
 
+@pytest.mark.usefixtures("float32")
+def test_of_twice_as_many_windows_those_are_trained_on_that_differ_most(tiny, inputs):
+    pruned = half_of(tiny)
+    head, ids = Head(tiny.model), inputs.windows
+    apart = []
+    for one in ids.split(1):
+        both = [last_hidden(m.model, one).flatten(0, 1) for m in (tiny, pruned)]
+        apart.append(head.reading(*both, following(one)).divergence)
+    order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(0))
+    first = sorted(apart[i] for i in order[:4].tolist())
+    for pick, wanted in (("divergent", first[2:]), ("random", None)):
+        spec = Distillation(train_tokens=64, pick=pick)
+        read = spec.recover(pruned, inputs).curve[1].batch.divergence
+        if wanted is None:
+            wanted = [apart[i] for i in order[:2].tolist()]
+        assert read == pytest.approx(sum(wanted) / 2, rel=1e-4)
+    assert sum(first[2:]) > sum(wanted)
+
+
 def test_bfloat16_products_reach_about_the_same(tiny, inputs, monkeypatch):
     ends = []
     for fast in (False, True):
-        monkeypatch.setattr(training, "reduces_to_bfloat16", lambda _, f=fast: f)
+        monkeypatch.setattr(teacher, "reduces_to_bfloat16", lambda _, f=fast: f)
         done = Distillation(**QUICK).recover(half_of(tiny), inputs)
         assert {w.dtype for w in done.model.model.parameters()} == {torch.float32}
         ends.append(done.best.divergence)

@@ -25,7 +25,10 @@ from llmrank.experiments.pipeline.stage import (
     pruned_text_key,
     scores_key,
 )
+from llmrank.experiments.pipeline.stepwise import in_steps, nested
 from llmrank.experiments.pipeline.widths import Planner
+from llmrank.methods.criteria import Scores
+from llmrank.methods.pruning import PruningPlan
 from llmrank.methods.recovery import NoRecovery, Recovered
 from llmrank.methods.repair import NoRepair
 from llmrank.methods.sorted_model import SortedModel, prefix, sort_neurons
@@ -87,14 +90,34 @@ class Pruner:
     def _recover(
         self, experiment: Experiment, progress: Progress, **watched: Any
     ) -> Recovered:
-        """Train what was cut; `watched` is `publish` and `enough`, as a recovery's."""
-        recovery = experiment.method.recovery
-        cut = self._cut(plan_key(experiment), progress)
+        """Cut and train; `watched` is `publish` and `enough`, as a recovery's."""
+        recovery, asked = experiment.method.recovery, plan_key(experiment)
         dense = self._evidence.model(experiment, progress=progress)
         is_ours = not any(map(uploads.is_upload, experiment.texts))
         place = partial(RecoveryFile, experiment, dense) if is_ours else None
         inputs = recovery_inputs(recovery, dense, place)
-        return recovery.recover(cut, inputs, progress=progress, **watched)
+        plan = self._planner.plan(asked, progress=progress)
+        scores = self._scorer.scores(asked, progress=progress)
+
+        cuts = [
+            partial(self._cut_again, asked, own, part, progress)
+            for own, part in nested(scores, plan, len(recovery.each))
+        ]
+        return in_steps(recovery, cuts, inputs, progress=progress, **watched)
+
+    def _cut_again(
+        self,
+        experiment: Experiment,
+        scores: Scores,
+        plan: PruningPlan,
+        progress: Progress,
+        lm: LanguageModel,
+    ) -> LanguageModel:
+        if lm is self._evidence.model(experiment, progress=progress):
+            cutter = self._repairer.cutter(experiment, progress=progress)
+        else:
+            cutter = self._repairer.again(experiment, lm, scores, progress)
+        return cutter(plan, progress)
 
     def _cut(self, experiment: Experiment, progress: Progress) -> LanguageModel:
         kept = self._planner.plan(experiment, progress=progress)

@@ -46,8 +46,11 @@ def recover(
         publish: given each moment of the curve.
 
     Raises:
-        LLMRankError: the text does not suffice, or the loss is not finite.
+        LLMRankError: the text does not suffice, the loss is not finite, or the cut
+            was to be done in steps.
     """
+    if len(spec.each) > 1:
+        raise LLMRankError("the model is cut already; take steps=1")
     inputs = recovery_inputs(spec, dense)
     return spec.recover(pruned, inputs, progress=progress, publish=publish)
 

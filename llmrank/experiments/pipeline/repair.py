@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from llmrank.calibration.activations import drawn
+from llmrank.calibration.activations import calibrate, drawn
 from llmrank.calibration.second_moments import Moments, has_room, moments
 from llmrank.core.progress import Progress
 from llmrank.experiments.experiment import Experiment
@@ -11,8 +11,10 @@ from llmrank.experiments.pipeline.evidence import Evidence
 from llmrank.experiments.pipeline.kept import kept
 from llmrank.experiments.pipeline.scores import Scorer
 from llmrank.experiments.pipeline.stage import ReadTexts, Stage, reading_key, repair_key
+from llmrank.methods.criteria import Scores
 from llmrank.methods.method import DEFAULT, Method
 from llmrank.methods.repair import Cut, RepairInputs
+from llmrank.models.language_model import LanguageModel
 
 
 class Repairer:
@@ -25,6 +27,19 @@ class Repairer:
         self._evidence, self._scorer = evidence, scorer
         self.cutter = Stage(self._prepare, repair_key, limit=1, read=read)
         self._moments = Stage(self._read_moments, reading_key, limit=1, read=read)
+
+    def again(
+        self,
+        experiment: Experiment,
+        lm: LanguageModel,
+        scores: Scores,
+        progress: Progress,
+    ) -> Cut:
+        """Prepare the repair of a model that was cut before; nothing is kept."""
+        stats = calibrate(lm, experiment.calibration, progress=progress)
+        windows = drawn(lm, experiment.calibration)[1]
+        inputs = RepairInputs(lm, scores, stats, windows)
+        return experiment.method.repair.cutter(inputs, progress=progress)
 
     def _prepare(self, experiment: Experiment, progress: Progress) -> Cut:
         dense = self._evidence.model(experiment, progress=progress)

@@ -124,6 +124,11 @@ class Recovery(ABC):
         """Whether dense is trained likewise, which takes as long again."""
         return False
 
+    @property
+    def each(self) -> "tuple[Recovery, ...]":
+        """The recoveries after each of several cuts; most cut once."""
+        return (self,)
+
     def expected_s(self, token_s: float) -> float:
         """Estimate how long it takes where a token is read in so many seconds."""
         return 0.0 * token_s

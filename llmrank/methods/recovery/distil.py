@@ -1,8 +1,8 @@
 """Distillation: the pruned model is taught to predict what the dense one predicts."""
 
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -14,10 +14,12 @@ from llmrank.methods.recovery.base import (
     RECOVERIES,
     Moment,
     Recovered,
+    Recovery,
     RecoveryInputs,
 )
 from llmrank.methods.recovery.budget import Trained
-from llmrank.methods.recovery.training import Student, Training
+from llmrank.methods.recovery.teacher import Student
+from llmrank.methods.recovery.training import Training
 from llmrank.models import ffn
 from llmrank.models.language_model import LanguageModel
 
@@ -39,6 +41,18 @@ class Distillation(Trained):
         default="ffn", help="Which weights are trained; embeddings and head never are"
     )
 
+    steps: int = option(
+        default=1, low=1, high=10, help="In how many cuts; each has its share of it"
+    )
+
+    @property
+    def each(self) -> tuple[Recovery, ...]:
+        """The training after each cut, on its share of the budget."""
+        minutes = max(0.1, self.minutes / self.steps)
+        tokens = -(-self.train_tokens // self.steps)
+        one = replace(self, minutes=minutes, train_tokens=tokens, steps=1)
+        return (one,) * self.steps
+
     formula = (
         r"\min_w \frac{1}{n} \sum_t \mathrm{KL}\big(p(\cdot \mid x_{\le t}) "
         r"\,\|\, q_w(\cdot \mid x_{\le t})\big)"
@@ -58,7 +72,7 @@ class Distillation(Trained):
         weights = list(trainable(student, self.trained))
         training = Training(self.budget, Student(student, weights), inputs)
         training.run(progress, publish, enough)
-        model = dataclasses.replace(pruned, model=student.to(dtype))
+        model = replace(pruned, model=student.to(dtype))
         return Recovered(model, tuple(training.curve), training.ended)
 
 

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
-from transformers.pytorch_utils import Conv1D
 
 from llmrank.methods.recovery.base import Loss, Reading
 from llmrank.models import ffn
@@ -104,20 +103,6 @@ def last_hidden(
     """Return what the head is given, after the last norm."""
     hidden: Tensor = model.base_model(ids, use_cache=False).last_hidden_state
     return hidden
-
-
-def reduced(model: nn.Module) -> nn.Module:
-    """Share a model, but what it multiplies by in bfloat16.
-
-    It is cast once then, where autocast casts what is not trained in every product.
-    """
-    other = ffn.shared_copy(model)
-    for module in other.modules():
-        if isinstance(module, nn.Linear | Conv1D):
-            for name, weight in list(module.named_parameters(recurse=False)):
-                less = weight.detach().to(torch.bfloat16)
-                setattr(module, name, nn.Parameter(less, requires_grad=False))
-    return other
 
 
 class _Given(nn.Module):

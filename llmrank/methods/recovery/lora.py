@@ -19,7 +19,8 @@ from llmrank.methods.recovery.base import (
 )
 from llmrank.methods.recovery.budget import Budget, Trained
 from llmrank.methods.recovery.distil import copied, trainable
-from llmrank.methods.recovery.training import Student, Training
+from llmrank.methods.recovery.teacher import Student
+from llmrank.methods.recovery.training import Training
 from llmrank.models.language_model import LanguageModel
 
 CONTROL = "Training the control"

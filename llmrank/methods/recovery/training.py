@@ -3,21 +3,19 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from llmrank.core.devices import reduces_to_bfloat16
 from llmrank.core.errors import LLMRankError
 from llmrank.core.progress import Progress
 from llmrank.methods.recovery.base import Loss, Moment, Reading, RecoveryInputs
 from llmrank.methods.recovery.budget import Budget
-from llmrank.methods.recovery.head import Head, following, last_hidden, reduced
+from llmrank.methods.recovery.head import following, last_hidden
+from llmrank.methods.recovery.teacher import Student, Teacher, Wanted
 
 CLIP = 1.0
 BETAS = (0.9, 0.95)
@@ -27,10 +25,6 @@ LOOK_EVERY = 1 / 4
 KEEP_EVERY_S = 60.0
 """How often all is kept on the disk, at most."""
 
-READ_SHARE = 1 / 50
-"""Of the minutes: at most so much is for reading what is held out with dense; each look
-at it takes about twice as long."""
-
 KEPT_SHARE = 1 / 20
 """Of the time, at most so much is for keeping."""
 
@@ -39,14 +33,6 @@ WORSE = 2.0
 
 TRAINING = "Recovering"
 """The step of the progress."""
-
-
-@dataclass(eq=False)
-class Student:
-    """What is trained: a model, and those of its weights that are."""
-
-    model: Any
-    weights: list[nn.Parameter]
 
 
 class Training:
@@ -62,11 +48,8 @@ class Training:
         budget.check_text(len(inputs.windows))
         self._budget, self._inputs, self._loss = budget, inputs, loss
         self._device = inputs.dense.device
-        self._reduces = reduces_to_bfloat16(self._device)
-        model = inputs.dense.model
-        self._dense: Any = reduced(model) if self._reduces else model
+        self._teacher = Teacher(inputs.dense)
         self._student, self._weights = student.model, student.weights
-        self._head = Head(self._dense)
         self._optimizer = torch.optim.AdamW(
             self._weights, lr=budget.lr, betas=BETAS, weight_decay=0.0, fused=True
         )
@@ -76,7 +59,7 @@ class Training:
         self._first_step, self._n_tokens, self._before_s = 0, 0, 0.0
         self._start = self._kept_at = time.perf_counter()
         self._kept_s = 0.0
-        self._wanted: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._held_out: dict[str, list[Wanted]] = {}
         self.ended = ""
 
     def run(
@@ -91,7 +74,10 @@ class Training:
         """
         progress(TRAINING, 0, 1000)
         if not self._resumed():
-            self._read_dense()
+            self._held_out = {
+                name: self._teacher.read(windows, self._budget)
+                for name, windows in self._inputs.held_out.items()
+            }
             for moment in self.curve:
                 publish(moment)
             if not self.curve:
@@ -119,6 +105,7 @@ class Training:
                 break
             for group in self._optimizer.param_groups:
                 group["lr"] = self._budget.rate(step, self._spent())
+            ids = self._picked(ids)
             last = self._step(ids)
             if not math.isfinite(last.divergence):
                 self.ended = "the loss was no longer finite: a smaller lr may help"
@@ -152,14 +139,23 @@ class Training:
         first, last = self.curve[0], self.curve[-1]
         return last.lost(self._loss) > WORSE * first.lost(self._loss)
 
+    def _picked(self, ids: Int[Tensor, "drawn pos"]) -> Int[Tensor, "batch pos"]:
+        """Return those windows on which the student is furthest from dense."""
+        if len(ids) == self._budget.batch:
+            return ids
+        read = [
+            self._teacher.told(self._student, [self._teacher.wanted(one)]).divergence
+            for one in ids.split(1)
+        ]
+        return ids[torch.tensor(read).topk(self._budget.batch).indices]
+
     def _step(self, ids: Int[Tensor, "batch pos"]) -> Reading:
         """Train on one batch; return how it was before."""
-        with torch.no_grad(), self._fast():
-            wanted = last_hidden(self._dense, ids).flatten(0, 1)
-        with torch.enable_grad(), self._fast():
+        wanted = self._teacher.wanted(ids)
+        with torch.enable_grad(), self._teacher.fast():
             reached = last_hidden(self._student, ids)
-            read, gradient = self._head.gradient(
-                wanted, reached.flatten(0, 1), following(ids), self._loss
+            read, gradient = self._teacher.head.gradient(
+                wanted.hidden, reached.flatten(0, 1), following(ids), self._loss
             )
         if math.isfinite(read.divergence):
             reached.backward(gradient.view_as(reached))
@@ -167,24 +163,6 @@ class Training:
             self._optimizer.step()
             self._optimizer.zero_grad()
         return read
-
-    @torch.no_grad()
-    def _read_dense(self) -> None:
-        """Read the held-out windows with the dense model, once.
-
-        All of them, unless that would take more than `READ_SHARE` of the minutes: then
-        fewer batches of each text choose the state.
-        """
-        minutes = math.inf if self._budget.tokens else self._budget.minutes
-        most_s = READ_SHARE * 60 * minutes / len(self._inputs.held_out)
-        for name, windows in self._inputs.held_out.items():
-            start, self._wanted[name] = time.perf_counter(), []
-            for ids in windows.to(self._device).split(self._budget.batch):
-                with self._fast():
-                    hidden = last_hidden(self._dense, ids).flatten(0, 1)
-                self._wanted[name].append((ids, hidden))
-                if time.perf_counter() - start > most_s:
-                    break
 
     def _note(
         self,
@@ -194,7 +172,11 @@ class Training:
         publish: Callable[[Moment], None],
     ) -> None:
         """Note the moment; where the held-out windows are read, keep the best state."""
-        held_out = {name: self._look(name) for name in self._wanted} if look else {}
+        held_out = {
+            name: self._teacher.told(self._student, wanted)
+            for name, wanted in self._held_out.items()
+            if look
+        }
         moment = Moment(self._n_tokens, self._elapsed_s(), batch, held_out)
         self.curve.append(moment)
         if moment.lost(self._loss) < self._best or not self._state:
@@ -202,31 +184,16 @@ class Training:
             self._state = [weight.detach().clone() for weight in self._weights]
         publish(moment)
 
-    @torch.no_grad()
-    def _look(self, name: str) -> Reading:
-        read = []
-        for ids, wanted in self._wanted[name]:
-            with self._fast():
-                reached = last_hidden(self._student, ids).flatten(0, 1)
-                read.append(self._head.reading(wanted, reached, following(ids)))
-        sizes = [len(ids) for ids, _ in self._wanted[name]]
-        return _mean(read, sizes)
-
     def _batches(self) -> Iterator[tuple[int, Int[Tensor, "batch pos"]]]:
         """Draw the windows again and again, each time in another order."""
         generator = torch.Generator().manual_seed(self._budget.seed)
-        windows, size, step = self._inputs.windows, self._budget.batch, 0
+        windows, size, step = self._inputs.windows, self._budget.drawn, 0
         while True:
             order = torch.randperm(len(windows), generator=generator)
             for part in order[: len(order) // size * size].split(size):
                 if step >= self._first_step:
                     yield step, windows[part].to(self._device)
                 step += 1
-
-    def _fast(self) -> AbstractContextManager[Any]:
-        """Multiply in bfloat16 where the processor does; weights stay as they are."""
-        kind = self._device.type
-        return torch.autocast(kind, torch.bfloat16, enabled=self._reduces)
 
     def _elapsed_s(self) -> float:
         return self._before_s + time.perf_counter() - self._start
@@ -282,13 +249,6 @@ class Training:
                 "exp_avg_sq": tensors[f"square.{i}"].to(self._device),
             }
         return False
-
-
-def _mean(read: Sequence[Reading], sizes: Sequence[int]) -> Reading:
-    """Average readings of so many windows each."""
-    columns = zip(*(dataclasses.astuple(one) for one in read), strict=True)
-    means = (sum(map(math.prod, zip(c, sizes, strict=True))) for c in columns)
-    return Reading(*(mean / sum(sizes) for mean in means))
 
 
 def _moment(plain: dict[str, Any]) -> Moment:
