@@ -45,7 +45,8 @@ def show_recovery(experiment: Experiment) -> None:
     """Show how the model was recovered, where it was in this process."""
     recovered = resources.pipeline().recovered.peek(experiment)
     if recovered is not None and recovered.curve:
-        recovering.show(Course(experiment, recovered.curve), "recovered")
+        course = Course(experiment, recovered.curve, recovered.is_kept)
+        recovering.show(course, "recovered")
 
 
 def show_result() -> None:

@@ -10,6 +10,7 @@ import sys
 from typing import Any, Literal, TypeVar, dataclass_transform, get_args, get_origin
 
 from llmrank.core.errors import OptionError
+from llmrank.core.formatting import choice
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class Option:
     high: float | int | None = None
     below: float | int | None = None
     symbol: str = ""
+    unit: str = ""
     choices: tuple[str, ...] = ()
 
     @property
@@ -48,6 +50,13 @@ class Option:
                 f"[{self.low}, {top}{close}"
             )
         return noun if self.low is None else f"{noun} of at least {self.low}"
+
+    def written(self, value: object) -> str:
+        """Write what it is set to as a part of a name: 10 min, theta=0.5."""
+        if self.unit:
+            n = f"{value:,}" if isinstance(value, int) else f"{value:g}"
+            return f"{n} {self.unit}"
+        return f"{self.name}={choice(value)}"
 
     def check(self, value: object) -> None:
         """Raise `OptionError` unless the value is of the kind and in the limits."""
@@ -73,7 +82,7 @@ class Option:
         )
 
 
-def option(
+def option(  # noqa: PLR0913
     *,
     default: Any,
     help: str,
@@ -81,13 +90,15 @@ def option(
     high: float | int | None = None,
     below: float | int | None = None,
     symbol: str = "",
+    unit: str = "",
 ) -> Any:
     """Declare a field of a spec: its help, its limits and what formulas call it.
 
-    `below` is exclusive.
+    `below` is exclusive; a number with a unit needs no name beside it.
     """
     declared = {"help": help, "low": low, "high": high, "below": below}
-    return dataclasses.field(default=default, metadata=declared | {"symbol": symbol})
+    words = {"symbol": symbol, "unit": unit}
+    return dataclasses.field(default=default, metadata=declared | words)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(option,))

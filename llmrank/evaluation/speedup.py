@@ -262,8 +262,8 @@ def _gmacs_per_s(cost: Cost, phase: Phase) -> float:
 
 def as_fast(ratio: Ratio) -> str:
     """Write a speed-up with its 95 % interval: ×1.18 [1.10, 1.26] as fast."""
-    mark = "(disturbed) " if ratio.disturbed else ""
-    return f"{times(ratio.measured)} {interval(ratio.low, ratio.high)} {mark}as fast"
+    mark = "disturbed, " if ratio.disturbed else ""
+    return f"{mark}{times(ratio.measured)} {interval(ratio.low, ratio.high)} as fast"
 
 
 def disturbance_sentence(timed: Latency) -> str:

@@ -137,7 +137,8 @@ def recovery_facts(recovered: Recovered | None) -> dict[str, str]:
         f"{last.n_tokens:,} tokens in {last.elapsed_s / 60:.1f} min, "
         f"the best after {best.n_tokens:,}"
     )
-    return {"recovery": f"{said}; {recovered.ended}" if recovered.ended else said}
+    before = "trained before and kept" if recovered.is_kept else ""
+    return {"recovery": "; ".join(filter(None, (said, recovered.ended, before)))}
 
 
 def control_facts(

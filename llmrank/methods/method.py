@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmrank.core.errors import OptionError
-from llmrank.core.formatting import choice
 from llmrank.core.registry import Registry, recipe
 from llmrank.core.specs import options
 from llmrank.methods.allocation import ALLOCATIONS, Allocation, BlockInfluence, Uniform
@@ -135,8 +134,9 @@ def changed(part: Any) -> dict[str, Any]:
 
 def label(part: Any) -> str:
     """Name a part with the parameters that differ from its defaults."""
-    values = (f"{name}={choice(value)}" for name, value in changed(part).items())
-    return " ".join([part.name, *values])
+    values = {o: getattr(part, o.name) for o in options(type(part))}
+    told = (o.written(value) for o, value in values.items() if value != o.default)
+    return " ".join([part.name, *told])
 
 
 def _part_of(name: str) -> str:

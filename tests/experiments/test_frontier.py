@@ -35,7 +35,7 @@ from llmrank.methods.pruning import PruningSpec
 from llmrank.methods.recovery import Distillation
 from llmrank.methods.repair import Bias
 from llmrank.models.language_model import ModelSpec
-from llmrank.report.sentences.recoveries import gain_sentence
+from llmrank.report.sentences.recoveries import gain_sentence, helps_sentence
 
 BASE = Experiment()
 ORIGIN = Origin("c", "e", {"device": "cpu", "n_threads": "2"})
@@ -263,3 +263,23 @@ def test_the_gain_of_a_training_is_told_with_its_tokens(store):
         "Measured: llm-rank at 30 % removed goes from ×1.65 to ×1.22 [1.22, 1.22] by "
         "8,000 tokens."
     )
+
+
+def text_of(nlls, source="a text"):
+    windows = torch.tensor(nlls, dtype=torch.float64)
+    return TextEvaluation(windows, windows, source, source)
+
+
+def test_a_recovery_is_judged_on_the_windows_that_were_read_without_it_too():
+    before = text_of([1.0, 1.1, 1.2, 1.1, 9.0])
+    for change, verdict in ((-0.1, "helps"), (0.1, "makes it worse")):
+        after = text_of(
+            [nll + change + i / 1000 for i, nll in enumerate(before.nll[:4].tolist())]
+        )
+        said = helps_sentence(before, after)
+        assert said.startswith(f"**Recovery {verdict}:** ×")
+        assert f"the same {after.n_tokens:,} tokens" in said
+    mixed = text_of([1.0, 1.2, 1.1, 1.1])
+    assert "brings no gain that can be told" in helps_sentence(before, mixed)
+    assert helps_sentence(before, text_of([1.0])) == ""
+    assert helps_sentence(before, text_of([1.0, 1.0], "another")) == ""

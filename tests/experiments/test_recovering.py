@@ -14,7 +14,7 @@ from llmrank.evaluation.perplexity import evaluate, perplexity_ratio
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.pipeline import Pipeline, recovery
 from llmrank.experiments.pipeline.stepwise import nested
-from llmrank.experiments.run import run
+from llmrank.experiments.run import recovery_facts, run
 from llmrank.experiments.settings import experiment
 from llmrank.experiments.store import Store
 from llmrank.methods.criteria import Scores
@@ -73,6 +73,8 @@ def test_what_was_trained_is_there_in_another_process(asked, monkeypatch):
     monkeypatch.setattr(training.Training, "_train", fail)
     again = Pipeline().recovered(experiment(asked))
     assert again.curve == once.curve
+    assert (once.is_kept, again.is_kept) == (False, True)
+    assert recovery_facts(again)["recovery"].endswith("; trained before and kept")
     weights = [r.model.model.state_dict().values() for r in (once, again)]
     assert all(map(torch.equal, *weights))
     with pytest.raises(AssertionError, match="trained already"):
@@ -110,7 +112,7 @@ def test_a_recipe_names_a_recovery_only_where_there_is_one(asked, tmp_path):
     assert recipe["recovery"]["name"] == "distil"
     assert Experiment.from_json(recipe) == recovered
     assert Experiment.from_json(plain.to_json()) == plain
-    assert recovered.method.name == "llm-rank + distil minutes=3.0"
+    assert recovered.method.name == "llm-rank + distil 3 min"
     assert method(written(recovered.method)) == recovered.method
     store = Store(tmp_path / "results.sqlite3")
     store.add_report(run(experiment(asked)))

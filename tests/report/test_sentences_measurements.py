@@ -299,7 +299,7 @@ def test_origins_name_data_seed_machine_and_time(found, nothing):
     _, how, _ = readings.origins(
         Report(trained, {"recovery": "512 tokens"}, "x", nothing)
     )
-    assert how == "Recovery (distil minutes=5.0): 512 tokens."
+    assert how == "Recovery (distil 5 min): 512 tokens."
 
 
 def test_one_thread_and_many_tokens_are_written_as_such(found):

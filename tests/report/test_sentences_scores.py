@@ -349,8 +349,9 @@ def test_the_cut_is_said_with_the_edge_weight_on_its_sides(tiny):
     assert sentences.cut_sentence(parts, view) == (
         f"At the cut the least kept, L1·{order[19]}, scores "
         f"×{number(24 * float(scores[order[19]]))} the mean, the most removed, "
-        f"L1·{order[20]}, {100 * gap:.3g} % less. Kept neurons have "
-        f"×{number(float(ratio))} the edge weight of the removed ones."
+        f"L1·{order[20]}, {100 * gap:.3g} % less. By Σ|w| over their own edges, "
+        f"before anything is spread, the kept weigh "
+        f"×{number(float(ratio))} as much as the removed."
     )
     everything = score_parts(scores, torch.arange(24), None)
     assert sentences.cut_sentence(everything, view) == ""

@@ -75,6 +75,14 @@ def test_worse_is_claimed_where_the_interval_leaves_out_one(found, nll, heading)
     assert list(verdict(dataclasses.replace(found, pruned=side)))[1] == heading
 
 
+def test_of_one_window_no_verdict_is_given(found):
+    one = {
+        name: dataclasses.replace(getattr(found, name), text=text([nll], [0.5]))
+        for name, nll in (("dense", 1.0), ("pruned", 1.4))
+    }
+    assert list(verdict(dataclasses.replace(found, **one)))[1:] == ["Faster"]
+
+
 def test_nothing_removed_is_not_called_smaller(found):
     same = dataclasses.replace(found, pruned=found.dense)
     said = verdict(same)["Not smaller"]

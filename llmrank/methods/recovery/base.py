@@ -97,6 +97,8 @@ class Recovered:
     curve: tuple[Moment, ...] = ()
     ended: str = ""
     """Why it ended, if not because the budget was spent."""
+    is_kept: bool = False
+    """Whether it was trained before, and only read again."""
     loss: Loss = "kl"
     control: LanguageModel | None = None
     """Dense, trained likewise, where the loss teaches it something as well."""

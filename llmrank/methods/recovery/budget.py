@@ -89,12 +89,13 @@ class Trained(Recovery):
     """What every training has: a budget, a text, a learning rate, an order."""
 
     minutes: float = option(
-        default=10.0, low=0.1, high=1440.0, help="Budget by the clock"
+        default=10.0, low=0.1, high=1440.0, help="Budget by the clock", unit="min"
     )
     train_tokens: int = option(
         default=0,
         low=0,
         high=10**9,
+        unit="tokens",
         help="Budget in tokens, in place of the minutes; 0: by the clock",
     )
     recovery_text: str = option(

@@ -73,7 +73,8 @@ class Distillation(Trained):
         training = Training(self.budget, Student(student, weights), inputs)
         training.run(progress, publish, enough)
         model = replace(pruned, model=student.to(dtype))
-        return Recovered(model, tuple(training.curve), training.ended)
+        curve = tuple(training.curve)
+        return Recovered(model, curve, training.ended, training.is_kept)
 
 
 def copied(pruned: LanguageModel) -> Any:

@@ -82,7 +82,8 @@ class LoRA(Trained):
                 lambda: False,
             )
             control = dense()
-        return Recovered(model(), curve, training.ended, self.loss, control)
+        ended, is_kept = training.ended, training.is_kept
+        return Recovered(model(), curve, ended, is_kept, self.loss, control)
 
     def _trained(
         self, lm: LanguageModel, inputs: RecoveryInputs, budget: Budget

@@ -60,7 +60,7 @@ class Training:
         self._start = self._kept_at = time.perf_counter()
         self._kept_s = 0.0
         self._held_out: dict[str, list[Wanted]] = {}
-        self.ended = ""
+        self.ended, self.is_kept = "", False
 
     def run(
         self,
@@ -70,10 +70,12 @@ class Training:
     ) -> None:
         """Train; afterwards the student has its best weights, and `curve` its course.
 
-        `ended` says why, if not because the budget was spent.
+        `ended` says why, if not because the budget was spent; `is_kept`, whether all of
+        it was done before and is only read again.
         """
         progress(TRAINING, 0, 1000)
-        if not self._resumed():
+        self.is_kept = self._resumed()
+        if not self.is_kept:
             self._held_out = {
                 name: self._teacher.read(windows, self._budget)
                 for name, windows in self._inputs.held_out.items()

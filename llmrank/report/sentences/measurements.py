@@ -82,9 +82,10 @@ def runs_sentence(entries: Sequence[Entry], shipped: Collection[str]) -> str:
     if len(entries) == 1:
         return f"{at} only {said(first)} is measured: perplexity over dense."
     own = [e for e in entries if e.run.id not in shipped]
-    mine = min(own, key=lambda e: e.figures[RATIO].value, default=first)
+    mine, *equals = lowest(own) if own else (first,)
     is_tied = mine.run.id in {e.run.id for e in tied}
-    yours = "" if is_tied else f"; of yours {said(mine)} is the lowest"
+    what = "the lowest" if not equals else "the lowest, as far as it can be told"
+    yours = "" if is_tied else f"; of yours {said(mine)} is {what}"
     if not others:
         return f"{at} {said(first)} has the lowest perplexity over dense{yours}."
     second = mine if is_tied and mine is not first else others[0]

@@ -76,7 +76,7 @@ def mean_parts(parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def cut_sentence(parts: pd.DataFrame, ffn: FFN) -> str:
-    """Say how close the cut is, and what the edges alone weigh on its two sides."""
+    """Say how close the cut is, and what the bare edges weigh on its two sides."""
     kept, score = parts["kept"].to_numpy(), parts["score"].to_numpy()
     if kept.all():
         return ""
@@ -89,8 +89,8 @@ def cut_sentence(parts: pd.DataFrame, ffn: FFN) -> str:
     name = f"L{ffn.layer}·"
     return (
         f"At the cut the least kept, {name}{low}, scores {times(score[low])} the mean, "
-        f"the most removed, {name}{high}, {close} less. Kept neurons have "
-        f"{ratio} the edge weight of the removed ones."
+        f"the most removed, {name}{high}, {close} less. By Σ|w| over their own edges, "
+        f"before anything is spread, the kept weigh {ratio} as much as the removed."
     )
 
 

@@ -75,8 +75,8 @@ def _smaller(comparison: Comparison) -> dict[str, str]:
 
 def _worse(comparison: Comparison) -> dict[str, str]:
     ratio, kept = comparison.perplexity_ratio, comparison.top1_retention
-    if ratio is None or kept is None:
-        return {}
+    if ratio is None or kept is None or ratio.n_windows < 2:
+        return {}  # of one window nothing can be said of the text
     heading = "Not measurably worse"
     if ratio.low > 1 or ratio.high < 1:
         heading = "Worse" if ratio.low > 1 else "Better"

@@ -32,9 +32,6 @@ from pages.shared.app import (
 from pages.shared.app.escape import plain
 
 IN_WORDS = {"graph": "{} graph", "site": "site {}", "variant": "{} variant"}
-UNITS = {"minutes": "min", "train_tokens": "tokens"}
-"""Of numbers that need no name beside them, and are always told."""
-
 WIDTH, HEIGHT = 96, 32
 """Of the miniature, in pixels."""
 
@@ -133,8 +130,7 @@ def _named(part: Criterion | Allocation | Repair | Recovery) -> str:
     numbers = [
         _number(o, value)
         for o, value in values.items()
-        if not isinstance(value, str)
-        and (o.symbol or o.name in UNITS or value != o.default)
+        if not isinstance(value, str) and (o.symbol or o.unit or value != o.default)
     ]
     chosen = [
         IN_WORDS.get(o.name, o.name + " {}").format(plain(value, limit=60))
@@ -145,9 +141,8 @@ def _named(part: Criterion | Allocation | Repair | Recovery) -> str:
 
 
 def _number(option: Option, value: float | int) -> str:
-    if option.name in UNITS:
-        n = f"{value:g}" if isinstance(value, float) else f"{value:,}"
-        return f"{n} {UNITS[option.name]}"
+    if option.unit:
+        return option.written(value)
     shown = f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
     return f"{option.letter} {shown}"
 

@@ -20,9 +20,10 @@ from llmrank.experiments.store import Run
 from llmrank.methods.method import Method
 from llmrank.report import charts
 from llmrank.report.charts.frontier import Here
+from llmrank.report.sentences.recoveries import helps_sentence
 from llmrank.report.tables.lowest import RATIO, lowest
 from pages.shared.app import panels, resources, session
-from pages.shared.app.known import in_hand
+from pages.shared.app.known import in_hand, untrained, untrained_of
 
 KEY = "frontier"
 
@@ -105,7 +106,16 @@ def _own(experiment: Experiment, known: Frontier, own: Choice | None) -> str:
     else:
         said = "This method is not measured here yet"
     said = f"**{share(sparsity)} removed by {method.name}:** {said}."
-    return said + _check(experiment)
+    return said + _check(experiment) + _gain(experiment)
+
+
+def _gain(experiment: Experiment) -> str:
+    """Say whether a recovery measured here helps, on what was read without it too."""
+    after = in_hand(experiment)
+    if not experiment.method.recovery.trains or after is None:
+        return ""
+    without, text = untrained(experiment), after.comparison.pruned.text
+    return f" {helps_sentence(without, text)}" if without and text else ""
 
 
 def _check(experiment: Experiment) -> str:
@@ -209,7 +219,8 @@ def measured(experiment: Experiment) -> tuple[Estimate | None, int | None]:
     """
     mine, ours = in_hand(experiment), _shipped(experiment)
     if mine is None:
-        return (None, None) if ours is None else (ours.ratio, ours.n_params)
+        alike = ours or _shipped(untrained_of(experiment))  # as large
+        return ours and ours.ratio, alike and alike.n_params
     text, ratio = mine.comparison.pruned.text, mine.comparison.perplexity_ratio
     if text is not None and ours and text.n_tokens < frontiers.n_tokens(ours):
         ratio = ours.ratio

@@ -1,6 +1,9 @@
 """What is known of the settings in hand before these pages have measured them."""
 
+from dataclasses import replace
+
 from llmrank.evaluation.comparison import Comparison
+from llmrank.evaluation.perplexity import TextEvaluation
 from llmrank.experiments import frontier as frontiers
 from llmrank.experiments.experiment import Experiment
 from llmrank.experiments.frontier import Frontier
@@ -24,9 +27,28 @@ def in_hand(experiment: Experiment) -> Report | None:
     return None if run is None else _kept(run, own)
 
 
+def untrained_of(experiment: Experiment) -> Experiment:
+    """Return the same settings without the recovery."""
+    return replace(experiment, method=experiment.method.untrained)
+
+
+def untrained(experiment: Experiment) -> TextEvaluation | None:
+    """Return what these settings read without their recovery, the most of it."""
+    before = untrained_of(experiment)
+    reports, ours = [in_hand(before)], resources.shipped()
+    if ours is not None and (run := frontiers.kept(before, None, ours)) is not None:
+        reports.append(_kept(run, ours))
+    texts = [r.comparison.pruned.text for r in reports if r is not None]
+    read = [text for text in texts if text is not None]
+    return max(read, key=lambda text: text.n_tokens, default=None)
+
+
 def widths(experiment: Experiment) -> tuple[int, ...] | None:
-    """Return what each layer kept when these settings were measured, here or by us."""
-    ours = resources.shipped()
+    """Return what each layer kept when these settings were measured, here or by us.
+
+    A recovery changes none of it.
+    """
+    experiment, ours = untrained_of(experiment), resources.shipped()
     report = in_hand(experiment)
     if report is None and ours is not None:
         run = frontiers.kept(experiment, None, ours)

@@ -39,10 +39,11 @@ def sentence(course: Course) -> str:
         f"windows of {name}"
         for name, read in last.held_out.items()
     ]
+    when = ", trained before and kept" if course.is_kept else ""
     return (
-        f"{now.n_tokens:,} tokens in {duration(now.elapsed_s)}. Perplexity over dense "
-        f"{', '.join(parts)}. Fresh batches are of the text that is trained on: they "
-        "flatter."
+        f"{now.n_tokens:,} tokens in {duration(now.elapsed_s)}{when}. Perplexity over "
+        f"dense {', '.join(parts)}. Fresh batches are of the text that is trained on: "
+        "they flatter."
     )
 
 

@@ -14,6 +14,8 @@ class Course:
 
     experiment: Experiment
     curve: tuple[Moment, ...] = ()
+    is_kept: bool = False
+    """Whether it was trained before, and only read again."""
 
 
 def follow(job: Job, experiment: Experiment) -> Callable[[Moment], None]:
