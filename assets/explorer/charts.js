@@ -12,7 +12,7 @@ function prepared(canvas) {
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
-  context.font = "12px sans-serif";
+  context.font = '12px "Source Sans", sans-serif';
   return { context, width, height };
 }
 

@@ -21,7 +21,7 @@ export class Overlay {
     const c = canvas.getContext("2d");
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
     c.clearRect(0, 0, width, height);
-    c.font = "12px sans-serif";
+    c.font = '12px "Source Sans", sans-serif';
     this.width = width - GUTTER;
     links.draw(c, this.width, height - 18);
     c.fillStyle = explorer.theme().text;

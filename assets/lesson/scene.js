@@ -80,7 +80,7 @@ export function paint(canvas, x, shown, { flight = null } = {}) {
   c.setTransform(ratio, 0, 0, ratio, 0, 0);
   c.clearRect(0, 0, width, height);
   const size = (x.s.presenter ? 14 : 13) - (width < NARROW ? 1 : 0);
-  c.font = `${size}px sans-serif`;
+  c.font = `${size}px "Source Sans", sans-serif`;
   if (shown.patterns) return patterns(c, x, width, height);
   const scene = sceneOf(x, shown, { width, height });
   draw(c, scene, x.look);

@@ -624,8 +624,8 @@ def test_a_verdict_is_a_size_a_filling_and_a_colour_and_who_is_named_has_interva
         )
     }
     assert looks == {
-        "r1": (False, 13, LIGHT.series[1]), "r2": (False, 8, LIGHT.series[1]),
-        "r3": (False, 8, LIGHT.accent), "r4": (True, 10, LIGHT.accent),
+        "r1": (False, 13, LIGHT.series[1]), "r2": (False, 6, LIGHT.series[1]),
+        "r3": (False, 6, LIGHT.accent), "r4": (True, 11, LIGHT.accent),
         "r5": (False, 5, LIGHT.neutral),
     }  # fmt: skip
     drawn = methods_drawn(fig)

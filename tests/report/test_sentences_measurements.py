@@ -172,7 +172,8 @@ def test_the_lowest_perplexity_is_said_only_where_it_can_be_told():
     assert "shipped) or **random** (×1.52 [" in said
     far = entry_of("d", Random(), [1.2, 1.6], start=1)
     said = readings.runs_sentence([far, low, paired], ["a", "b"])
-    assert "shipped) has the lowest perplexity over dense; of yours **random**" in said
+    assert "shipped) has the lowest perplexity over dense; of what only you " in said
+    assert "measured **random**" in said
 
 
 def test_a_shorter_reading_is_told_to_agree_or_not_and_several_are_counted():

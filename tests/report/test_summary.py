@@ -80,7 +80,8 @@ def test_of_one_window_no_verdict_is_given(found):
         name: dataclasses.replace(getattr(found, name), text=text([nll], [0.5]))
         for name, nll in (("dense", 1.0), ("pruned", 1.4))
     }
-    assert list(verdict(dataclasses.replace(found, **one)))[1:] == ["Faster", "Not measurably faster"]
+    said = verdict(dataclasses.replace(found, **one))
+    assert list(said)[1:] == ["Faster", "Not measurably faster"]
 
 
 def test_nothing_removed_is_not_called_smaller(found):

@@ -65,7 +65,7 @@ def rank_scatter(
         fig.add_scatter(
             x=rows[:, 2].numpy(),
             y=rows[:, 3].numpy(),
-            customdata=rows[:, :2].numpy(),
+            customdata=rows[:, :2].tolist(),
             mode="markers",
             name=f"{name}: {total:,}",
             marker={"size": 6, "opacity": 0.8} | marker,

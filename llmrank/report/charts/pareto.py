@@ -33,7 +33,7 @@ YOURS = "measured here"
 LABELS = 112
 """Pixels right of the axes, where labels hide no point."""
 
-SIZES = {"on the frontier": 13, "cannot be told": 10, "beaten": 8}
+SIZES = {"on the frontier": 13, "cannot be told": 11, "beaten": 6}
 LINE = 15
 """Pixels that a line of a label takes."""
 
@@ -223,7 +223,7 @@ def _curve(
             for axis in "xy"},
         mode="lines+markers", line={"color": line, "width": 1 if is_quiet else 2},
         marker={"symbol": [symbol_of(symbol, v) for v in rows["verdict"]],
-                "size": (rows["verdict"].map(SIZES) - 3 * is_quiet).tolist(),
+                "size": (rows["verdict"].map(SIZES) - is_quiet).tolist(),
                 "opacity": 0.5 if is_quiet else 1, "color": colour,
                 "line": {"width": 1 if is_quiet else 2, "color": colour}},
         unselected={"marker": {"opacity": 0.5 if is_quiet else 1}},

@@ -27,7 +27,7 @@ CONFIG: dict[str, Any] = {
     "displaylogo": False,
     "showSendToCloud": False,  # plotly.js 4 offers to upload the chart
     "plotlyServerURL": "",
-    "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
+    "modeBarButtons": [["toImage"]],  # more would cover what stands in the corner
     "toImageButtonOptions": {"format": "png", "scale": 2, "filename": "llm-rank"},
 }
 """For `st.plotly_chart(config=...)`: the camera saves a PNG of twice the resolution."""

@@ -85,7 +85,7 @@ def runs_sentence(entries: Sequence[Entry], shipped: Collection[str]) -> str:
     mine, *equals = lowest(own) if own else (first,)
     is_tied = mine.run.id in {e.run.id for e in tied}
     what = "the lowest" if not equals else "the lowest, as far as it can be told"
-    yours = "" if is_tied else f"; of yours {said(mine)} is {what}"
+    yours = "" if is_tied else f"; of what only you measured {said(mine)} is {what}"
     if not others:
         return f"{at} {said(first)} has the lowest perplexity over dense{yours}."
     second = mine if is_tied and mine is not first else others[0]

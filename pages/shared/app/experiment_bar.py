@@ -168,6 +168,8 @@ def _figures(experiment: Experiment, report: object) -> None:
                 if ratio is None
                 else f" :small[{counted(ratio.n_windows, 'window')}]"
             )
+        elif ratio != comparison.perplexity_ratio:  # ours has read more
+            so_far = " :small[:gray[shipped]]"
     if n_params is not None:
         size = f"{frontier.megabytes(experiment, n_params):,.0f}"
     quality = "–" if ratio is None or ratio.n_windows < 2 else _ratio(ratio)

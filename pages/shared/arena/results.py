@@ -95,6 +95,7 @@ def show(
         )
         _show_held(both, held, standings)
         return
+    _show_held(both, held, standings)
     with st.container(key="arena_standing"):
         picture, beside = st.columns(2, gap="medium")
     sparsity, ids = in_hand.pruning.sparsity, [entry.run.id for entry in own]
@@ -117,7 +118,9 @@ def show(
             on_select=lambda: _take_point(CHART),
         )
         origin = _origin(mine[0], is_ours=is_ours, own=bool(own))
-        st.caption(f"{origin} {checked}")
+        st.caption(
+            f"{origin} {checked} Click a point or a row: its method opens above."
+        )
     here = readings.nearest(standings, sparsity)
     judged = [e for e in mine if e.figures.keys() >= set(axes)]
     alike = matched.sentence(every, in_hand.method, float(here["sparsity"].iloc[0]))
@@ -131,7 +134,6 @@ def show(
             on_select=lambda: _take_point(LIST),
         )
         st.caption(" ".join(more), help=PAIRED)
-    _show_held(both, held, standings)
 
 
 def _without_checks(
@@ -258,10 +260,12 @@ def _take_point(key: str) -> None:
 def _show_held(
     entries: Sequence[Entry], held: str | None, standings: pd.DataFrame
 ) -> None:
-    """Show what the chosen cell is, its numbers, and how to take it along."""
+    """Show what the chosen cell is, its numbers, and how to take it along.
+
+    It stands above the picture: below, it would open out of sight.
+    """
     chosen = next((entry for entry in entries if entry.run.id == held), None)
     if chosen is None:
-        st.caption("Click a point or a row: its method opens here.")
         return
     with st.container(border=True, key="arena_held"):
         said, ways = st.columns(2, vertical_alignment="center")

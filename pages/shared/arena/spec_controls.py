@@ -75,7 +75,7 @@ def forecast(spec: ArenaSpec, store: Store, runs: Mapping[int, Run]) -> None:
     said = arena.forecast(spec, resources.pipeline(), store, runs)
     busy = jobs.active(KIND)
     if st.button(
-        _label(said), type="primary", disabled=busy or not said.n_missing,
+        _label(said), disabled=busy or not said.n_missing,
         key="run_arena",
     ):  # fmt: skip
         start(spec, store)
