@@ -286,7 +286,7 @@ def test_a_disturbed_speed_is_marked_wherever_it_stands(opened, report):
     for page in (at, overview):
         everything = texts(page.markdown)
         assert "Faster**" not in everything
-        assert "**Disturbed** &ensp; Prefill ×1.16" in everything
+        assert "**Disturbed** &ensp; Prefill disturbed, ×1.16" in everything
         assert "decode not told" in everything
     assert [said.count("not told") for said in notes(at)].count(1) == 2
     assert "<b>×1.16</b>" not in notes(at)  # no headline
