@@ -68,6 +68,28 @@ def test_dragging_shows_what_the_library_measures_without_the_server(new_page, t
         first, second = sweep.widths[percent]
         kept = f"Kept: {first} of 24, {second} of 16 neurons"
         expect(page.locator("p.reading")).to_contain_text(kept)
+    news = (sweep.predictions[0] == data.test_y) & (
+        sweep.predictions[60] != data.test_y
+    )
+    expect(page.locator(".newcaption")).to_contain_text(
+        f"Newly misclassified: {int(news.sum())}"
+    )
+    assert not re.search(r"sparsity\.60", page.url)  # not told while dragging
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"sparsity\.60"))
+    counts = page.evaluate("Array.from(globalThis.llmrankPruning.counts)")
+    cells = 10 * data.test_y + sweep.predictions[60]
+    assert counts == torch.bincount(cells, minlength=100).tolist()
+
+
+def test_other_criteria_are_told_apart_on_the_same_examples(new_page, trained):
+    """By scipy's binomial test; a place alone would say more than is known."""
+    page = new_page(viewport=WIDE)
+    opened(page, "prune,mlp.sparsity.60")
+    page.wait_for_function("() => globalThis.llmrankPruning?.sweeps")
+    data, found = trained
+    scores = mlp.score(found.network, data, mlp.MLPRank())
+    sweep = mlp.sweep(found.network, scores, data.test_x)
     names = page.evaluate("globalThis.llmrankPruning.sweeps.criteria")
     own = sweep.predictions[60] == data.test_y
     told = Counter()
@@ -82,18 +104,6 @@ def test_dragging_shows_what_the_library_measures_without_the_server(new_page, t
         f"of {len(names) - 1} other criteria {told['better']} better, "
         f"{told['worse']} worse, {told['same']} not told apart"
     )
-    news = (sweep.predictions[0] == data.test_y) & (
-        sweep.predictions[60] != data.test_y
-    )
-    expect(page.locator(".newcaption")).to_contain_text(
-        f"Newly misclassified: {int(news.sum())}"
-    )
-    assert not re.search(r"sparsity\.60", page.url)  # not told while dragging
-    page.mouse.up()
-    page.wait_for_url(re.compile(r"sparsity\.60"))
-    counts = page.evaluate("Array.from(globalThis.llmrankPruning.counts)")
-    cells = 10 * data.test_y + sweep.predictions[60]
-    assert counts == torch.bincount(cells, minlength=100).tolist()
 
 
 def test_another_criterion_is_another_network_and_the_link_opens_it(new_page, trained):
