@@ -13,7 +13,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.shipped import BASE, METHODS
+from benchmarks.shipped import BASE
 from llmrank.cli.terminal import ProgressBar
 from llmrank.core.formatting import share
 from llmrank.core.statistics import times_spread
@@ -26,7 +26,7 @@ from llmrank.experiments.run import Report, control_facts, environment, recovery
 from llmrank.experiments.store import Store
 from llmrank.methods.method import method
 
-START = METHODS[-1]
+START = "wanda+additive+least-squares-sequential"
 BUDGETS = 51_200, 102_400, 204_800
 """Tokens: on two cores at rest about 5, 10 and 20 minutes of training."""
 

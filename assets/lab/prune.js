@@ -126,6 +126,26 @@ class Pruning extends Panel {
     this.now = now;
   }
 
+  // How many other criteria answer surely better or worse on the same examples.
+  place() {
+    const { labels } = this.images;
+    const told = { better: 0, worse: 0, same: 0 };
+    this.sweeps.criteria.forEach((_, c) => {
+      if (c === this.chosen) return;
+      const other = this.answers(c, this.percent);
+      let lost = 0;
+      let won = 0;
+      for (let i = 0; i < this.n; i++) {
+        const own = this.now[i] === labels[i];
+        if (own !== (other[i] === labels[i])) own ? won++ : lost++;
+      }
+      const sure = mcnemar(won, lost) < 0.05;
+      told[!sure ? "same" : lost > won ? "better" : "worse"] += 1;
+    });
+    const others = this.sweeps.criteria.length - 1;
+    return `; of ${others} other criteria ${told.better} better, ${told.worse} worse, ${told.same} not told apart (McNemar, 95 %)`;
+  }
+
   drawCurve() {
     const canvas = this.find(".curve");
     const width = canvas.clientWidth;
@@ -288,10 +308,9 @@ class Pruning extends Panel {
   describe() {
     const { sweeps, chosen, percent: at, images } = this;
     const own = this.accuracies[chosen][at];
-    const ahead = this.accuracies.filter((a) => a[at] > own).length;
     const widths = sweeps.widths[at].map((w, l) => `${w} of ${sweeps.widths[0][l]}`).join(", ");
     const share = sweeps.params[at] / sweeps.params[0];
-    const place = sweeps.criteria.length > 1 ? `; place ${ahead + 1} of ${sweeps.criteria.length} criteria` : "";
+    const place = sweeps.criteria.length > 1 ? this.place() : "";
     const k = images.classes.length;
     let worst = -1;
     for (let i = 0; i < k * k; i++) {
@@ -304,6 +323,18 @@ class Pruning extends Panel {
       `${images.nTest.toLocaleString("en")} test examples${place}. Kept: ${widths} neurons, ` +
       `${percent(share)} of the parameters.${most}`;
   }
+}
+
+// The exact two-sided p of McNemar's test: a fair coin for the examples on which two part.
+function mcnemar(won, lost) {
+  const n = won + lost;
+  let log = -n * Math.LN2;
+  let sum = 0;
+  for (let k = 0; k <= Math.min(won, lost); k++) {
+    sum += Math.exp(log);
+    log += Math.log((n - k) / (k + 1));
+  }
+  return Math.min(1, 2 * sum);
 }
 
 function line(c, x0, y0, x1, y1) {

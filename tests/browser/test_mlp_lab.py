@@ -1,11 +1,13 @@
 """The MLP lab in Chromium: trained there, pruned while dragging, seen from inside."""
 
 import re
+from collections import Counter
 
 import hostile
 import pytest
 import torch
 from playwright.sync_api import Page, expect
+from scipy.stats import binomtest
 
 from browser.shots import settle, shown_exceptions, sideways
 from llmrank import mlp
@@ -78,6 +80,30 @@ def test_dragging_shows_what_the_library_measures_without_the_server(new_page, t
     counts = page.evaluate("Array.from(globalThis.llmrankPruning.counts)")
     cells = 10 * data.test_y + sweep.predictions[60]
     assert counts == torch.bincount(cells, minlength=100).tolist()
+
+
+def test_other_criteria_are_told_apart_on_the_same_examples(new_page, trained):
+    """By scipy's binomial test; a place alone would say more than is known."""
+    page = new_page(viewport=WIDE)
+    opened(page, "prune,mlp.sparsity.60")
+    page.wait_for_function("() => globalThis.llmrankPruning?.sweeps")
+    data, found = trained
+    scores = mlp.score(found.network, data, mlp.MLPRank())
+    sweep = mlp.sweep(found.network, scores, data.test_x)
+    names = page.evaluate("globalThis.llmrankPruning.sweeps.criteria")
+    own = sweep.predictions[60] == data.test_y
+    told = Counter()
+    for name in set(names) - {"mlp-rank"}:
+        other_scores = mlp.score(found.network, data, mlp.criterion(name))
+        other = mlp.sweep(found.network, other_scores, data.test_x).predictions[60]
+        right = other == data.test_y
+        won, lost = int((own & ~right).sum()), int((~own & right).sum())
+        sure = won + lost and binomtest(won, won + lost).pvalue < 0.05
+        told[("worse" if won > lost else "better") if sure else "same"] += 1
+    expect(page.locator("p.reading")).to_contain_text(
+        f"of {len(names) - 1} other criteria {told['better']} better, "
+        f"{told['worse']} worse, {told['same']} not told apart"
+    )
 
 
 def test_another_criterion_is_another_network_and_the_link_opens_it(new_page, trained):

@@ -122,7 +122,8 @@ def test_what_fits_a_budget_is_ranked_before_anything_is_read():
     at = open_page("pages/prune.py", sparsity="0.3", **plain)
     assert not at.exception
     names, beside = options(at)
-    assert names[0] == "wanda + additive + least-squares-sequential"
+    best = "wanda + additive + least-squares-sequential"
+    assert names[:2] == [f"{best} + distil 102,400 tokens", best]
     assert "<b>wanda</b>" in names  # what is in hand
     assert all("30 %" in text for text in beside)
     assert "l1" in names  # all that fit
