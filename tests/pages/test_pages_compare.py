@@ -295,7 +295,7 @@ def test_a_disturbed_speed_is_marked_wherever_it_stands(opened, report):
     assert "Why it is not as fast" not in texts(at.markdown)
     assert table(at).loc["Reading the prompt (prefill)"].iloc[-1].count("disturbed")
     (prefill,) = [m for m in overview.metric if m.label == "Prefill"]
-    assert "(disturbed)" in prefill.delta
+    assert prefill.delta.startswith("disturbed, ")
 
 
 @pytest.mark.usefixtures("measured")
