@@ -46,6 +46,14 @@ def test_only_lines_within_the_picture_are_named():
     assert notes(drawn()) == ["good", "<b>you are here: ×2.00</b>"]
 
 
+def test_a_name_that_goes_on_from_another_says_only_the_rest():
+    point = [(0.3, Estimate(1.5, 1.4, 1.6, 4), "e")]
+    curves = CURVES | {"good + distil": point, "good + distil + more": point}
+    curves |= {"goodness": point}
+    fig = frontier_chart(curves, named=[*curves], here=None)
+    assert sorted(notes(fig)) == ["+ distil", "+ more", "good", "goodness", "grey"]
+
+
 @pytest.mark.parametrize(
     ("here", "symbol", "said"),
     [

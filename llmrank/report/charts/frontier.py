@@ -133,15 +133,18 @@ def _labels(
 ) -> None:
     """Write each method's name at the end of its line, where it is in the picture.
 
-    Of names at one end the upper are moved up until they do not touch.
+    Of names at one end the upper are moved up until they do not touch; of one that goes
+    on from another's only the rest is written.
     """
     ends = []
+    names = [name for name, _ in curves]
     for place, (name, curve) in enumerate(curves):
         inside = [(s, log10(r.value)) for s, r, _ in curve if r.value <= HIGHEST]
         if inside:
             x, y = inside[-1]
             colour = colours.series[place % len(colours.series)]
-            ends.append((x, y, [plain(line) for line in wrap(name, 16)], colour))
+            lines = [plain(line) for line in wrap(_rest(name, names), 16)]
+            ends.append((x, y, lines, colour))
     free_from: dict[float, float] = {}
     for x, y, lines, colour in sorted(ends, key=lambda end: end[:2]):
         half = len(lines) * LINE / 2
@@ -153,6 +156,12 @@ def _labels(
             xshift=8, yshift=middle - y * PER_DECADE,
             font={"color": colour, "size": 12},
         )  # fmt: skip
+
+
+def _rest(name: str, names: Sequence[str]) -> str:
+    """Return what a name adds to the longest other one that it begins with."""
+    begun = [other for other in names if name.startswith(f"{other} + ")]
+    return name.removeprefix(max(begun, key=len, default="")).lstrip()
 
 
 def _ends(ratio: Estimate | None, colour: str) -> dict[str, Any]:
