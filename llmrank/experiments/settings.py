@@ -34,8 +34,8 @@ PRESETS: dict[str, tuple[dict[str, Any], str]] = {
             "allocation": "additive",
             "repair": "least-squares-sequential",
         },
-        "The least perplexity measured without training (demo model); takes minutes: it "
-        "measures what each layer costs first",
+        "The least perplexity measured without training (demo model); takes minutes, as "
+        "what each layer costs is measured first",
     ),
 }
 """Whole methods by name, as settings, and what each is; the rest is as usual."""
