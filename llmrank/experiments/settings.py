@@ -34,7 +34,7 @@ PRESETS: dict[str, tuple[dict[str, Any], str]] = {
             "allocation": "additive",
             "repair": "least-squares-sequential",
         },
-        "The least perplexity measured without training (demo model); takes minutes, as "
+        "The least perplexity measured without training (demo model); takes minutes: "
         "what each layer costs is measured first",
     ),
 }
