@@ -18,6 +18,7 @@ from llmrank.report.charts.theme import (
     figure,
     palette,
     plain,
+    rest,
 )
 
 HEIGHT = 350
@@ -143,7 +144,7 @@ def _labels(
         if inside:
             x, y = inside[-1]
             colour = colours.series[place % len(colours.series)]
-            lines = [plain(line) for line in wrap(_rest(name, names), 16)]
+            lines = [plain(line) for line in wrap(rest(name, names), 16)]
             ends.append((x, y, lines, colour))
     free_from: dict[float, float] = {}
     for x, y, lines, colour in sorted(ends, key=lambda end: end[:2]):
@@ -156,12 +157,6 @@ def _labels(
             xshift=8, yshift=middle - y * PER_DECADE,
             font={"color": colour, "size": 12},
         )  # fmt: skip
-
-
-def _rest(name: str, names: Sequence[str]) -> str:
-    """Return what a name adds to the longest other one that it begins with."""
-    begun = [other for other in names if name.startswith(f"{other} + ")]
-    return name.removeprefix(max(begun, key=len, default="")).lstrip()
 
 
 def _ends(ratio: Estimate | None, colour: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from llmrank.report.charts.theme import (
     is_wide,
     palette,
     plain,
+    rest,
 )
 
 HEIGHT = 460
@@ -246,7 +247,7 @@ def _name(
     seen = seen[seen["up"] <= SCREEN[1]].sort_values("sparsity")
     ends = seen.groupby("method").tail(1).sort_values("up", ascending=False)
     told = [
-        (row, wrap(named[row["method"]] or row["method"], 18))
+        (row, wrap(named[row["method"]] or rest(row["method"], [*named]), 18))
         for row in ends.to_dict("records")
     ]
     middles: list[float] = []

@@ -201,3 +201,9 @@ def faded(colour: str, alpha: float) -> str:
     """Return a #rrggbb colour as rgba with the given opacity."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def rest(name: str, names: Sequence[str]) -> str:
+    """Return what a name adds to the longest other one that it begins with."""
+    begun = [other for other in names if name.startswith(f"{other} + ")]
+    return name.removeprefix(max(begun, key=len, default="")).lstrip()
