@@ -28,7 +28,7 @@ from llmrank.methods.method import method
 
 START = "wanda+additive+least-squares-sequential"
 BUDGETS = 51_200, 102_400, 204_800
-"""Tokens: on two cores at rest about 5, 10 and 20 minutes of training."""
+"""Tokens; how long they took stands in the table."""
 
 
 def main() -> None:

@@ -32,6 +32,13 @@ def trained():
     return data, mlp.train(SPEC, data)
 
 
+def swept(trained, criterion):
+    """Cut the network at every sparsity by the library."""
+    data, found = trained
+    scores = mlp.score(found.network, data, criterion)
+    return mlp.sweep(found.network, scores, data.test_x)
+
+
 def opened(page: Page, view: str) -> None:
     """Open a view; train the network unless an earlier test has."""
     page.goto(LINK + view)
@@ -51,9 +58,8 @@ def test_dragging_shows_what_the_library_measures_without_the_server(new_page, t
     page = new_page(viewport=WIDE)
     opened(page, "prune")
     page.wait_for_function("() => globalThis.llmrankPruning?.sweeps")
-    data, found = trained
-    scores = mlp.score(found.network, data, mlp.MLPRank())
-    sweep = mlp.sweep(found.network, scores, data.test_x)
+    data, _ = trained
+    sweep = swept(trained, mlp.MLPRank())
     expected = sweep.accuracies(data.test_y)
     curve = page.locator("canvas.curve")
     curve.scroll_into_view_if_needed()
@@ -87,15 +93,13 @@ def test_other_criteria_are_told_apart_on_the_same_examples(new_page, trained):
     page = new_page(viewport=WIDE)
     opened(page, "prune,mlp.sparsity.60")
     page.wait_for_function("() => globalThis.llmrankPruning?.sweeps")
-    data, found = trained
-    scores = mlp.score(found.network, data, mlp.MLPRank())
-    sweep = mlp.sweep(found.network, scores, data.test_x)
+    data, _ = trained
+    sweep = swept(trained, mlp.MLPRank())
     names = page.evaluate("globalThis.llmrankPruning.sweeps.criteria")
     own = sweep.predictions[60] == data.test_y
     told = Counter()
     for name in set(names) - {"mlp-rank"}:
-        other_scores = mlp.score(found.network, data, mlp.criterion(name))
-        other = mlp.sweep(found.network, other_scores, data.test_x).predictions[60]
+        other = swept(trained, mlp.criterion(name)).predictions[60]
         right = other == data.test_y
         won, lost = int((own & ~right).sum()), int((~own & right).sum())
         sure = won + lost and binomtest(won, won + lost).pvalue < 0.05
@@ -109,11 +113,9 @@ def test_other_criteria_are_told_apart_on_the_same_examples(new_page, trained):
 def test_another_criterion_is_another_network_and_the_link_opens_it(new_page, trained):
     page = new_page(viewport=WIDE)
     opened(page, "prune,mlp.sparsity.60")
-    data, found = trained
+    data, _ = trained
     page.get_by_role("radio", name="l1", exact=True).click()
-    by_l1 = mlp.sweep(
-        found.network, mlp.score(found.network, data, mlp.criterion("l1")), data.test_x
-    )
+    by_l1 = swept(trained, mlp.criterion("l1"))
     said = f"→ {100 * by_l1.accuracies(data.test_y)[60]:.1f} % right"
     expect(page.locator("p.reading")).to_contain_text(said)
     page.wait_for_url(re.compile(r"criterion\.l1"))

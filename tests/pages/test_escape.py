@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from llmrank.core.jobs import JobView
-from pages.shared.app import jobs
+from pages.shared.app import job_words
 from pages.shared.app.escape import plain
 
 
@@ -36,6 +36,6 @@ def test_the_time_left_is_said_as_everywhere():
         "1", "me", "Measuring", state="running", what="Timing", done=2, total=10,
         share=0.2, elapsed_s=104.5, remaining_s=418.0,
     )  # fmt: skip
-    assert jobs._said(seen) == "Timing · 20 %, about 7 min left"
+    assert job_words.said(seen) == "Timing · 20 %, about 7 min left"
     unknown = replace(seen, share=None, remaining_s=None, step_s=30.0)
-    assert jobs._said(unknown) == "Timing · 104 s so far, about 30 s left at least"
+    assert job_words.said(unknown) == "Timing · 104 s so far, about 30 s left at least"

@@ -99,25 +99,16 @@ class Pruner:
         plan = self._planner.plan(asked, progress=progress)
         scores = self._scorer.scores(asked, progress=progress)
 
-        cuts = [
-            partial(self._cut_again, asked, own, part, progress)
-            for own, part in nested(scores, plan, len(recovery.each))
-        ]
-        return in_steps(recovery, cuts, inputs, progress=progress, **watched)
+        def cut(own: Scores, part: PruningPlan, lm: LanguageModel) -> LanguageModel:
+            if lm is dense:
+                cutter = self._repairer.cutter(asked, progress=progress)
+            else:
+                cutter = self._repairer.again(asked, lm, own, progress)
+            return cutter(part, progress)
 
-    def _cut_again(
-        self,
-        experiment: Experiment,
-        scores: Scores,
-        plan: PruningPlan,
-        progress: Progress,
-        lm: LanguageModel,
-    ) -> LanguageModel:
-        if lm is self._evidence.model(experiment, progress=progress):
-            cutter = self._repairer.cutter(experiment, progress=progress)
-        else:
-            cutter = self._repairer.again(experiment, lm, scores, progress)
-        return cutter(plan, progress)
+        steps = nested(scores, plan, len(recovery.each))
+        cuts = [partial(cut, *step) for step in steps]
+        return in_steps(recovery, cuts, inputs, progress=progress, **watched)
 
     def _cut(self, experiment: Experiment, progress: Progress) -> LanguageModel:
         kept = self._planner.plan(experiment, progress=progress)

@@ -8,11 +8,11 @@ import streamlit as st
 
 from llmrank.core import permissions, uploads
 from llmrank.core.errors import LLMRankError
-from llmrank.core.formatting import counted, duration
+from llmrank.core.formatting import counted
 from llmrank.core.job_lanes import Lane
 from llmrank.core.jobs import Job, JobView, Worker
 from llmrank.experiments.experiment import Experiment
-from pages.shared.app import access, resources, visitors
+from pages.shared.app import access, job_words, resources, visitors
 from pages.shared.app.escape import plain
 from pages.shared.app.visitors import on_end, visitor_id
 
@@ -127,7 +127,7 @@ def _menu() -> None:
 def _short(running: list[JobView]) -> str:
     first = next((job for job in running if job.state == "running"), running[0])
     said = plain(first.title) if len(running) == 1 else counted(len(running), "job")
-    return f"{_far(first)} · {said}"
+    return f"{job_words.far(first)} · {said}"
 
 
 def _running_jobs() -> list[JobView]:
@@ -163,25 +163,12 @@ def stop_button(kind: str, key: Hashable, label: str) -> None:
         assert seen is not None
         is_other = seen.key != (kind, key)
         said = f" · {plain(seen.title)}" if is_other else ""
-        words = f"Stop · {_far(seen)}{said}"
+        words = f"Stop · {job_words.far(seen)}{said}"
         new = seen.state == "running" and seen.elapsed_s < 0.5
         if st.button(words, key=label, disabled=seen.stopping or new):
             _stop(seen)
 
     _again(partial(_look_s_of, kind), draw)
-
-
-def _far(seen: JobView) -> str:
-    if seen.state == "queued":
-        return "waiting"
-    if seen.stopping:
-        return "stopping"
-    if seen.share is None or seen.remaining_s is None:
-        said = f"{seen.elapsed_s:.0f} s so far"
-        if seen.step_s is None:
-            return said
-        return f"{said}, {duration(seen.step_s)} left at least"
-    return f"{100 * seen.share:.0f} %, {duration(seen.remaining_s)} left"
 
 
 def here(kind: str) -> None:
@@ -236,7 +223,7 @@ def _running(kind: str) -> None:
 def _one(seen: JobView, place: str) -> None:
     name = f"{place}_{seen.id}"
     with st.container(horizontal=True, vertical_alignment="center", key=name):
-        said = f"**{plain(seen.title)}** · {_said(seen)}"
+        said = f"**{plain(seen.title)}** · {job_words.said(seen)}"
         if seen.share is None:  # a bar without an end would be no bar
             st.markdown(said)
         else:
@@ -257,26 +244,6 @@ def enough_button(kind: str, words: str, about: str) -> None:
 def _stop(seen: JobView, *, enough: bool = False) -> None:
     if not resources.worker().cancel(seen.id, visitors.owner(), enough=enough):
         st.toast("Only the browser that started this job can stop it.")
-
-
-def _said(seen: JobView) -> str:
-    if seen.state == "queued":
-        return _waiting(seen)
-    if seen.stopping:
-        return "stopping"
-    return f"{plain(seen.what or 'starting')} · {_far(seen)}"
-
-
-def _waiting(seen: JobView) -> str:
-    """Say what is before it; another visitor's work is not named."""
-    before = seen.position or 1
-    jobs = "another job" if before == 1 else f"{before} other jobs"
-    said = f"waits for {jobs} to end, its own or others'"
-    if seen.remaining_s is not None:
-        return f"{said}; the one running needs {duration(seen.remaining_s)} more"
-    if seen.step_s is not None:
-        return f"{said}; the one running needs {duration(seen.step_s)} more at least"
-    return said
 
 
 def _announce(seen: JobView) -> None:

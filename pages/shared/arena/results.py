@@ -87,15 +87,14 @@ def show(
         st.info("No two methods measured have the widths and the repair in hand.")
         return
     standings = _standings(mine, own, axes)
-    both, held = [*mine, *own], session.views().get(CELL)
+    held = session.views().get(CELL)
+    _show_held([*mine, *own], held, standings)
     if standings.empty:
         st.info(
             f"No cell has both {TITLES[axes[0]]} and {TITLES[axes[1]]} yet. Cells "
             "appear the moment they are measured; other axes may be known already."
         )
-        _show_held(both, held, standings)
         return
-    _show_held(both, held, standings)
     with st.container(key="arena_standing"):
         picture, beside = st.columns(2, gap="medium")
     sparsity, ids = in_hand.pruning.sparsity, [entry.run.id for entry in own]

@@ -1,0 +1,1 @@
+"""What the page of the runs is made of."""
